@@ -1,0 +1,69 @@
+//! Everyone one event is for.
+
+use alloc::vec::Vec;
+
+use crate::target::{ConnectionId, Target};
+
+/// One target, or a union of targets, minus some connections.
+///
+/// A connection gets the event once, however many of the targets it is in. There is no empty
+/// audience.
+///
+/// ```
+/// use midplane_core::{Audience, ConnectionId, Target};
+///
+/// // The room and its owner wherever they are, except the connection that speaks.
+/// let audience = Audience::from(Target::topic("room")?)
+///     .or(Target::user("owner")?)
+///     .except(ConnectionId::new("me")?);
+/// assert_eq!(audience.targets().count(), 2);
+/// # Ok::<(), midplane_core::IdError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audience {
+    first: Target,
+    more: Vec<Target>,
+    except: Vec<ConnectionId>,
+}
+
+impl Audience {
+    /// This audience and everyone in `target`.
+    #[must_use]
+    pub fn or(mut self, target: Target) -> Self {
+        self.more.push(target);
+        self
+    }
+
+    /// This audience without the connection.
+    #[must_use]
+    pub fn except(mut self, connection: ConnectionId) -> Self {
+        self.except.push(connection);
+        self
+    }
+
+    /// The targets of the union, in the order they were named.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        core::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// The connections left out.
+    #[must_use]
+    pub fn excluded(&self) -> &[ConnectionId] {
+        &self.except
+    }
+
+    /// The one target, where the audience is that and nothing else.
+    pub(crate) fn single(&self) -> Option<&Target> {
+        (self.more.is_empty() && self.except.is_empty()).then_some(&self.first)
+    }
+}
+
+impl From<Target> for Audience {
+    fn from(first: Target) -> Self {
+        Self {
+            first,
+            more: Vec::new(),
+            except: Vec::new(),
+        }
+    }
+}

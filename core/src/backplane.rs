@@ -1,0 +1,145 @@
+//! The trait that services program against, and the receipt of a publish.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::attachment::Attachment;
+use crate::audience::Audience;
+use crate::event::Event;
+use crate::registry::Delivered;
+use crate::sink::Sink;
+use crate::target::{ConnectionId, IdError};
+
+/// Connections on one side, publishers on the other, on however many nodes.
+///
+/// A value is a handle inside one [`Scope`](crate::Scope); every connection and target it names is in that scope.
+/// Two events published one after the other through one handle reach each connection in that order;
+/// an event published from inside a sink is delivered before the publish around it goes on.
+#[async_trait]
+pub trait Backplane: Send + Sync + fmt::Debug + 'static {
+    /// Attaches a connection and joins it to its own target. A connection that has the id in this
+    /// scope is detached first, and the new one inherits nothing from it. Once the backplane is
+    /// closed, the attachment is detached from the start and the sink is dropped.
+    fn attach(&self, id: ConnectionId, sink: Sink) -> Attachment;
+
+    /// Delivers the event to every connection of the audience, each once: to those of this node
+    /// before it returns, to those of other nodes as the receipt's [`Relay`] says. It never waits for
+    /// a bus.
+    fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
+
+    /// A handle inside the scope that `label` names within this handle's own. No handle reaches a
+    /// scope beside or above its own.
+    ///
+    /// # Errors
+    /// When the label is empty or the path grows past [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
+    fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError>;
+
+    /// What the backplane can do at this moment, whichever handle is asked.
+    fn state(&self) -> State;
+
+    /// Waits until every event accepted for relay before the call was handed to the bus.
+    ///
+    /// # Errors
+    /// When the backplane is closed, or closes meanwhile, with events not handed over.
+    async fn flush(&self) -> Result<(), FlushError>;
+
+    /// Ends the backplane for every handle: nothing more is attached or published, what was accepted
+    /// for relay is handed to the bus within the deadline, and every connection is detached. Closing
+    /// twice reports the second time that nothing was left.
+    async fn close(&self, deadline: Duration) -> CloseReport;
+}
+
+const _: fn(&dyn Backplane) = |_| ();
+
+/// What a backplane can do at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Events reach every connection the backplane is for.
+    Live,
+    /// [`Backplane::close`] was called.
+    Closed,
+}
+
+/// What became of a published event.
+///
+/// As a number it is the count of local sinks that accepted the event:
+///
+/// ```
+/// # use midplane_core::Receipt;
+/// # fn deliver(receipt: Receipt) {
+/// let delivered = usize::from(receipt);
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the receipt says whether the event was delivered and relayed"]
+#[non_exhaustive]
+pub struct Receipt {
+    /// What the sinks of this node said.
+    pub local: Delivered,
+    /// What became of the event on its way to other nodes.
+    pub relay: Relay,
+}
+
+impl Receipt {
+    pub(crate) fn new(local: Delivered, relay: Relay) -> Self {
+        Self { local, relay }
+    }
+}
+
+impl From<Receipt> for usize {
+    fn from(receipt: Receipt) -> Self {
+        receipt.local.accepted
+    }
+}
+
+/// What became of an event on its way to other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Relay {
+    /// The backplane has one node; there is nowhere to relay to.
+    NotConfigured,
+    /// The event waits to be handed to the bus.
+    Queued,
+    /// The event does not leave this node.
+    Refused(Refusal),
+}
+
+/// Why an event was not relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The backplane is closed; the event was not delivered locally either.
+    Closed,
+}
+
+/// Why a flush did not hand everything over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The backplane is closed; what was not handed over is in the report of its close.
+    Closed,
+}
+
+impl fmt::Display for FlushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the backplane is closed"),
+        }
+    }
+}
+
+impl core::error::Error for FlushError {}
+
+/// What a close left undone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[must_use = "the report says what was not sent"]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Events that were accepted for relay and not handed to the bus.
+    pub unsent: usize,
+}

@@ -1,0 +1,73 @@
+//! The core of midplane: who is connected, what each joined, and the fan-out to them.
+//!
+//! `no_std` with `alloc`, no `unsafe`, no features. It knows no async runtime, no socket and no clock;
+//! where it needs one, the host passes it in through a seam: [`Host`] for the lock and the containment
+//! of panics, [`Timer`] for time. Programs with std depend on the `midplane` crate, which provides
+//! both and re-exports everything here.
+//!
+//! ```
+//! use midplane_core::{Backplane, Bare, ConnectionId, Event, Local, Sink, Target};
+//!
+//! # type Lock = midplane::Lock;
+//! let plane = Local::<Bare<Lock>>::new();
+//! let phone = plane.attach(
+//!     ConnectionId::new("phone")?,
+//!     Sink::new(|event: &Event| assert_eq!(event.as_text(), Some("hello"))),
+//! );
+//! let _ = phone.associate(&Target::topic("greetings")?);
+//!
+//! let receipt = plane.publish(&Target::topic("greetings")?.into(), &Event::text("hello"));
+//! assert_eq!(usize::from(receipt), 1);
+//! # Ok::<(), midplane_core::IdError>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! - A connection's sink is called at most once per published event, however many of the event's
+//!   targets it is in.
+//! - After [`Attachment::detach`] no publish that begins finds the connection. When the future it
+//!   returned is ready, no sink call runs or will start and what the sink captured is dropped.
+//! - Two events published one after the other through one handle reach a connection in that order.
+//! - Sinks run outside every lock and may call anything here. One that panics is detached and the
+//!   others are served, where the host catches panics.
+//! - Everything that waits is bounded, and everything dropped is counted by reason.
+//!
+//! # Map
+//!
+//! [`Target`], [`Scope`] and [`Audience`] say whom an [`Event`] is for; a [`Sink`] takes it, often into
+//! a [`mailbox`]. A [`Registry`] knows the connections of one process; [`Local`] is the [`Backplane`]
+//! over it. [`envelope`] is how events look between nodes. Nothing here ever depends on a crate that
+//! carries frames, and nothing outside `envelope` knows a byte of the wire.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod attachment;
+mod audience;
+mod backplane;
+pub mod envelope;
+mod event;
+mod host;
+mod local;
+pub mod mailbox;
+mod registry;
+mod sink;
+mod target;
+mod time;
+
+pub use attachment::{Associate, AssociateError, Attachment, Detach};
+pub use audience::Audience;
+pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
+pub use event::{Event, NotUtf8};
+pub use host::{Bare, Host, Panicked};
+pub use local::Local;
+pub use registry::{DEFAULT_TARGETS_PER_CONNECTION, Delivered, Drops, Registry};
+pub use sink::{Sink, Verdict};
+pub use target::{
+    AgentId, ConnectionId, EventKey, IdError, Kind, MAX_ID_BYTES, OrgId, ParseTargetError, Scope,
+    SessionId, Target, TopicId, UserId,
+};
+pub use time::Timer;

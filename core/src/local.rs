@@ -1,0 +1,117 @@
+//! The backplane of one node.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::attachment::Attachment;
+use crate::audience::Audience;
+use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
+use crate::event::Event;
+use crate::host::Host;
+use crate::registry::{Delivered, Registry};
+use crate::sink::Sink;
+use crate::target::{ConnectionId, IdError, Scope};
+
+/// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to it.
+pub struct Local<H: Host> {
+    registry: Arc<Registry<H>>,
+    scope: Scope,
+}
+
+impl<H: Host> Local<H> {
+    /// A backplane with a registry of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_registry(Registry::new())
+    }
+
+    /// A backplane over this registry.
+    #[must_use]
+    pub fn with_registry(registry: Registry<H>) -> Self {
+        Self {
+            registry: Arc::new(registry),
+            scope: Scope::default(),
+        }
+    }
+
+    /// The registry, for its counts.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry<H>> {
+        &self.registry
+    }
+}
+
+#[async_trait]
+impl<H: Host> Backplane for Local<H> {
+    fn attach(&self, id: ConnectionId, sink: Sink) -> Attachment {
+        self.registry.attach(&self.scope, id, sink)
+    }
+
+    fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
+        if self.registry.is_closed() {
+            return Receipt::new(Delivered::default(), Relay::Refused(Refusal::Closed));
+        }
+        Receipt::new(
+            self.registry.deliver(&self.scope, audience, event),
+            Relay::NotConfigured,
+        )
+    }
+
+    fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError> {
+        Ok(Arc::new(Self {
+            registry: self.registry.clone(),
+            scope: self.scope.child(label)?,
+        }))
+    }
+
+    fn state(&self) -> State {
+        if self.registry.is_closed() {
+            State::Closed
+        } else {
+            State::Live
+        }
+    }
+
+    /// Ready at once: nothing is ever under way to a bus.
+    async fn flush(&self) -> Result<(), FlushError> {
+        if self.registry.is_closed() {
+            Err(FlushError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ready at once, whatever the deadline.
+    async fn close(&self, _deadline: Duration) -> CloseReport {
+        self.registry.close();
+        CloseReport::default()
+    }
+}
+
+impl<H: Host> Clone for Local<H> {
+    fn clone(&self) -> Self {
+        Self {
+            registry: self.registry.clone(),
+            scope: self.scope.clone(),
+        }
+    }
+}
+
+impl<H: Host> Default for Local<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H: Host> fmt::Debug for Local<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("scope", &self.scope)
+            .field("registry", &self.registry)
+            .finish()
+    }
+}

@@ -1,0 +1,328 @@
+//! The bounded queue between a sink and the task that writes to the connection.
+//!
+//! ```
+//! use futures::StreamExt;
+//! use midplane_core::mailbox::{Capacity, Item, Overflow, mailbox};
+//! use midplane_core::{Event, Verdict};
+//!
+//! # type Lock = midplane::Lock;
+//! let capacity = Capacity { messages: 2, ..Capacity::default() };
+//! let (sender, receiver) = mailbox::<Lock>(capacity, Overflow::DropOldest);
+//! for text in ["a", "b", "c"] {
+//!     assert_eq!(sender.push(&Event::text(text)), Verdict::Accepted);
+//! }
+//! drop(sender);
+//! let items: Vec<Item> = futures::executor::block_on(receiver.collect());
+//! assert_eq!(items, [Item::Lost(1), Item::Event(Event::text("b")), Item::Event(Event::text("c"))]);
+//! ```
+
+mod queue;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use futures::Stream;
+use lock_api::{Mutex, RawMutex};
+
+use crate::event::Event;
+use crate::sink::{Sink, Verdict};
+use queue::Queue;
+
+/// How much waits in a mailbox at most, not counting one batch that its reader has taken.
+///
+/// A bound of zero is taken as one for `messages` and lets nothing through for the other two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Events. 256 by default.
+    pub messages: usize,
+    /// Bytes of those events together. 1 MiB by default. A larger event is never taken.
+    pub bytes: usize,
+    /// Control messages, which have a lane of their own. 64 by default.
+    pub control: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            messages: 256,
+            bytes: 1 << 20,
+            control: 64,
+        }
+    }
+}
+
+/// What happens to events when one of the two bounds is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The oldest waiting events give way to the new one.
+    DropOldest,
+    /// The new event is refused: its verdict is [`Verdict::Full`].
+    DropNewest,
+    /// A waiting event gives way to a new one of its [key](Event::key), always and not at the bounds
+    /// alone; where that does not make room, the oldest give way.
+    KeepLatest,
+    /// What waits is dropped, the mailbox is closed, and its reader sees the loss and then the end:
+    /// the verdict is [`Verdict::Closed`].
+    Disconnect,
+}
+
+/// What a mailbox did not deliver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Events dropped at a bound. The reader learns of each by an [`Item::Lost`].
+    pub dropped: u64,
+    /// Events that a later one of their key replaced. That is no loss, and has no marker.
+    pub superseded: u64,
+}
+
+/// What the reader of a mailbox gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Item {
+    /// An event, in the order of the pushes.
+    Event(Event),
+    /// A message of the control lane, before every event that waits.
+    Control(Event),
+    /// So many events were dropped between the event before and the event after.
+    Lost(u64),
+}
+
+struct Shared<R> {
+    state: Mutex<R, State>,
+}
+
+struct State {
+    queue: Queue,
+    senders: usize,
+    reader: Option<Waker>,
+}
+
+/// A mailbox that holds this much and does this when it is full.
+///
+/// An idle mailbox holds no buffer; one that was drained after a burst gives the memory back.
+#[must_use]
+pub fn mailbox<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {
+    let capacity = Capacity {
+        messages: capacity.messages.max(1),
+        ..capacity
+    };
+    let state = State {
+        queue: Queue::new(capacity, overflow),
+        senders: 1,
+        reader: None,
+    };
+    let shared = Arc::new(Shared {
+        state: Mutex::new(state),
+    });
+    (
+        Sender {
+            shared: shared.clone(),
+        },
+        Receiver {
+            shared,
+            taken: Vec::new(),
+        },
+    )
+}
+
+/// The end that events are pushed into; clones push into the same mailbox. When the last is dropped
+/// the reader gets what waits, and then the end.
+pub struct Sender<R: RawMutex> {
+    shared: Arc<Shared<R>>,
+}
+
+impl<R: RawMutex> Sender<R> {
+    /// Puts an event in without waiting. [`Closed`](Verdict::Closed) when the reader is gone.
+    pub fn push(&self, event: &Event) -> Verdict {
+        self.change(|queue| queue.push(event))
+    }
+
+    /// Puts a message into the control lane, which overtakes waiting events and is never shed.
+    ///
+    /// # Errors
+    /// When the mailbox is closed or the lane holds as much as it may. The message is given back.
+    pub fn control(&self, message: Event) -> Result<(), ControlError> {
+        self.change(|queue| {
+            queue
+                .push_control(message)
+                .map_err(|message| match queue.is_closed() {
+                    true => ControlError::Closed(message),
+                    false => ControlError::Full(message),
+                })
+        })
+    }
+
+    /// A sink that pushes into this mailbox.
+    #[must_use]
+    pub fn into_sink(self) -> Sink
+    where
+        R: Send + Sync + 'static,
+    {
+        Sink::new(move |event: &Event| self.push(event))
+    }
+
+    /// What was not delivered so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.state.lock().queue.counters()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let (outcome, reader) = {
+            let mut state = self.shared.state.lock();
+            let outcome = change(&mut state.queue);
+            (outcome, state.reader.take())
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        outcome
+    }
+}
+
+impl<R: RawMutex> Clone for Sender<R> {
+    fn clone(&self) -> Self {
+        self.shared.state.lock().senders += 1;
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<R: RawMutex> Drop for Sender<R> {
+    fn drop(&mut self) {
+        let reader = {
+            let mut state = self.shared.state.lock();
+            state.senders -= 1;
+            if state.senders > 0 {
+                return;
+            }
+            state.queue.close();
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl<R: RawMutex> fmt::Debug for Sender<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The end that is read: a [`Stream`], or by batches. Dropping it closes the mailbox and drops what
+/// waits.
+pub struct Receiver<R: RawMutex> {
+    shared: Arc<Shared<R>>,
+    /// What the stream took and has not yielded, the next item last.
+    taken: Vec<Item>,
+}
+
+/// How many items the stream takes at a time under the lock.
+const BATCH: usize = 64;
+
+impl<R: RawMutex> Receiver<R> {
+    /// Waits until something is in the mailbox, appends up to `most` items to `batch` and gives their
+    /// number: zero means that the mailbox is closed and empty. `most` is taken as at least one.
+    ///
+    /// Cancelling the future loses nothing.
+    pub async fn batch(&mut self, batch: &mut Vec<Item>, most: usize) -> usize {
+        poll_fn(|context| self.poll_batch(context, batch, most)).await
+    }
+
+    /// [`batch`](Self::batch) by polling.
+    pub fn poll_batch(
+        &mut self,
+        context: &mut Context<'_>,
+        batch: &mut Vec<Item>,
+        most: usize,
+    ) -> Poll<usize> {
+        let most = most.max(1);
+        let taken = self.taken.len().min(most);
+        if taken > 0 {
+            batch.extend(self.taken.drain(self.taken.len() - taken..).rev());
+            return Poll::Ready(taken);
+        }
+        let mut state = self.shared.state.lock();
+        let count = state.queue.drain(most, batch);
+        if count > 0 || (state.queue.is_closed() && state.queue.is_empty()) {
+            return Poll::Ready(count);
+        }
+        match &mut state.reader {
+            Some(reader) => reader.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// What was not delivered so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.state.lock().queue.counters()
+    }
+}
+
+impl<R: RawMutex> Stream for Receiver<R> {
+    type Item = Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        let receiver = self.get_mut();
+        if receiver.taken.is_empty() {
+            let mut batch = Vec::new();
+            if receiver.poll_batch(context, &mut batch, BATCH).is_pending() {
+                return Poll::Pending;
+            }
+            batch.reverse();
+            receiver.taken = batch;
+        }
+        Poll::Ready(receiver.taken.pop())
+    }
+}
+
+/// Nothing in it is pinned.
+impl<R: RawMutex> Unpin for Receiver<R> {}
+
+impl<R: RawMutex> Drop for Receiver<R> {
+    fn drop(&mut self) {
+        self.shared.state.lock().queue.clear();
+    }
+}
+
+impl<R: RawMutex> fmt::Debug for Receiver<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a control message was not taken. It is given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The lane holds as much as its capacity allows; reading makes room.
+    Full(Event),
+    /// The mailbox is closed for good.
+    Closed(Event),
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the control lane of the mailbox is full"),
+            Self::Closed(_) => f.write_str("the mailbox is closed"),
+        }
+    }
+}
+
+impl core::error::Error for ControlError {}

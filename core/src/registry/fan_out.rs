@@ -1,0 +1,183 @@
+//! One event to every connection of an audience, each once.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use hashbrown::HashSet;
+
+use super::Registry;
+use super::connection::{Member, address};
+use super::key::KeyRef;
+use super::members::Members;
+use crate::audience::Audience;
+use crate::event::Event;
+use crate::host::Host;
+use crate::sink::Verdict;
+use crate::target::{Scope, Target};
+
+/// What became of one event at the connections of this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// Sinks that took it.
+    pub accepted: usize,
+    /// Sinks that had no room; the event is dropped for them.
+    pub full: usize,
+    /// Sinks that said their connection is gone; each is detached.
+    pub closed: usize,
+    /// Sinks that panicked; each is detached.
+    pub panicked: usize,
+}
+
+/// Deliveries that did not happen since the registry was made, by reason.
+///
+/// The counters wrap at the width of `usize`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// The sink had no room.
+    pub full: usize,
+    /// The sink said its connection was gone.
+    pub closed: usize,
+    /// The sink, or what it captured when dropped, panicked.
+    pub panicked: usize,
+}
+
+#[derive(Default)]
+pub(super) struct DropCounters {
+    full: AtomicUsize,
+    closed: AtomicUsize,
+    panicked: AtomicUsize,
+}
+
+impl DropCounters {
+    pub(super) fn count_panic(&self) {
+        self.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add(&self, delivered: Delivered) {
+        // Nothing is dropped in the common case, and then nothing shared is written.
+        for (counter, count) in [
+            (&self.full, delivered.full),
+            (&self.closed, delivered.closed),
+            (&self.panicked, delivered.panicked),
+        ] {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl<H: Host> Registry<H> {
+    /// Calls the sink of every connection in the audience once and tells what each said.
+    ///
+    /// It returns when every sink has. Connections that join meanwhile may or may not get the event.
+    pub fn deliver(&self, scope: &Scope, audience: &Audience, event: &Event) -> Delivered {
+        let mut delivered = Delivered::default();
+        if let Some(target) = audience.single() {
+            if let Some(members) = self.snapshot(scope, target) {
+                self.serve(&members, event, &mut delivered, |_| true);
+                self.dispose(members);
+            }
+        } else {
+            self.deliver_to_union(scope, audience, event, &mut delivered);
+        }
+        self.drops.add(delivered);
+        delivered
+    }
+
+    /// Deliveries that did not happen, by reason.
+    pub fn drops(&self) -> Drops {
+        Drops {
+            full: self.drops.full.load(Ordering::Relaxed),
+            closed: self.drops.closed.load(Ordering::Relaxed),
+            panicked: self.drops.panicked.load(Ordering::Relaxed),
+        }
+    }
+
+    fn deliver_to_union(
+        &self,
+        scope: &Scope,
+        audience: &Audience,
+        event: &Event,
+        delivered: &mut Delivered,
+    ) {
+        // All snapshots are taken before the first call, so a connection that is replaced meanwhile
+        // is closed before its successor can stand in one.
+        let snapshots: Vec<Members> = audience
+            .targets()
+            .filter_map(|target| self.snapshot(scope, target))
+            .collect();
+        // Who is left out is looked up after the snapshots: a member that lost its id since then is
+        // closed already, so comparing addresses is exact.
+        let excluded: Vec<Member> = audience
+            .excluded()
+            .iter()
+            .filter_map(|id| {
+                let key = KeyRef::connection(scope, id.as_str());
+                let hash = key.hash(&self.hasher);
+                self.shard(hash).connection(hash, key).cloned()
+            })
+            .collect();
+        let mut seen: HashSet<usize> = excluded.iter().map(address).collect();
+        let overlap = snapshots.len() > 1;
+        for members in &snapshots {
+            self.serve(members, event, delivered, |member| {
+                if overlap {
+                    seen.insert(address(member))
+                } else {
+                    !seen.contains(&address(member))
+                }
+            });
+        }
+        self.dispose((snapshots, excluded));
+    }
+
+    fn snapshot(&self, scope: &Scope, target: &Target) -> Option<Members> {
+        let key = KeyRef::new(scope, target);
+        let hash = key.hash(&self.hasher);
+        let table = self.shard(hash);
+        match target {
+            Target::Connection(_) => table.connection(hash, key).cloned().map(Members::One),
+            _ => table.members(hash, key).cloned(),
+        }
+    }
+
+    /// Calls the sinks that `wanted` lets through, each in turn. A panic costs its own sink only: the
+    /// loop is entered again behind it.
+    fn serve(
+        &self,
+        members: &Members,
+        event: &Event,
+        delivered: &mut Delivered,
+        mut wanted: impl FnMut(&Member) -> bool,
+    ) {
+        for slice in members.slices() {
+            let mut rest = slice.iter();
+            let mut current = None;
+            while !rest.as_slice().is_empty() {
+                let outcome = H::contain(&mut || {
+                    for member in rest.by_ref() {
+                        current = Some(member);
+                        if member.is_closed() || !wanted(member) {
+                            continue;
+                        }
+                        match member.sink().deliver(event) {
+                            Verdict::Accepted => delivered.accepted += 1,
+                            Verdict::Full => delivered.full += 1,
+                            Verdict::Closed => {
+                                delivered.closed += 1;
+                                self.expel(member);
+                            }
+                        }
+                    }
+                });
+                if let (Err(_), Some(culprit)) = (outcome, current) {
+                    delivered.panicked += 1;
+                    self.expel(culprit);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The members of one target: a set ordered by address, copied on write, whose snapshot is O(1).
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::connection::{Member, address};
+
+/// The most members of one chunk. A join or leave beside a fan-out copies at most one chunk and the
+/// list of chunks: for 100,000 members 128 and about 800 counted pointers.
+pub(super) const CHUNK: usize = 128;
+
+type Chunk = Arc<Vec<Member>>;
+
+/// A clone is a snapshot: it shares everything until one of the two changes.
+#[derive(Clone)]
+pub(super) enum Members {
+    One(Member),
+    Few(Chunk),
+    /// Chunks in ascending order, none of them empty.
+    Many(Arc<Vec<Chunk>>),
+}
+
+/// What [`Members::remove`] did.
+pub(super) struct Removed {
+    /// The member taken out, to be dropped outside every lock: its closure may drop with it.
+    pub(super) member: Option<Member>,
+    /// Nobody is left; the set itself is to be dropped.
+    pub(super) emptied: bool,
+}
+
+impl Members {
+    /// The members in slices, in ascending order of address.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[Member]> {
+        let (one, many): (&[Member], &[Chunk]) = match self {
+            Self::One(member) => (core::slice::from_ref(member), &[]),
+            Self::Few(chunk) => (chunk, &[]),
+            Self::Many(chunks) => (&[], chunks),
+        };
+        core::iter::once(one).chain(many.iter().map(|chunk| chunk.as_slice()))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slices().map(<[Member]>::len).sum()
+    }
+
+    /// Adds the member; false if it was in already.
+    pub(super) fn insert(&mut self, member: Member) -> bool {
+        match self {
+            Self::One(one) if address(one) == address(&member) => return false,
+            Self::One(one) => {
+                let mut pair = vec![one.clone(), member];
+                pair.sort_unstable_by_key(address);
+                *self = Self::Few(Arc::new(pair));
+            }
+            Self::Few(chunk) => {
+                let Err(at) = position(chunk, address(&member)) else {
+                    return false;
+                };
+                if let Some(upper) = insert_or_split(chunk, at, member) {
+                    *self = Self::Many(Arc::new(vec![chunk.clone(), upper]));
+                }
+            }
+            Self::Many(chunks) => {
+                let which = chunk_of(chunks, address(&member));
+                let Err(at) = position(&chunks[which], address(&member)) else {
+                    return false;
+                };
+                let chunks = Arc::make_mut(chunks);
+                if let Some(upper) = insert_or_split(&mut chunks[which], at, member) {
+                    chunks.insert(which + 1, upper);
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes the member at this address out.
+    pub(super) fn remove(&mut self, at: usize) -> Removed {
+        const ABSENT: Removed = Removed {
+            member: None,
+            emptied: false,
+        };
+        match self {
+            Self::One(one) if address(one) == at => Removed {
+                member: Some(one.clone()),
+                emptied: true,
+            },
+            Self::One(_) => ABSENT,
+            Self::Few(chunk) => {
+                let Ok(index) = position(chunk, at) else {
+                    return ABSENT;
+                };
+                let member = take(chunk, index);
+                match chunk.as_slice() {
+                    [] => Removed {
+                        member: Some(member),
+                        emptied: true,
+                    },
+                    [last] => {
+                        *self = Self::One(last.clone());
+                        Removed {
+                            member: Some(member),
+                            emptied: false,
+                        }
+                    }
+                    _ => Removed {
+                        member: Some(member),
+                        emptied: false,
+                    },
+                }
+            }
+            Self::Many(chunks) => {
+                let which = chunk_of(chunks, at);
+                let Ok(index) = position(&chunks[which], at) else {
+                    return ABSENT;
+                };
+                let chunks = Arc::make_mut(chunks);
+                let member = take(&mut chunks[which], index);
+                merge(chunks, which);
+                if let [last] = chunks.as_slice() {
+                    *self = Self::Few(last.clone());
+                }
+                Removed {
+                    member: Some(member),
+                    emptied: false,
+                }
+            }
+        }
+    }
+}
+
+fn position(chunk: &[Member], at: usize) -> Result<usize, usize> {
+    chunk.binary_search_by_key(&at, address)
+}
+
+/// The chunk in which the address stands or would stand.
+fn chunk_of(chunks: &[Chunk], at: usize) -> usize {
+    chunks
+        .partition_point(|chunk| chunk.first().is_some_and(|first| address(first) <= at))
+        .saturating_sub(1)
+}
+
+/// Inserts at the index. A full chunk is split first, and its upper part returned.
+fn insert_or_split(chunk: &mut Chunk, at: usize, member: Member) -> Option<Chunk> {
+    let members = Arc::make_mut(chunk);
+    if members.len() < CHUNK {
+        members.insert(at, member);
+        return None;
+    }
+    if at == CHUNK {
+        // Addresses often rise while connections arrive: what is full stays full.
+        return Some(Arc::new(vec![member]));
+    }
+    let mut upper = members.split_off(CHUNK / 2);
+    if at <= members.len() {
+        members.insert(at, member);
+    } else {
+        upper.insert(at - members.len(), member);
+    }
+    Some(Arc::new(upper))
+}
+
+fn take(chunk: &mut Chunk, index: usize) -> Member {
+    let members = Arc::make_mut(chunk);
+    let member = members.remove(index);
+    if members.len() < members.capacity() / 4 {
+        members.shrink_to(members.len() * 2);
+    }
+    member
+}
+
+/// Drops the chunk if it is empty, and else joins it with each neighbour where both together are at
+/// most half full: memory follows the members down as well as up.
+fn merge(chunks: &mut Vec<Chunk>, which: usize) {
+    if chunks[which].is_empty() {
+        chunks.remove(which);
+        return;
+    }
+    for lower in [Some(which), which.checked_sub(1)].into_iter().flatten() {
+        let Some([low, high]) = chunks.get_mut(lower..lower + 2) else {
+            continue;
+        };
+        if low.len() + high.len() <= CHUNK / 2 {
+            Arc::make_mut(low).extend(high.iter().cloned());
+            chunks.remove(lower + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::registry::connection::{Head, LockedLatch};
+    use crate::registry::key::KeyRef;
+    use crate::target::Scope;
+    use crate::{Event, Sink};
+
+    fn member() -> Member {
+        let key = KeyRef::connection(&Scope::default(), "c").to_key();
+        let latch = Arc::new(LockedLatch::<midplane::Lock>::new());
+        Sink::new(|_: &Event| {}).into_member(Head::new(key), latch)
+    }
+
+    fn addresses(members: &Members) -> Vec<usize> {
+        members.slices().flatten().map(address).collect()
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert(usize),
+        Remove(usize),
+        Snapshot,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            5 => (0..600_usize).prop_map(Step::Insert),
+            4 => (0..600_usize).prop_map(Step::Remove),
+            1 => Just(Step::Snapshot),
+        ]
+    }
+
+    proptest! {
+        /// The set against an ordered map, while snapshots are alive: what a snapshot saw never changes.
+        #[test]
+        fn members_are_a_set_and_snapshots_stand_still(steps in prop::collection::vec(step(), 1..2_000)) {
+            let pool: Vec<Member> = (0..600).map(|_| member()).collect();
+            let mut members: Option<Members> = None;
+            let mut model = BTreeMap::new();
+            let mut snapshots = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Insert(index) => {
+                        let member = &pool[index];
+                        let fresh = model.insert(address(member), index).is_none();
+                        match &mut members {
+                            Some(members) => prop_assert_eq!(members.insert(member.clone()), fresh),
+                            None => members = Some(Members::One(member.clone())),
+                        }
+                    }
+                    Step::Remove(index) => {
+                        let at = address(&pool[index]);
+                        let present = model.remove(&at).is_some();
+                        if let Some(set) = &mut members {
+                            let removed = set.remove(at);
+                            prop_assert_eq!(removed.member.is_some(), present);
+                            prop_assert_eq!(removed.emptied, present && model.is_empty());
+                            if removed.emptied {
+                                members = None;
+                            }
+                        }
+                    }
+                    Step::Snapshot => {
+                        if let Some(members) = &members {
+                            snapshots.push((members.clone(), model.keys().copied().collect::<Vec<_>>()));
+                            snapshots.truncate(4);
+                        }
+                    }
+                }
+                let now = members.as_ref().map(addresses).unwrap_or_default();
+                prop_assert_eq!(now, model.keys().copied().collect::<Vec<_>>());
+            }
+            for (snapshot, then) in &snapshots {
+                prop_assert_eq!(&addresses(snapshot), then);
+                prop_assert_eq!(snapshot.len(), then.len());
+            }
+            drop((members, snapshots));
+            for member in &pool {
+                prop_assert_eq!(Arc::strong_count(member), 1, "a set kept a member it had let go");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_merge_when_members_leave() {
+        let pool: Vec<Member> = (0..10_000).map(|_| member()).collect();
+        let mut members = Members::One(pool[0].clone());
+        for member in &pool[1..] {
+            members.insert(member.clone());
+        }
+        for member in &pool[100..] {
+            members.remove(address(member));
+        }
+        let chunks = members.slices().filter(|slice| !slice.is_empty()).count();
+        assert!(chunks <= 4, "{chunks} chunks for 100 members");
+    }
+}

@@ -1,0 +1,271 @@
+//! Who is connected here and what each joined.
+//!
+//! Shards of plain tables, each behind a lock held for one look-up or one change. A fan-out clones
+//! the member set of its target under the lock, which is O(1), and calls the sinks with no lock held.
+
+mod connection;
+mod fan_out;
+mod key;
+mod members;
+mod table;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use hashbrown::DefaultHashBuilder;
+use lock_api::{Mutex, MutexGuard};
+
+pub use fan_out::{Delivered, Drops};
+
+pub(crate) use connection::{Connection, Head, Latch, Member};
+
+use crate::attachment::{AssociateError, Attachment, Membership};
+use crate::host::Host;
+use crate::sink::Sink;
+use crate::target::{ConnectionId, Scope, Target};
+use connection::LockedLatch;
+use fan_out::DropCounters;
+use key::{Key, KeyRef};
+use table::{Home, Table};
+
+/// A power of two well above the cores that publish at once; an empty shard takes under 100 bytes.
+const SHARDS: usize = 64;
+
+/// How many targets one connection may be in unless [`Registry::with_limit`] says otherwise, beside
+/// its own.
+pub const DEFAULT_TARGETS_PER_CONNECTION: u32 = 1_024;
+
+/// The connections of this process, the targets they joined, and the fan-out to them.
+///
+/// Most programs use it through [`Local`](crate::Local). It is generic over its [`Host`]; the
+/// `midplane` crate names the alias for programs with std.
+pub struct Registry<H: Host> {
+    shards: Vec<Mutex<H::Mutex, Table>>,
+    hasher: DefaultHashBuilder,
+    targets_per_connection: u32,
+    closed: AtomicBool,
+    drops: DropCounters,
+}
+
+impl<H: Host> Registry<H> {
+    /// An empty registry in which a connection may be in [`DEFAULT_TARGETS_PER_CONNECTION`] targets.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_limit(DEFAULT_TARGETS_PER_CONNECTION)
+    }
+
+    /// An empty registry in which a connection may be in this many targets, beside its own.
+    #[must_use]
+    pub fn with_limit(targets_per_connection: u32) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(Table::new())).collect(),
+            hasher: DefaultHashBuilder::default(),
+            targets_per_connection,
+            closed: AtomicBool::new(false),
+            drops: DropCounters::default(),
+        }
+    }
+
+    /// Attaches a connection and joins it to its own target.
+    ///
+    /// A connection that has the id is detached first; the new one inherits nothing from it. After
+    /// [`close`](Self::close) the attachment is detached from the start and the sink is dropped.
+    pub fn attach(self: &Arc<Self>, scope: &Scope, id: ConnectionId, sink: Sink) -> Attachment {
+        let key = KeyRef::connection(scope, id.as_str());
+        let hash = key.hash(&self.hasher);
+        let latch: Arc<dyn Latch> = Arc::new(LockedLatch::<H::Mutex>::new());
+        let member = sink.into_member(Head::new(key.to_key()), latch.clone());
+        let weak = Arc::downgrade(&member);
+        let unwanted = {
+            let mut table = self.shard(hash);
+            if self.closed.load(Ordering::Relaxed) {
+                member.close();
+                Some(Home {
+                    member,
+                    joined: Vec::new(),
+                })
+            } else {
+                table.attach(hash, member, &self.hasher)
+            }
+        };
+        if let Some(home) = unwanted {
+            self.clear(home);
+        }
+        Attachment::new(self.clone(), weak, latch, scope.clone(), id)
+    }
+
+    /// How many connections are attached. Each shard is read in turn, so the sum is of no one instant.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().connections())
+            .sum()
+    }
+
+    /// How many connections are in the target.
+    #[must_use]
+    pub fn members(&self, scope: &Scope, target: &Target) -> usize {
+        let key = KeyRef::new(scope, target);
+        let hash = key.hash(&self.hasher);
+        let table = self.shard(hash);
+        match target {
+            Target::Connection(_) => usize::from(table.connection(hash, key).is_some()),
+            _ => table.members(hash, key).map_or(0, members::Members::len),
+        }
+    }
+
+    /// Detaches every connection, for good: whatever attaches later is detached at once.
+    pub fn close(&self) {
+        // An attach that read the flag before this line holds its shard's lock, and is found below.
+        self.closed.store(true, Ordering::Relaxed);
+        for shard in &self.shards {
+            let homes = shard.lock().detach_all();
+            homes.into_iter().for_each(|home| self.clear(home));
+        }
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Table> {
+        // hashbrown takes the lowest bits for the place and the highest seven for the tag.
+        let which = (hash >> 40) as usize % SHARDS;
+        self.shards[which].lock()
+    }
+
+    fn home_hash(&self, member: &Member) -> u64 {
+        member.key().parts().hash(&self.hasher)
+    }
+
+    /// Detaches the connection if it still is attached.
+    fn expel(&self, member: &Member) {
+        let hash = self.home_hash(member);
+        let home = self.shard(hash).detach(hash, member);
+        if let Some(home) = home {
+            self.clear(home);
+        }
+    }
+
+    /// Takes a closed connection, already out of its home, out of every target it joined. No lock is
+    /// held while the last reference drops, for what the closure captured may drop with it.
+    fn clear(&self, home: Home) {
+        for key in &home.joined {
+            let hash = key.parts().hash(&self.hasher);
+            let left = self.shard(hash).leave(hash, key.parts(), &home.member);
+            drop(left);
+        }
+        self.dispose(home.member);
+    }
+
+    /// Drops what may be the last reference to a closure. A panic in what it captured is counted.
+    fn dispose<T>(&self, value: T) {
+        let mut value = Some(value);
+        if H::contain(&mut || drop(value.take())).is_err() {
+            self.drops.count_panic();
+        }
+    }
+
+    fn leave(&self, key: &Key, member: &Member) {
+        let hash = key.parts().hash(&self.hasher);
+        let left = self.shard(hash).leave(hash, key.parts(), member);
+        drop(left);
+    }
+}
+
+impl<H: Host> Membership for Registry<H> {
+    fn associate(
+        &self,
+        scope: &Scope,
+        member: &Member,
+        target: &Target,
+    ) -> Result<(), AssociateError> {
+        if matches!(target, Target::Connection(_)) {
+            return Err(AssociateError::Reserved);
+        }
+        if !member.reserve(self.targets_per_connection) {
+            return Err(AssociateError::TooMany {
+                limit: self.targets_per_connection,
+            });
+        }
+        let key = KeyRef::new(scope, target);
+        let hash = key.hash(&self.hasher);
+        let joined = self.shard(hash).join(hash, key, member, &self.hasher);
+        let Some(joined) = joined else {
+            member.release();
+            return Ok(());
+        };
+        // From here on a detach finds the target in the home. One that came before has emptied the
+        // home, so what was just joined is left again: a dead connection leaves nothing behind.
+        let home_hash = self.home_hash(member);
+        let undo = match self.shard(home_hash).home(home_hash, member) {
+            Some(home) => {
+                home.joined.push(joined);
+                None
+            }
+            None => Some(joined),
+        };
+        match undo {
+            None => Ok(()),
+            Some(key) => {
+                self.leave(&key, member);
+                Err(AssociateError::Detached)
+            }
+        }
+    }
+
+    fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
+        let parts = KeyRef::new(scope, target);
+        let hash = self.home_hash(member);
+        let left = self.shard(hash).home(hash, member).and_then(|home| {
+            let at = home.joined.iter().position(|key| key.parts() == parts)?;
+            Some(home.joined.swap_remove(at))
+        });
+        let Some(key) = left else { return false };
+        self.leave(&key, member);
+        member.release();
+        true
+    }
+
+    fn targets(&self, member: &Member) -> Vec<Target> {
+        let hash = self.home_hash(member);
+        let mut table = self.shard(hash);
+        let Some(home) = table.home(hash, member) else {
+            return Vec::new();
+        };
+        core::iter::once(home.member.key())
+            .chain(&home.joined)
+            .filter_map(Key::target)
+            .collect()
+    }
+
+    fn detach(&self, member: Member) {
+        self.expel(&member);
+        self.dispose(member);
+    }
+
+    fn inside_sink(&self) -> bool {
+        H::inside_sink()
+    }
+}
+
+impl<H: Host> Default for Registry<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H: Host> fmt::Debug for Registry<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("connections", &self.connections())
+            .field("closed", &self.is_closed())
+            .field("drops", &self.drops())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! One shard of the tables, plain `&mut self`; the registry puts a lock around each.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::connection::{Member, address};
+use super::key::{Key, KeyRef};
+use super::members::{Members, Removed};
+
+/// An attached connection, in the shard of its own key.
+pub(super) struct Home {
+    pub(super) member: Member,
+    /// The targets it joined. A target is here before `associate` returns and until its `dissociate`
+    /// begins, so a detach that takes the list finds every place it must leave.
+    pub(super) joined: Vec<Key>,
+}
+
+/// The members of one target. It exists while it has one.
+struct Room {
+    key: Key,
+    members: Members,
+}
+
+pub(super) struct Table {
+    homes: HashTable<Home>,
+    rooms: HashTable<Room>,
+}
+
+impl Table {
+    pub(super) const fn new() -> Self {
+        Self {
+            homes: HashTable::new(),
+            rooms: HashTable::new(),
+        }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.homes.len()
+    }
+
+    /// Puts the connection in and gives back the one that had its key, closed: no event that finds
+    /// the new connection may reach the old one any more.
+    pub(super) fn attach(
+        &mut self,
+        hash: u64,
+        member: Member,
+        hasher: &DefaultHashBuilder,
+    ) -> Option<Home> {
+        let home = Home {
+            member,
+            joined: Vec::new(),
+        };
+        let entry = self.homes.entry(
+            hash,
+            |other| other.member.key().parts() == home.member.key().parts(),
+            |other| other.member.key().parts().hash(hasher),
+        );
+        match entry {
+            Entry::Occupied(mut entry) => {
+                entry.get().member.close();
+                Some(core::mem::replace(entry.get_mut(), home))
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(home);
+                None
+            }
+        }
+    }
+
+    /// Takes the connection out, closed; `None` if it is not in, or another has its key.
+    pub(super) fn detach(&mut self, hash: u64, member: &Member) -> Option<Home> {
+        let entry = self
+            .homes
+            .find_entry(hash, |home| Arc::ptr_eq(&home.member, member))
+            .ok()?;
+        member.close();
+        Some(entry.remove().0)
+    }
+
+    /// Takes every connection out, closed.
+    pub(super) fn detach_all(&mut self) -> Vec<Home> {
+        let homes: Vec<Home> = self.homes.drain().collect();
+        homes.iter().for_each(|home| home.member.close());
+        homes
+    }
+
+    pub(super) fn connection(&self, hash: u64, key: KeyRef<'_>) -> Option<&Member> {
+        self.homes
+            .find(hash, |home| home.member.key().parts() == key)
+            .map(|home| &home.member)
+    }
+
+    /// The home of this very connection.
+    pub(super) fn home(&mut self, hash: u64, member: &Member) -> Option<&mut Home> {
+        self.homes
+            .find_mut(hash, |home| Arc::ptr_eq(&home.member, member))
+    }
+
+    /// Adds the member to the target and gives the target's key, or `None` if it was in already.
+    pub(super) fn join(
+        &mut self,
+        hash: u64,
+        key: KeyRef<'_>,
+        member: &Member,
+        hasher: &DefaultHashBuilder,
+    ) -> Option<Key> {
+        let entry = self.rooms.entry(
+            hash,
+            |room| room.key.parts() == key,
+            |room| room.key.parts().hash(hasher),
+        );
+        match entry {
+            Entry::Occupied(mut entry) => {
+                let room = entry.get_mut();
+                room.members
+                    .insert(member.clone())
+                    .then(|| room.key.clone())
+            }
+            Entry::Vacant(entry) => {
+                let key = key.to_key();
+                entry.insert(Room {
+                    key: key.clone(),
+                    members: Members::One(member.clone()),
+                });
+                Some(key)
+            }
+        }
+    }
+
+    /// Takes the member out of the target, to be dropped when the lock is released.
+    #[must_use]
+    pub(super) fn leave(&mut self, hash: u64, key: KeyRef<'_>, member: &Member) -> Option<Member> {
+        let mut entry = self
+            .rooms
+            .find_entry(hash, |room| room.key.parts() == key)
+            .ok()?;
+        let Removed { member, emptied } = entry.get_mut().members.remove(address(member));
+        if emptied {
+            entry.remove();
+        }
+        member
+    }
+
+    pub(super) fn members(&self, hash: u64, key: KeyRef<'_>) -> Option<&Members> {
+        self.rooms
+            .find(hash, |room| room.key.parts() == key)
+            .map(|room| &room.members)
+    }
+}

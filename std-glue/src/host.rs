@@ -1,0 +1,48 @@
+//! The host for programs with std.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use midplane_core::{Host, Panicked};
+
+use crate::Lock;
+
+/// The registry of a program with std.
+pub type Registry = midplane_core::Registry<Std>;
+
+/// The backplane of one node, in a program with std.
+pub type Local = midplane_core::Local<Std>;
+
+/// Threads, [`Lock`], and panics that are caught.
+///
+/// The message of a caught panic goes to the panic hook, as that of any panic does.
+#[derive(Debug)]
+pub struct Std;
+
+thread_local! {
+    /// How many contained calls are on this thread's stack.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Host for Std {
+    type Mutex = Lock;
+
+    fn contain(calls: &mut dyn FnMut()) -> Result<(), Panicked> {
+        DEPTH.set(DEPTH.get() + 1);
+        // The core goes on behind the sink that panicked and detaches it; nothing of the sink is used
+        // again but its destructor.
+        let outcome = catch_unwind(AssertUnwindSafe(calls));
+        DEPTH.set(DEPTH.get() - 1);
+        outcome.map_err(forget)
+    }
+
+    fn inside_sink() -> bool {
+        DEPTH.get() > 0
+    }
+}
+
+/// A payload may panic when it is dropped, and nobody is left to catch that.
+fn forget(payload: Box<dyn std::any::Any + Send>) -> Panicked {
+    std::mem::forget(payload);
+    Panicked
+}

@@ -1,0 +1,17 @@
+//! [`midplane_core::mailbox`] on this crate's [`Lock`].
+
+use crate::Lock;
+
+pub use midplane_core::mailbox::{Capacity, ControlError, Counters, Item, Overflow};
+
+/// The end that events are pushed into.
+pub type Sender = midplane_core::mailbox::Sender<Lock>;
+
+/// The end that is read.
+pub type Receiver = midplane_core::mailbox::Receiver<Lock>;
+
+/// A mailbox that holds this much and does this when it is full.
+#[must_use]
+pub fn channel(capacity: Capacity, overflow: Overflow) -> (Sender, Receiver) {
+    midplane_core::mailbox::mailbox(capacity, overflow)
+}

@@ -1,0 +1,44 @@
+//! Spawning and time on smol.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+/// Runs the future on smol's global executor, detached. `SMOL_THREADS` says on how many threads.
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    smol::spawn(future).detach();
+}
+
+/// The system's monotonic clock, and async-io's timers.
+#[derive(Debug, Clone)]
+pub struct Timer {
+    start: Instant,
+}
+
+impl Timer {
+    /// A timer whose `now` counts from this call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl midplane_core::Timer for Timer {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        smol::Timer::after(duration).map(drop).boxed()
+    }
+}

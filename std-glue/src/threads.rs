@@ -1,0 +1,57 @@
+//! Spawning and time on plain threads: futures' thread pool, no async runtime.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::executor::ThreadPool;
+use futures::future::BoxFuture;
+use futures_timer::Delay;
+
+/// One thread per core, started by the first [`spawn`].
+static POOL: OnceLock<ThreadPool> = OnceLock::new();
+
+/// Runs the future on a pool of threads that the whole process shares, detached.
+///
+/// # Panics
+/// At the first call, when the system gives no thread.
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    let pool = POOL.get_or_init(|| match ThreadPool::new() {
+        Ok(pool) => pool,
+        Err(error) => panic!("no thread for the pool: {error}"),
+    });
+    pool.spawn_ok(future);
+}
+
+/// The system's monotonic clock, and timers on a thread of their own.
+#[derive(Debug, Clone)]
+pub struct Timer {
+    start: Instant,
+}
+
+impl Timer {
+    /// A timer whose `now` counts from this call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl midplane_core::Timer for Timer {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Delay::new(duration).boxed()
+    }
+}
