@@ -1,0 +1,1 @@
+//! Benchmarks, each beside a floor or a peer of the same run.

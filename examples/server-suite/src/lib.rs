@@ -1,0 +1,1 @@
+//! The end-to-end checks that every example server must pass.

@@ -1,0 +1,1 @@
+//! The application that the example servers share: HTTP, WebSocket, page.

@@ -1,0 +1,3 @@
+//! The example server on smol.
+
+fn main() {}

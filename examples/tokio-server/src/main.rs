@@ -1,0 +1,3 @@
+//! The example server on tokio.
+
+fn main() {}
