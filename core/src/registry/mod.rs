@@ -146,7 +146,7 @@ impl<H: Host> Registry<H> {
     /// Detaches the connection if it still is attached.
     fn expel(&self, member: &Member) {
         let hash = self.home_hash(member);
-        let home = self.shard(hash).detach(hash, member);
+        let home = self.shard(hash).detach(hash, member, &self.hasher);
         if let Some(home) = home {
             self.clear(home);
         }
@@ -156,9 +156,7 @@ impl<H: Host> Registry<H> {
     /// held while the last reference drops, for what the closure captured may drop with it.
     fn clear(&self, home: Home) {
         for key in &home.joined {
-            let hash = key.parts().hash(&self.hasher);
-            let left = self.shard(hash).leave(hash, key.parts(), &home.member);
-            drop(left);
+            self.leave(key, &home.member);
         }
         self.dispose(home.member);
     }
@@ -173,7 +171,9 @@ impl<H: Host> Registry<H> {
 
     fn leave(&self, key: &Key, member: &Member) {
         let hash = key.parts().hash(&self.hasher);
-        let left = self.shard(hash).leave(hash, key.parts(), member);
+        let left = self
+            .shard(hash)
+            .leave(hash, key.parts(), member, &self.hasher);
         drop(left);
     }
 }

@@ -71,13 +71,22 @@ impl Table {
     }
 
     /// Takes the connection out, closed; `None` if it is not in, or another has its key.
-    pub(super) fn detach(&mut self, hash: u64, member: &Member) -> Option<Home> {
+    pub(super) fn detach(
+        &mut self,
+        hash: u64,
+        member: &Member,
+        hasher: &DefaultHashBuilder,
+    ) -> Option<Home> {
         let entry = self
             .homes
             .find_entry(hash, |home| Arc::ptr_eq(&home.member, member))
             .ok()?;
         member.close();
-        Some(entry.remove().0)
+        let (home, _) = entry.remove();
+        shrink(&mut self.homes, |home| {
+            home.member.key().parts().hash(hasher)
+        });
+        Some(home)
     }
 
     /// Takes every connection out, closed.
@@ -132,7 +141,13 @@ impl Table {
 
     /// Takes the member out of the target, to be dropped when the lock is released.
     #[must_use]
-    pub(super) fn leave(&mut self, hash: u64, key: KeyRef<'_>, member: &Member) -> Option<Member> {
+    pub(super) fn leave(
+        &mut self,
+        hash: u64,
+        key: KeyRef<'_>,
+        member: &Member,
+        hasher: &DefaultHashBuilder,
+    ) -> Option<Member> {
         let mut entry = self
             .rooms
             .find_entry(hash, |room| room.key.parts() == key)
@@ -140,6 +155,7 @@ impl Table {
         let Removed { member, emptied } = entry.get_mut().members.remove(address(member));
         if emptied {
             entry.remove();
+            shrink(&mut self.rooms, |room| room.key.parts().hash(hasher));
         }
         member
     }
@@ -148,5 +164,13 @@ impl Table {
         self.rooms
             .find(hash, |room| room.key.parts() == key)
             .map(|room| &room.members)
+    }
+}
+
+/// Gives back what a crowd that has left took: each shrink is paid for by as many removals.
+fn shrink<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
+    const KEPT: usize = 32;
+    if table.capacity() > KEPT && table.len() < table.capacity() / 8 {
+        table.shrink_to(table.len() * 2, hasher);
     }
 }
