@@ -1,0 +1,77 @@
+//! What no registry can beat: a map to closures, for one thread, in which nothing is ever locked,
+//! guarded, counted or caught.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use midplane::{Audience, ConnectionId, Event, Target, Verdict};
+
+use super::{Closure, Plane, target};
+
+/// A hash map from each target to a vector of closures.
+#[derive(Default)]
+pub struct Floor {
+    targets: HashMap<Target, Vec<Closure>>,
+    last: Option<(Closure, Vec<Target>)>,
+}
+
+impl std::fmt::Debug for Floor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Floor")
+    }
+}
+
+impl Plane for Floor {
+    const NAME: &'static str = "floor: unsynchronised map to a Vec of closures";
+
+    fn empty() -> Self {
+        Self::default()
+    }
+
+    fn attach(
+        &mut self,
+        id: &ConnectionId,
+        sink: impl Fn(&Event) -> Verdict + Send + Sync + 'static,
+    ) {
+        self.last = Some((Arc::new(sink), Vec::new()));
+        self.join_last(&Target::Connection(id.clone()));
+    }
+
+    fn join_last(&mut self, target: &Target) {
+        if let Some((sink, joined)) = &mut self.last {
+            let sinks = self.targets.entry(target.clone()).or_default();
+            sinks.push(sink.clone());
+            joined.push(target.clone());
+        }
+    }
+
+    /// It stands at the end of every vector it is in.
+    fn detach_last(&mut self) {
+        for target in self
+            .last
+            .take()
+            .map(|(_, joined)| joined)
+            .unwrap_or_default()
+        {
+            if let Some(sinks) = self.targets.get_mut(&target) {
+                sinks.pop();
+                if sinks.is_empty() {
+                    self.targets.remove(&target);
+                }
+            }
+        }
+    }
+
+    fn publish(&self, audience: &Audience, event: &Event) -> usize {
+        let sinks = target(audience).and_then(|target| self.targets.get(target));
+        sinks.map_or(0, |sinks| {
+            let mut accepted = 0;
+            for sink in sinks {
+                if sink(event) == Verdict::Accepted {
+                    accepted += 1;
+                }
+            }
+            accepted
+        })
+    }
+}
