@@ -1,0 +1,217 @@
+//! Chromium without a window, driven through chromedriver.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use fantoccini::elements::Element;
+use fantoccini::wd::WindowHandle;
+use fantoccini::{ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fixture::Running;
+use crate::{PATIENCE, within};
+
+const MISSING: &str = "install chromium and chromium-driver (Debian), or put chromedriver and its browser on the path";
+
+/// A browser of one's own.
+#[derive(Debug)]
+pub(crate) struct Browser {
+    client: fantoccini::Client,
+    _driver: Running,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").process_group(0);
+        assert!(
+            Command::new("chromedriver")
+                .arg("--version")
+                .output()
+                .is_ok(),
+            "chromedriver does not start: {MISSING}"
+        );
+        let driver = Running::start(command);
+        let port = loop {
+            let line = driver
+                .stdout
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("chromedriver says no port: {error}"));
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').parse::<u16>().expect("a port");
+            }
+        };
+        let profile = tempfile::tempdir().expect("a directory");
+        let user_data = format!("--user-data-dir={}", profile.path().display());
+        let arguments = json!({ "goog:chromeOptions": { "args": [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            user_data,
+        ] } });
+        let Value::Object(capabilities) = arguments else {
+            unreachable!("it is written as an object");
+        };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities);
+        let url = format!("http://127.0.0.1:{port}");
+        let client = within("a browser", builder.connect(&url))
+            .await
+            .unwrap_or_else(|error| panic!("no browser starts ({error}): {MISSING}"));
+        Self {
+            client,
+            _driver: driver,
+            _profile: profile,
+        }
+    }
+
+    /// Opens a page in a new tab.
+    pub(crate) async fn open(&self, url: &str) -> Tab<'_> {
+        let opened = within("a tab", self.client.new_window(true))
+            .await
+            .expect("a tab");
+        within(
+            "the tab",
+            self.client.switch_to_window(opened.handle.clone()),
+        )
+        .await
+        .expect("the tab is there");
+        within("the page", self.client.goto(url))
+            .await
+            .expect("the page loads");
+        Tab {
+            browser: self,
+            window: opened.handle,
+        }
+    }
+
+    /// Ends the browser before its driver is killed.
+    pub(crate) async fn close(self) {
+        within("the browser ends", self.client.close())
+            .await
+            .expect("the browser ends");
+    }
+}
+
+/// A page in a tab.
+#[derive(Debug)]
+pub(crate) struct Tab<'a> {
+    browser: &'a Browser,
+    window: WindowHandle,
+}
+
+impl Tab<'_> {
+    /// The driver's client, with this tab as the current one.
+    async fn client(&self) -> &fantoccini::Client {
+        let client = &self.browser.client;
+        within("the tab", client.switch_to_window(self.window.clone()))
+            .await
+            .expect("the tab is there");
+        client
+    }
+
+    async fn element(&self, id: &str) -> Element {
+        within(format!("#{id}"), self.client().await.find(Locator::Id(id)))
+            .await
+            .unwrap_or_else(|error| panic!("#{id}: {error}"))
+    }
+
+    /// What a script returns.
+    pub(crate) async fn script(&self, script: &str) -> Value {
+        within(
+            "the script",
+            self.client().await.execute(script, Vec::new()),
+        )
+        .await
+        .expect("the script runs")
+    }
+
+    /// The text of an element, whether it is in view or not.
+    pub(crate) async fn text(&self, id: &str) -> String {
+        let script = format!("return document.getElementById('{id}').textContent");
+        let text = self.script(&script).await;
+        text.as_str().expect("an element has text").trim().into()
+    }
+
+    /// Waits until the text of an element satisfies.
+    async fn until(&self, id: &str, what: &str, satisfies: impl Fn(&str) -> bool) {
+        let mut last = String::new();
+        let satisfied = async {
+            while !satisfies(&last) {
+                last = self.text(id).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, satisfied).await.is_err() {
+            panic!("#{id} does not {what}, it is {last:?}");
+        }
+    }
+
+    /// Waits until an element says this and nothing else.
+    pub(crate) async fn says(&self, id: &str, text: &str) {
+        self.until(id, &format!("say {text:?}"), |now| now == text)
+            .await;
+    }
+
+    /// Waits until an element shows this among other things.
+    pub(crate) async fn shows(&self, id: &str, text: &str) {
+        self.until(id, &format!("show {text:?}"), |now| now.contains(text))
+            .await;
+    }
+
+    /// Waits until an element says something other than this.
+    pub(crate) async fn differs(&self, id: &str, text: &str) {
+        let what = format!("differ from {text:?}");
+        self.until(id, &what, |now| !now.is_empty() && now != text)
+            .await;
+    }
+
+    /// How often an element shows this.
+    pub(crate) async fn count(&self, id: &str, text: &str) -> usize {
+        self.text(id).await.matches(text).count()
+    }
+
+    pub(crate) async fn click(&self, id: &str) {
+        within(format!("a click on #{id}"), self.element(id).await.click())
+            .await
+            .unwrap_or_else(|error| panic!("#{id}: {error}"));
+    }
+
+    /// Types into a field, in place of what is there.
+    pub(crate) async fn fill(&self, id: &str, text: &str) {
+        let field = self.element(id).await;
+        let typed = async {
+            field.clear().await?;
+            field.send_keys(text).await
+        };
+        within(format!("typing into #{id}"), typed)
+            .await
+            .unwrap_or_else(|error| panic!("#{id}: {error}"));
+    }
+
+    /// Publishes by the page's form.
+    pub(crate) async fn publish(&self, kind: &str, id: &str, event: &str, exclude_self: bool) {
+        let select = self.element("publish-type").await;
+        within("the choice", select.select_by_value(kind))
+            .await
+            .expect("the kind is there");
+        self.fill("publish-id", id).await;
+        self.fill("publish-event", event).await;
+        let exclude = self.element("exclude-self").await;
+        let is = within("the box", exclude.is_selected())
+            .await
+            .expect("it is a box");
+        if is != exclude_self {
+            self.click("exclude-self").await;
+        }
+        self.click("publish").await;
+    }
+}

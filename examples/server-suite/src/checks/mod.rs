@@ -1,0 +1,96 @@
+//! The promises, one check each. [`suite!`](crate::suite) runs them all.
+
+pub mod command_line;
+pub mod delivery;
+pub mod drain;
+pub mod hostile;
+pub mod http;
+pub mod identity;
+pub mod lifetime;
+pub mod page;
+pub mod requests;
+pub mod slow;
+
+/// Makes a test of every check, against the server program at this path.
+#[macro_export]
+macro_rules! suite {
+    ($program:expr) => {
+        $crate::__tests! { $program;
+            command_line {
+                help_names_every_flag
+                a_bad_address_is_one_clear_line
+                a_bad_limit_is_one_clear_line
+            }
+            delivery {
+                curl_reaches_exactly_the_addressed_clients
+                events_arrive_byte_for_byte
+                ids_are_any_text
+                a_publisher_can_be_excluded
+                events_arrive_in_order
+            }
+            drain {
+                a_signal_drains
+                events_accepted_before_a_drain_are_delivered
+                a_drain_ends_by_its_deadline
+                a_second_signal_ends_at_once
+            }
+            hostile {
+                a_foreign_origin_is_403
+                a_foreign_host_is_403
+                a_slow_handshake_is_cut_off
+                garbage_is_cut_off
+            }
+            http {
+                a_bad_publication_is_400_with_what_and_where
+                a_large_body_is_413
+                paths_and_methods_are_told_apart
+                the_receipt_is_answered
+            }
+            identity {
+                a_client_publishes_only_where_it_is
+                an_identity_cannot_be_claimed
+                sessions_and_connections_are_unguessable
+                the_welcome_comes_first
+                an_event_cannot_pass_for_a_message_of_the_server
+            }
+            lifetime {
+                a_closed_client_is_detached
+                a_killed_client_is_detached
+                a_silent_client_is_detached
+                a_session_is_resumed_after_a_kill
+                topics_are_left_and_joined_again
+            }
+            page {
+                a_publish_in_one_tab_shows_in_the_other
+                the_page_shows_where_it_is
+                the_page_reconnects
+            }
+            requests {
+                answers_carry_the_id_of_their_request
+                requests_are_answered_in_order
+                bad_requests_are_answered_and_survived
+                a_binary_message_is_answered_and_survived
+                an_oversize_message_is_refused
+            }
+            slow {
+                a_slow_client_changes_nothing_for_others
+                what_was_lost_is_counted
+                a_stuck_client_is_dropped
+                a_client_that_only_talks_is_held_back
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __tests {
+    ($program:expr; $($module:ident { $($check:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $check() {
+                $crate::run($program, $crate::checks::$module::$check);
+            })*
+        })*
+    };
+}

@@ -1,0 +1,186 @@
+//! What a client says over its WebSocket, and what it is answered.
+
+use serde_json::{Value, json};
+use tokio_websockets::Message;
+
+use crate::client::{Arrival, Client, error_code};
+use crate::fixture::{Program, target};
+
+/// Every answer echoes the `id` of its request, whatever JSON it is, and has none where none was.
+pub async fn answers_carry_the_id_of_their_request(program: Program) {
+    let server = program.start(&[]);
+    let mut client = Client::connect(&server, "").await;
+    let ids = [
+        json!("text"),
+        json!(""),
+        json!(0),
+        json!(-1.5),
+        json!(true),
+        json!([1, "x"]),
+        json!({"a": {"b": 1}}),
+    ];
+    let requests = [
+        (
+            json!({"request": "create_session", "agent": "a"}),
+            "session",
+        ),
+        (json!({"request": "join", "topic": "t"}), "joined"),
+        (
+            json!({"request": "publish", "target": target("topic", "t"), "event": 1, "exclude_self": true}),
+            "published",
+        ),
+        (json!({"request": "leave", "topic": "t"}), "left"),
+        (json!({"request": "dance"}), "error"),
+        (json!({"request": "join"}), "error"),
+        (json!({"request": "join", "topic": 7}), "error"),
+        (json!({"request": "join", "topic": ""}), "error"),
+        (
+            json!({"request": "publish", "target": target("user", "u"), "event": 1}),
+            "error",
+        ),
+        (
+            json!({"request": "resume_session", "session": "?"}),
+            "error",
+        ),
+    ];
+    for (request, answer) in &requests {
+        for id in &ids {
+            let mut request = request.clone();
+            request["id"] = id.clone();
+            client.send(request.to_string()).await;
+            let own = client.own().await;
+            assert_eq!(own["midplane"], *answer, "{request}: {own}");
+            assert_eq!(own["id"], *id, "{request}: {own}");
+        }
+        client.send(request.to_string()).await;
+        let own = client.own().await;
+        assert_eq!(own["midplane"], *answer, "{request}: {own}");
+        assert!(own.get("id").is_none_or(Value::is_null), "{request}: {own}");
+    }
+}
+
+/// Requests sent without waiting are answered one by one, in their order.
+pub async fn requests_are_answered_in_order(program: Program) {
+    let server = program.start(&[]);
+    let mut client = Client::connect(&server, "").await;
+    for n in 0..500 {
+        client
+            .send(json!({"request": "join", "topic": format!("t{n}"), "id": n}).to_string())
+            .await;
+        if n % 20 == 19 {
+            for answered in n - 19..=n {
+                let own = client.own().await;
+                assert_eq!(own["id"], answered, "{own}");
+            }
+        }
+    }
+}
+
+/// What is unknown, malformed or misses something is answered with an error, and the connection
+/// lives on with all that it joined.
+pub async fn bad_requests_are_answered_and_survived(program: Program) {
+    let server = program.start(&[]);
+    let mut client = Client::connect(&server, "").await;
+    client.join("kept").await;
+    let long = format!(r#"{{"request":"join","topic":"{}"}}"#, "x".repeat(256));
+    let deep = "[".repeat(10_000);
+    let deep_event = format!(
+        r#"{{"request":"join","topic":"t","x":{}1{}}}"#,
+        r#"{"a":"#.repeat(5_000),
+        "}".repeat(5_000)
+    );
+    let bad = [
+        "",
+        " ",
+        "{",
+        "}",
+        "hello",
+        "{}",
+        "[]",
+        "null",
+        "42",
+        "\"join\"",
+        "{} {}",
+        "\u{0}",
+        r#"{"request":}"#,
+        r#"{"request":42}"#,
+        r#"{"request":null}"#,
+        r#"{"request":""}"#,
+        r#"{"request":"dance"}"#,
+        r#"{"request":"Join","topic":"t"}"#,
+        r#"{"request":"join"}"#,
+        r#"{"request":"join","topic":null}"#,
+        r#"{"request":"join","topic":7}"#,
+        r#"{"request":"join","topic":["t"]}"#,
+        r#"{"request":"join","topic":""}"#,
+        r#"{"request":"join","topic":"t""#,
+        r#"{"request":"join","topic":"t"},"#,
+        r#"{"request":"leave"}"#,
+        r#"{"request":"leave","topic":{}}"#,
+        r#"{"request":"create_session","agent":7}"#,
+        r#"{"request":"create_session","agent":""}"#,
+        r#"{"request":"resume_session"}"#,
+        r#"{"request":"resume_session","session":7}"#,
+        r#"{"request":"publish"}"#,
+        r#"{"request":"publish","event":1}"#,
+        r#"{"request":"publish","target":{"type":"topic","id":"kept"}}"#,
+        r#"{"request":"publish","target":"kept","event":1}"#,
+        r#"{"request":"publish","target":{},"event":1}"#,
+        r#"{"request":"publish","target":{"type":"topic"},"event":1}"#,
+        r#"{"request":"publish","target":{"id":"kept"},"event":1}"#,
+        r#"{"request":"publish","target":{"type":"room","id":"kept"},"event":1}"#,
+        r#"{"request":"publish","target":{"type":"topic","id":""},"event":1}"#,
+        r#"{"request":"publish","target":{"type":"topic","id":7},"event":1}"#,
+        r#"{"request":"publish","target":{"type":"topic","id":"kept"},"event":}"#,
+        r#"{"request":"publish","target":{"type":"topic","id":"kept"},"event":1,"exclude_self":"yes"}"#,
+        &long,
+        &deep,
+        &deep_event[..deep_event.len() - 1],
+    ];
+    for text in bad {
+        client.send(text).await;
+        let said = client.own().await;
+        assert_eq!(said["midplane"], "error", "{text:?} was answered {said}");
+        error_code(&said);
+    }
+    assert_eq!(server.publish(&target("topic", "kept"), "1").await, 1);
+    assert_eq!(client.events(&server).await, ["1"]);
+}
+
+/// A binary message is answered with an error, and the connection lives.
+pub async fn a_binary_message_is_answered_and_survived(program: Program) {
+    let server = program.start(&[]);
+    let mut client = Client::connect(&server, "").await;
+    for bytes in [&b""[..], b"\xff\x00", br#"{"request":"join","topic":"t"}"#] {
+        client.send_message(Message::binary(bytes)).await;
+        error_code(&client.own().await);
+    }
+    assert_eq!(server.publish(&target("topic", "t"), "1").await, 0);
+    assert_eq!(client.events(&server).await, [""; 0]);
+}
+
+/// A message larger than the limit is refused, with an error or a close of 1009, and others are not
+/// concerned.
+pub async fn an_oversize_message_is_refused(program: Program) {
+    let server = program.start(&[]);
+    let mut other = Client::connect(&server, "user=u").await;
+    let mut client = Client::connect(&server, "user=u").await;
+    let event = format!("\"{}\"", "x".repeat(4 << 20));
+    let request = format!(
+        r#"{{"request":"publish","target":{},"event":{event}}}"#,
+        target("user", "u")
+    );
+    client.try_send(Message::text(request)).await;
+    match client.next().await {
+        Arrival::Own(error) => {
+            error_code(&error);
+            assert_eq!(client.events(&server).await, [""; 0]);
+        }
+        Arrival::Close(1009) => {
+            drop(client);
+            server.settles_at(1).await;
+        }
+        other => panic!("an error or a close of 1009, and not {other:?}"),
+    }
+    assert_eq!(other.events(&server).await, [""; 0]);
+}

@@ -1,0 +1,122 @@
+//! Clients that do not keep up: they lose, others do not.
+
+use serde_json::json;
+
+use crate::client::{Arrival, Client};
+use crate::fixture::{Program, flags, target};
+use crate::{flood, until};
+
+/// Bytes in each event of a flood.
+const SIZE: usize = 8 * 1024;
+
+/// Events of a flood: 16 MiB, four times what Linux buffers for a socket at most.
+const EVENTS: u64 = 2_048;
+
+/// A client that never reads changes nothing for the others: they get every event, in order. The
+/// slow one is told what it lost, or dropped.
+pub async fn a_slow_client_changes_nothing_for_others(program: Program) {
+    let server = program.start(&[]);
+    let mut slow = Client::narrow(&server, "user=u").await;
+    let mut publisher = Client::connect(&server, "user=u").await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Client::connect(&server, "user=u").await);
+    }
+    let user = target("user", "u");
+    for start in (0..EVENTS).step_by(64) {
+        // The others take what was published before more is, so that nothing but the slow client
+        // could make them miss any.
+        flood::publish(&mut publisher, &user, start..start + 64, SIZE, None).await;
+        for other in &mut others {
+            for n in start..start + 64 {
+                assert_eq!(flood::number(&other.event().await), n);
+            }
+        }
+    }
+    for other in &mut others {
+        assert_eq!(other.events(&server).await, [""; 0]);
+    }
+    let mut next = 0;
+    loop {
+        match slow.next().await {
+            Arrival::Event(event) => {
+                assert_eq!(flood::number(&event), next, "a gap without a word");
+                next += 1;
+                assert!(
+                    next < EVENTS,
+                    "nothing was lost, so the client was not slow"
+                );
+            }
+            Arrival::Own(lost) => {
+                assert_eq!(lost["midplane"], "lost", "{lost}");
+                break;
+            }
+            Arrival::Close(_) | Arrival::End => break,
+        }
+    }
+}
+
+/// A client that stopped reading and reads on is told how much it lost and where: what it received
+/// and what it lost are together what was published, and nothing comes twice.
+pub async fn what_was_lost_is_counted(program: Program) {
+    let server = program.start(flags::SMALL_MAILBOX);
+    let mut reader = Client::narrow(&server, "user=u").await;
+    let mut publisher = Client::connect(&server, "user=u").await;
+    let user = target("user", "u");
+    let mut next = 0;
+    for round in 1..=2 {
+        let published = round * EVENTS;
+        flood::publish(&mut publisher, &user, next..published, SIZE, Some(1)).await;
+        let mut lost = 0;
+        while next < published {
+            match reader.next().await {
+                Arrival::Event(event) => {
+                    assert_eq!(flood::number(&event), next, "received + lost == published");
+                    next += 1;
+                }
+                Arrival::Own(own) => {
+                    assert_eq!(own["midplane"], "lost", "{own}");
+                    let count = own["count"].as_u64().expect("a count");
+                    assert_ne!(count, 0);
+                    lost += count;
+                    next += count;
+                }
+                end => panic!("{end:?} after {next} of {published}"),
+            }
+        }
+        assert_eq!(next, published);
+        assert_ne!(lost, 0, "the mailbox was never full");
+        // Caught up, it misses nothing.
+        assert_eq!(reader.events(&server).await, [""; 0]);
+    }
+}
+
+/// A client that stops reading for good is cut off, and its place is free again.
+pub async fn a_stuck_client_is_dropped(program: Program) {
+    let server = program.start(flags::IMPATIENT_WRITES);
+    let stuck = Client::narrow(&server, "user=u").await;
+    let event = json!("x".repeat(60 * 1024)).to_string();
+    until("the stuck client is dropped", async || {
+        (server.publish(&target("user", "u"), &event).await == 0).then_some(())
+    })
+    .await;
+    server.settles_at(0).await;
+    drop(stuck);
+}
+
+/// A client that sends requests and never reads the answers cannot make the server hold them all:
+/// at some point it is not read from, or dropped.
+pub async fn a_client_that_only_talks_is_held_back(program: Program) {
+    let server = program.start(&[]);
+    let mut other = Client::connect(&server, "user=u").await;
+    let mut talker = Client::narrow(&server, "").await;
+    // Each answer repeats the id, so answers are as large as requests.
+    let request = json!({"request": "dance", "id": "x".repeat(8 * 1024)}).to_string();
+    let mut sent = 0;
+    while talker.sends_at_once(&request).await {
+        sent += request.len();
+        assert!(sent < 64 << 20, "the server takes in requests without end");
+    }
+    assert_eq!(server.publish(&target("user", "u"), "1").await, 1);
+    assert_eq!(other.events(&server).await, ["1"]);
+}

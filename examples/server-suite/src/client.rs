@@ -1,0 +1,269 @@
+//! A WebSocket client that tells events from the server's own messages.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
+
+use crate::fixture::{Server, target};
+use crate::http::{connect, narrow};
+use crate::within;
+
+/// A peer that has taken nothing for so long is holding its client back. Were it merely slow, a
+/// check would end early and still hold.
+const HELD_BACK: Duration = Duration::from_secs(2);
+
+static FENCES: AtomicU64 = AtomicU64::new(0);
+
+/// What arrives at a client.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Arrival {
+    /// An event, as it was written.
+    Event(String),
+    /// A message of the server's own.
+    Own(Value),
+    /// A close frame with its code.
+    Close(u16),
+    /// The connection is gone: cleanly after a close frame, else with an error or at an odd place.
+    End,
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// What arrived while something else was waited for.
+    stash: VecDeque<Arrival>,
+    requests: u64,
+    /// The id of this connection.
+    pub(crate) connection: String,
+}
+
+impl Client {
+    /// Connects with an identity such as `user=u1&org=o1` and takes the welcome, which must be the
+    /// first message.
+    pub(crate) async fn connect(server: &Server, identity: &str) -> Self {
+        Self::over(connect(server.address).await, server, identity).await
+    }
+
+    /// The same with a receive buffer as small as can be.
+    pub(crate) async fn narrow(server: &Server, identity: &str) -> Self {
+        Self::over(narrow(server.address).await, server, identity).await
+    }
+
+    async fn over(stream: TcpStream, server: &Server, identity: &str) -> Self {
+        let url = format!("ws://{}/ws?{identity}", server.address);
+        let builder = ClientBuilder::new().uri(&url).expect("a url");
+        let (socket, _) = within("the upgrade", builder.connect_on(stream))
+            .await
+            .expect("the server upgrades");
+        let mut client = Self {
+            socket,
+            stash: VecDeque::new(),
+            requests: 0,
+            connection: String::new(),
+        };
+        let first = client.next().await;
+        client.connection = match &first {
+            Arrival::Own(welcome) if welcome["midplane"] == "welcome" => welcome["connection"]
+                .as_str()
+                .expect("the id is text")
+                .into(),
+            _ => panic!("the welcome comes first, and not {first:?}"),
+        };
+        client
+    }
+
+    /// The target that is this connection.
+    pub(crate) fn target(&self) -> Value {
+        target("connection", &self.connection)
+    }
+
+    /// What arrives next.
+    pub(crate) async fn next(&mut self) -> Arrival {
+        match self.stash.pop_front() {
+            Some(arrival) => arrival,
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> Arrival {
+        loop {
+            let Some(Ok(message)) = within("a message", self.socket.next()).await else {
+                return Arrival::End;
+            };
+            if let Some((code, _)) = message.as_close() {
+                return Arrival::Close(code.into());
+            }
+            if message.is_binary() {
+                panic!("a binary message: {message:?}");
+            }
+            if let Some(text) = message.as_text() {
+                return match serde_json::from_str::<Value>(text) {
+                    Ok(own) if own.get("midplane").is_some() => Arrival::Own(own),
+                    _ => Arrival::Event(text.into()),
+                };
+            }
+        }
+    }
+
+    /// The next event; that anything else comes first is a failure.
+    pub(crate) async fn event(&mut self) -> String {
+        match self.next().await {
+            Arrival::Event(event) => event,
+            other => panic!("an event comes next, and not {other:?}"),
+        }
+    }
+
+    /// The next message of the server's own; events before it are kept.
+    pub(crate) async fn own(&mut self) -> Value {
+        self.own_with(|_| true).await
+    }
+
+    async fn own_with(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+        let mut kept = VecDeque::new();
+        loop {
+            match self.next().await {
+                Arrival::Own(own) if wanted(&own) => {
+                    kept.append(&mut self.stash);
+                    self.stash = kept;
+                    return own;
+                }
+                end @ (Arrival::Close(_) | Arrival::End) => {
+                    panic!("an answer comes, and not {end:?}; before it came {kept:?}")
+                }
+                other => kept.push_back(other),
+            }
+        }
+    }
+
+    /// Sends a text message as it is.
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.send_message(Message::text(text.into())).await;
+    }
+
+    pub(crate) async fn send_message(&mut self, message: Message) {
+        within("the message leaves", self.socket.send(message))
+            .await
+            .expect("the connection lives");
+    }
+
+    /// Sends a message of whatever kind, which the server may refuse to read.
+    pub(crate) async fn try_send(&mut self, message: Message) {
+        let _ = within("the message leaves or fails", self.socket.send(message)).await;
+    }
+
+    /// Whether a message can be sent without waiting for anything but the sending itself to be
+    /// scheduled: not once the peer reads no more and every buffer on the way is full, nor once the
+    /// connection is gone.
+    pub(crate) async fn sends_at_once(&mut self, text: &str) -> bool {
+        let send = self.socket.send(Message::text(text.to_owned()));
+        matches!(tokio::time::timeout(HELD_BACK, send).await, Ok(Ok(())))
+    }
+
+    /// Sends a request and returns its answer.
+    pub(crate) async fn request(&mut self, mut request: Value) -> Value {
+        self.requests += 1;
+        let id = json!(self.requests);
+        request["id"] = id.clone();
+        self.send(request.to_string()).await;
+        self.own_with(|own| own["id"] == id).await
+    }
+
+    /// Sends a request that must be answered in this way.
+    pub(crate) async fn must(&mut self, request: Value, answer: &str) -> Value {
+        let said = self.request(request.clone()).await;
+        assert_eq!(said["midplane"], answer, "{request} was answered {said}");
+        said
+    }
+
+    /// Sends a request that must be refused, and returns the code.
+    pub(crate) async fn refused(&mut self, request: Value) -> String {
+        let error = self.must(request, "error").await;
+        error_code(&error)
+    }
+
+    pub(crate) async fn join(&mut self, topic: &str) {
+        let joined = self
+            .must(json!({"request": "join", "topic": topic}), "joined")
+            .await;
+        assert_eq!(joined["topic"], topic);
+    }
+
+    pub(crate) async fn leave(&mut self, topic: &str) {
+        let left = self
+            .must(json!({"request": "leave", "topic": topic}), "left")
+            .await;
+        assert_eq!(left["topic"], topic);
+    }
+
+    /// Creates a session and returns its id.
+    pub(crate) async fn create_session(&mut self, agent: &str) -> String {
+        let request = json!({"request": "create_session", "agent": agent});
+        let session = self.must(request, "session").await;
+        assert_eq!(session["agent"], agent);
+        session["session"].as_str().expect("a session").into()
+    }
+
+    pub(crate) async fn resume_session(&mut self, session: &str) {
+        let request = json!({"request": "resume_session", "session": session});
+        let resumed = self.must(request, "session").await;
+        assert_eq!(resumed["session"], session);
+    }
+
+    /// Publishes through this client; how many connections got it.
+    pub(crate) async fn publish(&mut self, target: &Value, event: &Value, exclude: bool) -> u64 {
+        let request = json!({
+            "request": "publish", "target": target, "event": event, "exclude_self": exclude
+        });
+        let published = self.must(request, "published").await;
+        published["accepted"].as_u64().expect("a count")
+    }
+
+    /// All events that arrived before a fence that is published to this connection now. That
+    /// anything else arrived is a failure. What the server handed over before the fence arrives
+    /// before it, so the list is complete.
+    pub(crate) async fn events(&mut self, server: &Server) -> Vec<String> {
+        let fence = format!("{{\"fence\":{}}}", FENCES.fetch_add(1, Ordering::Relaxed));
+        assert_eq!(server.publish(&self.target(), &fence).await, 1);
+        let mut events = Vec::new();
+        loop {
+            let event = self.event().await;
+            if event == fence {
+                return events;
+            }
+            events.push(event);
+        }
+    }
+
+    /// Closes cleanly.
+    pub(crate) async fn close(mut self) {
+        within("the close leaves", self.socket.close())
+            .await
+            .expect("the connection lives");
+        while self.next().await != Arrival::End {}
+    }
+
+    /// Kills the connection: the peer gets a reset and no goodbye.
+    pub(crate) fn kill(self) {
+        let stream = self.socket.get_ref();
+        stream.set_zero_linger().expect("the socket is open");
+    }
+}
+
+/// The code of an error message, which must also have words for people.
+pub(crate) fn error_code(error: &Value) -> String {
+    assert_eq!(error["midplane"], "error", "{error}");
+    let text = |key: &str| {
+        error[key]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| panic!("{error} has no {key}"))
+    };
+    text("message");
+    text("code").into()
+}

@@ -1,0 +1,194 @@
+//! A plain HTTP client on a raw socket: it sends exactly what it is told, however wrong.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::within;
+
+/// A connected socket whose receive buffer is as small as the system lets it be, so that a peer
+/// that writes notices early that nobody reads.
+pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // The size must be set before connecting, for it bounds the window that is announced.
+    socket.set_recv_buffer_size(1024).expect("a buffer size");
+    within("a connection", socket.connect(address))
+        .await
+        .expect("the server accepts")
+}
+
+/// A connected socket.
+pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
+    within("a connection", TcpStream::connect(address))
+        .await
+        .expect("the server accepts")
+}
+
+/// A request, with `host` and `connection: close` unless told otherwise.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<Vec<u8>>,
+    measured: bool,
+}
+
+impl Request {
+    pub(crate) fn new(method: &'static str, path: &str) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: None,
+            measured: true,
+        }
+    }
+
+    /// A request to upgrade to a WebSocket, correct in itself.
+    pub(crate) fn upgrade(path: &str) -> Self {
+        Self::new("GET", path)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    }
+
+    /// Sets a header, in place of one of this name.
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.body = Some(body.as_ref().to_vec());
+        self
+    }
+
+    /// A body whose length is not announced.
+    pub(crate) fn unmeasured_body(mut self, body: impl AsRef<[u8]>) -> Self {
+        self.measured = false;
+        self.body(body)
+    }
+
+    /// The request as it goes over the wire.
+    pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
+        let has = |name| self.headers.iter().any(|(other, _)| *other == name);
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        if !has("host") {
+            head += &format!("host: {address}\r\n");
+        }
+        if !has("connection") {
+            head += "connection: close\r\n";
+        }
+        if let Some(body) = &self.body
+            && self.measured
+        {
+            head += &format!("content-length: {}\r\n", body.len());
+        }
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head += "\r\n";
+        let mut bytes = head.into_bytes();
+        bytes.extend(self.body.iter().flatten());
+        bytes
+    }
+
+    /// Sends the request on a connection of its own and reads the answer.
+    pub(crate) async fn send(&self, address: SocketAddr) -> Answer {
+        let mut stream = connect(address).await;
+        // A server may refuse a body before it has read it; what it answered is still there to read.
+        let _ = within("the request leaves", stream.write_all(&self.bytes(address))).await;
+        within(
+            format!("an answer to {} {}", self.method, self.path),
+            Answer::read(&mut stream),
+        )
+        .await
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) async fn read(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let head = loop {
+            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            let read = stream.read_buf(&mut bytes).await.expect("the head arrives");
+            assert_ne!(
+                read,
+                0,
+                "the answer ends in its head: {}",
+                bytes.escape_ascii()
+            );
+        };
+        let mut body = bytes.split_off(head);
+        let text = String::from_utf8(bytes).expect("the head is text");
+        let mut lines = text.lines();
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
+            .unwrap_or_else(|| panic!("no status line in {text:?}"));
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .map(|(_, value)| value.parse().expect("a length"));
+        match length {
+            _ if status == 101 => {}
+            Some(length) => {
+                while body.len() < length {
+                    let read = stream.read_buf(&mut body).await.expect("the body arrives");
+                    assert_ne!(read, 0, "the body ends early");
+                }
+            }
+            None => {
+                stream
+                    .read_to_end(&mut body)
+                    .await
+                    .expect("the body arrives");
+            }
+        }
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(other, _)| other == name)?;
+        Some(value)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("the body is text")
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", self.body.escape_ascii()))
+    }
+
+    /// The count in the answer to a publish.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.json()["delivered"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no count in {self:?}"))
+    }
+}
