@@ -40,6 +40,12 @@
 //! carries frames, and nothing outside `envelope` knows a byte of the wire.
 
 #![no_std]
+#![warn(
+    clippy::alloc_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used
+)]
 
 extern crate alloc;
 #[cfg(test)]

@@ -169,6 +169,13 @@ impl<H: Host> Registry<H> {
         }
     }
 
+    fn is_in(&self, member: &Member, key: KeyRef<'_>) -> bool {
+        let hash = self.home_hash(member);
+        let mut table = self.shard(hash);
+        let home = table.home(hash, member);
+        home.is_some_and(|home| home.joined.iter().any(|joined| joined.parts() == key))
+    }
+
     fn leave(&self, key: &Key, member: &Member) {
         let hash = key.parts().hash(&self.hasher);
         let left = self
@@ -188,12 +195,19 @@ impl<H: Host> Membership for Registry<H> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
-        if !member.reserve(self.targets_per_connection) {
-            return Err(AssociateError::TooMany {
-                limit: self.targets_per_connection,
-            });
+        if member.is_closed() {
+            return Err(AssociateError::Detached);
         }
         let key = KeyRef::new(scope, target);
+        if !member.reserve(self.targets_per_connection) {
+            return if self.is_in(member, key) {
+                Ok(())
+            } else {
+                Err(AssociateError::TooMany {
+                    limit: self.targets_per_connection,
+                })
+            };
+        }
         let hash = key.hash(&self.hasher);
         let joined = self.shard(hash).join(hash, key, member, &self.hasher);
         let Some(joined) = joined else {

@@ -27,7 +27,7 @@ struct Model {
 }
 
 /// Replays everything that happened so far and fails where it could not have happened that way.
-pub fn judge(world: &World) {
+pub(crate) fn judge(world: &World) {
     let mut model = Model::default();
     for entry in world.log.lock().unwrap().iter() {
         model.replay(entry);
@@ -35,7 +35,12 @@ pub fn judge(world: &World) {
     assert!(model.flights.is_empty(), "a publish did not return");
     for number in 0..TARGETS {
         let expected = model.members_of(number).count();
-        assert_eq!(world.members(number), expected, "members of {}", target(number));
+        assert_eq!(
+            world.members(number),
+            expected,
+            "members of {}",
+            target(number)
+        );
     }
     for (who, targets) in world.held() {
         let mut expected: Vec<Target> = Vec::new();
@@ -47,7 +52,11 @@ pub fn judge(world: &World) {
             targets.sort();
             targets
         };
-        assert_eq!(sorted(targets), sorted(expected), "what attachment {who} is in");
+        assert_eq!(
+            sorted(targets),
+            sorted(expected),
+            "what attachment {who} is in"
+        );
     }
 }
 
@@ -67,35 +76,60 @@ impl Model {
     }
 
     fn members_of(&self, number: usize) -> impl Iterator<Item = usize> {
-        self.attached.iter().enumerate().filter_map(move |(who, one)| {
-            let one = one.as_ref().filter(|one| one.open)?;
-            (one.targets.contains(&number) || number == TARGETS + one.id).then_some(who)
-        })
+        self.attached
+            .iter()
+            .enumerate()
+            .filter_map(move |(who, one)| {
+                let one = one.as_ref().filter(|one| one.open)?;
+                (one.targets.contains(&number) || number == TARGETS + one.id).then_some(who)
+            })
     }
 
     fn replay(&mut self, entry: &Entry) {
         match entry {
             Entry::Attached { who, id } => {
-                for one in self.attached.iter_mut().flatten().filter(|one| one.id == *id) {
+                for one in self
+                    .attached
+                    .iter_mut()
+                    .flatten()
+                    .filter(|one| one.id == *id)
+                {
                     one.open = false;
                 }
                 self.attached.resize_with(*who + 1, || None);
-                self.attached[*who] =
-                    Some(Attached { id: *id, open: true, targets: BTreeSet::new() });
+                self.attached[*who] = Some(Attached {
+                    id: *id,
+                    open: true,
+                    targets: BTreeSet::new(),
+                });
             }
-            Entry::Associated { who, target, outcome } => match self.open_mut(*who) {
+            Entry::Associated {
+                who,
+                target,
+                outcome,
+            } => match self.open_mut(*who) {
                 Some(one) => {
                     one.targets.insert(*target);
                     assert_eq!(*outcome, Ok(()));
                 }
                 None => assert_eq!(*outcome, Err(AssociateError::Detached), "a late associate"),
             },
-            Entry::Dissociated { who, target, was_in } => {
-                let expected = self.open_mut(*who).is_some_and(|one| one.targets.remove(target));
+            Entry::Dissociated {
+                who,
+                target,
+                was_in,
+            } => {
+                let expected = self
+                    .open_mut(*who)
+                    .is_some_and(|one| one.targets.remove(target));
                 assert_eq!(*was_in, expected, "dissociate");
             }
             Entry::Detached { who } => self.close(*who),
-            Entry::Begin { event, targets, except } => {
+            Entry::Begin {
+                event,
+                targets,
+                except,
+            } => {
                 let audience = targets
                     .iter()
                     .flat_map(|number| self.members_of(*number))
@@ -109,14 +143,26 @@ impl Model {
                 });
             }
             Entry::Called { event, who } => {
-                assert!(self.open(*who).is_some(), "{who} was called after it was detached");
-                let flight = self.flights.last_mut().expect("a call outside every publish");
+                assert!(
+                    self.open(*who).is_some(),
+                    "{who} was called after it was detached"
+                );
+                let flight = self
+                    .flights
+                    .last_mut()
+                    .expect("a call outside every publish");
                 assert_eq!(flight.event, *event, "calls of two publishes are mixed");
-                assert!(flight.audience.contains(who), "{who} is not in the audience");
+                assert!(
+                    flight.audience.contains(who),
+                    "{who} is not in the audience"
+                );
                 assert!(flight.called.insert(*who), "{who} got event {event} twice");
             }
             Entry::Said { who, verdict } => {
-                let flight = self.flights.last_mut().expect("a verdict outside every publish");
+                let flight = self
+                    .flights
+                    .last_mut()
+                    .expect("a verdict outside every publish");
                 let (index, stays) = match verdict {
                     Some(Verdict::Accepted) => (0, true),
                     Some(Verdict::Full) => (1, true),

@@ -87,7 +87,11 @@ impl StateMachineTest for RegistryTest {
         judge(&world);
         assert_eq!(world.plane.registry().connections(), 0);
         for target in 0..TARGETS {
-            assert_eq!(world.members(target), 0, "a target kept a connection that is gone");
+            assert_eq!(
+                world.members(target),
+                0,
+                "a target kept a connection that is gone"
+            );
         }
     }
 }

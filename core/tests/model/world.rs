@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
 
 use midplane::{
-    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Receipt, Sink, Target,
-    Verdict,
+    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Receipt, Sink,
+    Target, Verdict,
 };
 
-pub const CONNECTIONS: usize = 5;
-pub const TARGETS: usize = 6;
+pub(crate) const CONNECTIONS: usize = 5;
+pub(crate) const TARGETS: usize = 6;
 /// How deep sinks that publish may nest.
 const DEPTH: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     Accept,
     Full,
     Close,
@@ -30,7 +30,7 @@ pub enum Behaviour {
 }
 
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Attach(usize, Behaviour),
     Associate(usize, usize),
     Dissociate(usize, usize),
@@ -39,26 +39,55 @@ pub enum Step {
     /// Drops the attachment.
     Forget(usize),
     /// Targets from `TARGETS` on are the connections' own.
-    Publish { targets: Vec<usize>, except: Vec<usize> },
+    Publish {
+        targets: Vec<usize>,
+        except: Vec<usize>,
+    },
 }
 
 /// What happened, in order. Each `usize` called `who` names one attachment of one connection.
 #[derive(Debug, Clone)]
-pub enum Entry {
-    Attached { who: usize, id: usize },
-    Associated { who: usize, target: usize, outcome: Result<(), AssociateError> },
-    Dissociated { who: usize, target: usize, was_in: bool },
-    Detached { who: usize },
-    Begin { event: usize, targets: Vec<usize>, except: Vec<usize> },
-    Called { event: usize, who: usize },
-    Said { who: usize, verdict: Option<Verdict> },
-    End { event: usize, receipt: Receipt },
+pub(crate) enum Entry {
+    Attached {
+        who: usize,
+        id: usize,
+    },
+    Associated {
+        who: usize,
+        target: usize,
+        outcome: Result<(), AssociateError>,
+    },
+    Dissociated {
+        who: usize,
+        target: usize,
+        was_in: bool,
+    },
+    Detached {
+        who: usize,
+    },
+    Begin {
+        event: usize,
+        targets: Vec<usize>,
+        except: Vec<usize>,
+    },
+    Called {
+        event: usize,
+        who: usize,
+    },
+    Said {
+        who: usize,
+        verdict: Option<Verdict>,
+    },
+    End {
+        event: usize,
+        receipt: Receipt,
+    },
 }
 
 #[derive(Debug)]
-pub struct World {
-    pub plane: Local,
-    pub log: Mutex<Vec<Entry>>,
+pub(crate) struct World {
+    pub(crate) plane: Local,
+    pub(crate) log: Mutex<Vec<Entry>>,
     attached: Mutex<HashMap<usize, (usize, Arc<Attachment>)>>,
     next: AtomicUsize,
     depth: AtomicUsize,
@@ -79,7 +108,7 @@ fn quiet_panics() {
     });
 }
 
-pub fn target(number: usize) -> Target {
+pub(crate) fn target(number: usize) -> Target {
     match number {
         0 => Target::session("s"),
         1 => Target::user("s"),
@@ -97,7 +126,7 @@ fn connection(id: usize) -> ConnectionId {
 }
 
 impl World {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         quiet_panics();
         Arc::new(Self {
             plane: Local::new(),
@@ -108,7 +137,7 @@ impl World {
         })
     }
 
-    pub fn run(self: &Arc<Self>, step: Step) {
+    pub(crate) fn run(self: &Arc<Self>, step: Step) {
         match step {
             Step::Attach(id, behaviour) => self.attach(id, behaviour),
             Step::Associate(id, target) => self.associate(id, target),
@@ -125,18 +154,23 @@ impl World {
         }
     }
 
-    pub fn detach_all(self: &Arc<Self>) {
+    pub(crate) fn detach_all(self: &Arc<Self>) {
         (0..CONNECTIONS).for_each(|id| self.run(Step::Forget(id)));
     }
 
-    pub fn members(&self, number: usize) -> usize {
-        self.plane.registry().members(&midplane::Scope::default(), &target(number))
+    pub(crate) fn members(&self, number: usize) -> usize {
+        self.plane
+            .registry()
+            .members(&midplane::Scope::default(), &target(number))
     }
 
     /// The attachments that are still held, dead or alive, with what each says it is in.
-    pub fn held(&self) -> Vec<(usize, Vec<Target>)> {
+    pub(crate) fn held(&self) -> Vec<(usize, Vec<Target>)> {
         let attached = self.attached.lock().unwrap();
-        attached.values().map(|(who, attachment)| (*who, attachment.targets())).collect()
+        attached
+            .values()
+            .map(|(who, attachment)| (*who, attachment.targets()))
+            .collect()
     }
 
     fn write(&self, entry: Entry) {
@@ -160,14 +194,22 @@ impl World {
     fn associate(&self, id: usize, number: usize) {
         if let Some((who, attachment)) = self.held_by(id) {
             let outcome = futures::executor::block_on(attachment.associate(&target(number)));
-            self.write(Entry::Associated { who, target: number, outcome });
+            self.write(Entry::Associated {
+                who,
+                target: number,
+                outcome,
+            });
         }
     }
 
     fn dissociate(&self, id: usize, number: usize) {
         if let Some((who, attachment)) = self.held_by(id) {
             let was_in = attachment.dissociate(&target(number));
-            self.write(Entry::Dissociated { who, target: number, was_in });
+            self.write(Entry::Dissociated {
+                who,
+                target: number,
+                was_in,
+            });
         }
     }
 
@@ -188,14 +230,28 @@ impl World {
         for id in &except {
             audience = audience.except(connection(*id));
         }
-        self.write(Entry::Begin { event, targets, except });
-        let receipt = self.plane.publish(&audience, &Event::text(event.to_string()));
+        self.write(Entry::Begin {
+            event,
+            targets,
+            except,
+        });
+        let receipt = self
+            .plane
+            .publish(&audience, &Event::text(event.to_string()));
         self.write(Entry::End { event, receipt });
     }
 }
 
-fn called(world: &Weak<World>, who: usize, id: usize, behaviour: Behaviour, event: &Event) -> Verdict {
-    let Some(world) = world.upgrade() else { return Verdict::Closed };
+fn called(
+    world: &Weak<World>,
+    who: usize,
+    id: usize,
+    behaviour: Behaviour,
+    event: &Event,
+) -> Verdict {
+    let Some(world) = world.upgrade() else {
+        return Verdict::Closed;
+    };
     let event = event.as_text().unwrap().parse().unwrap();
     world.write(Entry::Called { event, who });
     let said = |verdict| world.write(Entry::Said { who, verdict });

@@ -1,0 +1,88 @@
+//! Several senders, one reader.
+
+use midplane_core::mailbox::{Capacity, Item, Overflow, mailbox};
+use midplane_core::{Event, Verdict};
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use crate::explore;
+
+type Lock = shuttle_parking_lot::RawMutex;
+
+/// Every push is yielded or marked lost, each sender's in its order, and the reader always wakes: a
+/// wake-up that got lost is a deadlock that shuttle reports.
+#[test]
+fn promise_5_a_mailbox_accounts_for_every_push() {
+    explore(|| {
+        let capacity = Capacity {
+            messages: 2,
+            ..Capacity::default()
+        };
+        let (sender, mut receiver) = mailbox::<Lock>(capacity, Overflow::DropOldest);
+        let senders: Vec<_> = (0..2)
+            .map(|number| {
+                let sender = sender.clone();
+                thread::spawn(move || {
+                    for count in 0..3 {
+                        let event = Event::text(format!("{number}{count}"));
+                        assert_eq!(sender.push(&event), Verdict::Accepted);
+                    }
+                })
+            })
+            .collect();
+        drop(sender);
+        let (mut latest, mut events, mut lost) = ([None; 2], 0, 0);
+        let mut batch = Vec::new();
+        while block_on(receiver.batch(&mut batch, 4)) > 0 {
+            for item in batch.drain(..) {
+                match item {
+                    Item::Event(event) => {
+                        let text = event.bytes();
+                        let (number, count) = (usize::from(text[0] - b'0'), Some(text[1]));
+                        assert!(count > latest[number], "out of order");
+                        latest[number] = count;
+                        events += 1;
+                    }
+                    Item::Lost(count) => lost += count,
+                    other => panic!("{other:?} was not pushed"),
+                }
+            }
+        }
+        assert_eq!(events + lost, 6, "{events} events and {lost} lost of 6");
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().unwrap());
+    });
+}
+
+/// A mailbox that overflows with `Disconnect` ends its reader, with the loss named.
+#[test]
+fn promise_5_an_overflow_that_disconnects_ends_the_reader() {
+    explore(|| {
+        let capacity = Capacity {
+            messages: 1,
+            ..Capacity::default()
+        };
+        let (sender, mut receiver) = mailbox::<Lock>(capacity, Overflow::Disconnect);
+        let pushing = thread::spawn(move || {
+            let accepted = (0..3)
+                .filter(|_| sender.push(&Event::text("e")) == Verdict::Accepted)
+                .count();
+            (accepted, sender.counters().dropped)
+        });
+        let (mut events, mut lost, mut batch) = (0, 0, Vec::new());
+        while block_on(receiver.batch(&mut batch, 4)) > 0 {
+            for item in batch.drain(..) {
+                match item {
+                    Item::Event(_) => events += 1,
+                    Item::Lost(count) => lost += count,
+                    other => panic!("{other:?} was not pushed"),
+                }
+            }
+        }
+        let (accepted, dropped) = pushing.join().unwrap();
+        assert_eq!(lost, dropped);
+        // What overflowed was not accepted, and what it took with it was.
+        assert_eq!(events + lost, accepted as u64 + u64::from(lost > 0));
+    });
+}

@@ -1,0 +1,393 @@
+//! The wire: golden bytes that never change, round trips, and hostile bytes.
+
+use midplane_core::envelope::{
+    DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, Message, NodeId,
+};
+use midplane_core::{Audience, ConnectionId, Event, EventKey, Kind, Scope, Target};
+use proptest::prelude::*;
+
+const LIMIT: usize = 1 << 20;
+
+fn frame(bytes: impl Into<Vec<u8>>) -> Result<Decoded, DecodeError> {
+    Frame::decode(&bytes.into().into(), LIMIT)
+}
+
+fn messages(frame: &Frame) -> Vec<(u64, Result<Message, DecodeError>)> {
+    frame.messages().collect()
+}
+
+fn publish(scope: &[&str], audience: Audience, event: Event) -> Message {
+    let scope = scope
+        .iter()
+        .fold(Scope::default(), |scope, label| scope.child(label).unwrap());
+    Message::Publish {
+        scope,
+        audience,
+        event,
+    }
+}
+
+/// What each golden file means. A file is added when the wire grows; none is ever changed.
+fn golden() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
+    let header = |lane, first| Header {
+        origin: NodeId(*b"0123456789abcdef"),
+        lane,
+        first,
+    };
+    vec![
+        (
+            "one-text",
+            include_str!("golden/one-text.hex"),
+            header(0, 1),
+            vec![publish(
+                &[],
+                Target::session("s1").unwrap().into(),
+                Event::text("hello"),
+            )],
+        ),
+        (
+            "everything",
+            include_str!("golden/everything.hex"),
+            header(300, u64::MAX - 2),
+            vec![
+                publish(
+                    &["acme", "eu"],
+                    Audience::from(Target::connection("c").unwrap())
+                        .or(Target::session("s").unwrap())
+                        .or(Target::user("ü").unwrap())
+                        .or(Target::org("o").unwrap())
+                        .or(Target::agent("a").unwrap())
+                        .or(Target::topic("t:1/2").unwrap())
+                        .except(ConnectionId::new("me").unwrap())
+                        .except(ConnectionId::new("you").unwrap()),
+                    Event::binary(vec![0, 255, 1]).keyed(EventKey::new("k").unwrap()),
+                ),
+                Message::Unknown {
+                    kind: 200,
+                    body: vec![1, 2, 3].into(),
+                },
+                publish(&[], Target::topic("t").unwrap().into(), Event::text("")),
+            ],
+        ),
+        (
+            "no-messages",
+            include_str!("golden/no-messages.hex"),
+            header(7, 0),
+            vec![],
+        ),
+    ]
+}
+
+fn encode(header: Header, messages: &[Message]) -> Vec<u8> {
+    let mut writer = FrameWriter::new(header, LIMIT);
+    for message in messages {
+        writer.push(message).unwrap();
+    }
+    assert_eq!(writer.messages(), messages.len());
+    writer.finish().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let text = text.trim();
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn golden_frames_decode_to_what_they_always_meant() {
+    for (name, text, header, expected) in golden() {
+        let Ok(Decoded::Frame(decoded)) = frame(unhex(text)) else {
+            panic!(
+                "{name} is no frame; this release would write {}",
+                hex(&encode(header, &expected))
+            )
+        };
+        assert_eq!(*decoded.header(), header, "{name}");
+        let expected: Vec<_> = expected
+            .into_iter()
+            .zip(header.first..=u64::MAX)
+            .map(|(m, n)| (n, Ok(m)))
+            .collect();
+        assert_eq!(messages(&decoded), expected, "{name}");
+    }
+}
+
+/// Readers do not need this, for encodings are not canonical; a change of what is written should
+/// nevertheless be meant.
+#[test]
+fn golden_frames_are_what_this_release_writes() {
+    for (name, text, header, messages) in golden() {
+        assert_eq!(hex(&encode(header, &messages)), text.trim(), "{name}");
+    }
+}
+
+#[test]
+fn payloads_are_not_copied() {
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: 0,
+    };
+    let event = Event::text("x".repeat(1_000));
+    let bytes = encode(
+        header,
+        &[publish(&[], Target::topic("t").unwrap().into(), event)],
+    )
+    .into();
+    let Ok(Decoded::Frame(decoded)) = Frame::decode(&bytes, LIMIT) else {
+        panic!("no frame")
+    };
+    let Some((_, Ok(Message::Publish { event, .. }))) = decoded.messages().next() else {
+        panic!("no message")
+    };
+    let within = bytes.as_ptr_range();
+    assert!(
+        within.contains(&event.bytes().as_ptr()),
+        "the payload was copied"
+    );
+}
+
+#[test]
+fn size_comes_before_version_before_the_rest() {
+    let oversize = vec![99; 11];
+    assert_eq!(
+        Frame::decode(&oversize.into(), 10),
+        Err(DecodeError::TooLarge {
+            bytes: 11,
+            limit: 10
+        })
+    );
+    assert_eq!(frame([99, 1, 2]), Ok(Decoded::UnknownVersion(99)));
+    assert_eq!(frame([]), Err(DecodeError::Truncated));
+    assert_eq!(frame([1]), Err(DecodeError::Truncated));
+    assert_eq!(frame([1, 0, 5]), Err(DecodeError::Truncated));
+}
+
+#[test]
+fn unknown_flags_are_ignored() {
+    let (_, text, ..) = golden().remove(0);
+    let mut bytes = unhex(text);
+    bytes[1] = 0xff;
+    let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
+        panic!("no frame")
+    };
+    assert!(messages(&decoded)[0].1.is_ok());
+}
+
+#[test]
+fn a_message_that_cannot_be_read_does_not_hide_the_next() {
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: 10,
+    };
+    let good = publish(&[], Target::topic("t").unwrap().into(), Event::text("good"));
+    // A publish that claims four billion targets and has none; only reading can tell.
+    let hostile = Message::Unknown {
+        kind: 1,
+        body: vec![0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f].into(),
+    };
+    let bytes = encode(header, &[good.clone(), hostile, good.clone()]);
+    let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
+        panic!("no frame")
+    };
+    assert_eq!(
+        messages(&decoded),
+        [
+            (10, Ok(good.clone())),
+            (11, Err(DecodeError::Malformed)),
+            (12, Ok(good))
+        ]
+    );
+}
+
+#[test]
+fn sequence_numbers_do_not_wrap() {
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: u64::MAX,
+    };
+    let message = publish(&[], Target::topic("t").unwrap().into(), Event::text("e"));
+    let mut writer = FrameWriter::new(header, LIMIT);
+    writer.push(&message).unwrap();
+    assert_eq!(writer.push(&message), Err(EncodeError::SequenceExhausted));
+    let mut bytes = writer.finish().to_vec();
+    // A forged second message behind the largest number.
+    let body = encode(Header { first: 0, ..header }, &[message]);
+    let head = encode(Header { first: 0, ..header }, &[]).len();
+    bytes.extend_from_slice(&body[head..]);
+    let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
+        panic!("no frame")
+    };
+    let outcomes: Vec<bool> = messages(&decoded)
+        .iter()
+        .map(|(_, outcome)| outcome.is_ok())
+        .collect();
+    assert_eq!(outcomes, [true, false]);
+}
+
+#[test]
+fn a_frame_stays_within_its_limit() {
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: 0,
+    };
+    let message = |size| {
+        publish(
+            &[],
+            Target::topic("t").unwrap().into(),
+            Event::binary(vec![0; size]),
+        )
+    };
+    let mut writer = FrameWriter::new(header, 200);
+    writer.push(&message(50)).unwrap();
+    let Err(EncodeError::TooLarge { bytes, limit: 200 }) = writer.push(&message(150)) else {
+        panic!("too large a message went in")
+    };
+    assert!(bytes > 200);
+    writer.push(&message(50)).unwrap();
+    let bytes = writer.finish();
+    assert!(bytes.len() <= 200);
+    let Ok(Decoded::Frame(decoded)) = Frame::decode(&bytes, 200) else {
+        panic!("no frame")
+    };
+    assert!(
+        messages(&decoded)
+            .iter()
+            .all(|(_, outcome)| outcome.is_ok())
+    );
+    assert_eq!(messages(&decoded).len(), 2);
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let kinds = prop_oneof![
+        Just(Kind::Connection),
+        Just(Kind::Session),
+        Just(Kind::User),
+        Just(Kind::Org),
+        Just(Kind::Agent),
+        Just(Kind::Topic)
+    ];
+    (kinds, "\\PC{1,20}").prop_map(|(kind, id)| Target::new(kind, id).unwrap())
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let audience = (
+        prop::collection::vec(target(), 1..4),
+        prop::collection::vec("\\PC{1,9}", 0..3),
+    );
+    let event = (
+        prop::collection::vec(any::<u8>(), 0..300),
+        any::<bool>(),
+        prop::option::of("[a-z]{1,9}"),
+    );
+    let publish = (prop::collection::vec("\\PC{1,9}", 0..3), audience, event).prop_map(
+        |(scope, (targets, except), (bytes, text, key))| {
+            let mut targets = targets.into_iter();
+            let mut audience = Audience::from(targets.next().unwrap());
+            for target in targets {
+                audience = audience.or(target);
+            }
+            for id in except {
+                audience = audience.except(ConnectionId::new(id).unwrap());
+            }
+            let event = match text {
+                true => Event::text(String::from_utf8_lossy(&bytes)),
+                false => Event::binary(bytes),
+            };
+            let event = match key {
+                Some(key) => event.keyed(EventKey::new(key).unwrap()),
+                None => event,
+            };
+            let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
+            publish(&scope, audience, event)
+        },
+    );
+    let unknown =
+        (2..=255_u8, prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(kind, body)| {
+            Message::Unknown {
+                kind,
+                body: body.into(),
+            }
+        });
+    prop_oneof![4 => publish, 1 => unknown]
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    (any::<[u8; 16]>(), any::<u32>(), 0..u64::MAX - 10).prop_map(|(origin, lane, first)| Header {
+        origin: NodeId(origin),
+        lane,
+        first,
+    })
+}
+
+proptest! {
+    #[test]
+    fn frames_round_trip(header in header(), sent in prop::collection::vec(message(), 0..5)) {
+        let Ok(Decoded::Frame(decoded)) = frame(encode(header, &sent)) else { panic!("no frame") };
+        prop_assert_eq!(*decoded.header(), header);
+        let received: Vec<_> = messages(&decoded).into_iter().map(|(_, outcome)| outcome.unwrap()).collect();
+        prop_assert_eq!(received, sent);
+    }
+
+    /// Whatever arrives is a value or an error, and a frame never yields more messages than bytes.
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(Decoded::Frame(decoded)) = frame(bytes.clone()) {
+            prop_assert!(decoded.messages().count() <= bytes.len());
+        }
+    }
+
+    /// The same, starting from good frames: one byte changed, or the tail cut.
+    #[test]
+    fn damaged_frames_never_panic(
+        header in header(),
+        sent in prop::collection::vec(message(), 1..4),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let good = encode(header, &sent);
+        let at = at.index(good.len());
+        let mut changed = good.clone();
+        changed[at] = byte;
+        for bytes in [changed, good[..at].to_vec()] {
+            if let Ok(Decoded::Frame(decoded)) = frame(bytes) {
+                prop_assert!(decoded.messages().count() <= good.len());
+            }
+        }
+    }
+
+    #[test]
+    fn targets_round_trip_as_text_and_json(target in target()) {
+        prop_assert_eq!(&target.to_string().parse::<Target>().unwrap(), &target);
+        let json = serde_json::to_string(&target).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Target>(&json).unwrap(), target);
+    }
+}
+
+#[test]
+fn a_target_in_json_has_its_type_and_id() {
+    let target = Target::session("s1").unwrap();
+    assert_eq!(
+        serde_json::to_string(&target).unwrap(),
+        r#"{"type":"session","id":"s1"}"#
+    );
+    for bad in [
+        r#"{"type":"session","id":""}"#,
+        r#"{"type":"planet","id":"x"}"#,
+        r#"{"type":"session"}"#,
+        r#"{"type":"session","id":"x","more":1}"#,
+        &format!(r#"{{"type":"session","id":"{}"}}"#, "x".repeat(256)),
+    ] {
+        assert!(serde_json::from_str::<Target>(bad).is_err(), "{bad}");
+    }
+    assert!("session".parse::<Target>().is_err() && "planet:x".parse::<Target>().is_err());
+}
