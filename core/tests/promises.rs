@@ -16,7 +16,7 @@ use midplane::{
 };
 
 /// Bounds every wait, and is met only by a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn id(text: impl AsRef<str>) -> ConnectionId {
     ConnectionId::new(text).unwrap()

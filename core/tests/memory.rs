@@ -1,0 +1,69 @@
+//! Memory follows the connections down as well as up. Alone in its file: it counts the process's bytes.
+
+use futures::executor::block_on;
+use midplane::mailbox::{self, Capacity, Overflow};
+use midplane::{Attachment, Backplane, ConnectionId, Event, Local, Sink, Target, Verdict};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const CONNECTIONS: usize = 50_000;
+
+/// What the tables may keep of a crowd that has left, for all shards together.
+const KEPT: usize = 512 * 1024;
+
+fn crowd(plane: &Local) -> Vec<Attachment> {
+    (0..CONNECTIONS)
+        .map(|number| {
+            let id = ConnectionId::new(format!("c{number}")).unwrap();
+            let attachment = plane.attach(id, Sink::new(|_: &Event| {}));
+            for target in [
+                Target::session(format!("s{number}")),
+                Target::user(format!("u{}", number / 2)),
+                Target::org(format!("o{}", number / 1_000)),
+                Target::topic("everyone"),
+            ] {
+                block_on(attachment.associate(&target.unwrap())).unwrap();
+            }
+            attachment
+        })
+        .collect()
+}
+
+#[test]
+fn promise_5_memory_returns_to_its_base() {
+    let plane = Local::new();
+    let base = ALLOCATOR.current_usage();
+    for round in 0..3 {
+        let attached = crowd(&plane);
+        let full = ALLOCATOR.current_usage() - base;
+        assert!(
+            full > CONNECTIONS * 100,
+            "the crowd takes {full} bytes, so this measures nothing"
+        );
+        drop(attached);
+        let left = ALLOCATOR.current_usage().saturating_sub(base);
+        assert!(left <= KEPT, "round {round}: {left} bytes left of {full}");
+    }
+
+    // A reader that stopped reading costs its bounds and no more.
+    let (sender, receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let base = ALLOCATOR.current_usage();
+    for number in 0..20_000 {
+        let event = Event::text(format!("{number:8000}"));
+        assert_eq!(sender.push(&event), Verdict::Accepted);
+    }
+    let waiting = ALLOCATOR.current_usage() - base;
+    let bound = Capacity::default().bytes + 64 * 1024;
+    assert!(
+        waiting <= bound,
+        "{waiting} bytes wait, the bound is {bound}"
+    );
+    drop(receiver);
+    let left = ALLOCATOR.current_usage().saturating_sub(base);
+    assert!(
+        left <= 1024,
+        "{left} bytes left of a mailbox that nobody reads"
+    );
+}

@@ -1,0 +1,154 @@
+//! What the core must not know, held by asking cargo.
+
+use std::process::Command;
+
+/// Runs cargo in the workspace and gives what it printed; fails with what it said.
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo starts");
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo prints text")
+}
+
+/// The names of a package's dependencies, all the way down, without those of its tests.
+fn dependencies(package: &str) -> Vec<String> {
+    let tree = cargo(&[
+        "tree",
+        "--locked",
+        "--package",
+        package,
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--all-features",
+    ]);
+    let names = tree
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(' ').next());
+    names
+        .filter(|name| !name.is_empty())
+        .map(String::from)
+        .collect()
+}
+
+/// What brings a runtime, a reactor or an operating system.
+const RUNTIMES: [&str; 12] = [
+    "tokio",
+    "smol",
+    "async-io",
+    "async-std",
+    "async-executor",
+    "async-global-executor",
+    "futures-executor",
+    "mio",
+    "polling",
+    "rustix",
+    "libc",
+    "parking_lot",
+];
+
+/// A target without std is the real check: whatever leaks std fails to build there.
+#[test]
+fn the_core_builds_without_std() {
+    cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "midplane-core",
+        "--target",
+        "thumbv7em-none-eabihf",
+        "--target-dir",
+        "target/no-std",
+    ]);
+}
+
+#[test]
+fn the_core_depends_on_no_runtime_and_on_nothing_of_ours() {
+    let dependencies = dependencies("midplane-core");
+    assert!(
+        dependencies.iter().any(|name| name == "lock_api"),
+        "the tree was not read"
+    );
+    for name in &dependencies {
+        assert!(
+            !RUNTIMES.contains(&name.as_str()),
+            "the core depends on {name}"
+        );
+        assert!(!name.starts_with("midplane"), "the core depends on {name}");
+    }
+}
+
+#[test]
+fn the_core_has_no_features() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, features) = manifest
+        .split_once("[features]\n")
+        .expect("the table is there and empty");
+    assert!(
+        features.starts_with("\n["),
+        "a feature was added to the core"
+    );
+}
+
+#[test]
+fn the_shared_server_chooses_no_runtime() {
+    let dependencies = dependencies("midplane-server");
+    assert!(
+        dependencies.iter().any(|name| name == "hyper"),
+        "the tree was not read"
+    );
+    for runtime in [
+        "smol",
+        "async-io",
+        "async-std",
+        "async-executor",
+        "mio",
+        "polling",
+    ] {
+        assert!(
+            !dependencies.iter().any(|name| name == runtime),
+            "the server depends on {runtime}"
+        );
+    }
+}
+
+/// The stated MSRV holds for everything the published crates pull in.
+#[test]
+fn no_dependency_needs_a_newer_rust() {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&cargo(&["metadata", "--locked", "--format-version", "1"])).unwrap();
+    let version = |value: &serde_json::Value| {
+        let mut numbers = value
+            .as_str()?
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or(0));
+        Some((numbers.next()?, numbers.next()?))
+    };
+    let packages = metadata["packages"].as_array().unwrap();
+    let own = packages
+        .iter()
+        .find(|package| package["name"] == "midplane-core")
+        .unwrap();
+    let stated = version(&own["rust_version"]).expect("an MSRV is stated");
+    for package in packages {
+        if let Some(needed) = version(&package["rust_version"]) {
+            assert!(
+                needed <= stated,
+                "{} needs Rust {}",
+                package["id"],
+                package["rust_version"]
+            );
+        }
+    }
+}
