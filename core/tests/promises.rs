@@ -200,6 +200,11 @@ fn promise_2_nothing_is_inherited_and_nothing_left_behind() {
     );
     assert_eq!(first_calls.load(SeqCst) + second_calls.load(SeqCst), 0);
     assert_eq!(
+        plane.registry().members(&Scope::default(), &topic("t")),
+        0,
+        "left behind"
+    );
+    assert_eq!(
         block_on(second.associate(&Target::connection("d").unwrap())),
         Err(AssociateError::Reserved)
     );

@@ -315,7 +315,9 @@ mod tests {
         match item {
             Item::Event(event) => Entry::Event(
                 text(&event),
-                event.key().map(|key| key.as_str().parse().unwrap()),
+                event
+                    .key()
+                    .map(|key| key.as_str().parse().unwrap_or_default()),
             ),
             Item::Control(event) => Entry::Control(text(&event)),
             Item::Lost(count) => Entry::Lost(count),
@@ -346,10 +348,40 @@ mod tests {
         ]
     }
 
+    /// A reader that stands still behind one event while another is replaced again and again.
+    #[test]
+    fn promise_5_replaced_events_do_not_pile_up() {
+        let capacity = Capacity {
+            messages: 4,
+            ..Capacity::default()
+        };
+        let mut queue = Queue::new(capacity, Overflow::KeepLatest);
+        queue.push(&Event::text("first"));
+        for number in 0..1_000 {
+            let event = Event::text(format!("{number}")).keyed(EventKey::new("k").unwrap());
+            assert_eq!(queue.push(&event), Verdict::Accepted);
+            assert!(
+                queue.slots.len() <= 3 * 4 + KEPT,
+                "{} slots",
+                queue.slots.len()
+            );
+        }
+        let mut items = Vec::new();
+        queue.drain(usize::MAX, &mut items);
+        let items: Vec<Entry> = items.into_iter().map(view).collect();
+        assert_eq!(
+            items,
+            [
+                Entry::Event("first".into(), None),
+                Entry::Event("999".into(), Some(0))
+            ]
+        );
+    }
+
     proptest! {
         /// Every policy against the model: verdicts, order, markers, bounds, and counted drops.
         #[test]
-        fn a_queue_does_what_its_policy_says(
+        fn promise_5_a_queue_does_what_its_policy_says(
             overflow in overflow(),
             messages in 1..6_usize,
             bytes in 1..80_usize,

@@ -55,6 +55,24 @@ fn promise_5_a_mailbox_accounts_for_every_push() {
     });
 }
 
+/// The sender stays, so nothing but the push can wake the reader.
+#[test]
+fn promise_5_a_push_wakes_the_reader() {
+    explore(|| {
+        let (sender, mut receiver) = mailbox::<Lock>(Capacity::default(), Overflow::DropOldest);
+        let reading = thread::spawn(move || {
+            let mut batch = Vec::new();
+            while batch.len() < 2 {
+                block_on(receiver.batch(&mut batch, 4));
+            }
+            batch
+        });
+        assert_eq!(sender.push(&Event::text("e")), Verdict::Accepted);
+        sender.control(Event::text("c")).unwrap();
+        assert_eq!(reading.join().unwrap().len(), 2);
+    });
+}
+
 /// A mailbox that overflows with `Disconnect` ends its reader, with the loss named.
 #[test]
 fn promise_5_an_overflow_that_disconnects_ends_the_reader() {
