@@ -1,1 +1,243 @@
 //! The application that the example servers share: HTTP, WebSocket, page.
+//!
+//! No async runtime is in it. A server is this library and a `main.rs` that brings one: how to spawn, how to tell the
+//! time, and how to accept sockets. This is all of the one on smol:
+//!
+//! ```no_run
+//! use std::io;
+//! use std::net::TcpListener;
+//! use std::process::ExitCode;
+//!
+//! use futures::stream::{self, Stream, StreamExt};
+//! use midplane_server::{Runtime, Socket};
+//!
+//! # fn spawn(future: impl Future<Output = ()> + Send + 'static) { smol::spawn(future).detach() }
+//! # struct Timer;
+//! # impl Timer { fn new() -> Self { Self } }
+//! # impl midplane::Timer for Timer {
+//! #     fn now(&self) -> std::time::Duration { todo!() }
+//! #     fn sleep(&self, _: std::time::Duration) -> futures::future::BoxFuture<'static, ()> { todo!() }
+//! # }
+//! fn main() -> ExitCode {
+//!     midplane_server::main(|server| {
+//!         smol::block_on(server.run(Runtime::new(spawn, Timer::new()), accept))
+//!     })
+//! }
+//!
+//! fn accept(listener: TcpListener) -> io::Result<impl Stream<Item = io::Result<impl Socket>>> {
+//!     let listener = smol::net::TcpListener::try_from(listener)?;
+//!     Ok(stream::unfold(listener, async |listener| {
+//!         let accepted = listener.accept().await.map(|(socket, _)| socket);
+//!         Some((accepted, listener))
+//!     }))
+//! }
+//! ```
+//!
+//! # The protocol
+//!
+//! `GET /ws?user=ada&org=engines` upgrades. The query is the connection's identity; requests cannot change it. Events
+//! arrive as text messages, byte for byte as they were published. A message that is an object with the key `midplane`
+//! is the server's own; no event can be one. The first is the welcome:
+//!
+//! ```json
+//! {"midplane":"welcome","connection":"8c1f...","user":"ada","org":"engines"}
+//! ```
+//!
+//! A client sends requests as text messages, and each is answered, in their order. An `id`, any JSON, is echoed as it
+//! was written.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `{"request":"create_session","agent":"a1"}` (the agent is optional) | `{"midplane":"session","session":"...","agent":"a1"}` |
+//! | `{"request":"resume_session","session":"...","agent":"a1"}` (likewise) | the same |
+//! | `{"request":"join","topic":"t"}` | `{"midplane":"joined","topic":"t"}` |
+//! | `{"request":"leave","topic":"t"}` | `{"midplane":"left","topic":"t"}`, also if it was not in it |
+//! | `{"request":"publish","target":{"type":"topic","id":"t"},"event":...}` | `{"midplane":"published","accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}` |
+//! | anything else | `{"midplane":"error","code":"...","message":"..."}` |
+//!
+//! A `publish` may have `"exclude_self":true`, and a `"key"` that says what the event is the latest value of, which
+//! matters under `--overflow keep-latest`. `relay` is `not_configured`, `queued`, `refused` or `refused_closed`. An
+//! event published after an answer was written comes after that answer. The codes of errors:
+//!
+//! | code | the request |
+//! |---|---|
+//! | `malformed` | is not a JSON object with a `request` |
+//! | `unknown_request` | has a name there is no request of |
+//! | `invalid` | misses a field, has an unknown one, or one that is not what it has to be |
+//! | `reserved` | publishes an object with the key `midplane` |
+//! | `not_allowed` | publishes to a target the client is not in |
+//! | `too_many_targets` | joins more than `--max-targets` |
+//! | `binary` | is a binary message |
+//! | `closing` | comes while the server shuts down |
+//! | `internal` | failed through no fault of the client |
+//!
+//! Unasked come `{"midplane":"lost","count":3}`, where that many events were dropped because the client did not keep
+//! up, and `{"midplane":"closing","reason":"..."}` before the server shuts down and closes with 1001. It closes with
+//! 1013 a client that lost events under `--overflow disconnect`, and with 1009, 1007 or 1002 one that sends too large a
+//! message, text that is not UTF-8, or breaks the protocol.
+//!
+//! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if need be, and answers
+//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. Every error of HTTP is
+//! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
+//!
+//! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when not.
+//!
+//! # Who may connect
+//!
+//! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on any but a loopback
+//! address. `/ws` and `/publish` also refuse (403) what a foreign web page makes a browser send: the `Host` must name a
+//! loopback address, and an `Origin` must be that host's.
+//!
+//! # Map
+//!
+//! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the routes, `guard` says
+//! which requests may come in, `upgrade` makes a WebSocket of one. `connection` is the task that owns a client's socket
+//! and mailbox; `client` carries out its requests; `request` is the JSON of both; `identity` the ids. `heartbeat`,
+//! `stalled` and `clock` are the deadlines. `state` is what they all share.
+
+mod client;
+mod clock;
+mod config;
+mod connection;
+mod guard;
+mod heartbeat;
+mod http;
+mod identity;
+mod request;
+mod serve;
+mod signals;
+mod stalled;
+mod state;
+mod upgrade;
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{AsyncRead, AsyncWrite, Stream};
+use midplane::{Local, Registry, Timer};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+pub use serve::RunError;
+
+use config::Config;
+use state::App;
+
+/// A connected socket of any runtime.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket for S {}
+
+/// The async runtime that a server runs on.
+#[derive(Clone)]
+pub struct Runtime {
+    spawn: Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
+    timer: Arc<dyn Timer>,
+}
+
+impl Runtime {
+    /// A runtime that runs futures by `spawn` and waits by `timer`.
+    pub fn new(
+        spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
+        timer: impl Timer,
+    ) -> Self {
+        Self {
+            spawn: Arc::new(spawn),
+            timer: Arc::new(timer),
+        }
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        (self.spawn)(Box::pin(future));
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// A server that listens and does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    listener: TcpListener,
+}
+
+impl Server {
+    fn bind(config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { config, listener })
+    }
+
+    /// Accepts sockets by `accept`, which gets the listening socket in non-blocking mode, and serves them until SIGTERM
+    /// or SIGINT; then drains.
+    ///
+    /// # Errors
+    /// When it cannot start, and when the drain takes longer than it may: then what it spawned still holds sockets, and
+    /// the program should end.
+    pub async fn run<S: Socket, I: Stream<Item = io::Result<S>>>(
+        self,
+        runtime: Runtime,
+        accept: impl FnOnce(TcpListener) -> io::Result<I>,
+    ) -> Result<(), RunError> {
+        let Self { config, listener } = self;
+        let address = listener.local_addr()?;
+        let signal = signals::first()?;
+        let incoming = Box::pin(accept(listener)?);
+        let limit = u32::try_from(config.max_targets).unwrap_or(u32::MAX);
+        let plane = Local::with_registry(Registry::with_limit(limit));
+        let app = Arc::new(App::new(config, runtime, Arc::new(plane)));
+        // Whoever started the server may have closed its end; that is no reason not to serve.
+        if let Err(error) = writeln!(io::stdout(), "listening on http://{address}") {
+            tracing::warn!("the ready line could not be written: {error}");
+        }
+        serve::serve(app, incoming, signal).await
+    }
+}
+
+/// The `main` of a server: reads the command line, starts the log, listens, and hands the server to `run`, which brings
+/// the runtime.
+pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
+    let config = match Config::from_command_line() {
+        Ok(config) => config,
+        // Help and version are errors to clap, and go to standard output.
+        Err(error) if !error.use_stderr() => {
+            let printed = error.print();
+            return if printed.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+        Err(error) => return fail(2, &config::one_line(&error)),
+    };
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_filter(config.log.clone());
+    tracing_subscriber::registry().with(log).init();
+    let address = config.listen;
+    let server = match Server::bind(config) {
+        Ok(server) => server,
+        Err(error) => return fail(1, &format!("error: cannot listen on {address}: {error}")),
+    };
+    match run(server) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &format!("error: {error}")),
+    }
+}
+
+/// Says why in one line.
+fn fail(code: u8, line: &str) -> ExitCode {
+    // Where standard error is closed, the exit code has to do.
+    let _ = writeln!(io::stderr(), "{line}");
+    ExitCode::from(code)
+}

@@ -1,3 +1,28 @@
 //! The example server on smol.
 
-fn main() {}
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use futures::stream::{self, Stream};
+use midplane::smol::{Timer, spawn};
+use midplane_server::{Runtime, Socket};
+
+fn main() -> ExitCode {
+    midplane_server::main(|server| {
+        let runtime = Runtime::new(spawn, Timer::new());
+        smol::block_on(server.run(runtime, accept))
+    })
+}
+
+/// The sockets that connect, each sending what is written to it at once.
+fn accept(listener: TcpListener) -> io::Result<impl Stream<Item = io::Result<impl Socket>>> {
+    let listener = smol::net::TcpListener::try_from(listener)?;
+    Ok(stream::unfold(listener, async |listener| {
+        let accepted = listener.accept().await.and_then(|(socket, _)| {
+            socket.set_nodelay(true)?;
+            Ok(socket)
+        });
+        Some((accepted, listener))
+    }))
+}

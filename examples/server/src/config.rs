@@ -1,0 +1,310 @@
+//! The command line: every limit of the server, with its default, its unit and its range.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use midplane::mailbox::{Capacity, Overflow};
+use tracing_subscriber::filter::Targets;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// A realtime server on midplane: clients hold a WebSocket, anyone publishes by HTTP.
+///
+/// GET / is a page that shows it, GET /ws upgrades to a WebSocket (?user= and ?org= give a demo identity), POST
+/// /publish delivers an event to a target, GET /healthz and GET /readyz say how the server is.
+///
+/// SIGTERM and SIGINT drain: no new connection is accepted, every client is told and closed with 1001, and the process
+/// ends within --drain-timeout. A second signal ends it at once.
+///
+/// Times are whole numbers with ms, s or m behind them; sizes are bytes, or have KiB or MiB behind them.
+#[derive(Debug, Clone, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Config {
+    /// Address and port to listen on; port 0 takes a free one, which the ready line tells.
+    ///
+    /// It must be a loopback address: identities are taken from the query of /ws and not authenticated.
+    #[arg(
+        long,
+        env = "MIDPLANE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list such as
+    /// `info,midplane_server=debug`.
+    #[arg(
+        long,
+        env = "MIDPLANE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    pub(crate) log: Targets,
+
+    /// WebSocket connections at most, 1 to 1000000; beyond it /ws answers 503.
+    ///
+    /// 1024 sockets more may speak plain HTTP at once; clients beyond those wait in the system's backlog.
+    #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = count(1..=1_000_000))]
+    pub(crate) max_connections: usize,
+
+    /// Users, orgs, sessions, agents and topics one connection may be in at once, 2 to 100000.
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = count(2..=100_000))]
+    pub(crate) max_targets: usize,
+
+    /// Largest message a WebSocket client may send, 128 bytes to 16MiB; a larger one closes with 1009.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size(128..=16 * MIB))]
+    pub(crate) max_message: usize,
+
+    /// Largest body of POST /publish, 128 bytes to 16MiB; a larger one is answered with 413.
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size(128..=16 * MIB))]
+    pub(crate) max_body: usize,
+
+    /// Events that wait for one client at most, 1 to 1000000.
+    #[arg(long, value_name = "COUNT", default_value = "256", value_parser = count(1..=1_000_000))]
+    pub(crate) mailbox_messages: usize,
+
+    /// Bytes of the events that wait for one client at most, 128 bytes to 256MiB; a larger event is lost to it.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size(128..=256 * MIB))]
+    pub(crate) mailbox_bytes: usize,
+
+    /// What happens when a client does not keep up and its mailbox is full.
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "drop-oldest")]
+    pub(crate) overflow: OverflowPolicy,
+
+    /// Time for a client to send the head of a request, from when the connection may send one, 10ms to 10m.
+    ///
+    /// It bounds the WebSocket handshake, and how long a connection stays open between two requests.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    pub(crate) header_timeout: Duration,
+
+    /// Time for a client to send the whole body of a request, 10ms to 10m; then it is answered with 408.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    pub(crate) body_timeout: Duration,
+
+    /// Time after which a client is cut off that takes nothing of what waits to be written, 10ms to 10m.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    pub(crate) write_timeout: Duration,
+
+    /// Time between two pings to a WebSocket client, 10ms to 10m.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time(TIMES))]
+    pub(crate) ping_interval: Duration,
+
+    /// Time after a ping within which a client must send something, the pong or anything else, or be cut off, 10ms
+    /// to 10m.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    pub(crate) pong_timeout: Duration,
+
+    /// Time a drain may take, 10ms to 10m; then the connections left are cut and the exit code is 1.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    pub(crate) drain_timeout: Duration,
+}
+
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(600);
+
+/// What a mailbox does with events it has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OverflowPolicy {
+    /// The oldest waiting events give way; the client learns how many by a `lost` message
+    DropOldest,
+    /// The new event is refused; the client learns how many by a `lost` message
+    DropNewest,
+    /// A waiting event gives way to a new one with its `key`; then the oldest give way
+    KeepLatest,
+    /// The client gets a `lost` message and is closed with 1013
+    Disconnect,
+}
+
+impl Config {
+    /// What the command line says.
+    ///
+    /// # Errors
+    /// When it asks for help or the version, or a value is not one the flag takes.
+    pub(crate) fn from_command_line() -> Result<Self, clap::Error> {
+        let config = Self::try_parse()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), clap::Error> {
+        use clap::CommandFactory;
+
+        if self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        let message = format!(
+            "will not listen on {}: identities are not authenticated, so only a loopback address such as \
+             127.0.0.1:8080 is served",
+            self.listen
+        );
+        Err(Self::command().error(clap::error::ErrorKind::ValueValidation, message))
+    }
+
+    pub(crate) fn capacity(&self) -> Capacity {
+        Capacity {
+            messages: self.mailbox_messages,
+            bytes: self.mailbox_bytes,
+            ..Capacity::default()
+        }
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        match self.overflow {
+            OverflowPolicy::DropOldest => Overflow::DropOldest,
+            OverflowPolicy::DropNewest => Overflow::DropNewest,
+            OverflowPolicy::KeepLatest => Overflow::KeepLatest,
+            OverflowPolicy::Disconnect => Overflow::Disconnect,
+        }
+    }
+}
+
+/// The error without the usage and the hints that follow its first paragraph, as one line.
+pub(crate) fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
+    paragraph.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn count(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+    move |text| {
+        let count = text.parse().map_err(|_| "it is not a whole number")?;
+        within(&range, count, usize::to_string)
+    }
+}
+
+fn size(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+    move |text| {
+        let (number, unit) = number_and_unit(text)?;
+        let unit = match unit {
+            "" | "B" => 1,
+            "KiB" => KIB,
+            "MiB" => MIB,
+            _ => return Err("its unit is not one of B, KiB, MiB".into()),
+        };
+        let size = usize::try_from(number)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(unit);
+        within(&range, size, show_size)
+    }
+}
+
+fn time(
+    range: RangeInclusive<Duration>,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
+    move |text| {
+        let (number, unit) = number_and_unit(text)?;
+        let time = match unit {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => Duration::from_secs(number.saturating_mul(60)),
+            _ => return Err("its unit is not one of ms, s, m".into()),
+        };
+        within(&range, time, |time| format!("{time:?}"))
+    }
+}
+
+fn number_and_unit(text: &str) -> Result<(u64, &str), String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    match number.parse() {
+        Ok(number) => Ok((number, unit)),
+        Err(_) => Err("it does not begin with a whole number".into()),
+    }
+}
+
+fn within<T: PartialOrd>(
+    range: &RangeInclusive<T>,
+    value: T,
+    show: impl Fn(&T) -> String,
+) -> Result<T, String> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!(
+        "it is not within {} to {}",
+        show(range.start()),
+        show(range.end())
+    ))
+}
+
+fn show_size(size: &usize) -> String {
+    match *size {
+        size if size >= MIB && size % MIB == 0 => format!("{}MiB", size / MIB),
+        size if size >= KIB && size % KIB == 0 => format!("{}KiB", size / KIB),
+        size => format!("{size}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Config, String> {
+        let line = ["server"].iter().chain(flags);
+        let config = Config::try_parse_from(line).map_err(|error| one_line(&error))?;
+        config.check().map_err(|error| one_line(&error))?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_defaults_are_within_their_own_ranges() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.max_message, 64 * KIB);
+        assert_eq!(config.ping_interval, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn units_are_read() {
+        let config = parse(&[
+            "--mailbox-bytes",
+            "3MiB",
+            "--max-body",
+            "200",
+            "--pong-timeout",
+            "250ms",
+        ])
+        .unwrap();
+        assert_eq!(config.mailbox_bytes, 3 * MIB);
+        assert_eq!(config.max_body, 200);
+        assert_eq!(config.pong_timeout, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_bad_value_is_one_line_that_names_the_flag() {
+        for (flags, wants) in [
+            (["--listen", "nowhere"], "--listen"),
+            (["--listen", "0.0.0.0:80"], "loopback"),
+            (["--max-connections", "0"], "within 1 to 1000000"),
+            (["--max-connections", "many"], "whole number"),
+            (["--max-message", "1GiB"], "KiB"),
+            (["--max-message", "64MiB"], "within 128B to 16MiB"),
+            (["--write-timeout", "10"], "ms, s, m"),
+            (["--write-timeout", "99999999999999999999s"], "whole number"),
+            (["--overflow", "explode"], "drop-oldest"),
+            (["--listne", "x"], "--listne"),
+        ] {
+            let message = parse(&flags).unwrap_err();
+            assert!(message.contains(wants), "{message}");
+            assert!(
+                message.starts_with("error: ") && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_flag_is_described_with_its_default() {
+        use clap::CommandFactory;
+
+        for argument in Config::command().get_arguments() {
+            assert!(argument.get_help().is_some(), "{argument}");
+            assert!(!argument.get_default_values().is_empty(), "{argument}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The routes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use midplane::{Audience, Refusal, Relay};
+use serde::Serialize;
+
+use crate::Socket;
+use crate::clock::within;
+use crate::guard;
+use crate::identity;
+use crate::request::{Posted, parse_publish};
+use crate::state::App;
+use crate::upgrade::upgrade;
+
+/// Answers one request.
+pub(crate) async fn answer<S: Socket>(
+    app: Arc<App>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let methods = match request.uri().path() {
+        "/" | "/healthz" | "/readyz" => "GET, HEAD",
+        "/ws" => "GET",
+        "/publish" => "POST",
+        _ => {
+            let fault_ = &Failure::new(
+                "not_found",
+                "there is /, /ws, /publish, /healthz and /readyz",
+            );
+            return Ok(failure(StatusCode::NOT_FOUND, fault_));
+        }
+    };
+    if !methods.split(", ").any(|method| request.method() == method) {
+        let message = format!("this path takes {methods}");
+        let mut response = failure(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &Failure::new("method", message),
+        );
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(methods));
+        return Ok(response);
+    }
+    Ok(match request.uri().path() {
+        "/" => page(),
+        "/healthz" => healthz(&app),
+        "/readyz" => readyz(&app),
+        path => match guard::check(request.headers()) {
+            Err(error) => failure(
+                StatusCode::FORBIDDEN,
+                &Failure::new("forbidden", error.to_string()),
+            ),
+            Ok(()) if path == "/ws" => upgrade::<S>(&app, request),
+            Ok(()) => publish(&app, request).await,
+        },
+    })
+}
+
+/// The page, which holds its own style and script; the policy lets nothing else in or out.
+fn page() -> Response<Full<Bytes>> {
+    const PAGE: &str = include_str!("page.html");
+    let nonce = match identity::new_nonce() {
+        Ok(nonce) => nonce,
+        Err(error) => {
+            let fault_ = &Failure::new("internal", error.to_string());
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, fault_);
+        }
+    };
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let page = PAGE.replace("{nonce}", &nonce);
+    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
+    let headers = response.headers_mut();
+    // The nonce is hex digits, so the policy is a header's value; without one nothing of the page would run.
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    response
+}
+
+fn healthz(app: &App) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+        connections: usize,
+        sockets: usize,
+        published: u64,
+        delivered: u64,
+        full: u64,
+        closed: u64,
+        panicked: u64,
+        lost: u64,
+    }
+
+    let counts = &app.counts;
+    let health = Health {
+        status: "ok",
+        connections: app.connections.open(),
+        sockets: app.sockets.open(),
+        published: counts.published.load(Ordering::Relaxed),
+        delivered: counts.delivered.load(Ordering::Relaxed),
+        full: counts.full.load(Ordering::Relaxed),
+        closed: counts.closed.load(Ordering::Relaxed),
+        panicked: counts.panicked.load(Ordering::Relaxed),
+        lost: counts.lost.load(Ordering::Relaxed),
+    };
+    json(StatusCode::OK, &health)
+}
+
+fn readyz(app: &App) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Readiness {
+        status: &'static str,
+    }
+
+    if app.is_ready() {
+        json(StatusCode::OK, &Readiness { status: "ready" })
+    } else {
+        json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &Readiness { status: "draining" },
+        )
+    }
+}
+
+async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let limit = app.config.max_body;
+    let reading = read_body(request.into_body(), limit);
+    let body = match within(&*app.runtime.timer, app.config.body_timeout, reading).await {
+        Some(Ok(body)) => body,
+        Some(Err(BodyError::TooLarge)) => {
+            let message = format!("the body has at most {limit} bytes");
+            return failure(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &Failure::new("too_large", message),
+            );
+        }
+        Some(Err(BodyError::Broken(error))) => {
+            return failure(
+                StatusCode::BAD_REQUEST,
+                &Failure::new("malformed", error.to_string()),
+            );
+        }
+        None => {
+            let message = format!("the body did not come within {:?}", app.config.body_timeout);
+            return failure(
+                StatusCode::REQUEST_TIMEOUT,
+                &Failure::new("timeout", message),
+            );
+        }
+    };
+    let publish = match parse_publish(&body) {
+        Ok(publish) => publish,
+        Err(fault) => {
+            let (line, column) = fault.place().unzip();
+            let fault_ = &Failure {
+                error: fault.code(),
+                message: fault.to_string(),
+                line,
+                column,
+            };
+            return failure(StatusCode::BAD_REQUEST, fault_);
+        }
+    };
+    let receipt = app.publish(&Audience::from(publish.target.clone()), &publish.event());
+    let status = if receipt.relay == Relay::Refused(Refusal::Closed) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    let posted = Posted {
+        delivered: usize::from(receipt),
+        outcome: receipt.into(),
+    };
+    json(status, &posted)
+}
+
+enum BodyError {
+    TooLarge,
+    Broken(hyper::Error),
+}
+
+/// What is read of a body beyond its limit, in bytes, so that a client that writes it all before it reads gets the
+/// answer. Whoever sends more finds the connection closed.
+const SURPLUS: usize = 1 << 20;
+
+async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    let announced = body.size_hint().lower();
+    if announced > (limit + SURPLUS) as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let mut read = BytesMut::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(BodyError::Broken)?;
+        let Some(bytes) = frame.data_ref() else {
+            continue;
+        };
+        size += bytes.len();
+        if size > limit + SURPLUS {
+            return Err(BodyError::TooLarge);
+        }
+        if size <= limit {
+            read.extend_from_slice(bytes);
+        }
+    }
+    if size > limit {
+        return Err(BodyError::TooLarge);
+    }
+    Ok(read.freeze())
+}
+
+/// What went wrong, as the body of an answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    error: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+}
+
+impl Failure {
+    pub(crate) fn new(error: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            error,
+            message: message.into(),
+            line: None,
+            column: None,
+        }
+    }
+}
+
+pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Full<Bytes>> {
+    json(status, failure)
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            respond(status, "application/json", bytes)
+        }
+        Err(error) => unreachable!("numbers and text are JSON: {error}"),
+    }
+}
+
+fn respond(
+    status: StatusCode,
+    kind: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

@@ -1,0 +1,534 @@
+//! What clients send and what they are answered: the JSON of the protocol, parsed and written.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use midplane::{AgentId, Delivered, Event, EventKey, Receipt, Refusal, Relay, Target, TopicId};
+use midplane::{ConnectionId, OrgId, SessionId, UserId};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+/// What a WebSocket client asks for.
+#[derive(Debug)]
+pub(crate) enum Request<'a> {
+    CreateSession {
+        agent: Option<AgentId>,
+    },
+    ResumeSession {
+        session: Cow<'a, str>,
+        agent: Option<AgentId>,
+    },
+    Join {
+        topic: TopicId,
+    },
+    Leave {
+        topic: TopicId,
+    },
+    Publish(Publish<'a>, ExcludeSelf),
+}
+
+/// Whether the publisher itself is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ExcludeSelf(pub(crate) bool);
+
+/// An event and whom it is for.
+#[derive(Debug)]
+pub(crate) struct Publish<'a> {
+    pub(crate) target: Target,
+    event: &'a RawValue,
+    key: Option<EventKey>,
+}
+
+impl Publish<'_> {
+    /// The event, byte for byte as it was written. It is copied out of the message, which would else live as long.
+    pub(crate) fn event(&self) -> Event {
+        let event = Event::text(self.event.get());
+        match &self.key {
+            Some(key) => event.keyed(key.clone()),
+            None => event,
+        }
+    }
+}
+
+/// A request that could not be read.
+#[derive(Debug)]
+pub(crate) struct Malformed<'a> {
+    /// The request's id, where that much could be read.
+    pub(crate) id: Option<&'a RawValue>,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong with a text.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum Fault {
+    /// It is not a JSON object with a `request`.
+    Malformed(serde_json::Error),
+    /// There is no request of this name.
+    UnknownRequest(String),
+    /// A field is missing, unknown, or not what it has to be.
+    Invalid(serde_json::Error),
+    /// The event is an object with the key `midplane`, which would pass for a message of the server.
+    Reserved,
+}
+
+impl Fault {
+    /// The stable name clients can tell faults by.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnknownRequest(_) => "unknown_request",
+            Self::Invalid(_) => "invalid",
+            Self::Reserved => "reserved",
+        }
+    }
+
+    /// Where in the text it is, counted from 1: line and column.
+    pub(crate) fn place(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Malformed(error) | Self::Invalid(error) => Some((error.line(), error.column())),
+            Self::UnknownRequest(_) | Self::Reserved => None,
+        }
+    }
+}
+
+/// What a client sent may stand in a message; more of it than this does not.
+const LONGEST_MESSAGE: usize = 300;
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = match self {
+            Self::Malformed(error) | Self::Invalid(error) => error.to_string(),
+            Self::UnknownRequest(name) => format!(
+                "unknown request {name:?}, expected create_session, resume_session, join, leave or publish"
+            ),
+            Self::Reserved => {
+                "an event must not be an object with the key \"midplane\", which marks messages of the server".into()
+            }
+        };
+        match message.char_indices().nth(LONGEST_MESSAGE) {
+            Some((end, _)) => write!(f, "{}...", &message[..end]),
+            None => f.write_str(&message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Malformed(error) | Self::Invalid(error) => Some(error),
+            Self::UnknownRequest(_) | Self::Reserved => None,
+        }
+    }
+}
+
+/// Reads one message of a client: the request, and the id to echo.
+pub(crate) fn parse(text: &str) -> Result<(Request<'_>, Option<&RawValue>), Malformed<'_>> {
+    /// The fields every request has. The rest is read once it is known which they may be.
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        request: Cow<'a, str>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        id: Option<&'a RawValue>,
+    }
+
+    let head: Head<'_> = serde_json::from_str(text).map_err(|error| Malformed {
+        id: None,
+        fault: Fault::Malformed(error),
+    })?;
+    match body(&head.request, text) {
+        Ok(request) => Ok((request, head.id)),
+        Err(fault) => Err(Malformed { id: head.id, fault }),
+    }
+}
+
+/// Defines what a request looks like: its own fields beside those of every request.
+macro_rules! fields {
+    ($name:ident<'a> { $($(#[$attribute:meta])* $field:ident: $type:ty),+ $(,)? }) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name<'a> {
+            #[serde(rename = "request")]
+            _request: IgnoredAny,
+            #[serde(borrow, rename = "id", default)]
+            _id: Option<&'a RawValue>,
+            $($(#[$attribute])* $field: $type),+
+        }
+    };
+}
+
+fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, Fault> {
+    fields!(CreateSession<'a> { agent: Option<AgentId> });
+    fields!(ResumeSession<'a> { #[serde(borrow)] session: Cow<'a, str>, agent: Option<AgentId> });
+    fields!(Join<'a> { topic: TopicId });
+    fields!(Publishing<'a> {
+        target: Target,
+        #[serde(borrow)] event: &'a RawValue,
+        key: Option<EventKey>,
+        #[serde(default)] exclude_self: bool,
+    });
+
+    Ok(match name {
+        "create_session" => {
+            let CreateSession { agent, .. } = read(text)?;
+            Request::CreateSession { agent }
+        }
+        "resume_session" => {
+            let ResumeSession { session, agent, .. } = read(text)?;
+            Request::ResumeSession { session, agent }
+        }
+        "join" => {
+            let Join { topic, .. } = read(text)?;
+            Request::Join { topic }
+        }
+        "leave" => {
+            let Join { topic, .. } = read(text)?;
+            Request::Leave { topic }
+        }
+        "publish" => {
+            let parts: Publishing<'_> = read(text)?;
+            let publish = Publish {
+                target: parts.target,
+                event: unreserved(parts.event)?,
+                key: parts.key,
+            };
+            Request::Publish(publish, ExcludeSelf(parts.exclude_self))
+        }
+        other => return Err(Fault::UnknownRequest(other.into())),
+    })
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(Fault::Invalid)
+}
+
+/// Reads the body of `POST /publish`.
+pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, Fault> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body<'a> {
+        target: Target,
+        #[serde(borrow)]
+        event: &'a RawValue,
+        key: Option<EventKey>,
+    }
+
+    let Body { target, event, key } = serde_json::from_slice(body).map_err(|error| {
+        if error.is_data() {
+            Fault::Invalid(error)
+        } else {
+            Fault::Malformed(error)
+        }
+    })?;
+    Ok(Publish {
+        target,
+        event: unreserved(event)?,
+        key,
+    })
+}
+
+/// A field that is there, even if it is `null`.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// The event, unless it would pass for a message of the server.
+fn unreserved(event: &RawValue) -> Result<&RawValue, Fault> {
+    let text = event.get();
+    // A key can be written with escapes; without any, it stands in the text as it is.
+    let possible = text.starts_with('{') && (text.contains("midplane") || text.contains('\\'));
+    if possible && has_reserved_key(text) {
+        return Err(Fault::Reserved);
+    }
+    Ok(event)
+}
+
+fn has_reserved_key(object: &str) -> bool {
+    /// Compares bytes, for a key may hold half a surrogate pair, which is JSON and not text.
+    struct Key(bool);
+
+    impl<'de> Deserialize<'de> for Key {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Bytes;
+            impl Visitor<'_> for Bytes {
+                type Value = Key;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a key")
+                }
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key, E> {
+                    Ok(Key(bytes == b"midplane"))
+                }
+                fn visit_str<E>(self, text: &str) -> Result<Key, E> {
+                    Ok(Key(text == "midplane"))
+                }
+            }
+            from.deserialize_bytes(Bytes)
+        }
+    }
+
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some((Key(reserved), IgnoredAny)) = map.next_entry()? {
+                if reserved {
+                    return Err(A::Error::custom("reserved"));
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut from = serde_json::Deserializer::from_str(object);
+    // The text is JSON already, so the one way to fail is to meet the key.
+    from.deserialize_map(Keys).is_err()
+}
+
+/// A message of the server itself, told from events by its `midplane` key.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    #[serde(flatten)]
+    body: Body<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "midplane", rename_all = "snake_case")]
+pub(crate) enum Body<'a> {
+    Welcome {
+        connection: &'a ConnectionId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a UserId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        org: Option<&'a OrgId>,
+    },
+    Session {
+        session: &'a SessionId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent: Option<&'a AgentId>,
+    },
+    Joined {
+        topic: &'a TopicId,
+    },
+    Left {
+        topic: &'a TopicId,
+    },
+    Published(Outcome),
+    Error {
+        code: &'a str,
+        message: String,
+    },
+    Lost {
+        count: u64,
+    },
+    Closing {
+        reason: &'a str,
+    },
+}
+
+impl<'a> Body<'a> {
+    /// The message that answers the request with this id.
+    pub(crate) fn answering(self, id: Option<&'a RawValue>) -> String {
+        let message = Message { body: self, id };
+        serde_json::to_string(&message).unwrap_or_else(|_| unreachable!("every key is a string"))
+    }
+
+    /// The message, that answers nothing.
+    pub(crate) fn unasked(self) -> String {
+        self.answering(None)
+    }
+}
+
+/// A receipt as clients see it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Outcome {
+    accepted: usize,
+    full: usize,
+    closed: usize,
+    panicked: usize,
+    relay: &'static str,
+}
+
+impl From<Receipt> for Outcome {
+    fn from(receipt: Receipt) -> Self {
+        let Delivered {
+            accepted,
+            full,
+            closed,
+            panicked,
+            ..
+        } = receipt.local;
+        Self {
+            accepted,
+            full,
+            closed,
+            panicked,
+            relay: match receipt.relay {
+                Relay::NotConfigured => "not_configured",
+                Relay::Queued => "queued",
+                Relay::Refused(Refusal::Closed) => "refused_closed",
+                _ => "refused",
+            },
+        }
+    }
+}
+
+/// The answer to `POST /publish`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Posted {
+    pub(crate) delivered: usize,
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> (&'static str, String, Option<String>) {
+        let Malformed { id, fault } = parse(text).unwrap_err();
+        let id = id.map(|id| id.get().to_owned());
+        (fault.code(), fault.to_string(), id)
+    }
+
+    #[test]
+    fn an_event_is_taken_byte_for_byte() {
+        for event in [
+            r#"{ "b" : 1.0,  "a":1e3, "a":"\u00e9\/é" }"#,
+            "null",
+            "18446744073709551616",
+            r#""\ud800""#,
+            "[\n\t1 ]",
+        ] {
+            let text = format!(r#"{{"target":{{"type":"topic","id":"t"}}, "event" :  {event}  }}"#);
+            let publish = parse_publish(text.as_bytes()).unwrap();
+            assert_eq!(publish.event().as_text(), Some(event));
+            let text = format!(r#"{{"request":"publish",{}"#, &text[1..]);
+            let (Request::Publish(publish, exclude), None) = parse(&text).unwrap() else {
+                panic!("{text}");
+            };
+            assert_eq!(publish.event().as_text(), Some(event));
+            assert_eq!(exclude, ExcludeSelf(false));
+        }
+    }
+
+    #[test]
+    fn a_deeply_nested_event_is_taken() {
+        let event = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+        let text = format!(r#"{{"target":{{"type":"org","id":"o"}},"event":{event}}}"#);
+        assert_eq!(
+            parse_publish(text.as_bytes()).unwrap().event().as_text(),
+            Some(&*event)
+        );
+    }
+
+    #[test]
+    fn an_event_cannot_pass_for_a_message_of_the_server() {
+        for (event, reserved) in [
+            (r#"{"midplane":"closing"}"#, true),
+            (r#"{"a":{},"mid\u0070lane":null}"#, true),
+            (r#"{"\ud800":1,"midplane":1}"#, true),
+            (r#"{"a":{"midplane":"closing"}}"#, false),
+            (r#"{"a":"midplane"}"#, false),
+            (r#"["midplane"]"#, false),
+            (r#"{"\ud800":"midplane"}"#, false),
+        ] {
+            let text = format!(r#"{{"target":{{"type":"topic","id":"t"}},"event":{event}}}"#);
+            let outcome = parse_publish(text.as_bytes());
+            assert_eq!(matches!(outcome, Err(Fault::Reserved)), reserved, "{event}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_echoed_whatever_it_is() {
+        for id in ["7", "null", r#"{ "a" : [1] }"#, r#""x""#] {
+            let text = format!(r#"{{"request":"join","topic":"t","id": {id} }}"#);
+            let (Request::Join { topic }, Some(echo)) = parse(&text).unwrap() else {
+                panic!("{text}");
+            };
+            let answer = Body::Joined { topic: &topic }.answering(Some(echo));
+            assert_eq!(
+                answer,
+                format!(r#"{{"midplane":"joined","topic":"t","id":{id}}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn a_fault_has_a_code_and_says_which_field() {
+        for (text, code, wants, id) in [
+            ("", "malformed", "EOF", None),
+            ("[]", "malformed", "invalid", None),
+            (r#"{"id":1}"#, "malformed", "missing field `request`", None),
+            (
+                r#"{"request":"join","topic":"t"} x"#,
+                "malformed",
+                "trailing",
+                None,
+            ),
+            (
+                r#"{"request":"dance","id":1}"#,
+                "unknown_request",
+                "dance",
+                Some("1"),
+            ),
+            (
+                r#"{"request":"join","id":"a"}"#,
+                "invalid",
+                "missing field `topic`",
+                Some(r#""a""#),
+            ),
+            (
+                r#"{"request":"join","topic":"t","user":"ada","id":2}"#,
+                "invalid",
+                "unknown field `user`",
+                Some("2"),
+            ),
+            (
+                r#"{"request":"join","topic":""}"#,
+                "invalid",
+                "must not be empty",
+                None,
+            ),
+            (
+                r#"{"request":"publish","target":{"type":"all","id":"x"},"event":1}"#,
+                "invalid",
+                "unknown variant `all`",
+                None,
+            ),
+            (
+                r#"{"request":"publish","target":{"type":"topic","id":"x"}}"#,
+                "invalid",
+                "missing field `event`",
+                None,
+            ),
+        ] {
+            let (found, message, echo) = fault(text);
+            assert_eq!((found, echo.as_deref()), (code, id), "{text}: {message}");
+            assert!(message.contains(wants), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_fault_quotes_a_bounded_part_of_what_was_sent() {
+        let text = format!(r#"{{"request":"join","{}":1}}"#, "é".repeat(5_000));
+        let (_, message, _) = fault(&text);
+        assert!(message.chars().count() <= LONGEST_MESSAGE + 3, "{message}");
+    }
+
+    #[test]
+    fn a_fault_in_a_body_says_where() {
+        let place = |body: &str| parse_publish(body.as_bytes()).unwrap_err().place();
+        assert_eq!(place("{\n  \"target\": }"), Some((2, 13)));
+        assert_eq!(
+            place("{\"target\":{\"type\":\"topic\",\"id\":\"t\"},\n\"evnt\":1}"),
+            Some((2, 6))
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! What the tasks of one server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+
+use futures::future::poll_fn;
+use futures::task::AtomicWaker;
+use midplane::{Audience, Backplane, Event, Receipt, State};
+
+use crate::Runtime;
+use crate::config::Config;
+
+/// One server: the backplane, the limits and the counts.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) runtime: Runtime,
+    pub(crate) plane: Arc<dyn Backplane>,
+    /// The sockets that speak HTTP.
+    pub(crate) sockets: Arc<Gauge>,
+    /// The sockets that became WebSocket connections.
+    pub(crate) connections: Arc<Gauge>,
+    pub(crate) counts: Counts,
+}
+
+/// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the system's backlog. They
+/// have a limit of their own, so that health checks and publishers get through when every connection is taken.
+const SOCKETS: usize = 1_024;
+
+impl App {
+    pub(crate) fn new(config: Config, runtime: Runtime, plane: Arc<dyn Backplane>) -> Self {
+        Self {
+            sockets: Gauge::new(SOCKETS),
+            connections: Gauge::new(config.max_connections),
+            config,
+            runtime,
+            plane,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether new clients are wanted: not once a drain has begun, which closes the backplane.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.plane.state() == State::Live
+    }
+
+    pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
+        let receipt = self.plane.publish(audience, event);
+        let counts = &self.counts;
+        for (counter, count) in [
+            (&counts.published, 1),
+            (&counts.delivered, receipt.local.accepted),
+            (&counts.full, receipt.local.full),
+            (&counts.closed, receipt.local.closed),
+            (&counts.panicked, receipt.local.panicked),
+        ] {
+            counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        receipt
+    }
+}
+
+/// What happened since the server started.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Publishes, by clients and by HTTP.
+    pub(crate) published: AtomicU64,
+    /// Mailboxes that took an event.
+    pub(crate) delivered: AtomicU64,
+    /// Mailboxes that had no room for one.
+    pub(crate) full: AtomicU64,
+    /// Connections found gone.
+    pub(crate) closed: AtomicU64,
+    /// Sinks that panicked.
+    pub(crate) panicked: AtomicU64,
+    /// Events dropped from mailboxes, of which clients were told.
+    pub(crate) lost: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn lose(&self, events: u64) {
+        self.lost.fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// Counts what is open, up to a limit. One task waits at a time.
+pub(crate) struct Gauge {
+    limit: usize,
+    open: AtomicUsize,
+    waiting: AtomicWaker,
+}
+
+impl Gauge {
+    fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            open: AtomicUsize::new(0),
+            waiting: AtomicWaker::new(),
+        })
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// A permit, if there is one left.
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        self.open
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| {
+                (open < self.limit).then(|| open + 1)
+            })
+            .ok()
+            .map(|_| Permit(self.clone()))
+    }
+
+    /// A permit, once there is one.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Permit {
+        self.when(|| self.try_acquire()).await
+    }
+
+    /// Waits until nothing is open.
+    pub(crate) async fn emptied(&self) {
+        self.when(|| (self.open.load(Ordering::Acquire) == 0).then_some(()))
+            .await;
+    }
+
+    async fn when<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| {
+            // Looked at again after the waker stands, for a permit that was dropped in between wakes nobody.
+            if let Some(value) = ready() {
+                return Poll::Ready(value);
+            }
+            self.waiting.register(context.waker());
+            ready().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// One of what a [`Gauge`] counts, until it is dropped.
+pub(crate) struct Permit(Arc<Gauge>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.0.waiting.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_gauge_gives_as_many_permits_as_its_limit() {
+        let gauge = Gauge::new(2);
+        let (first, second) = (gauge.try_acquire(), gauge.try_acquire());
+        assert!(first.is_some() && second.is_some() && gauge.try_acquire().is_none());
+        assert!(gauge.acquire().now_or_never().is_none());
+        drop(first);
+        let third = gauge.acquire().now_or_never();
+        assert!(third.is_some() && gauge.emptied().now_or_never().is_none());
+        drop((second, third));
+        assert!(gauge.emptied().now_or_never().is_some());
+    }
+}

@@ -1,0 +1,100 @@
+//! From a request to a WebSocket: the handshake, and the task that takes over.
+
+use std::sync::Arc;
+
+use async_tungstenite::tungstenite::Error;
+use async_tungstenite::tungstenite::error::ProtocolError;
+use async_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use bytes::Bytes;
+use futures::FutureExt;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::{Request, Response, StatusCode};
+use smol_hyper::rt::FuturesIo;
+
+use crate::Socket;
+use crate::connection;
+use crate::http::{Failure, failure};
+use crate::identity::Identity;
+use crate::stalled::Stalled;
+use crate::state::App;
+
+/// Answers the handshake; where it succeeds, a task of its own waits for the socket and serves it.
+pub(crate) fn upgrade<S: Socket>(
+    app: &Arc<App>,
+    mut request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let response = match create_response_with_body(&request, Full::default) {
+        Ok(response) => response,
+        Err(error) => return refuse(&error),
+    };
+    let identity = match Identity::from_query(request.uri().query().unwrap_or_default()) {
+        Ok(identity) => identity,
+        Err(error) => {
+            return failure(
+                StatusCode::BAD_REQUEST,
+                &Failure::new("identity", error.to_string()),
+            );
+        }
+    };
+    let permit = app.connections.try_acquire().filter(|_| app.is_ready());
+    let Some(permit) = permit else {
+        let message = "the server takes no more connections now";
+        let mut response = failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &Failure::new("unavailable", message),
+        );
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        return response;
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let task = app.clone();
+    let task = async move {
+        let _permit = permit;
+        let upgraded = match upgraded.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!("a client was gone before its connection was upgraded: {error}");
+                return;
+            }
+        };
+        match upgraded.downcast::<FuturesIo<Stalled<S>>>() {
+            Ok(parts) => {
+                connection::run(task, identity, parts.io.into_inner(), parts.read_buf).await;
+            }
+
+            Err(_) => unreachable!("every socket is served as this type"),
+        }
+    };
+    app.runtime.spawn(task.boxed());
+    response
+}
+
+/// Says which part of the handshake is missing.
+fn refuse(error: &Error) -> Response<Full<Bytes>> {
+    use ProtocolError as P;
+    let wants_upgrade = matches!(
+        error,
+        Error::Protocol(
+            P::WrongHttpVersion
+                | P::MissingConnectionUpgradeHeader
+                | P::MissingUpgradeWebSocketHeader
+                | P::MissingSecWebSocketVersionHeader
+        )
+    );
+    let status = if wants_upgrade {
+        StatusCode::UPGRADE_REQUIRED
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let mut response = failure(status, &Failure::new("handshake", error.to_string()));
+    if wants_upgrade {
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
