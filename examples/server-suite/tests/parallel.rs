@@ -6,13 +6,18 @@ use std::path::Path;
 /// More lines than this would be more than a runtime.
 const DIFFERENCES: usize = 20;
 
+/// The lines of a server. That a socket needs a shim to be what futures read and write is of the
+/// runtime, and too short to say so by itself.
 fn main_of(server: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .join(server)
         .join("src/main.rs");
     let source = fs::read_to_string(path).unwrap();
-    source.lines().map(str::to_owned).collect()
+    source
+        .lines()
+        .map(|line| line.replace(".compat()", ""))
+        .collect()
 }
 
 /// The lines that only one of the two has, by the longest common subsequence.
@@ -49,7 +54,7 @@ fn only_the_runtime_differs() {
     let only = differences(&tokio, &smol);
     assert!(only.len() <= DIFFERENCES, "{only:#?}");
     for line in only {
-        let runtime = ["tokio", "smol", "async_io", "compat"];
+        let runtime = ["tokio", "smol"];
         assert!(runtime.iter().any(|word| line.contains(word)), "{line:?}");
     }
 }
