@@ -160,6 +160,13 @@ impl<S: Socket> Connection<S> {
         }
         loop {
             let turn = poll_fn(|context| self.poll_turn(context)).await;
+            if let Some(End::Left) = turn.end {
+                // What it asked for before it left is done, and nobody is there to be answered.
+                for request in self.requests.drain(..) {
+                    answer(&self.client, &request).await;
+                }
+                return End::Left;
+            }
             if let Err(error) = self.write(turn.ping).await {
                 return End::Failed(error);
             }
@@ -249,10 +256,7 @@ impl<S: Socket> Connection<S> {
             self.socket.feed(message).await?;
         }
         for request in self.requests.drain(..) {
-            let answer = match &request {
-                Message::Text(request) => self.client.answer(request).await,
-                _ => self.client.refuse_binary(),
-            };
+            let answer = answer(&self.client, &request).await;
             self.socket.feed(text(answer)).await?;
         }
         if ping {
@@ -271,26 +275,27 @@ impl<S: Socket> Connection<S> {
             ..
         } = self;
         drop((client, mailbox));
-        let draining = !app.is_ready();
+        let polite = match end {
+            End::Silent => return,
+            End::Left => true,
+            End::Mailbox if !app.is_ready() => {
+                let reason = "the server is shutting down";
+                let closing = Body::Closing { reason }.unasked();
+                socket.feed(text(closing)).await.is_ok()
+                    && close(&mut socket, CloseCode::Away, reason).await
+            }
+            End::Mailbox => close(&mut socket, CloseCode::Again, "too slow").await,
+            End::Failed(error) => {
+                let Some((code, reason)) = blame(&error) else {
+                    return;
+                };
+                if !close(&mut socket, code, reason).await {
+                    return;
+                }
+                false
+            }
+        };
         let farewell = async move {
-            let polite = match end {
-                End::Silent => return,
-                End::Left => true,
-                End::Mailbox if draining => {
-                    let reason = "the server is shutting down";
-                    let closing = Body::Closing { reason }.unasked();
-                    socket.feed(text(closing)).await.is_ok()
-                        && close(&mut socket, CloseCode::Away, reason).await
-                }
-                End::Mailbox => close(&mut socket, CloseCode::Again, "too slow").await,
-                End::Failed(error) => {
-                    let Some((code, reason)) = blame(&error) else {
-                        return;
-                    };
-                    close(&mut socket, code, reason).await;
-                    false
-                }
-            };
             // Until the other side's close frame has come too, and ours is written.
             while polite && matches!(socket.next().await, Some(Ok(_))) {}
             let mut socket = socket.into_inner();
@@ -298,12 +303,18 @@ impl<S: Socket> Connection<S> {
                 let _ = futures::io::copy(socket.take(UNREAD), &mut futures::io::sink()).await;
             }
         };
-        if within(&*app.runtime.timer, FAREWELL, farewell)
-            .await
-            .is_none()
-        {
+        let closed = within(&*app.runtime.timer, FAREWELL, farewell).await;
+        if closed.is_none() {
             tracing::debug!("a client did not close in time");
         }
+    }
+}
+
+/// Carries out what a message asks for.
+async fn answer(client: &Client, message: &Message) -> String {
+    match message {
+        Message::Text(request) => client.answer(request).await,
+        _ => client.refuse_binary(),
     }
 }
 
