@@ -72,3 +72,8 @@ pub use midplane_core::{
     Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId,
     Verdict, envelope,
 };
+
+/// The example of the README, held to compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
