@@ -312,8 +312,23 @@ pub(crate) mod flags {
         "10m",
     ];
 
+    /// Two connections, and eight targets for each.
+    pub(crate) const FEW_OF_ALL: &[&str] = &["--max-connections", "2", "--max-targets", "8"];
+
+    /// A client whose mailbox is full is closed, and none for any other slowness.
+    pub(crate) const DISCONNECT: &[&str] = &[
+        "--overflow",
+        "disconnect",
+        "--mailbox-messages",
+        "64",
+        "--write-timeout",
+        "10m",
+        "--ping-interval",
+        "10m",
+    ];
+
     /// All of them.
-    pub(crate) const SETS: [&[&str]; 7] = [
+    pub(crate) const SETS: [&[&str]; 9] = [
         IMPATIENT_HANDSHAKE,
         IMPATIENT_PINGS,
         IMPATIENT_WRITES,
@@ -321,5 +336,7 @@ pub(crate) mod flags {
         LARGE_MAILBOX,
         SHORT_DRAIN,
         LONG_DRAIN,
+        FEW_OF_ALL,
+        DISCONNECT,
     ];
 }

@@ -120,13 +120,28 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads one answer.
     pub(crate) async fn read(stream: &mut TcpStream) -> Self {
-        let mut bytes = Vec::new();
-        let head = loop {
+        Self::read_from(stream, &mut Vec::new()).await
+    }
+
+    /// Reads so many answers to requests that were sent one behind the other.
+    pub(crate) async fn read_all(stream: &mut TcpStream, count: usize) -> Vec<Self> {
+        let (mut answers, mut bytes) = (Vec::new(), Vec::new());
+        for n in 0..count {
+            let answer = Self::read_from(stream, &mut bytes);
+            answers.push(within(format!("answer {n}"), answer).await);
+        }
+        answers
+    }
+
+    /// Reads one answer, given what was already read; what is read beyond it is left there.
+    async fn read_from(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Self {
+        let end = loop {
             if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
                 break end + 4;
             }
-            let read = stream.read_buf(&mut bytes).await.expect("the head arrives");
+            let read = stream.read_buf(bytes).await.expect("the head arrives");
             assert_ne!(
                 read,
                 0,
@@ -134,8 +149,8 @@ impl Answer {
                 bytes.escape_ascii()
             );
         };
-        let mut body = bytes.split_off(head);
-        let text = String::from_utf8(bytes).expect("the head is text");
+        let mut body = bytes.split_off(end);
+        let text = String::from_utf8(std::mem::take(bytes)).expect("the head is text");
         let mut lines = text.lines();
         let status = lines
             .next()
@@ -156,6 +171,7 @@ impl Answer {
                     let read = stream.read_buf(&mut body).await.expect("the body arrives");
                     assert_ne!(read, 0, "the body ends early");
                 }
+                *bytes = body.split_off(length);
             }
             None => {
                 stream

@@ -1,10 +1,12 @@
 //! The plain HTTP side.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
 use crate::client::Client;
 use crate::fixture::{Program, publication, target};
-use crate::http::Request;
+use crate::http::{Answer, Request, connect};
+use crate::within;
 
 /// A body that is no publication is refused with what is wrong and where; the server goes on.
 pub async fn a_bad_publication_is_400_with_what_and_where(program: Program) {
@@ -155,4 +157,27 @@ pub async fn the_receipt_is_answered(program: Program) {
         assert_eq!(receipt["closed"], json!(0), "{receipt}");
         assert!(receipt.get("relay").is_some(), "{receipt}");
     }
+}
+
+/// A publisher that keeps its connection open publishes over it again and again, also without
+/// waiting for the answers, which come in order.
+pub async fn one_connection_carries_many_requests(program: Program) {
+    let server = program.start(&[]);
+    let mut client = Client::connect(&server, "user=u").await;
+    let mut stream = connect(server.address).await;
+    let events: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    for event in &events {
+        let request = Request::new("POST", "/publish")
+            .header("connection", "keep-alive")
+            .body(publication(&target("user", "u"), event))
+            .bytes(server.address);
+        within("the request leaves", stream.write_all(&request))
+            .await
+            .expect("the server reads");
+    }
+    for answer in Answer::read_all(&mut stream, events.len()).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.delivered(), 1);
+    }
+    assert_eq!(client.events(&server).await, events);
 }

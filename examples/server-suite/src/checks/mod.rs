@@ -7,6 +7,7 @@ pub mod hostile;
 pub mod http;
 pub mod identity;
 pub mod lifetime;
+pub mod limits;
 pub mod page;
 pub mod requests;
 pub mod slow;
@@ -45,6 +46,7 @@ macro_rules! suite {
                 a_large_body_is_413
                 paths_and_methods_are_told_apart
                 the_receipt_is_answered
+                one_connection_carries_many_requests
             }
             identity {
                 a_client_publishes_only_where_it_is
@@ -59,6 +61,12 @@ macro_rules! suite {
                 a_silent_client_is_detached
                 a_session_is_resumed_after_a_kill
                 topics_are_left_and_joined_again
+            }
+            limits {
+                connections_beyond_the_limit_are_503
+                targets_beyond_the_limit_are_refused
+                falling_behind_may_disconnect
+                text_that_is_not_utf8_is_closed
             }
             page {
                 a_publish_in_one_tab_shows_in_the_other
