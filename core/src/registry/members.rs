@@ -13,12 +13,20 @@ pub(super) const CHUNK: usize = 128;
 type Chunk = Arc<Vec<Member>>;
 
 /// A clone is a snapshot: it shares everything until one of the two changes.
+///
+/// Most targets have one member, so this is no larger than a [`Member`]: with a third variant beside
+/// these two it would be.
 #[derive(Clone)]
 pub(super) enum Members {
     One(Member),
-    Few(Chunk),
+    More(Arc<More>),
+}
+
+#[derive(Clone)]
+pub(super) enum More {
+    Few(Vec<Member>),
     /// Chunks in ascending order, none of them empty.
-    Many(Arc<Vec<Chunk>>),
+    Many(Vec<Chunk>),
 }
 
 /// What [`Members::remove`] did.
@@ -32,12 +40,14 @@ pub(super) struct Removed {
 impl Members {
     /// The members in slices, in ascending order of address.
     pub(super) fn slices(&self) -> impl Iterator<Item = &[Member]> {
-        let (one, many): (&[Member], &[Chunk]) = match self {
+        let (first, rest): (&[Member], &[Chunk]) = match self {
             Self::One(member) => (core::slice::from_ref(member), &[]),
-            Self::Few(chunk) => (chunk, &[]),
-            Self::Many(chunks) => (&[], chunks),
+            Self::More(more) => match &**more {
+                More::Few(members) => (members, &[]),
+                More::Many(chunks) => (&[], chunks),
+            },
         };
-        core::iter::once(one).chain(many.iter().map(|chunk| chunk.as_slice()))
+        core::iter::once(first).chain(rest.iter().map(|chunk| chunk.as_slice()))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -47,91 +57,94 @@ impl Members {
     /// Adds the member; false if it was in already.
     pub(super) fn insert(&mut self, member: Member) -> bool {
         match self {
-            Self::One(one) if address(one) == address(&member) => return false,
+            Self::One(one) if address(one) == address(&member) => false,
             Self::One(one) => {
                 let mut pair = vec![one.clone(), member];
                 pair.sort_unstable_by_key(address);
-                *self = Self::Few(Arc::new(pair));
+                *self = Self::More(Arc::new(More::Few(pair)));
+                true
             }
-            Self::Few(chunk) => {
-                let Err(at) = position(chunk, address(&member)) else {
-                    return false;
-                };
-                if let Some(upper) = insert_or_split(chunk, at, member) {
-                    *self = Self::Many(Arc::new(vec![chunk.clone(), upper]));
-                }
-            }
-            Self::Many(chunks) => {
-                let which = chunk_of(chunks, address(&member));
-                let Err(at) = position(&chunks[which], address(&member)) else {
-                    return false;
-                };
-                let chunks = Arc::make_mut(chunks);
-                if let Some(upper) = insert_or_split(&mut chunks[which], at, member) {
-                    chunks.insert(which + 1, upper);
-                }
-            }
+            Self::More(more) => insert(more, member),
         }
-        true
     }
 
     /// Takes the member at this address out.
     pub(super) fn remove(&mut self, at: usize) -> Removed {
-        const ABSENT: Removed = Removed {
-            member: None,
-            emptied: false,
+        let (member, emptied) = match self {
+            Self::One(one) if address(one) == at => (Some(one.clone()), true),
+            Self::One(_) => (None, false),
+            Self::More(more) => {
+                let member = remove(more, at);
+                let left = match &**more {
+                    More::Few(members) => Some(members.as_slice()),
+                    More::Many(_) => None,
+                };
+                let emptied = left.is_some_and(<[Member]>::is_empty);
+                if let Some([last]) = left {
+                    *self = Self::One(last.clone());
+                }
+                (member, emptied)
+            }
         };
-        match self {
-            Self::One(one) if address(one) == at => Removed {
-                member: Some(one.clone()),
-                emptied: true,
-            },
-            Self::One(_) => ABSENT,
-            Self::Few(chunk) => {
-                let Ok(index) = position(chunk, at) else {
-                    return ABSENT;
-                };
-                let member = take(chunk, index);
-                match chunk.as_slice() {
-                    [] => Removed {
-                        member: Some(member),
-                        emptied: true,
-                    },
-                    [last] => {
-                        *self = Self::One(last.clone());
-                        Removed {
-                            member: Some(member),
-                            emptied: false,
-                        }
-                    }
-                    _ => Removed {
-                        member: Some(member),
-                        emptied: false,
-                    },
-                }
+        Removed { member, emptied }
+    }
+}
+
+fn insert(more: &mut Arc<More>, member: Member) -> bool {
+    // Where it belongs is looked up first: one that is in already must copy nothing.
+    let (which, found) = match &**more {
+        More::Few(members) => (0, position(members, address(&member))),
+        More::Many(chunks) => {
+            let which = chunk_of(chunks, address(&member));
+            (which, position(&chunks[which], address(&member)))
+        }
+    };
+    let Err(at) = found else { return false };
+    let more = Arc::make_mut(more);
+    match more {
+        More::Few(members) => {
+            if let Some(upper) = insert_or_split(members, at, member) {
+                let lower = core::mem::take(members);
+                *more = More::Many(vec![Arc::new(lower), Arc::new(upper)]);
             }
-            Self::Many(chunks) => {
-                let which = chunk_of(chunks, at);
-                let Ok(index) = position(&chunks[which], at) else {
-                    return ABSENT;
-                };
-                let chunks = Arc::make_mut(chunks);
-                let member = take(&mut chunks[which], index);
-                merge(chunks, which);
-                if let [last] = chunks.as_slice() {
-                    *self = Self::Few(last.clone());
-                }
-                Removed {
-                    member: Some(member),
-                    emptied: false,
-                }
+        }
+        More::Many(chunks) => {
+            let members = Arc::make_mut(&mut chunks[which]);
+            if let Some(upper) = insert_or_split(members, at, member) {
+                chunks.insert(which + 1, Arc::new(upper));
             }
+        }
+    }
+    true
+}
+
+fn remove(more: &mut Arc<More>, at: usize) -> Option<Member> {
+    let (which, found) = match &**more {
+        More::Few(members) => (0, position(members, at)),
+        More::Many(chunks) => {
+            let which = chunk_of(chunks, at);
+            (which, position(&chunks[which], at))
+        }
+    };
+    let index = found.ok()?;
+    let more = Arc::make_mut(more);
+    match more {
+        More::Few(members) => Some(take(members, index)),
+        More::Many(chunks) => {
+            let member = take(Arc::make_mut(&mut chunks[which]), index);
+            merge(chunks, which);
+            if chunks.len() == 1
+                && let Some(last) = chunks.pop()
+            {
+                *more = More::Few(Arc::unwrap_or_clone(last));
+            }
+            Some(member)
         }
     }
 }
 
-fn position(chunk: &[Member], at: usize) -> Result<usize, usize> {
-    chunk.binary_search_by_key(&at, address)
+fn position(members: &[Member], at: usize) -> Result<usize, usize> {
+    members.binary_search_by_key(&at, address)
 }
 
 /// The chunk in which the address stands or would stand.
@@ -141,16 +154,16 @@ fn chunk_of(chunks: &[Chunk], at: usize) -> usize {
         .saturating_sub(1)
 }
 
-/// Inserts at the index. A full chunk is split first, and its upper part returned.
-fn insert_or_split(chunk: &mut Chunk, at: usize, member: Member) -> Option<Chunk> {
-    let members = Arc::make_mut(chunk);
+/// Inserts at the index. If there are [`CHUNK`] already they are split first, and the upper part is
+/// returned.
+fn insert_or_split(members: &mut Vec<Member>, at: usize, member: Member) -> Option<Vec<Member>> {
     if members.len() < CHUNK {
         members.insert(at, member);
         return None;
     }
     if at == CHUNK {
         // Addresses often rise while connections arrive: what is full stays full.
-        return Some(Arc::new(vec![member]));
+        return Some(vec![member]);
     }
     let mut upper = members.split_off(CHUNK / 2);
     if at <= members.len() {
@@ -158,11 +171,10 @@ fn insert_or_split(chunk: &mut Chunk, at: usize, member: Member) -> Option<Chunk
     } else {
         upper.insert(at - members.len(), member);
     }
-    Some(Arc::new(upper))
+    Some(upper)
 }
 
-fn take(chunk: &mut Chunk, index: usize) -> Member {
-    let members = Arc::make_mut(chunk);
+fn take(members: &mut Vec<Member>, index: usize) -> Member {
     let member = members.remove(index);
     if members.len() < members.capacity() / 4 {
         members.shrink_to(members.len() * 2);
@@ -274,6 +286,11 @@ mod tests {
                 prop_assert_eq!(Arc::strong_count(member), 1, "a set kept a member it had let go");
             }
         }
+    }
+
+    #[test]
+    fn a_set_takes_no_more_room_than_a_member() {
+        assert_eq!(size_of::<Members>(), size_of::<Member>());
     }
 
     #[test]
