@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 /// How often each contender has its turn.
 const ROUNDS: usize = 21;
 
-/// How long a turn takes, about; a contender whose single call takes longer gets one call.
-const TURN: Duration = Duration::from_millis(6);
+/// How long a turn takes, about, after half as long to warm the caches; a contender whose single call
+/// takes longer gets one of each.
+const TURN: Duration = Duration::from_millis(8);
 
 /// One way to do what a case measures.
 pub struct Contender<'a> {
@@ -65,7 +66,6 @@ pub fn compare(case: &str, unit: &str, mut contenders: Vec<Contender<'_>>) -> Ve
     let times: Vec<usize> = contenders
         .iter_mut()
         .map(|contender| {
-            // The second run tells: the first finds everything cold.
             contender.per_unit(1);
             let once = contender.per_unit(1) * contender.units as f64;
             (TURN.as_nanos() as f64 / once.max(1.0)).clamp(1.0, 1e6) as usize
@@ -74,6 +74,8 @@ pub fn compare(case: &str, unit: &str, mut contenders: Vec<Contender<'_>>) -> Ve
     let mut measured = vec![Vec::with_capacity(ROUNDS); contenders.len()];
     for _ in 0..ROUNDS {
         for ((contender, times), measured) in contenders.iter_mut().zip(&times).zip(&mut measured) {
+            // What the contenders before it left in the caches is not its affair.
+            contender.per_unit(times.div_ceil(2));
             measured.push(contender.per_unit(*times));
         }
     }
