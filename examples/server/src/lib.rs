@@ -112,7 +112,7 @@ mod upgrade;
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -222,6 +222,7 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
     };
     let log = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_filter(config.log.clone());
     tracing_subscriber::registry().with(log).init();
     let address = config.listen;
