@@ -1,6 +1,5 @@
 //! Chromium without a window, driven through chromedriver.
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use fantoccini::elements::Element;
@@ -25,8 +24,6 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn start() -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").process_group(0);
         assert!(
             Command::new("chromedriver")
                 .arg("--version")
@@ -34,7 +31,11 @@ impl Browser {
                 .is_ok(),
             "chromedriver does not start: {MISSING}"
         );
-        let driver = Running::start(command);
+        let profile = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new("chromedriver");
+        // What the driver and the browser leave behind goes with the directory.
+        command.arg("--port=0").env("TMPDIR", profile.path());
+        let driver = Running::start_with_descendants(command);
         let port = loop {
             let line = driver
                 .stdout
@@ -44,8 +45,7 @@ impl Browser {
                 break port.trim_end_matches('.').parse::<u16>().expect("a port");
             }
         };
-        let profile = tempfile::tempdir().expect("a directory");
-        let user_data = format!("--user-data-dir={}", profile.path().display());
+        let user_data = format!("--user-data-dir={}/profile", profile.path().display());
         let arguments = json!({ "goog:chromeOptions": { "args": [
             "--headless",
             "--no-sandbox",

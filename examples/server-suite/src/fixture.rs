@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
@@ -87,9 +90,19 @@ pub(crate) struct Running {
     pub(crate) stdout: Receiver<String>,
     stderr: Option<thread::JoinHandle<()>>,
     captured: Arc<Mutex<String>>,
+    /// Whether the child leads a process group, which ends with it.
+    leads: bool,
 }
 
 impl Running {
+    /// Starts a program that itself starts others: all of them are killed at the end.
+    pub(crate) fn start_with_descendants(mut command: Command) -> Self {
+        command.process_group(0);
+        let mut running = Self::start(command);
+        running.leads = true;
+        running
+    }
+
     pub(crate) fn start(mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
@@ -123,6 +136,7 @@ impl Running {
             stdout,
             stderr: Some(stderr),
             captured,
+            leads: false,
         }
     }
 
@@ -170,6 +184,10 @@ impl Drop for Running {
         reason = "it is shown with the failure of the test"
     )]
     fn drop(&mut self) {
+        if self.leads {
+            // Before the child is reaped, for then the number of its group may be another's.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         if self.ended().is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
@@ -207,9 +225,17 @@ impl Server {
 
     /// Publishes an event, written as JSON, to a target, and returns how many connections got it.
     pub(crate) async fn publish(&self, target: &Value, event: &str) -> u64 {
+        let receipt = self.receipt(target, event).await;
+        receipt["delivered"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no count in {receipt}"))
+    }
+
+    /// Publishes an event and returns the whole answer.
+    pub(crate) async fn receipt(&self, target: &Value, event: &str) -> Value {
         let answer = self.post(publication(target, event)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        answer.delivered()
+        answer.json()
     }
 
     /// How many connections the server says it has.

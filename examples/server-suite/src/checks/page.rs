@@ -1,9 +1,10 @@
 //! The page, in a real browser.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Tab};
 use crate::fixture::{Program, target};
+use crate::until;
 
 /// What is published in one tab shows in the other that joined the same topic, and the counts rise.
 pub async fn a_publish_in_one_tab_shows_in_the_other(program: Program) {
@@ -99,15 +100,32 @@ pub async fn the_page_reconnects(program: Program) {
     let topic = target("topic", "tea");
     assert_eq!(server.publish(&topic, r#"{"life":1}"#).await, 1);
     tab.shows("log", r#"{"life":1}"#).await;
+    tab.click("create-session").await;
+    let session = session(&tab).await;
+    assert_eq!(server.publish(&session, r#"{"life":"one"}"#).await, 1);
     drop(server);
     tab.differs("status", "connected").await;
     let server = program.start_at(&address, &[]);
     tab.says("status", "connected").await;
     tab.differs("connection-id", &id).await;
-    crate::until("the page is in its topic again", async || {
-        (server.publish(&topic, r#"{"life":2}"#).await == 1).then_some(())
-    })
-    .await;
-    tab.shows("log", r#"{"life":2}"#).await;
+    for (target, event) in [(topic, r#"{"life":2}"#), (session, r#"{"life":"two"}"#)] {
+        until(format!("the page is in {target} again"), async || {
+            (server.publish(&target, event).await == 1).then_some(())
+        })
+        .await;
+        tab.shows("log", event).await;
+    }
     browser.close().await;
+}
+
+/// The session that the page says it is in: the one word there that is long enough to be unguessable.
+async fn session(tab: &Tab<'_>) -> Value {
+    until("the page shows its session", async || {
+        let text = tab.text("sessions").await;
+        let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+        words
+            .find(|word| word.len() >= 22)
+            .map(|id| target("session", id))
+    })
+    .await
 }
