@@ -8,7 +8,8 @@ use midplane::{
 use serde_json::value::RawValue;
 
 use crate::identity::{self, Identity};
-use crate::request::{self, Body, ExcludeSelf, Malformed, Publish, Request};
+use crate::message::Body;
+use crate::request::{self, ExcludeSelf, Malformed, Publish, Request};
 use crate::state::App;
 
 /// One attached client. Dropping it detaches.

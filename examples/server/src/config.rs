@@ -13,19 +13,22 @@ const MIB: usize = 1 << 20;
 
 /// A realtime server on midplane: clients hold a WebSocket, anyone publishes by HTTP.
 ///
-/// GET / is a page that shows it, GET /ws upgrades to a WebSocket (?user= and ?org= give a demo identity), POST
-/// /publish delivers an event to a target, GET /healthz and GET /readyz say how the server is.
+/// GET / is a page that shows it, GET /ws upgrades to a WebSocket (?user= and ?org= give a demo
+/// identity), POST /publish delivers an event to a target, GET /healthz and GET /readyz say how the
+/// server is.
 ///
-/// SIGTERM and SIGINT drain: no new connection is accepted, every client is told and closed with 1001, and the process
-/// ends within --drain-timeout. A second signal ends it at once.
+/// SIGTERM and SIGINT drain: no new connection is accepted, every client is told and closed with
+/// 1001, and the process ends within --drain-timeout. A second signal ends it at once.
 ///
-/// Times are whole numbers with ms, s or m behind them; sizes are bytes, or have KiB or MiB behind them.
+/// Times are whole numbers with ms, s or m behind them; sizes are bytes, or have KiB or MiB behind
+/// them.
 #[derive(Debug, Clone, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version)]
 pub(crate) struct Config {
     /// Address and port to listen on; port 0 takes a free one, which the ready line tells.
     ///
-    /// It must be a loopback address: identities are taken from the query of /ws and not authenticated.
+    /// It must be a loopback address: identities are taken from the query of /ws and not
+    /// authenticated.
     #[arg(
         long,
         env = "MIDPLANE_LISTEN",
@@ -34,8 +37,8 @@ pub(crate) struct Config {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list such as
-    /// `info,midplane_server=debug`.
+    /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list
+    /// such as `info,midplane_server=debug`.
     #[arg(
         long,
         env = "MIDPLANE_LOG",
@@ -46,7 +49,8 @@ pub(crate) struct Config {
 
     /// WebSocket connections at most, 1 to 1000000; beyond it /ws answers 503.
     ///
-    /// 1024 sockets more may speak plain HTTP at once; clients beyond those wait in the system's backlog.
+    /// 1024 sockets more may speak plain HTTP at once; clients beyond those wait in the system's
+    /// backlog.
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = count(1..=1_000_000))]
     pub(crate) max_connections: usize,
 
@@ -54,7 +58,8 @@ pub(crate) struct Config {
     #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = count(2..=100_000))]
     pub(crate) max_targets: usize,
 
-    /// Largest message a WebSocket client may send, 128 bytes to 16MiB; a larger one closes with 1009.
+    /// Largest message a WebSocket client may send, 128 bytes to 16MiB; a larger one closes with
+    /// 1009.
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size(128..=16 * MIB))]
     pub(crate) max_message: usize,
 
@@ -66,7 +71,8 @@ pub(crate) struct Config {
     #[arg(long, value_name = "COUNT", default_value = "256", value_parser = count(1..=1_000_000))]
     pub(crate) mailbox_messages: usize,
 
-    /// Bytes of the events that wait for one client at most, 128 bytes to 256MiB; a larger event is lost to it.
+    /// Bytes of the events that wait for one client at most, 128 bytes to 256MiB; a larger event is
+    /// lost to it.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size(128..=256 * MIB))]
     pub(crate) mailbox_bytes: usize,
 
@@ -74,17 +80,21 @@ pub(crate) struct Config {
     #[arg(long, value_enum, value_name = "POLICY", default_value = "drop-oldest")]
     pub(crate) overflow: OverflowPolicy,
 
-    /// Time for a client to send the head of a request, from when the connection may send one, 10ms to 10m.
+    /// Time for a client to send the head of a request, from when the connection may send one, 10ms
+    /// to 10m.
     ///
-    /// It bounds the WebSocket handshake, and how long a connection stays open between two requests.
+    /// It bounds the WebSocket handshake, and how long a connection stays open between two
+    /// requests.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) header_timeout: Duration,
 
-    /// Time for a client to send the whole body of a request, 10ms to 10m; then it is answered with 408.
+    /// Time for a client to send the whole body of a request, 10ms to 10m; then it is answered with
+    /// 408.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) body_timeout: Duration,
 
-    /// Time after which a client is cut off that takes nothing of what waits to be written, 10ms to 10m.
+    /// Time after which a client is cut off that takes nothing of what waits to be written, 10ms to
+    /// 10m.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) write_timeout: Duration,
 
@@ -92,12 +102,13 @@ pub(crate) struct Config {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time(TIMES))]
     pub(crate) ping_interval: Duration,
 
-    /// Time after a ping within which a client must send something, the pong or anything else, or be cut off, 10ms
-    /// to 10m.
+    /// Time after a ping within which a client must send something, the pong or anything else, or
+    /// be cut off, 10ms to 10m.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) pong_timeout: Duration,
 
-    /// Time a drain may take, 10ms to 10m; then the connections left are cut and the exit code is 1.
+    /// Time a drain may take, 10ms to 10m; then the connections left are cut and the exit code is
+    /// 1.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) drain_timeout: Duration,
 }

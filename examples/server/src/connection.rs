@@ -1,8 +1,9 @@
 //! One WebSocket client: the task that owns its socket and its mailbox.
 //!
-//! The task goes in turns. A turn takes what waits in the mailbox and what the client has asked for, some of each, so
-//! that neither a busy topic nor a busy client starves the other; it feeds all of it to the socket and flushes once.
-//! While a turn is being written no request is read, so a client that does not read its answers is not read either.
+//! The task goes in turns. A turn takes what waits in the mailbox and what the client has asked
+//! for, some of each, so that neither a busy topic nor a busy client starves the other; it feeds
+//! all of it to the socket and flushes once. While a turn is being written no request is read, so a
+//! client that does not read its answers is not read either.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,36 +22,33 @@ use midplane::AssociateError;
 use midplane::mailbox::{self, Item, Receiver};
 
 use crate::Socket;
+use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::clock::within;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::identity::{self, Identity};
-use crate::request::Body;
-use crate::stalled::Stalled;
+use crate::message::Body;
 use crate::state::App;
 
 /// Items of the mailbox in one turn, and requests in one turn.
 const ITEMS: usize = 64;
 const REQUESTS: usize = 16;
 
-/// Turns in a row after which the task lets others run: not every executor sees to that by itself.
-const TURNS: usize = 8;
-
 /// The time a closed connection has for its last words; whoever has not closed by then is cut off.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// What is read, and thrown away, of a client after its close frame, in bytes: closing a socket that
-/// has unread bytes would take the close frame back.
+/// What is read, and thrown away, of a client after its close frame, in bytes: closing a socket
+/// that has unread bytes would take the close frame back.
 const UNREAD: u64 = 16 << 20;
 
-/// tungstenite's defaults are for few connections that trust each other: 64 MiB messages, a write buffer without a
-/// bound, and 128 KiB to read into for each connection.
+/// tungstenite's defaults are for few connections that trust each other: 64 MiB messages, a write
+/// buffer without a bound, and 128 KiB to read into for each connection.
 fn websocket_config(app: &App) -> WebSocketConfig {
     const READ_BUFFER: usize = 4 << 10;
     const WRITE_BUFFER: usize = 16 << 10;
     let config = &app.config;
-    // The buffer is written out before the next message is fed, so it holds what a write begins at and one message
-    // more, which is an event or an answer with the id it echoes.
+    // The buffer is written out before the next message is fed, so it holds what a write begins at
+    // and one message more, which is an event or an answer with the id it echoes.
     let largest = config.mailbox_bytes.max(config.max_message) + (4 << 10);
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -64,7 +62,7 @@ fn websocket_config(app: &App) -> WebSocketConfig {
 pub(crate) async fn run<S: Socket>(
     app: Arc<App>,
     identity: Identity,
-    socket: Stalled<S>,
+    socket: Bounded<S>,
     read: Bytes,
 ) {
     let config = websocket_config(&app);
@@ -89,7 +87,6 @@ pub(crate) async fn run<S: Socket>(
         socket,
         mailbox,
         client,
-        busy: 0,
         items: Vec::new(),
         requests: Vec::new(),
     };
@@ -134,12 +131,10 @@ enum End {
 
 struct Connection<S> {
     app: Arc<App>,
-    socket: WebSocketStream<Stalled<S>>,
+    socket: WebSocketStream<Bounded<S>>,
     mailbox: Receiver,
     client: Client,
     heartbeat: Heartbeat,
-    /// Turns since the task last waited.
-    busy: usize,
     items: Vec<Item>,
     requests: Vec<Message>,
 }
@@ -178,11 +173,6 @@ impl<S: Socket> Connection<S> {
 
     /// Waits until there is something to do and collects it.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
-        if self.busy == TURNS {
-            self.busy = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let mut turn = Turn::default();
         if let Poll::Ready(0) = self.mailbox.poll_batch(context, &mut self.items, ITEMS) {
             turn.end = Some(End::Mailbox);
@@ -195,10 +185,8 @@ impl<S: Socket> Connection<S> {
         }
         let found = !self.items.is_empty() || !self.requests.is_empty() || turn.ping;
         if found || turn.end.is_some() {
-            self.busy += 1;
             return Poll::Ready(turn);
         }
-        self.busy = 0;
         Poll::Pending
     }
 
@@ -228,14 +216,14 @@ impl<S: Socket> Connection<S> {
         context.waker().wake_by_ref();
     }
 
-    /// Writes what the turn found, and flushes once. What was in the mailbox goes before the answers,
-    /// so an event that a request lets in never comes before the answer to it.
+    /// Writes what the turn found, and flushes once. What was in the mailbox goes before the
+    /// answers, so an event that a request lets in never comes before the answer to it.
     async fn write(&mut self, ping: bool) -> Result<(), Error> {
         for item in self.items.drain(..) {
             let message = match item {
                 Item::Event(event) | Item::Control(event) => {
-                    // The bytes of an event of text are known to be text; a plain text message would
-                    // have them checked again for every client.
+                    // The bytes of an event of text are known to be text; a plain text message
+                    // would have them checked again for every client.
                     let kind = if event.is_text() {
                         Data::Text
                     } else {
@@ -324,7 +312,7 @@ fn text(message: String) -> Message {
 
 /// Sends a close frame; false if that is of no use any more.
 async fn close<S: Socket>(
-    socket: &mut WebSocketStream<Stalled<S>>,
+    socket: &mut WebSocketStream<Bounded<S>>,
     code: CloseCode,
     reason: &'static str,
 ) -> bool {

@@ -1,8 +1,9 @@
 //! Which requests may come in: none that a foreign web page makes a browser send.
 //!
-//! A server on a loopback address is within reach of every page that a browser on the machine shows. Two headers that
-//! pages cannot forge keep those out: `Origin` says whose page asks, and `Host` says which name the browser looked up,
-//! so a foreign name that resolves to 127.0.0.1 (DNS rebinding) is told from our own.
+//! A server on a loopback address is within reach of every page that a browser on the machine
+//! shows. Two headers that pages cannot forge keep those out: `Origin` says whose page asks, and
+//! `Host` says which name the browser looked up, so a foreign name that resolves to 127.0.0.1 (DNS
+//! rebinding) is told from our own.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -51,7 +52,8 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Forbidden> {
     if same { Ok(()) } else { Err(Forbidden::Origin) }
 }
 
-/// The header's value: `Some(None)` where it is absent, `None` where it stands twice or is not text.
+/// The header's value: `Some(None)` where it is absent, `None` where it stands twice or is not
+/// text.
 fn only(headers: &HeaderMap, name: hyper::header::HeaderName) -> Option<Option<&str>> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

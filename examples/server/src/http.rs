@@ -16,7 +16,8 @@ use crate::Socket;
 use crate::clock::within;
 use crate::guard;
 use crate::identity;
-use crate::request::{Posted, parse_publish};
+use crate::message::Posted;
+use crate::request::parse_publish;
 use crate::state::App;
 use crate::upgrade::upgrade;
 
@@ -80,7 +81,8 @@ fn page() -> Response<Full<Bytes>> {
     let page = PAGE.replace("{nonce}", &nonce);
     let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
     let headers = response.headers_mut();
-    // The nonce is hex digits, so the policy is a header's value; without one nothing of the page would run.
+    // The nonce is hex digits, so the policy is a header's value; without one nothing of the page
+    // would run.
     if let Ok(policy) = HeaderValue::try_from(policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -193,8 +195,8 @@ enum BodyError {
     Broken(hyper::Error),
 }
 
-/// What is read of a body beyond its limit, in bytes, so that a client that writes it all before it reads gets the
-/// answer. Whoever sends more finds the connection closed.
+/// What is read of a body beyond its limit, in bytes, so that a client that writes it all before it
+/// reads gets the answer. Whoever sends more finds the connection closed.
 const SURPLUS: usize = 1 << 20;
 
 async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {

@@ -6,8 +6,9 @@ use midplane::{ConnectionId, IdError, OrgId, SessionId, UserId};
 
 /// The user and the org of a connection.
 ///
-/// A real service takes them from a verified token. Here they are what the query of `/ws` says, which is why the
-/// server listens on loopback alone; either way a client's requests cannot change them.
+/// A real service takes them from a verified token. Here they are what the query of `/ws` says,
+/// which is why the server listens on loopback alone; either way a client's requests cannot change
+/// them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) user: Option<UserId>,
@@ -123,8 +124,9 @@ pub(crate) fn new_nonce() -> Result<String, NoEntropy> {
     unguessable()
 }
 
-/// The session that a client names, if the text has the shape of those that [`new_session`] gives. No node keeps a
-/// list of sessions: that nobody can guess one is what guards it, so a guessable name must not become one.
+/// The session that a client names, if the text has the shape of those that [`new_session`] gives.
+/// No node keeps a list of sessions: that nobody can guess one is what guards it, so a guessable
+/// name must not become one.
 pub(crate) fn session(text: &str) -> Option<SessionId> {
     let shaped = text.len() == 32
         && text

@@ -1,7 +1,7 @@
 //! The application that the example servers share: HTTP, WebSocket, page.
 //!
-//! No async runtime is in it. A server is this library and a `main.rs` that brings one: how to spawn, how to tell the
-//! time, and how to accept sockets. This is all of the one on smol:
+//! No async runtime is in it. A server is this library and a `main.rs` that brings one: how to
+//! spawn, how to tell the time, and how to accept sockets. This is all of the one on smol:
 //!
 //! ```no_run
 //! use std::io;
@@ -35,16 +35,17 @@
 //!
 //! # The protocol
 //!
-//! `GET /ws?user=ada&org=engines` upgrades. The query is the connection's identity; requests cannot change it. Events
-//! arrive as text messages, byte for byte as they were published. A message that is an object with the key `midplane`
-//! is the server's own; no event can be one. The first is the welcome:
+//! `GET /ws?user=ada&org=engines` upgrades. The query is the connection's identity; requests cannot
+//! change it. Events arrive as text messages, byte for byte as they were published. A message that
+//! is an object with the key `midplane` is the server's own; no event can be one. The first is the
+//! welcome:
 //!
 //! ```json
 //! {"midplane":"welcome","connection":"8c1f...","user":"ada","org":"engines"}
 //! ```
 //!
-//! A client sends requests as text messages, and each is answered, in their order. An `id`, any JSON, is echoed as it
-//! was written.
+//! A client sends requests as text messages, and each is answered, in their order. An `id`, any
+//! JSON, is echoed as it was written.
 //!
 //! | request | answer |
 //! |---|---|
@@ -55,9 +56,10 @@
 //! | `{"request":"publish","target":{"type":"topic","id":"t"},"event":...}` | `{"midplane":"published","accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}` |
 //! | anything else | `{"midplane":"error","code":"...","message":"..."}` |
 //!
-//! A `publish` may have `"exclude_self":true`, and a `"key"` that says what the event is the latest value of, which
-//! matters under `--overflow keep-latest`. `relay` is `not_configured`, `queued`, `refused` or `refused_closed`. An
-//! event published after an answer was written comes after that answer. The codes of errors:
+//! A `publish` may have `"exclude_self":true`, and a `"key"` that says what the event is the latest
+//! value of, which matters under `--overflow keep-latest`. `relay` is `not_configured`, `queued`,
+//! `refused` or `refused_closed`. An event published after an answer was written comes after that
+//! answer. The codes of errors:
 //!
 //! | code | the request |
 //! |---|---|
@@ -71,30 +73,36 @@
 //! | `closing` | comes while the server shuts down |
 //! | `internal` | failed through no fault of the client |
 //!
-//! Unasked come `{"midplane":"lost","count":3}`, where that many events were dropped because the client did not keep
-//! up, and `{"midplane":"closing","reason":"..."}` before the server shuts down and closes with 1001. It closes with
-//! 1013 a client that lost events under `--overflow disconnect`, and with 1009, 1007 or 1002 one that sends too large a
-//! message, text that is not UTF-8, or breaks the protocol.
+//! Unasked come `{"midplane":"lost","count":3}`, where that many events were dropped because the
+//! client did not keep up, and `{"midplane":"closing","reason":"..."}` before the server shuts down
+//! and closes with 1001. It closes with 1013 a client that lost events under `--overflow
+//! disconnect`, and with 1009, 1007 or 1002 one that sends too large a message, text that is not
+//! UTF-8, or breaks the protocol.
 //!
-//! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if need be, and answers
-//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. Every error of HTTP is
-//! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
+//! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if
+//! need be, and answers
+//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. Every
+//! error of HTTP is `{"error":"code","message":"..."}`; where it lies in the body, `line` and
+//! `column` say where.
 //!
-//! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when not.
+//! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when
+//! not.
 //!
 //! # Who may connect
 //!
-//! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on any but a loopback
-//! address. `/ws` and `/publish` also refuse (403) what a foreign web page makes a browser send: the `Host` must name a
-//! loopback address, and an `Origin` must be that host's.
+//! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on
+//! any but a loopback address. `/ws` and `/publish` also refuse (403) what a foreign web page makes
+//! a browser send: the `Host` must name a loopback address, and an `Origin` must be that host's.
 //!
 //! # Map
 //!
-//! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the routes, `guard` says
-//! which requests may come in, `upgrade` makes a WebSocket of one. `connection` is the task that owns a client's socket
-//! and mailbox; `client` carries out its requests; `request` is the JSON of both; `identity` the ids. `heartbeat`,
-//! `stalled` and `clock` are the deadlines. `state` is what they all share.
+//! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the
+//! routes, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
+//! `connection` is the task that owns a client's socket and mailbox; `client` carries out its
+//! requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
+//! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share.
 
+mod bounded;
 mod client;
 mod clock;
 mod config;
@@ -103,10 +111,11 @@ mod guard;
 mod heartbeat;
 mod http;
 mod identity;
+mod message;
 mod request;
 mod serve;
 mod signals;
-mod stalled;
+
 mod state;
 mod upgrade;
 
@@ -178,12 +187,12 @@ impl Server {
         Ok(Self { config, listener })
     }
 
-    /// Accepts sockets by `accept`, which gets the listening socket in non-blocking mode, and serves them until SIGTERM
-    /// or SIGINT; then drains.
+    /// Accepts sockets by `accept`, which gets the listening socket in non-blocking mode, and
+    /// serves them until SIGTERM or SIGINT; then drains.
     ///
     /// # Errors
-    /// When it cannot start, and when the drain takes longer than it may: then what it spawned still holds sockets, and
-    /// the program should end.
+    /// When it cannot start, and when the drain takes longer than it may: then what it spawned
+    /// still holds sockets, and the program should end.
     pub async fn run<S: Socket, I: Stream<Item = io::Result<S>>>(
         self,
         runtime: Runtime,
@@ -204,8 +213,8 @@ impl Server {
     }
 }
 
-/// The `main` of a server: reads the command line, starts the log, listens, and hands the server to `run`, which brings
-/// the runtime.
+/// The `main` of a server: reads the command line, starts the log, listens, and hands the server to
+/// `run`, which brings the runtime.
 pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
     let config = match Config::from_command_line() {
         Ok(config) => config,

@@ -1,12 +1,11 @@
-//! What clients send and what they are answered: the JSON of the protocol, parsed and written.
+//! What clients send: the JSON of their requests, parsed.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use midplane::{AgentId, Delivered, Event, EventKey, Receipt, Refusal, Relay, Target, TopicId};
-use midplane::{ConnectionId, OrgId, SessionId, UserId};
+use midplane::{AgentId, Event, EventKey, Target, TopicId};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// What a WebSocket client asks for.
@@ -41,7 +40,8 @@ pub(crate) struct Publish<'a> {
 }
 
 impl Publish<'_> {
-    /// The event, byte for byte as it was written. It is copied out of the message, which would else live as long.
+    /// The event, byte for byte as it was written. It is copied out of the message, which would
+    /// else live as long.
     pub(crate) fn event(&self) -> Event {
         let event = Event::text(self.event.get());
         match &self.key {
@@ -69,7 +69,8 @@ pub(crate) enum Fault {
     UnknownRequest(String),
     /// A field is missing, unknown, or not what it has to be.
     Invalid(serde_json::Error),
-    /// The event is an object with the key `midplane`, which would pass for a message of the server.
+    /// The event is an object with the key `midplane`, which would pass for a message of the
+    /// server.
     Reserved,
 }
 
@@ -289,107 +290,10 @@ fn has_reserved_key(object: &str) -> bool {
     from.deserialize_map(Keys).is_err()
 }
 
-/// A message of the server itself, told from events by its `midplane` key.
-#[derive(Debug, Serialize)]
-pub(crate) struct Message<'a> {
-    #[serde(flatten)]
-    body: Body<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(tag = "midplane", rename_all = "snake_case")]
-pub(crate) enum Body<'a> {
-    Welcome {
-        connection: &'a ConnectionId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        user: Option<&'a UserId>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        org: Option<&'a OrgId>,
-    },
-    Session {
-        session: &'a SessionId,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        agent: Option<&'a AgentId>,
-    },
-    Joined {
-        topic: &'a TopicId,
-    },
-    Left {
-        topic: &'a TopicId,
-    },
-    Published(Outcome),
-    Error {
-        code: &'a str,
-        message: String,
-    },
-    Lost {
-        count: u64,
-    },
-    Closing {
-        reason: &'a str,
-    },
-}
-
-impl<'a> Body<'a> {
-    /// The message that answers the request with this id.
-    pub(crate) fn answering(self, id: Option<&'a RawValue>) -> String {
-        let message = Message { body: self, id };
-        serde_json::to_string(&message).unwrap_or_else(|_| unreachable!("every key is a string"))
-    }
-
-    /// The message, that answers nothing.
-    pub(crate) fn unasked(self) -> String {
-        self.answering(None)
-    }
-}
-
-/// A receipt as clients see it.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Outcome {
-    accepted: usize,
-    full: usize,
-    closed: usize,
-    panicked: usize,
-    relay: &'static str,
-}
-
-impl From<Receipt> for Outcome {
-    fn from(receipt: Receipt) -> Self {
-        let Delivered {
-            accepted,
-            full,
-            closed,
-            panicked,
-            ..
-        } = receipt.local;
-        Self {
-            accepted,
-            full,
-            closed,
-            panicked,
-            relay: match receipt.relay {
-                Relay::NotConfigured => "not_configured",
-                Relay::Queued => "queued",
-                Relay::Refused(Refusal::Closed) => "refused_closed",
-                _ => "refused",
-            },
-        }
-    }
-}
-
-/// The answer to `POST /publish`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Posted {
-    pub(crate) delivered: usize,
-    #[serde(flatten)]
-    pub(crate) outcome: Outcome,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Body;
 
     fn fault(text: &str) -> (&'static str, String, Option<String>) {
         let Malformed { id, fault } = parse(text).unwrap_err();

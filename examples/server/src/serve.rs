@@ -13,16 +13,17 @@ use hyper::service::service_fn;
 use smol_hyper::rt::FuturesIo;
 
 use crate::Socket;
+use crate::bounded::Bounded;
 use crate::clock::{Clock, within};
 use crate::http;
-use crate::stalled::Stalled;
 use crate::state::{App, Permit};
 
 /// Why a server did not end as it should.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The socket could not be set up, or the system gave no signal handler or thread. Nothing was served.
+    /// The socket could not be set up, or the system gave no signal handler or thread. Nothing was
+    /// served.
     Start(io::Error),
     /// The drain took longer than it may. What was open is cut off.
     Cut {
@@ -63,7 +64,8 @@ impl From<io::Error> for RunError {
 /// Resolves when a drain begins, for every task that holds a clone.
 type Drain = Shared<oneshot::Receiver<()>>;
 
-/// The pause after the system gave no socket: it mostly is out of descriptors, and one that is closed makes room.
+/// The pause after the system gave no socket: it mostly is out of descriptors, and one that is
+/// closed makes room.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves every socket that comes in until `signal`, then drains.
@@ -80,7 +82,8 @@ pub(crate) async fn serve<S: Socket>(
     drop(drain);
     let limit = app.config.drain_timeout;
     let finish = async {
-        // Closing detaches every connection; its task writes what the mailbox still holds and says goodbye.
+        // Closing detaches every connection; its task writes what the mailbox still holds and says
+        // goodbye.
         let report = app.plane.close(limit).await;
         if report.unsent > 0 {
             tracing::warn!(events = report.unsent, "not all events were relayed");
@@ -110,7 +113,7 @@ async fn accept<S: Socket>(
         match incoming.next().await {
             Some(Ok(socket)) => {
                 let task = serve_socket(app.clone(), socket, permit, draining.clone());
-                app.runtime.spawn(task.boxed());
+                app.runtime.spawn(task);
             }
             Some(Err(error)) => {
                 tracing::warn!("a connection could not be accepted: {error}");
@@ -126,7 +129,7 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, permit: Permit, drain
     let _permit = permit;
     let timer = app.runtime.timer.clone();
     let header_timeout = app.config.header_timeout;
-    let socket = Stalled::new(socket, timer.clone(), app.config.write_timeout);
+    let socket = Bounded::new(socket, timer.clone(), app.config.write_timeout);
     let service = service_fn(move |request| http::answer::<S>(app.clone(), request));
     let connection = http1::Builder::new()
         .timer(Clock(timer))

@@ -23,8 +23,9 @@ pub(crate) struct App {
     pub(crate) counts: Counts,
 }
 
-/// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the system's backlog. They
-/// have a limit of their own, so that health checks and publishers get through when every connection is taken.
+/// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the
+/// system's backlog. They have a limit of their own, so that health checks and publishers get
+/// through when every connection is taken.
 const SOCKETS: usize = 1_024;
 
 impl App {
@@ -126,7 +127,8 @@ impl Gauge {
 
     async fn when<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
-            // Looked at again after the waker stands, for a permit that was dropped in between wakes nobody.
+            // Looked at again after the waker stands, for a permit that was dropped in between
+            // wakes nobody.
             if let Some(value) = ready() {
                 return Poll::Ready(value);
             }

@@ -6,7 +6,6 @@ use async_tungstenite::tungstenite::Error;
 use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use bytes::Bytes;
-use futures::FutureExt;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -14,10 +13,10 @@ use hyper::{Request, Response, StatusCode};
 use smol_hyper::rt::FuturesIo;
 
 use crate::Socket;
+use crate::bounded::Bounded;
 use crate::connection;
 use crate::http::{Failure, failure};
 use crate::identity::Identity;
-use crate::stalled::Stalled;
 use crate::state::App;
 
 /// Answers the handshake; where it succeeds, a task of its own waits for the socket and serves it.
@@ -61,7 +60,7 @@ pub(crate) fn upgrade<S: Socket>(
                 return;
             }
         };
-        match upgraded.downcast::<FuturesIo<Stalled<S>>>() {
+        match upgraded.downcast::<FuturesIo<Bounded<S>>>() {
             Ok(parts) => {
                 connection::run(task, identity, parts.io.into_inner(), parts.read_buf).await;
             }
@@ -69,7 +68,7 @@ pub(crate) fn upgrade<S: Socket>(
             Err(_) => unreachable!("every socket is served as this type"),
         }
     };
-    app.runtime.spawn(task.boxed());
+    app.runtime.spawn(task);
     response
 }
 

@@ -1,0 +1,243 @@
+//! A socket that bounds what its peer can hold up.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{AsyncRead, AsyncWrite};
+use midplane::Timer;
+
+/// Reads and writes in a row that find the socket ready before its task lets others run.
+const IN_A_ROW: u32 = 64;
+
+/// A socket with two bounds, which stand below HTTP and WebSocket alike.
+///
+/// Writes fail with [`TimedOut`](io::ErrorKind::TimedOut) once the peer has taken nothing for a
+/// while, so no client can hold a connection, and what waits for it, by not reading. The time runs
+/// only while a write waits; a socket that keeps up never sets a timer.
+///
+/// A peer that always has more to say, or always takes more, does not keep the thread from other
+/// tasks: every so often the socket says that it is not ready and wakes its task at once. Not every
+/// executor sees to that by itself.
+pub(crate) struct Bounded<S> {
+    socket: S,
+    timer: Arc<dyn Timer>,
+    patience: Duration,
+    alarm: Option<BoxFuture<'static, ()>>,
+    left: u32,
+}
+
+impl<S> Bounded<S> {
+    pub(crate) fn new(socket: S, timer: Arc<dyn Timer>, patience: Duration) -> Self {
+        Self {
+            socket,
+            timer,
+            patience,
+            alarm: None,
+            left: IN_A_ROW,
+        }
+    }
+
+    /// Does what may be done now, or lets others run.
+    fn in_turn<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Option<Poll<io::Result<T>>>
+    where
+        S: Unpin,
+    {
+        if self.left == 0 {
+            self.left = IN_A_ROW;
+            context.waker().wake_by_ref();
+            return None;
+        }
+        let outcome = act(Pin::new(&mut self.socket), context);
+        self.left = if outcome.is_ready() {
+            self.left - 1
+        } else {
+            IN_A_ROW
+        };
+        Some(outcome)
+    }
+
+    fn in_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>>
+    where
+        S: Unpin,
+    {
+        let Some(outcome) = self.in_turn(context, act) else {
+            return Poll::Pending;
+        };
+        if outcome.is_ready() {
+            self.alarm = None;
+            return outcome;
+        }
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| self.timer.sleep(self.patience));
+        ready!(alarm.as_mut().poll(context));
+        self.alarm = None;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.in_turn(context, |socket, context| socket.poll_read(context, buffer))
+            .unwrap_or(Poll::Pending)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(context, |socket, context| socket.poll_write(context, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.in_time(context, AsyncWrite::poll_flush)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.in_time(context, AsyncWrite::poll_close)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// A peer that always talks, and takes what is written or does not.
+    struct Peer {
+        takes: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buffer.len()))
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.takes.load(Ordering::Relaxed) {
+                Poll::Ready(Ok(bytes.len()))
+            } else {
+                Poll::Pending
+            }
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A clock whose sleeps all end when it says so.
+    struct Clock(Arc<AtomicBool>);
+
+    impl Timer for Clock {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            let over = self.0.clone();
+            futures::future::poll_fn(move |_| match over.load(Ordering::Relaxed) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .boxed()
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn socket() -> (Bounded<Peer>, Arc<AtomicBool>, Arc<AtomicBool>) {
+        let (takes, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let peer = Peer {
+            takes: takes.clone(),
+        };
+        let timer = Arc::new(Clock(over.clone()));
+        (
+            Bounded::new(peer, timer, Duration::from_secs(1)),
+            takes,
+            over,
+        )
+    }
+
+    #[test]
+    fn a_write_that_waits_too_long_fails_and_one_that_is_taken_does_not() {
+        let (mut socket, takes, over) = socket();
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut write = |context: &mut Context<'_>| Pin::new(&mut socket).poll_write(context, b"x");
+        assert!(write(context).is_pending());
+        takes.store(true, Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
+        assert!(matches!(write(context), Poll::Ready(Ok(1))));
+        takes.store(false, Ordering::Relaxed);
+        over.store(false, Ordering::Relaxed);
+        assert!(write(context).is_pending());
+        over.store(true, Ordering::Relaxed);
+        let Poll::Ready(Err(error)) = write(context) else {
+            panic!("the time is over");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_peer_that_never_pauses_lets_others_run() {
+        let (mut socket, _, _) = socket();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let context = &mut Context::from_waker(&waker);
+        for _ in 0..3 {
+            let mut reads = 0;
+            while Pin::new(&mut socket)
+                .poll_read(context, &mut [0; 8])
+                .is_ready()
+            {
+                reads += 1;
+            }
+            assert_eq!(reads, IN_A_ROW);
+            assert!(
+                woken.0.swap(false, Ordering::Relaxed),
+                "nobody would poll it again"
+            );
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What clients are told: the JSON of the server's own messages.
+
+use midplane::{
+    AgentId, ConnectionId, Delivered, OrgId, Receipt, Refusal, Relay, SessionId, TopicId, UserId,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A message of the server itself, told from events by its `midplane` key.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    #[serde(flatten)]
+    body: Body<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "midplane", rename_all = "snake_case")]
+pub(crate) enum Body<'a> {
+    Welcome {
+        connection: &'a ConnectionId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a UserId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        org: Option<&'a OrgId>,
+    },
+    Session {
+        session: &'a SessionId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent: Option<&'a AgentId>,
+    },
+    Joined {
+        topic: &'a TopicId,
+    },
+    Left {
+        topic: &'a TopicId,
+    },
+    Published(Outcome),
+    Error {
+        code: &'a str,
+        message: String,
+    },
+    Lost {
+        count: u64,
+    },
+    Closing {
+        reason: &'a str,
+    },
+}
+
+impl<'a> Body<'a> {
+    /// The message that answers the request with this id.
+    pub(crate) fn answering(self, id: Option<&'a RawValue>) -> String {
+        let message = Message { body: self, id };
+        serde_json::to_string(&message).unwrap_or_else(|_| unreachable!("every key is a string"))
+    }
+
+    /// The message, that answers nothing.
+    pub(crate) fn unasked(self) -> String {
+        self.answering(None)
+    }
+}
+
+/// A receipt as clients see it.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Outcome {
+    accepted: usize,
+    full: usize,
+    closed: usize,
+    panicked: usize,
+    relay: &'static str,
+}
+
+impl From<Receipt> for Outcome {
+    fn from(receipt: Receipt) -> Self {
+        let Delivered {
+            accepted,
+            full,
+            closed,
+            panicked,
+            ..
+        } = receipt.local;
+        Self {
+            accepted,
+            full,
+            closed,
+            panicked,
+            relay: match receipt.relay {
+                Relay::NotConfigured => "not_configured",
+                Relay::Queued => "queued",
+                Relay::Refused(Refusal::Closed) => "refused_closed",
+                _ => "refused",
+            },
+        }
+    }
+}
+
+/// The answer to `POST /publish`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Posted {
+    pub(crate) delivered: usize,
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
