@@ -36,7 +36,7 @@
 //!
 //! [`Target`], [`Scope`] and [`Audience`] say whom an [`Event`] is for; a [`Sink`] takes it, often into
 //! a [`mailbox`]. A [`Registry`] knows the connections of one process; [`Local`] is the [`Backplane`]
-//! over it. [`envelope`] is how events look between nodes. Nothing here ever depends on a crate that
+//! over it. [`envelope`] is how events look between nodes, and [`bus`] the seam of what carries them. Nothing here ever depends on a crate that
 //! carries frames, and nothing outside `envelope` knows a byte of the wire.
 
 #![no_std]
@@ -54,6 +54,7 @@ extern crate std;
 mod attachment;
 mod audience;
 mod backplane;
+pub mod bus;
 pub mod envelope;
 mod event;
 mod host;

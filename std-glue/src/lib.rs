@@ -70,7 +70,7 @@ pub use midplane_core::{
     ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey,
     FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError,
     Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId,
-    Verdict, envelope,
+    Verdict, bus, envelope,
 };
 
 /// The example of the README, held to compile and run.

@@ -1,0 +1,1 @@
+//! The promises of a bus as checks that any adapter can run, and the servers to run them on.

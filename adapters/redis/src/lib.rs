@@ -1,0 +1,1 @@
+//! A midplane bus over Redis and Valkey.
