@@ -1,23 +1,17 @@
 //! The application that the example servers share: HTTP, WebSocket, page.
 //!
 //! No async runtime is in it. A server is this library and a `main.rs` that brings one: how to
-//! spawn, how to tell the time, and how to accept sockets. This is all of the one on smol:
+//! spawn, how to tell the time, and how to accept sockets. This is one on smol:
 //!
 //! ```no_run
 //! use std::io;
 //! use std::net::TcpListener;
 //! use std::process::ExitCode;
 //!
-//! use futures::stream::{self, Stream, StreamExt};
+//! use futures::stream::{self, Stream};
+//! use midplane::smol::{Timer, spawn};
 //! use midplane_server::{Runtime, Socket};
 //!
-//! # fn spawn(future: impl Future<Output = ()> + Send + 'static) { smol::spawn(future).detach() }
-//! # struct Timer;
-//! # impl Timer { fn new() -> Self { Self } }
-//! # impl midplane::Timer for Timer {
-//! #     fn now(&self) -> std::time::Duration { todo!() }
-//! #     fn sleep(&self, _: std::time::Duration) -> futures::future::BoxFuture<'static, ()> { todo!() }
-//! # }
 //! fn main() -> ExitCode {
 //!     midplane_server::main(|server| {
 //!         smol::block_on(server.run(Runtime::new(spawn, Timer::new()), accept))
@@ -79,11 +73,11 @@
 //! disconnect`, and with 1009, 1007 or 1002 one that sends too large a message, text that is not
 //! UTF-8, or breaks the protocol.
 //!
-//! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if
-//! need be, and answers
-//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. Every
-//! error of HTTP is `{"error":"code","message":"..."}`; where it lies in the body, `line` and
-//! `column` say where.
+//! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if need
+//! be, and answers
+//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`; while
+//! the server shuts down the relay is `refused_closed` and the status 503. Every error of HTTP is
+//! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
 //!
 //! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when
 //! not.
