@@ -379,14 +379,18 @@ impl Scope {
 
     /// The scope whose bytes these are; `None` where they are not a path of labels.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut scope = Self::default();
+        if bytes.len() > MAX_ID_BYTES {
+            return None;
+        }
         let mut rest = bytes;
         while let Some((length, tail)) = rest.split_first() {
             let (label, tail) = tail.split_at_checked(usize::from(*length))?;
-            scope = scope.child(core::str::from_utf8(label).ok()?).ok()?;
+            check(core::str::from_utf8(label).ok()?).ok()?;
             rest = tail;
         }
-        Some(scope)
+        Some(Self {
+            labels: (!bytes.is_empty()).then(|| bytes.into()),
+        })
     }
 }
 

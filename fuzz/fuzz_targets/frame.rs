@@ -19,9 +19,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// ids of one byte: three bytes of input become up to two places of 24 bytes and an id of 24.
 const KEPT_PER_BYTE: usize = 32;
 
-/// What reading a message may allocate in all for each byte, the above and what is dropped again. The
-/// worst is a scope of 127 labels, which is built label by label.
-const ALLOCATED_PER_BYTE: usize = 192;
+/// What reading a message may allocate in all for each byte, the above and what is dropped again.
+const ALLOCATED_PER_BYTE: usize = 64;
 
 /// For a frame of almost no bytes.
 const ALLOCATED_AT_LEAST: usize = 512;

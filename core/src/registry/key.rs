@@ -9,11 +9,22 @@ use hashbrown::DefaultHashBuilder;
 use crate::target::{Kind, Scope, Target};
 
 /// A key by its parts, for look-ups that allocate nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct KeyRef<'a> {
     kind: u8,
     scope: &'a [u8],
     id: &'a [u8],
+}
+
+/// By hand for the empty scope, the common one: comparing two empty slices still calls `memcmp`, and
+/// without that call a publish to one connection takes 28 ns where it took 74 (`benches/README.md`).
+impl PartialEq for KeyRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.scope.len() == other.scope.len()
+            && (self.scope.is_empty() || self.scope == other.scope)
+            && self.id == other.id
+    }
 }
 
 impl<'a> KeyRef<'a> {
