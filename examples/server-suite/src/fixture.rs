@@ -286,6 +286,9 @@ pub(crate) mod flags {
     pub(crate) const IMPATIENT_WRITES: &[&str] =
         &["--write-timeout", "1s", "--ping-interval", "10m"];
 
+    /// Nobody is cut off for being slow, so whoever a slow client holds up stays held up.
+    pub(crate) const PATIENT: &[&str] = &["--write-timeout", "10m", "--ping-interval", "10m"];
+
     /// Little waits for a client, the oldest is dropped, and nobody is cut off for being slow.
     pub(crate) const SMALL_MAILBOX: &[&str] = &[
         "--mailbox-messages",
@@ -354,10 +357,11 @@ pub(crate) mod flags {
     ];
 
     /// All of them.
-    pub(crate) const SETS: [&[&str]; 9] = [
+    pub(crate) const SETS: [&[&str]; 10] = [
         IMPATIENT_HANDSHAKE,
         IMPATIENT_PINGS,
         IMPATIENT_WRITES,
+        PATIENT,
         SMALL_MAILBOX,
         LARGE_MAILBOX,
         SHORT_DRAIN,
