@@ -20,6 +20,7 @@ pub(crate) trait Membership: Send + Sync {
         target: &Target,
     ) -> Result<(), AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
+    fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn targets(&self, member: &Member) -> Vec<Target>;
     fn detach(&self, member: Member);
     fn inside_sink(&self) -> bool;
@@ -90,6 +91,13 @@ impl Attachment {
     pub fn dissociate(&self, target: &Target) -> bool {
         let member = self.connection.upgrade();
         member.is_some_and(|member| self.registry.dissociate(&self.scope, &member, target))
+    }
+
+    /// Whether the connection is in the target.
+    #[must_use]
+    pub fn is_in(&self, target: &Target) -> bool {
+        let member = self.connection.upgrade();
+        member.is_some_and(|member| self.registry.is_in(&self.scope, &member, target))
     }
 
     /// The targets the connection is in, its own first; none once it is detached.

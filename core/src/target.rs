@@ -206,7 +206,8 @@ impl Kind {
     tag = "type",
     content = "id",
     rename_all = "snake_case",
-    deny_unknown_fields
+    deny_unknown_fields,
+    expecting = "a target such as {\"type\":\"topic\",\"id\":\"t\"}"
 )]
 #[non_exhaustive]
 pub enum Target {

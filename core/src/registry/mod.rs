@@ -169,13 +169,6 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    fn is_in(&self, member: &Member, key: KeyRef<'_>) -> bool {
-        let hash = self.home_hash(member);
-        let mut table = self.shard(hash);
-        let home = table.home(hash, member);
-        home.is_some_and(|home| home.joined.iter().any(|joined| joined.parts() == key))
-    }
-
     fn leave(&self, key: &Key, member: &Member) {
         let hash = key.parts().hash(&self.hasher);
         let left = self
@@ -200,7 +193,7 @@ impl<H: Host> Membership for Registry<H> {
         }
         let key = KeyRef::new(scope, target);
         if !member.reserve(self.targets_per_connection) {
-            return if self.is_in(member, key) {
+            return if self.is_in(scope, member, target) {
                 Ok(())
             } else {
                 Err(AssociateError::TooMany {
@@ -244,6 +237,17 @@ impl<H: Host> Membership for Registry<H> {
         self.leave(&key, member);
         member.release();
         true
+    }
+
+    fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
+        let key = KeyRef::new(scope, target);
+        let hash = self.home_hash(member);
+        let mut table = self.shard(hash);
+        table.home(hash, member).is_some_and(|home| {
+            core::iter::once(home.member.key())
+                .chain(&home.joined)
+                .any(|joined| joined.parts() == key)
+        })
     }
 
     fn targets(&self, member: &Member) -> Vec<Target> {

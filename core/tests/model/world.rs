@@ -164,13 +164,16 @@ impl World {
             .members(&midplane::Scope::default(), &target(number))
     }
 
-    /// The attachments that are still held, dead or alive, with what each says it is in.
-    pub(crate) fn held(&self) -> Vec<(usize, Vec<Target>)> {
+    /// The attachments that are still held, dead or alive, with what each says it is in: by its list,
+    /// and by asking for each of all the targets.
+    pub(crate) fn held(&self) -> Vec<(usize, [Vec<Target>; 2])> {
         let attached = self.attached.lock().unwrap();
-        attached
-            .values()
-            .map(|(who, attachment)| (*who, attachment.targets()))
-            .collect()
+        let views = attached.values().map(|(who, attachment)| {
+            let all = (0..TARGETS + CONNECTIONS).map(target);
+            let is_in = all.filter(|target| attachment.is_in(target)).collect();
+            (*who, [attachment.targets(), is_in])
+        });
+        views.collect()
     }
 
     fn write(&self, entry: Entry) {

@@ -175,7 +175,7 @@ impl Client {
     }
 
     fn is_in(&self, target: &Target) -> bool {
-        self.attachment.targets().contains(target)
+        self.attachment.is_in(target)
     }
 }
 

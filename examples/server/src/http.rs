@@ -31,11 +31,11 @@ pub(crate) async fn answer<S: Socket>(
         "/ws" => "GET",
         "/publish" => "POST",
         _ => {
-            let fault_ = &Failure::new(
+            let failed = &Failure::new(
                 "not_found",
                 "there is /, /ws, /publish, /healthz and /readyz",
             );
-            return Ok(failure(StatusCode::NOT_FOUND, fault_));
+            return Ok(failure(StatusCode::NOT_FOUND, failed));
         }
     };
     if !methods.split(", ").any(|method| request.method() == method) {
@@ -49,18 +49,16 @@ pub(crate) async fn answer<S: Socket>(
             .insert(header::ALLOW, HeaderValue::from_static(methods));
         return Ok(response);
     }
+    if let Err(error) = guard::check(request.headers()) {
+        let failed = &Failure::new("forbidden", error.to_string());
+        return Ok(failure(StatusCode::FORBIDDEN, failed));
+    }
     Ok(match request.uri().path() {
         "/" => page(),
         "/healthz" => healthz(&app),
         "/readyz" => readyz(&app),
-        path => match guard::check(request.headers()) {
-            Err(error) => failure(
-                StatusCode::FORBIDDEN,
-                &Failure::new("forbidden", error.to_string()),
-            ),
-            Ok(()) if path == "/ws" => upgrade::<S>(&app, request),
-            Ok(()) => publish(&app, request).await,
-        },
+        "/ws" => upgrade::<S>(&app, request),
+        _ => publish(&app, request).await,
     })
 }
 
@@ -70,8 +68,8 @@ fn page() -> Response<Full<Bytes>> {
     let nonce = match identity::new_nonce() {
         Ok(nonce) => nonce,
         Err(error) => {
-            let fault_ = &Failure::new("internal", error.to_string());
-            return failure(StatusCode::INTERNAL_SERVER_ERROR, fault_);
+            let failed = &Failure::new("internal", error.to_string());
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, failed);
         }
     };
     let policy = format!(
@@ -168,13 +166,13 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         Ok(publish) => publish,
         Err(fault) => {
             let (line, column) = fault.place().unzip();
-            let fault_ = &Failure {
+            let failed = &Failure {
                 error: fault.code(),
                 message: fault.to_string(),
                 line,
                 column,
             };
-            return failure(StatusCode::BAD_REQUEST, fault_);
+            return failure(StatusCode::BAD_REQUEST, failed);
         }
     };
     let receipt = app.publish(&Audience::from(publish.target.clone()), &publish.event());

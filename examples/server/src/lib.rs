@@ -85,8 +85,8 @@
 //! # Who may connect
 //!
 //! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on
-//! any but a loopback address. `/ws` and `/publish` also refuse (403) what a foreign web page makes
-//! a browser send: the `Host` must name a loopback address, and an `Origin` must be that host's.
+//! any but a loopback address. Every path also refuses (403) what a foreign web page makes a browser
+//! send: the `Host` must name a loopback address, and an `Origin` must be that host's.
 //!
 //! # Map
 //!
