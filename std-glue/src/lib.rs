@@ -47,15 +47,17 @@
 //! # Map
 //!
 //! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`] and [`mailbox`] are named here
-//! with this crate's lock and host in place. [`Std`] is the host. With the features `tokio`, `smol` and
-//! `threads` come modules of those names, each with the same two items: `spawn` and `Timer`. Features
-//! only add: all three can be on, and none is chosen for the program.
+//! with this crate's lock and host in place. [`Std`] is the host, and [`Memory`] the bus between
+//! the nodes of one process. With the features `tokio`, `smol` and `threads` come modules of those names,
+//! each with the same two items: `spawn` and `Timer`. Features only add: all three can be on, and none is
+//! chosen for the program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod host;
 mod lock;
 pub mod mailbox;
+mod memory;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(feature = "threads")]
@@ -65,6 +67,7 @@ pub mod tokio;
 
 pub use host::{Local, Registry, Std};
 pub use lock::Lock;
+pub use memory::Memory;
 pub use midplane_core::{
     AgentId, Associate, AssociateError, Attachment, Audience, Backplane, Bare, CloseReport,
     ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey,
