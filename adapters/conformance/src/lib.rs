@@ -1,1 +1,54 @@
 //! The promises of a bus as checks that any adapter can run, and the servers to run them on.
+//!
+//! An adapter says how to get at its bus by implementing [`Fixture`](suite::Fixture), and calls
+//! [`bus_suite!`] once: that makes one test of each check on each executor.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use midplane::Memory;
+//! use midplane::bus::Bus;
+//! use midplane_conformance::suite::Fixture;
+//!
+//! struct InProcess(Memory);
+//!
+//! impl Fixture for InProcess {
+//!     fn bus(&self) -> Arc<dyn Bus> {
+//!         Arc::new(self.0.clone())
+//!     }
+//!     fn stranger(&self) -> Arc<dyn Bus> {
+//!         Arc::new(Memory::new())
+//!     }
+//!     fn cut(&self) {
+//!         self.0.block();
+//!     }
+//!     fn heal(&self) {
+//!         self.0.unblock();
+//!     }
+//!     fn connections(&self) -> usize {
+//!         self.0.sessions()
+//!     }
+//! }
+//!
+//! midplane_conformance::bus_suite!(|| InProcess(Memory::new()));
+//! # fn main() {}
+//! ```
+//!
+//! # Guarantees
+//!
+//! A check that cannot be run fails: a missing server is an error that names what to install. No check
+//! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most. For each check
+//! there is a broken bus, in this package's tests, that it catches.
+//!
+//! # Map
+//!
+//! [`suite`] is the checks, [`executor`] what they run on, [`fixture`] the servers, [`proxy`] what comes
+//! between a server and its client.
+
+pub mod executor;
+pub mod fixture;
+mod patience;
+pub mod proxy;
+pub mod suite;
+
+pub use patience::{PATIENCE, eventually, patience, set_patience, within};

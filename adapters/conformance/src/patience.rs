@@ -1,0 +1,56 @@
+//! The one bound on every wait.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures_timer::Delay;
+
+/// How long anything may take before a check fails. It is met on failure only, so it is generous: a slow
+/// machine under load must not fail what works.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often [`eventually`] looks.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// In milliseconds.
+static CURRENT: AtomicU64 = AtomicU64::new(PATIENCE.as_millis() as u64);
+
+/// Replaces [`PATIENCE`] in the whole process, for tests that expect a check to fail and need not wait
+/// that long for it.
+pub fn set_patience(patience: Duration) {
+    let millis = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    CURRENT.store(millis, Ordering::Relaxed);
+}
+
+/// How long to wait in this process: [`PATIENCE`], unless [`set_patience`] was called.
+#[must_use]
+pub fn patience() -> Duration {
+    Duration::from_millis(CURRENT.load(Ordering::Relaxed))
+}
+
+/// What the future resolves to. It works on every executor, its timer being a thread of its own.
+///
+/// # Panics
+/// When [`patience`] ends first; the message says what was waited for.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let patience = patience();
+    match select(std::pin::pin!(future), Delay::new(patience)).await {
+        Either::Left((value, _)) => value,
+        Either::Right(_) => panic!("{what}: not within {patience:?}"),
+    }
+}
+
+/// Waits until the condition holds, for what nobody announces.
+///
+/// # Panics
+/// When [`patience`] ends first; the message says what was waited for.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    within(what, async {
+        while !holds() {
+            Delay::new(GLANCE).await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,1 @@
+//! Between a server and its client: a proxy that misbehaves on command.

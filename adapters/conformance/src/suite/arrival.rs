@@ -1,0 +1,100 @@
+//! What is sent arrives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{join, join_all};
+
+use super::Fixture;
+use super::node::{Node, outbound};
+
+/// "What arrives on the lanes that are subscribed, this session's own frames among them."
+pub(crate) async fn every_session_hears_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
+    let bus = fixture.bus();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Node::on(&bus, &[0, 7]).await);
+    }
+    nodes.push(Node::on(&fixture.bus(), &[0, 7]).await);
+    nodes[0].send(0, "control").await;
+    for node in &mut nodes {
+        node.hears(0, "control").await;
+    }
+    nodes[2].send(7, "seven").await;
+    for node in &mut nodes {
+        node.hears(7, "seven").await;
+    }
+}
+
+/// "Frames of one sender on one lane arrive in the order sent": thousands of them, of two senders on two
+/// lanes, all of them while nothing is wrong.
+pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: Arc<dyn Fixture>) {
+    const SENDERS: u32 = 2;
+    const LANES: [u32; 2] = [3, 4];
+    const PER_LANE: u32 = 2_000;
+    const BATCH: u32 = 50;
+
+    let bus = fixture.bus();
+    let mut senders = Vec::new();
+    let mut readers = Vec::new();
+    for sender in 0..SENDERS {
+        let Node {
+            mut transmit,
+            mut frames,
+        } = Node::on(&bus, &LANES).await;
+        senders.push(async move {
+            for first in (0..PER_LANE).step_by(BATCH as usize) {
+                let batch: Vec<_> = (first..first + BATCH)
+                    .flat_map(|number| LANES.map(|lane| (lane, number)))
+                    .map(|(lane, number)| outbound(lane, format!("{sender} {number}")))
+                    .collect();
+                crate::within("sending", transmit.send(&batch))
+                    .await
+                    .expect("the frames are sent");
+            }
+            transmit
+        });
+        readers.push(async move {
+            let mut expected = BTreeMap::new();
+            for _ in 0..SENDERS * PER_LANE * LANES.len() as u32 {
+                let (lane, frame) = super::node::next(&mut frames).await;
+                let text = std::str::from_utf8(&frame).expect("what was sent is text");
+                let (sender, number) = text.split_once(' ').expect("a sender and a number");
+                let next = expected.entry((lane, sender.to_owned())).or_insert(0_u32);
+                assert_eq!(
+                    number.parse(),
+                    Ok(*next),
+                    "the number of sender {sender} on lane {lane}"
+                );
+                *next += 1;
+            }
+        });
+    }
+    // The transmitting halves are kept until everything was read.
+    let (_transmits, _) = join(join_all(senders), join_all(readers)).await;
+}
+
+/// "Moving opaque frames": nothing in their bytes means anything to the bus.
+pub(crate) async fn every_byte_arrives_as_it_was_sent(fixture: Arc<dyn Fixture>) {
+    let mut node = Node::on(&fixture.bus(), &[1]).await;
+    let all: Vec<u8> = (0..=u8::MAX).collect();
+    let mut frames: Vec<Bytes> = all.iter().map(|byte| vec![*byte].into()).collect();
+    frames.extend([
+        Bytes::from(all),
+        Bytes::new(),
+        Bytes::from_static(b"\r\n"),
+        Bytes::from_static(b"+OK\r\nMSG x 1 5\r\nhello\r\n"),
+        Bytes::from_static(b"it's \"quoted\" \\ and \0 ended"),
+        Bytes::from_static(b"\xff\xfe\xc3\x28 is no text"),
+        Bytes::from_static(b"the end"),
+    ]);
+    let outbounds: Vec<_> = frames
+        .iter()
+        .map(|frame| outbound(1, frame.clone()))
+        .collect();
+    node.send_all(&outbounds).await;
+    for frame in frames {
+        node.hears(1, frame).await;
+    }
+}

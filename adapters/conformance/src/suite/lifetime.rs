@@ -1,0 +1,151 @@
+//! How sessions end, and what is left of them.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures::StreamExt;
+use midplane::bus::{BusErrorKind, Lane};
+
+use super::Fixture;
+use super::node::{Node, outbound};
+use crate::{eventually, within};
+
+/// "Sends what is buffered and closes the session."
+pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
+    const FRAMES: usize = 1_000;
+
+    let bus = fixture.bus();
+    let mut reader = Node::on(&bus, &[1]).await;
+    let before = fixture.connections();
+    let mut sender = Node::connect(&bus).await;
+    for first in (0..FRAMES).step_by(100) {
+        let batch: Vec<_> = (first..first + 100)
+            .map(|number| outbound(1, number.to_string()))
+            .collect();
+        sender.send_all(&batch).await;
+    }
+    within("closing", sender.transmit.close())
+        .await
+        .expect("everything was sent");
+    for number in 0..FRAMES {
+        reader.hears(1, number.to_string()).await;
+    }
+    // Closed means closed: for its own stream, for further sends, and on the server.
+    ended(&mut sender).await;
+    assert!(sender.transmit.send(&[outbound(1, "late")]).await.is_err());
+    eventually("the closed session is gone from the server", || {
+        fixture.connections() == before
+    })
+    .await;
+}
+
+/// "The stream ends, or yields an error and then ends, when the session is dead."
+pub(crate) async fn a_cut_ends_every_session(fixture: Arc<dyn Fixture>) {
+    let bus = fixture.bus();
+    let idle = Node::connect(&bus).await;
+    let mut hearing = Node::on(&bus, &[1]).await;
+    let sending = Node::connect(&bus).await;
+    hearing.send(1, "before").await;
+    hearing.hears(1, "before").await;
+    fixture.cut();
+    for mut node in [idle, hearing, sending] {
+        ended(&mut node).await;
+        let sent = within("sending", node.transmit.send(&[outbound(1, "lost")])).await;
+        let error = sent.expect_err("a dead session sends nothing");
+        assert_ne!(error.kind(), BusErrorKind::TooLarge, "{error}");
+        let subscribed = within("subscribing", node.transmit.subscribe(&[Lane(2)])).await;
+        assert!(subscribed.is_err(), "a dead session subscribes nothing");
+    }
+}
+
+/// "The driver opens the next one": the bus itself outlives every session.
+pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixture>) {
+    let bus = fixture.bus();
+    for _ in 0..2 {
+        let mut node = Node::on(&bus, &[1]).await;
+        fixture.cut();
+        ended(&mut node).await;
+        let refused = within("the refusal", bus.connect()).await;
+        let error = refused.expect_err("nobody is there");
+        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+        fixture.heal();
+    }
+    let mut node = Node::on(&bus, &[1]).await;
+    let mut other = Node::on(&fixture.bus(), &[1]).await;
+    node.send(1, "again").await;
+    node.hears(1, "again").await;
+    other.hears(1, "again").await;
+}
+
+/// "Dropping both halves closes it", in whatever state it is.
+pub(crate) async fn dropping_a_session_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
+    let bus = fixture.bus();
+    let mut reader = Node::on(&bus, &[1]).await;
+    let before = fixture.connections();
+    let idle = Node::connect(&bus).await;
+    let hearing = Node::on(&bus, &[1, 2, 3]).await;
+    let mut unread = Node::on(&bus, &[1]).await;
+    unread.send(1, "for nobody").await;
+    reader.hears(1, "for nobody").await;
+    drop((idle, hearing, unread));
+    let Node { transmit, frames } = Node::on(&bus, &[1]).await;
+    drop(transmit);
+    drop(frames);
+    let Node { transmit, frames } = Node::on(&bus, &[1]).await;
+    drop(frames);
+    drop(transmit);
+    eventually("the dropped sessions are gone from the server", || {
+        fixture.connections() == before
+    })
+    .await;
+    reader.send(1, "still here").await;
+    reader.hears(1, "still here").await;
+}
+
+/// "A dropped future must leave nothing running."
+pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
+    let bus = fixture.bus();
+    let before = fixture.connections();
+    for polls in 0..12 {
+        let mut connecting = pin!(bus.connect());
+        let mut left = polls;
+        within(
+            "the polls of a connect",
+            poll_fn(|context| {
+                if left == 0 || connecting.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                left -= 1;
+                if left == 0 {
+                    return Poll::Ready(());
+                }
+                Poll::Pending
+            }),
+        )
+        .await;
+    }
+    eventually("the dropped attempts are gone from the server", || {
+        fixture.connections() == before
+    })
+    .await;
+    let mut node = Node::on(&bus, &[1]).await;
+    node.send(1, "still works").await;
+    node.hears(1, "still works").await;
+}
+
+/// Requires that the stream ends, at once or after an error, and stays ended.
+async fn ended(node: &mut Node) {
+    loop {
+        match within("the end of the session", node.frames.next()).await {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => {
+                let after = within("the end of the stream", node.frames.next()).await;
+                assert!(after.is_none(), "{after:?} after the error");
+                return;
+            }
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What every bus promises, as named checks.
+//!
+//! The contract is in the documentation of [`midplane::bus`]; each check quotes the part that it holds a
+//! bus to.
+
+mod arrival;
+mod lanes;
+mod lifetime;
+mod limits;
+mod node;
+mod refusal;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use midplane::bus::Bus;
+
+use crate::executor::Executor;
+
+/// How the checks get at a bus, and at what is behind it.
+///
+/// Each test starts one of its own. Every method may block.
+pub trait Fixture: Send + Sync + 'static {
+    /// A bus on which one more node can connect: all that this gives hear each other.
+    fn bus(&self) -> Arc<dyn Bus>;
+
+    /// A bus on the same server that has another prefix, and so must not hear the others.
+    fn stranger(&self) -> Arc<dyn Bus>;
+
+    /// Ends every session of every bus, and lets nobody connect until [`heal`](Self::heal).
+    fn cut(&self);
+
+    /// Undoes a [`cut`](Self::cut). Once it returns, connecting works.
+    fn heal(&self);
+
+    /// How many connections, or whatever a session holds of the server, are open. The one used to ask does
+    /// not count, nor does anything else that stays the same.
+    fn connections(&self) -> usize;
+
+    /// A bus with wrong credentials for the same server, and what must not be shown of them. `None` when
+    /// the bus knows no credentials.
+    fn intruder(&self) -> Option<Guarded> {
+        None
+    }
+
+    /// A bus set to a place where nobody listens, and what must not be shown of it. `None` when the bus is
+    /// reached without an address.
+    fn nowhere(&self) -> Option<Guarded> {
+        None
+    }
+
+    /// How many frames of a kilobyte are surely more than a session of [`bus`](Self::bus) holds, if it is
+    /// not read.
+    fn flood(&self) -> usize {
+        20_000
+    }
+
+    /// Whether the server keeps what a session does not read, for as long as it takes, so that an unread
+    /// session never overflows.
+    fn holds_back(&self) -> bool {
+        false
+    }
+}
+
+/// A bus that is not let in.
+#[derive(Debug)]
+pub struct Guarded {
+    /// The bus, whose `connect` fails.
+    pub bus: Arc<dyn Bus>,
+    /// What must be in no message: passwords and tokens.
+    pub secrets: Vec<String>,
+    /// What the message must name, for the operator to know what to change: a setting or an address.
+    pub names: String,
+}
+
+/// One promise, and what tells whether a bus keeps it.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// What the promise is called.
+    pub name: &'static str,
+    /// Panics unless the bus keeps it.
+    pub run: fn(Arc<dyn Fixture>) -> BoxFuture<'static, ()>,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Check").field(&self.name).finish()
+    }
+}
+
+macro_rules! checks {
+    ($($module:ident::$name:ident),+ $(,)?) => {
+        /// Every check there is.
+        pub const CHECKS: &[Check] = &[$(Check {
+            name: stringify!($name),
+            run: |fixture| Box::pin($module::$name(fixture)),
+        }),+];
+    };
+}
+
+checks! {
+    arrival::every_session_hears_a_frame_the_sender_too,
+    arrival::frames_of_one_sender_on_one_lane_keep_their_order,
+    arrival::every_byte_arrives_as_it_was_sent,
+    lanes::a_lane_not_subscribed_is_not_heard,
+    lanes::what_is_sent_after_subscribe_is_heard,
+    lanes::subscribing_twice_delivers_once,
+    lanes::an_unsubscribed_lane_is_not_heard,
+    lanes::another_prefix_is_not_heard,
+    limits::the_largest_frame_arrives,
+    limits::a_larger_frame_is_refused_and_the_session_lives,
+    limits::a_session_nobody_reads_skips_nothing,
+    lifetime::close_sends_what_is_buffered,
+    lifetime::a_cut_ends_every_session,
+    lifetime::connecting_works_after_the_cut_heals,
+    lifetime::dropping_a_session_leaves_nothing_open,
+    lifetime::dropping_a_connect_leaves_nothing_open,
+    refusal::wrong_credentials_are_denied,
+    refusal::a_wrong_address_is_unreachable,
+}
+
+/// Runs the check of this name on this executor. [`bus_suite!`](crate::bus_suite) calls it.
+///
+/// # Panics
+/// When the check fails, or there is none of that name.
+pub fn run<F: Fixture>(name: &str, executor: Executor, start: impl FnOnce() -> F) {
+    let check = CHECKS
+        .iter()
+        .find(|check| check.name == name)
+        .unwrap_or_else(|| panic!("there is no check called {name}"));
+    executor.run((check.run)(Arc::new(start())));
+}
+
+/// Makes one test of each check on each executor, out of an expression that is called to get a
+/// [`Fixture`](crate::suite::Fixture): `bus_suite!(RedisFixture::start)`.
+///
+/// The tests are in modules called after the executors, so `cargo test smol` runs those on smol.
+#[macro_export]
+macro_rules! bus_suite {
+    ($start:expr) => {
+        $crate::bus_suite!(@on smol, Smol, $start);
+        $crate::bus_suite!(@on tokio_current, TokioCurrent, $start);
+        $crate::bus_suite!(@on tokio_multi, TokioMulti, $start);
+        $crate::bus_suite!(@on threads, Threads, $start);
+    };
+    (@on $module:ident, $executor:ident, $start:expr) => {
+        $crate::bus_suite!(@each $module, $executor, $start,
+            every_session_hears_a_frame_the_sender_too
+            frames_of_one_sender_on_one_lane_keep_their_order
+            every_byte_arrives_as_it_was_sent
+            a_lane_not_subscribed_is_not_heard
+            what_is_sent_after_subscribe_is_heard
+            subscribing_twice_delivers_once
+            an_unsubscribed_lane_is_not_heard
+            another_prefix_is_not_heard
+            the_largest_frame_arrives
+            a_larger_frame_is_refused_and_the_session_lives
+            a_session_nobody_reads_skips_nothing
+            close_sends_what_is_buffered
+            a_cut_ends_every_session
+            connecting_works_after_the_cut_heals
+            dropping_a_session_leaves_nothing_open
+            dropping_a_connect_leaves_nothing_open
+            wrong_credentials_are_denied
+            a_wrong_address_is_unreachable
+        );
+    };
+    (@each $module:ident, $executor:ident, $start:expr, $($check:ident)+) => {
+        mod $module {
+            #[allow(
+                unused_imports,
+                reason = "whether the expression names anything around it is its own affair"
+            )]
+            use super::*;
+
+            $(#[test]
+            fn $check() {
+                $crate::suite::run(
+                    stringify!($check),
+                    $crate::executor::Executor::$executor,
+                    $start,
+                );
+            })+
+
+            #[test]
+            fn every_check_is_run() {
+                let run: &[&str] = &[$(stringify!($check)),+];
+                let all: Vec<_> = $crate::suite::CHECKS.iter().map(|check| check.name).collect();
+                assert_eq!(run, all);
+            }
+        }
+    };
+}

@@ -1,0 +1,39 @@
+//! The bus inside one process keeps every promise.
+
+use std::sync::Arc;
+
+use midplane::Memory;
+use midplane::bus::Bus;
+use midplane_conformance::suite::Fixture;
+
+struct InProcess(Memory);
+
+impl InProcess {
+    fn start() -> Self {
+        Self(Memory::new())
+    }
+}
+
+impl Fixture for InProcess {
+    fn bus(&self) -> Arc<dyn Bus> {
+        Arc::new(self.0.clone())
+    }
+
+    fn stranger(&self) -> Arc<dyn Bus> {
+        Arc::new(Memory::new())
+    }
+
+    fn cut(&self) {
+        self.0.block();
+    }
+
+    fn heal(&self) {
+        self.0.unblock();
+    }
+
+    fn connections(&self) -> usize {
+        self.0.sessions()
+    }
+}
+
+midplane_conformance::bus_suite!(InProcess::start);
