@@ -37,8 +37,7 @@
 //! # Guarantees
 //!
 //! A check that cannot be run fails: a missing server is an error that names what to install. No check
-//! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most. For each check
-//! there is a broken bus, in this package's tests, that it catches.
+//! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most.
 //!
 //! # Map
 //!

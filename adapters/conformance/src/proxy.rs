@@ -1,1 +1,326 @@
 //! Between a server and its client: a proxy that misbehaves on command.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+
+/// How soon a connection that nobody uses notices that it was reset.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// One of the two directions of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// What the client sends.
+    ToServer,
+    /// What the server sends.
+    ToClient,
+}
+
+/// A TCP proxy on a loopback port, with faults that can be turned on and off while it runs. All of them
+/// act on every connection, those that are open too. Dropping it resets what is open.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// A faithful proxy in front of the server at this address.
+    ///
+    /// # Panics
+    /// When no loopback port is free.
+    #[must_use]
+    pub fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let shared = Arc::new(Shared::default());
+        thread::spawn({
+            let shared = shared.clone();
+            move || shared.accept(&listener, server)
+        });
+        Self { address, shared }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Resets every connection that is open. New ones are taken.
+    pub fn reset(&self) {
+        self.change(|faults| faults.epoch += 1);
+    }
+
+    /// Resets every connection, those to come too, until [`accept`](Self::accept).
+    pub fn refuse(&self) {
+        self.change(|faults| {
+            faults.refusing = true;
+            faults.epoch += 1;
+        });
+    }
+
+    /// Takes connections again.
+    pub fn accept(&self) {
+        self.change(|faults| faults.refusing = false);
+    }
+
+    /// Holds back everything that goes this way, with the connections left open: half-open, as a cable that
+    /// is pulled. [`pass`](Self::pass) lets it through again, with nothing lost.
+    pub fn hold(&self, way: Way) {
+        self.change(|faults| faults.way(way).held = true);
+    }
+
+    /// Undoes a [`hold`](Self::hold).
+    pub fn pass(&self, way: Way) {
+        self.change(|faults| faults.way(way).held = false);
+    }
+
+    /// Resets every connection once so many bytes more have gone this way, counted over all connections.
+    /// It happens once; `None` calls it off.
+    pub fn cut_after(&self, way: Way, bytes: Option<usize>) {
+        self.change(|faults| faults.way(way).left = bytes);
+    }
+
+    /// Whether what goes this way goes byte by byte, each in a packet of its own.
+    pub fn slice(&self, way: Way, sliced: bool) {
+        self.change(|faults| faults.way(way).sliced = sliced);
+    }
+
+    /// Lets each piece of what goes this way wait for so long.
+    pub fn delay(&self, way: Way, latency: Duration) {
+        self.change(|faults| faults.way(way).latency = latency);
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.faults().open
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.shared.faults());
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.change(|faults| {
+            faults.stopped = true;
+            faults.epoch += 1;
+        });
+        // It wakes the thread that accepts, which then sees that it is over.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    faults: Mutex<Faults>,
+    changed: Condvar,
+}
+
+/// What is wrong at the moment.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Connections of an earlier epoch are to be reset.
+    epoch: u64,
+    refusing: bool,
+    stopped: bool,
+    open: usize,
+    to_server: Direction,
+    to_client: Direction,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    held: bool,
+    sliced: bool,
+    latency: Duration,
+    /// How many bytes may pass before the cut.
+    left: Option<usize>,
+}
+
+impl Faults {
+    fn way(&mut self, way: Way) -> &mut Direction {
+        match way {
+            Way::ToServer => &mut self.to_server,
+            Way::ToClient => &mut self.to_client,
+        }
+    }
+}
+
+impl Shared {
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().expect("nobody panics holding it")
+    }
+
+    fn accept(self: &Arc<Self>, listener: &TcpListener, server: SocketAddr) {
+        for client in listener.incoming() {
+            let (epoch, refusing) = {
+                let faults = self.faults();
+                if faults.stopped {
+                    return;
+                }
+                (faults.epoch, faults.refusing)
+            };
+            let Ok(client) = client else { continue };
+            let upstream = if refusing {
+                None
+            } else {
+                TcpStream::connect(server).ok()
+            };
+            match upstream {
+                Some(upstream) => {
+                    // It fails when the client is gone by now.
+                    let _ = self.join(&client, &upstream, epoch);
+                }
+                None => reset_on_close(&client),
+            }
+        }
+    }
+
+    /// Starts the two threads of a connection.
+    fn join(
+        self: &Arc<Self>,
+        client: &TcpStream,
+        upstream: &TcpStream,
+        epoch: u64,
+    ) -> io::Result<()> {
+        for stream in [client, upstream] {
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(GLANCE))?;
+        }
+        // The last of the four handles to be dropped closes the connection, and counts it out.
+        let open = Arc::new(Open::new(self.clone(), epoch));
+        for (way, from, to) in [
+            (Way::ToServer, client, upstream),
+            (Way::ToClient, upstream, client),
+        ] {
+            let (from, to) = (from.try_clone()?, to.try_clone()?);
+            let open = open.clone();
+            thread::spawn(move || open.pump(way, &from, &to));
+        }
+        Ok(())
+    }
+
+    /// How many of so many bytes may pass now, and whether everything is cut behind them. `None` when
+    /// it is over.
+    fn allow(&self, way: Way, epoch: u64, bytes: usize) -> Option<(usize, bool)> {
+        let mut faults = self
+            .changed
+            .wait_while(self.faults(), |faults| {
+                faults.epoch == epoch && faults.way(way).held
+            })
+            .expect("nobody panics holding it");
+        if faults.epoch != epoch {
+            return None;
+        }
+        let direction = faults.way(way);
+        let mut pass = if direction.sliced { 1 } else { bytes };
+        let mut cut = false;
+        if let Some(left) = &mut direction.left {
+            pass = pass.min(*left);
+            *left -= pass;
+            cut = *left == 0;
+            if cut {
+                direction.left = None;
+            }
+        }
+        let latency = direction.latency;
+        drop(faults);
+        if !latency.is_zero() {
+            thread::sleep(latency);
+        }
+        Some((pass, cut))
+    }
+}
+
+/// One connection, counted while it is open.
+#[derive(Debug)]
+struct Open {
+    shared: Arc<Shared>,
+    epoch: u64,
+    /// Whether one of the directions failed, and with it the other.
+    broken: AtomicBool,
+}
+
+impl Open {
+    fn new(shared: Arc<Shared>, epoch: u64) -> Self {
+        shared.faults().open += 1;
+        Self {
+            shared,
+            epoch,
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    fn over(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) || self.shared.faults().epoch != self.epoch
+    }
+
+    /// Carries what goes one way until it ends in order, which leaves the other way open, or breaks.
+    fn pump(&self, way: Way, from: &TcpStream, to: &TcpStream) {
+        if self.carry(way, from, to).is_ok() {
+            // It fails when the other side is gone as well.
+            let _ = to.shutdown(Shutdown::Write);
+        } else {
+            self.broken.store(true, Ordering::Relaxed);
+            reset_on_close(from);
+            reset_on_close(to);
+        }
+    }
+
+    fn carry(&self, way: Way, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let read = match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) if is_timeout(&error) && !self.over() => continue,
+                Err(error) => return Err(error),
+            };
+            let mut rest = &buffer[..read];
+            while !rest.is_empty() {
+                let (pass, cut) = self
+                    .shared
+                    .allow(way, self.epoch, rest.len())
+                    .ok_or(io::ErrorKind::ConnectionReset)?;
+                let (now, later) = rest.split_at(pass);
+                to.write_all(now)?;
+                if cut {
+                    self.shared.faults().epoch += 1;
+                    self.shared.changed.notify_all();
+                }
+                rest = later;
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.faults().open -= 1;
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// Makes the close of the connection a reset, which is told at once and discards what is on its way.
+fn reset_on_close(stream: &TcpStream) {
+    // It fails when the connection is closed already.
+    let _ = set_socket_linger(stream, Some(Duration::ZERO));
+}
