@@ -1,7 +1,7 @@
 //! Breaks the code on purpose, one sin at a time, and requires the named test to notice.
 //!
 //! ```text
-//! cargo run --locked -p sabotage              every sin, about two minutes
+//! cargo run --locked -p sabotage              every sin, about four minutes
 //! cargo run --locked -p sabotage -- detach    those whose name contains the word
 //! ```
 //!

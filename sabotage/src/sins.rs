@@ -23,6 +23,7 @@ const SCHEDULES: &[&str] = &["--test", "interleavings"];
 const PROMISES: &[&str] = &["--test", "promises"];
 const MEMORY: &[&str] = &["--test", "memory"];
 const WIRE: &[&str] = &["--test", "wire"];
+const END_TO_END: &[&str] = &["--test", "end_to_end"];
 
 const FAN_OUT: &str = "core/src/registry/fan_out.rs";
 const REGISTRY: &str = "core/src/registry/mod.rs";
@@ -277,5 +278,86 @@ pub(crate) const SINS: &[Sin] = &[
         package: CORE,
         suite: WIRE,
         test: "sequence_numbers_do_not_wrap",
+    },
+    Sin {
+        name: "server: events are written anew",
+        file: "examples/server/src/request.rs",
+        sound: "let event = Event::text(self.event.get());",
+        broken: "let event = Event::text(serde_json::from_str::<serde_json::Value>(self.event.get()).unwrap_or_default().to_string());",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "delivery::events_arrive_byte_for_byte",
+    },
+    Sin {
+        name: "server: the publisher is not left out",
+        file: "examples/server/src/client.rs",
+        sound: "if exclude {",
+        broken: "if exclude && false {",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "delivery::a_publisher_can_be_excluded",
+    },
+    Sin {
+        name: "server: anyone publishes anywhere",
+        file: "examples/server/src/client.rs",
+        sound: "if !self.is_in(&publish.target) {",
+        broken: "if false {",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "identity::a_client_publishes_only_where_it_is",
+    },
+    Sin {
+        name: "server: any text resumes a session",
+        file: "examples/server/src/identity.rs",
+        sound: "shaped.then(|| SessionId::new(text).ok()).flatten()",
+        broken: "SessionId::new(text).ok().filter(|_| shaped || true)",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "identity::sessions_and_connections_are_unguessable",
+    },
+    Sin {
+        name: "server: a killed client stays attached",
+        file: "examples/server/src/connection.rs",
+        sound: "drop((client, mailbox));",
+        broken: "let keep = client.attachment; std::mem::forget(keep); drop(mailbox);",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "lifetime::a_killed_client_is_detached",
+    },
+    Sin {
+        name: "server: foreign pages get in",
+        file: "examples/server/src/guard.rs",
+        sound: "if same { Ok(()) } else { Err(Forbidden::Origin) }",
+        broken: "let _ = same; Ok(())",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "hostile::a_foreign_origin_is_403",
+    },
+    Sin {
+        name: "server: a loss is not told",
+        file: "examples/server/src/connection.rs",
+        sound: "text(Body::Lost { count }.unasked())",
+        broken: "{ let _ = Body::Lost { count }; continue }",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "slow::what_was_lost_is_counted",
+    },
+    Sin {
+        name: "server: a drain forgets what waits",
+        file: "examples/server/src/connection.rs",
+        sound: "turn.end = Some(End::Mailbox);\n        }",
+        broken: "turn.end = Some(End::Mailbox);\n        }\n        if !self.app.is_ready() { self.items.clear(); turn.end = Some(End::Mailbox); return Poll::Ready(turn); }",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "drain::events_accepted_before_a_drain_are_delivered",
+    },
+    Sin {
+        name: "server: any address is listened on",
+        file: "examples/server/src/config.rs",
+        sound: "if self.listen.ip().is_loopback() {",
+        broken: "if true || self.listen.ip().is_loopback() {",
+        package: "tokio-server",
+        suite: END_TO_END,
+        test: "command_line::a_bad_address_is_one_clear_line",
     },
 ];
