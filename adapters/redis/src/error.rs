@@ -1,0 +1,99 @@
+//! What goes wrong, said without secrets.
+
+use std::error::Error;
+use std::fmt;
+
+use midplane_core::bus::{BusError, BusErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why a bus could not be made of its settings. No message holds the URL, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The URL is not one of a Redis.
+    Url,
+    /// The URL asks for TLS, and the feature `tls` is not compiled in.
+    NoTls,
+    /// The prefix is empty, longer than 128 bytes, or has a space or a control character in it.
+    Prefix(String),
+    /// The root certificate is not PEM, or the URL does not ask for TLS.
+    Certificate,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => f.write_str(
+                "the url of redis must be like redis://user:password@host:6379, the scheme one of redis, \
+                 rediss, valkey, valkeys, unix, redis+unix and valkey+unix",
+            ),
+            Self::NoTls => f.write_str(
+                "the url of redis asks for tls: compile midplane-redis with its feature `tls`",
+            ),
+            Self::Prefix(prefix) => write!(
+                f,
+                "the prefix {prefix:?} must be 1 to 128 bytes without spaces and control characters"
+            ),
+            Self::Certificate => f.write_str(
+                "the root certificate must be pem, and the url of redis must ask for tls (rediss://)",
+            ),
+        }
+    }
+}
+
+impl Error for SettingsError {}
+
+/// What the messages of one bus may and may not say.
+#[derive(Clone)]
+pub(crate) struct Voice {
+    /// Where the server is, without the credentials.
+    pub(crate) address: String,
+    pub(crate) password: Option<String>,
+}
+
+impl Voice {
+    /// The driver's error in the terms of a bus.
+    pub(crate) fn error(&self, what: &str, error: RedisError) -> BusError {
+        let kind = kind(&error);
+        let address = &self.address;
+        let message = match kind {
+            BusErrorKind::Denied => format!(
+                "redis at {address} does not let us {what}: look at the user and password of the url, and \
+                 at that user's acl"
+            ),
+            BusErrorKind::Protocol => format!(
+                "redis at {address} gave an answer that makes no sense when asked to {what}: is the url \
+                 that of a redis 6 or newer, or of a valkey?"
+            ),
+            _ => format!(
+                "redis at {address}, as the url has it, is not there to {what}: is it running, and is the \
+                 address right?"
+            ),
+        };
+        let shown = format!("{error} {error:?}");
+        let bus_error = BusError::new(kind, message);
+        match &self.password {
+            // A server that does not know a command quotes it back, with the password that was in it.
+            Some(password) if !password.is_empty() && shown.contains(password.as_str()) => {
+                bus_error.caused_by(error.to_string().replace(password.as_str(), "***"))
+            }
+            _ => bus_error.caused_by(error),
+        }
+    }
+}
+
+fn kind(error: &RedisError) -> BusErrorKind {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            BusErrorKind::Denied
+        }
+        ErrorKind::Parse
+        | ErrorKind::UnexpectedReturnType
+        | ErrorKind::RESP3NotSupported
+        | ErrorKind::Server(ServerErrorKind::ResponseError) => BusErrorKind::Protocol,
+        _ => match error.code() {
+            Some("NOAUTH" | "WRONGPASS" | "NOPERM") => BusErrorKind::Denied,
+            _ => BusErrorKind::Unreachable,
+        },
+    }
+}

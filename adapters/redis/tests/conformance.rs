@@ -1,0 +1,279 @@
+//! Redis, or the Valkey that `MIDPLANE_TEST_REDIS_SERVER` names, keeps every promise of a bus.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::proxy::{Proxy, Way};
+use midplane_conformance::suite::{Fixture, Guarded};
+use midplane_conformance::within;
+use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound, Session};
+use midplane_redis::Redis;
+
+struct Real {
+    server: Server,
+}
+
+impl Real {
+    fn start() -> Self {
+        Self {
+            server: Server::redis(),
+        }
+    }
+
+    fn redis(&self) -> Redis {
+        Redis::new(&self.server.url())
+            .expect("a url")
+            .with_queue(4 << 20)
+    }
+}
+
+impl Fixture for Real {
+    fn bus(&self) -> Arc<dyn Bus> {
+        Arc::new(self.redis())
+    }
+
+    fn stranger(&self) -> Arc<dyn Bus> {
+        Arc::new(self.redis().with_prefix("midplane-too").expect("a prefix"))
+    }
+
+    fn cut(&self) {
+        self.server.kill();
+    }
+
+    fn heal(&self) {
+        self.server.restart();
+    }
+
+    fn connections(&self) -> usize {
+        self.server.redis_connections()
+    }
+
+    fn intruder(&self) -> Option<Guarded> {
+        let url = format!("redis://intruder:hunter2@{}", self.server.address());
+        Some(Guarded {
+            bus: Arc::new(Redis::new(&url).expect("a url")),
+            secrets: vec!["hunter2".to_owned()],
+            names: "user and password of the url".to_owned(),
+        })
+    }
+
+    fn nowhere(&self) -> Option<Guarded> {
+        // Port 1 is nobody's.
+        let bus = Redis::new("redis://:hunter2@127.0.0.1:1").expect("a url");
+        Some(Guarded {
+            bus: Arc::new(bus),
+            secrets: vec!["hunter2".to_owned()],
+            names: "127.0.0.1:1, as the url has it".to_owned(),
+        })
+    }
+
+    fn flood(&self) -> usize {
+        6_000
+    }
+}
+
+midplane_conformance::bus_suite!(Real::start);
+
+// What is peculiar to Redis, on the executors that its driver runs on differently.
+
+const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
+
+/// A user that may do what the documentation says it must be allowed to, and no more.
+fn with_user(server: &Server) -> String {
+    acl(
+        server,
+        &[
+            "reset",
+            "on",
+            ">hunter2",
+            "&midplane:*",
+            "+hello",
+            "+subscribe",
+            "+unsubscribe",
+            "+publish",
+        ],
+    );
+    format!("redis://chat:hunter2@{}", server.address())
+}
+
+fn acl(server: &Server, rules: &[&str]) {
+    let answer = server.redis_command(&[&["ACL", "SETUSER", "chat"], rules].concat());
+    assert_eq!(answer, "+OK\r\n");
+}
+
+async fn connect(bus: &Redis) -> Session {
+    within("connecting", bus.connect())
+        .await
+        .expect("a session")
+}
+
+/// Subscribes lane 1, and hears itself on it.
+async fn hearing(bus: &Redis) -> Session {
+    let mut session = connect(bus).await;
+    within("subscribing", session.transmit.subscribe(&[Lane(1)]))
+        .await
+        .expect("lane 1 is subscribed");
+    within("sending", session.transmit.send(&[frame("hello")]))
+        .await
+        .expect("it is sent");
+    let heard = within("the frame", session.frames.next()).await;
+    let heard = heard.expect("a session").expect("a frame");
+    assert_eq!(heard.frame, "hello");
+    session
+}
+
+fn frame(bytes: impl Into<Bytes>) -> Outbound {
+    Outbound {
+        lane: Lane(1),
+        frame: bytes.into(),
+    }
+}
+
+async fn ended(session: &mut Session) -> BusErrorKind {
+    let end = within("the end", session.frames.next()).await;
+    let error = end.expect("an error").expect_err("the end");
+    assert!(session.frames.next().await.is_none());
+    error.kind()
+}
+
+#[test]
+fn either_connection_that_is_killed_ends_the_session() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let server = Server::redis_with(&[]);
+            let bus = Redis::new(&server.url()).expect("a url");
+            for kind in ["pubsub", "normal"] {
+                let mut session = hearing(&bus).await;
+                let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", kind]);
+                assert_eq!(answer, ":1\r\n", "{kind}");
+                assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+                session
+                    .transmit
+                    .send(&[frame("late")])
+                    .await
+                    .expect_err("it is dead");
+            }
+            hearing(&bus).await;
+        });
+    }
+}
+
+/// Nothing here runs between the kill and the publish, so that the publish is the first to notice.
+#[test]
+fn a_publish_that_its_own_session_does_not_hear_is_no_success() {
+    Executor::TokioCurrent.run(async {
+        let server = Server::redis_with(&[]);
+        let bus = Redis::new(&server.url()).expect("a url");
+        let mut session = hearing(&bus).await;
+        let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        assert_eq!(answer, ":1\r\n");
+        let sent = within("sending", session.transmit.send(&[frame("lost")])).await;
+        let error = sent.expect_err("nobody heard it");
+        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+    });
+}
+
+#[test]
+fn a_permission_that_is_taken_ends_the_session_and_heals() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let server = Server::redis_with(&[]);
+            let bus = Redis::new(&with_user(&server)).expect("a url");
+            let mut session = hearing(&bus).await;
+            acl(&server, &["resetchannels"]);
+            ended(&mut session).await;
+            let mut session = connect(&bus).await;
+            let refused = session.transmit.subscribe(&[Lane(1)]).await;
+            let error = refused.expect_err("the channel is not allowed");
+            assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
+            ended(&mut session).await;
+
+            acl(&server, &["&midplane:*", "-publish"]);
+            let mut session = connect(&bus).await;
+            let refused = session.transmit.send(&[frame("mute")]).await;
+            let error = refused.expect_err("publishing is not allowed");
+            assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
+            ended(&mut session).await;
+
+            acl(&server, &["+publish"]);
+            hearing(&bus).await;
+        });
+    }
+}
+
+#[test]
+fn a_password_that_is_rotated_is_denied_until_it_is_told() {
+    Executor::Smol.run(async {
+        let server = Server::redis_with(&[]);
+        let password = Arc::new(Mutex::new("hunter2"));
+        let current = password.clone();
+        let bus = Redis::new(&with_user(&server))
+            .expect("a url")
+            .with_password(move || (*current.lock().expect("nobody panics")).to_owned());
+        let session = hearing(&bus).await;
+        acl(&server, &["resetpass", ">hunter3"]);
+        let refused = within("the refusal", bus.connect()).await;
+        let error = refused.expect_err("the password is old");
+        assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
+        *password.lock().expect("nobody panics") = "hunter3";
+        hearing(&bus).await;
+        drop(session);
+    });
+}
+
+/// Such a server quotes the command back, with the password in it.
+#[test]
+fn a_server_without_hello_does_not_make_us_show_the_password() {
+    Executor::Smol.run(async {
+        let server = Server::redis_with(&["--rename-command", "HELLO", ""]);
+        let url = format!("redis://:hunter2@{}", server.address());
+        let bus = Redis::new(&url).expect("a url");
+        let error = within("the refusal", bus.connect())
+            .await
+            .expect_err("it speaks no RESP3");
+        assert_eq!(error.kind(), BusErrorKind::Protocol, "{error}");
+        let mut shown = format!("{error} {error:?}");
+        let mut source = error.source();
+        while let Some(error) = source {
+            shown.push_str(&format!("{error} {error:?}"));
+            source = error.source();
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+    });
+}
+
+#[test]
+fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
+    Executor::Smol.run(async {
+        let server = Server::redis_with(&[]);
+        let proxy = Proxy::start(server.address());
+        let bus = Redis::new(&server.url_at(proxy.address())).expect("a url");
+        for way in [Way::ToClient, Way::ToServer] {
+            for bytes in 0..64 {
+                let mut session = hearing(&bus).await;
+                proxy.cut_after(way, Some(bytes));
+                // Whether it fails is a matter of where the cut is.
+                let _ = within("sending", session.transmit.send(&[frame("cut me")])).await;
+                let _ = within("sending", session.transmit.send(&[frame("cut me")])).await;
+                loop {
+                    let next = within("a frame or the end", session.frames.next()).await;
+                    match next.expect("an error first") {
+                        Ok(inbound) => assert_eq!(inbound.frame, "cut me"),
+                        Err(error) => {
+                            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        for way in [Way::ToClient, Way::ToServer] {
+            proxy.slice(way, true);
+        }
+        hearing(&bus).await;
+    });
+}
