@@ -41,7 +41,7 @@
 //! bus, and a master that was demoted keeps its subscribers, connected and deaf to what the new one hears.
 //!
 //! With the feature `tls`, `rediss://` and `valkeys://` are TLS by rustls, against the certificates of the
-//! system or [`with_root_certificate`](Redis::with_root_certificate)'s. Where the program chose no
+//! system or `with_root_certificate`'s. Where the program chose no
 //! cryptography for rustls, the first connect chooses ring for it.
 //!
 //! # What happens on disconnect
@@ -56,6 +56,8 @@ mod error;
 mod inbox;
 mod session;
 mod settings;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 pub use error::SettingsError;
 pub use settings::Redis;

@@ -10,14 +10,12 @@ use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::error::{SettingsError, Voice};
 use crate::inbox::Inbox;
-use crate::session;
-
-const TLS: bool = cfg!(feature = "tls");
+use crate::{session, tls};
 
 /// A [`Bus`] over a Redis or a Valkey. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Redis {
-    info: ConnectionInfo,
+    pub(crate) info: ConnectionInfo,
     password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     prefix: String,
     frame: usize,
@@ -33,7 +31,7 @@ impl Redis {
     pub fn new(url: &str) -> Result<Self, SettingsError> {
         // The driver's own error may quote the URL.
         let url = redis::parse_redis_url(url).ok_or(SettingsError::Url)?;
-        if !TLS && matches!(url.scheme(), "rediss" | "valkeys") {
+        if !tls::COMPILED && matches!(url.scheme(), "rediss" | "valkeys") {
             return Err(SettingsError::NoTls);
         }
         let info = url.into_connection_info().map_err(|_| SettingsError::Url)?;
@@ -121,6 +119,7 @@ impl Bus for Redis {
     }
 
     async fn connect(&self) -> Result<Session, BusError> {
+        tls::prepare();
         let (info, voice) = self.now();
         let client = Client::open(info).map_err(|error| voice.error("connect", error))?;
         let inbox = Inbox::new(&self.prefix, self.queue);
@@ -161,7 +160,7 @@ mod tests {
         }
         assert_eq!(
             Redis::new("rediss://h").err(),
-            (!TLS).then_some(SettingsError::NoTls)
+            (!tls::COMPILED).then_some(SettingsError::NoTls)
         );
     }
 

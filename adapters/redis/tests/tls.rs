@@ -1,0 +1,75 @@
+//! TLS, on both runtimes of the driver.
+
+use std::fs;
+
+use futures::StreamExt;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::within;
+use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
+use midplane_redis::{Redis, SettingsError};
+
+#[test]
+fn a_certificate_is_required_and_trusted() {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| {
+        let path = directory.path().join(name);
+        path.to_str().expect("a path of text").to_owned()
+    };
+    fs::write(path("cert"), signed.cert.pem()).expect("it is written");
+    fs::write(path("key"), signed.signing_key.serialize_pem()).expect("it is written");
+    // The first `--port`, which the fixture gives, is taken back: only TLS is spoken.
+    let server = Server::redis_with(&[
+        "--port",
+        "0",
+        "--tls-port",
+        "{port}",
+        "--tls-cert-file",
+        &path("cert"),
+        "--tls-key-file",
+        &path("key"),
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://{}", server.address());
+    for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
+        let stranger = Redis::new(&url).expect("a url");
+        let bus = stranger
+            .clone()
+            .with_root_certificate(signed.cert.pem())
+            .expect("a certificate");
+        executor.run(async move {
+            let refused = within("the refusal", stranger.connect()).await;
+            let error = refused.expect_err("nobody the system trusts signed it");
+            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+            let mut session = within("connecting", bus.connect())
+                .await
+                .expect("a session");
+            let frame = Outbound {
+                lane: Lane(0),
+                frame: vec![7; 100_000].into(),
+            };
+            let transmit = &mut session.transmit;
+            within("subscribing", transmit.subscribe(&[Lane(0)]))
+                .await
+                .expect("it is subscribed");
+            within("sending", transmit.send(std::slice::from_ref(&frame)))
+                .await
+                .expect("it is sent");
+            let heard = within("the frame", session.frames.next()).await;
+            assert_eq!(
+                heard.expect("a session").expect("a frame").frame,
+                frame.frame
+            );
+        });
+    }
+}
+
+#[test]
+fn a_certificate_without_tls_is_a_mistake() {
+    let plain = Redis::new("redis://localhost").expect("a url");
+    let refused = plain.with_root_certificate("no pem");
+    assert_eq!(refused.err(), Some(SettingsError::Certificate));
+}
