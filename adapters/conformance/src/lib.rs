@@ -37,7 +37,8 @@
 //! # Guarantees
 //!
 //! A check that cannot be run fails: a missing server is an error that names what to install. No check
-//! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most.
+//! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most. For each check
+//! there is a broken bus, in this package's tests, that it catches.
 //!
 //! # Map
 //!
