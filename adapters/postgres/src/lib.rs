@@ -1,1 +1,69 @@
 //! A midplane bus over LISTEN and NOTIFY of Postgres.
+//!
+//! For teams whose only server is Postgres. It is the slowest of the buses and carries the smallest frames;
+//! read its [limits](#limits) first.
+//!
+//! ```no_run
+//! use midplane_core::bus::{Bus, Lane, Outbound};
+//! use midplane_postgres::Postgres;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let bus = Postgres::new("postgres://user:password@localhost/shop")?.with_prefix("chat")?;
+//! let mut session = bus.connect().await?;
+//! session.transmit.subscribe(&[Lane(0)]).await?;
+//! let frame = "any bytes".into();
+//! session.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It runs under any executor and needs no runtime: the driver, `tokio-postgres`, speaks over a socket of
+//! `async-io`, whose reactor is one thread that the process shares.
+//!
+//! # Mapping
+//!
+//! - Lane 3 is the channel `midplane_3`, where `midplane` is the [prefix](Postgres::with_prefix). Channels belong to a
+//!   database: nodes that are to hear each other connect to the same one. No table is touched, and any user who may
+//!   connect may notify and listen.
+//! - A frame is the payload of one `NOTIFY`: a colon, then the base64 (without padding) of one byte and the frame.
+//!   The byte numbers the frames of a transaction, since two equal payloads in one would arrive as one. A payload
+//!   that is not so made arrives as its text.
+//! - One session is one connection, which both listens and notifies. Frames that are sent together, up to 256, share
+//!   a transaction; sending returns when it is committed, with `synchronous_commit` off.
+//! - Several hosts are tried in the order given, and the first primary is taken: a standby knows no `LISTEN`.
+//! - The URL is that of libpq, or its keys and values. Timeouts and keepalives in it are ignored; the cluster sets
+//!   its own deadlines.
+//!
+//! # Limits
+//!
+//! - **A frame has at most 5,997 bytes**, since a payload has less than 8,000 and is text. It cannot be raised. An
+//!   event that does not fit is refused where it is published.
+//! - **Notifying is serialised**: each transaction that notifies takes a lock over the whole server until it is
+//!   committed, so they queue behind each other, those of your application included, and each wakes every listening
+//!   session of the database. On two cores, one sender and one reader: 2,000 to 7,000 frames a second sent one by one,
+//!   45,000 to 130,000 sent by the hundred. More nodes share that; they do not add to it.
+//! - **There is no TLS yet.** A URL with `sslmode=require` is refused; with `prefer`, the default, the connection is
+//!   in the clear. Use a local socket, a private network or a tunnel.
+//! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot
+//!   listen. Connect past it.
+//! - What is not read stays with the server, whose queue of notifications, 8 GB for all listeners together, ends where
+//!   the slowest listener is; once it is full, nobody can notify. What arrives while this session sends or subscribes
+//!   is held up to 16 MiB, see [`Postgres::with_queue`]; past that the session is over.
+//!
+//! # What happens on disconnect
+//!
+//! The session ends at once, its stream with an error of the kind `Unreachable`, also when an administrator ends it
+//! (`pg_terminate_backend`) or the server shuts down. What others notify meanwhile is gone: Postgres keeps nothing for
+//! whoever is not connected. A statement in flight may or may not have been committed. What was sent before is with
+//! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
+
+mod error;
+mod inbox;
+mod options;
+mod payload;
+mod session;
+mod settings;
+mod socket;
+
+pub use error::SettingsError;
+pub use settings::Postgres;

@@ -1,0 +1,41 @@
+//! What goes wrong with the settings, said without secrets.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why a bus could not be made of its settings. No message holds the URL, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// The URL is not that of a Postgres server, or names no host.
+    Url,
+    /// The URL asks for TLS, which this bus does not speak.
+    Tls,
+    /// The URL asks for a standby, which knows no `LISTEN`.
+    ReadOnly,
+    /// The prefix is empty, longer than 52 bytes, or has a character other than ASCII letters, digits, `_` and `-`.
+    Prefix(String),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url => f.write_str(
+                "the url of postgres must be like postgres://user:password@host:5432/database",
+            ),
+            Self::Tls => f.write_str(
+                "the url of postgres asks for tls, which midplane-postgres does not speak yet: connect \
+                 through a tunnel or a local socket with sslmode=disable, or take another bus",
+            ),
+            Self::ReadOnly => f.write_str(
+                "the url of postgres asks for a standby, which knows no LISTEN: name the primary",
+            ),
+            Self::Prefix(prefix) => write!(
+                f,
+                "the prefix {prefix:?} must be 1 to 52 ASCII letters, digits, '_' and '-'"
+            ),
+        }
+    }
+}
+
+impl Error for SettingsError {}

@@ -1,0 +1,337 @@
+//! One session: one connection, which whoever waits for it drives.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use async_trait::async_trait;
+use futures::task::AtomicWaker;
+use futures::{Stream, StreamExt};
+use midplane_core::bus::{BusError, BusErrorKind, Inbound, Lane, Outbound, Session, Transmit};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{
+    AsyncMessage, Client, Connection, Error, NoTls, Notification, SimpleQueryMessage,
+};
+
+use crate::inbox::{End, Inbox};
+use crate::options::{Options, Server};
+use crate::payload;
+use crate::socket::{self, Socket};
+
+/// Nothing that a bus carries is durable, so no commit waits for a disk. A standby takes no `LISTEN`.
+const SET_UP: &str = "SET synchronous_commit = off; SELECT pg_is_in_recovery()";
+
+/// One attempt to connect to each server, in the order given, until one is a primary that lets us in.
+pub(crate) async fn open(options: &Arc<Options>) -> Result<Session, BusError> {
+    let mut failure = None;
+    for server in &options.servers {
+        match connect(options, server).await {
+            Ok(session) => return Ok(session),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| lost().error()))
+}
+
+async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, BusError> {
+    let unreachable = |error| {
+        let message = format!("no Postgres server was reached at {server}");
+        BusError::new(BusErrorKind::Unreachable, message).caused_by(error)
+    };
+    let socket = socket::open(server).await.map_err(unreachable)?;
+    let mut login = options.login.clone();
+    if let Some(password) = &options.password {
+        login.password(password());
+    }
+    let connected = login.connect_raw(socket, NoTls).await;
+    let (client, connection) = connected.map_err(|error| {
+        let message = format!(
+            "the Postgres server at {server} does not let us in: look at the user, the password and \
+             the database of the url"
+        );
+        BusError::new(kind(&error), message).caused_by(error)
+    })?;
+    let wakers = Arc::new(Wakers::default());
+    let shared = Arc::new(Shared {
+        options: Arc::clone(options),
+        inbox: Inbox::new(options.queue),
+        client: Mutex::new(Some(Arc::new(client))),
+        connection: Mutex::new(Some(connection)),
+        waker: Waker::from(Arc::clone(&wakers)),
+        wakers,
+    });
+    let client = shared.client()?;
+    let rows = shared.drive(client.simple_query(SET_UP)).await?;
+    drop(client);
+    let standby = rows.iter().any(
+        |row| matches!(row, SimpleQueryMessage::Row(row) if row.try_get(0).is_ok_and(|value| value == Some("t"))),
+    );
+    if standby {
+        let message =
+            format!("the Postgres server at {server} is a standby, which knows no LISTEN");
+        return Err(BusError::new(BusErrorKind::Unreachable, message));
+    }
+    let frames = Frames(Arc::clone(&shared));
+    Ok(Session {
+        transmit: Box::new(Sender(shared)),
+        frames: frames.boxed(),
+    })
+}
+
+/// What both halves of the session share. Whichever is polled moves the connection on.
+struct Shared {
+    options: Arc<Options>,
+    inbox: Inbox,
+    /// Dropping it makes the connection say goodbye.
+    client: Mutex<Option<Arc<Client>>>,
+    connection: Mutex<Option<Connection<Socket, NoTlsStream>>>,
+    wakers: Arc<Wakers>,
+    /// The only waker that the connection ever sees: it keeps one, and there are two to wake.
+    waker: Waker,
+}
+
+/// Who waits for the connection to move.
+#[derive(Default)]
+struct Wakers {
+    reader: AtomicWaker,
+    sender: AtomicWaker,
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.reader.wake();
+        self.sender.wake();
+    }
+}
+
+/// Nothing of ours can panic half-way under these locks; a driver that did has a connection that fails.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn client(&self) -> Result<Arc<Client>, BusError> {
+        if let Some(end) = self.inbox.ended() {
+            return Err(end.error());
+        }
+        lock(&self.client)
+            .clone()
+            .ok_or_else(|| End::Closed.error())
+    }
+
+    /// Ends the session, and with it the connection.
+    fn end(&self, end: End) {
+        self.inbox.end(end);
+        drop(lock(&self.client).take());
+        drop(lock(&self.connection).take());
+        self.wakers.wake_by_ref();
+    }
+
+    /// Moves the connection on: as far as it goes, taking in what arrives, for whoever waits for an answer;
+    /// up to the next frame for a reader, so that the server keeps what is not read.
+    fn turn(&self, reading: bool) {
+        let mut cx = Context::from_waker(&self.waker);
+        let mut connection = lock(&self.connection);
+        let end = loop {
+            let Some(open) = connection.as_mut() else {
+                return;
+            };
+            match open.poll_message(&mut cx) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                    let taken = self.take(&notification);
+                    if let Some(end) = self.inbox.ended() {
+                        break end;
+                    }
+                    if reading && taken {
+                        return;
+                    }
+                }
+                // Notices, which nobody asked for.
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => break failed(&error),
+                Poll::Ready(None) => break lost(),
+            }
+        };
+        drop(connection);
+        self.end(end);
+    }
+
+    /// Whether it was a frame.
+    fn take(&self, notification: &Notification) -> bool {
+        let Some(lane) = self.options.lane(notification.channel()) else {
+            return false;
+        };
+        let frame = payload::decode(notification.payload());
+        self.inbox.push(Inbound { lane, frame });
+        true
+    }
+
+    /// Waits for the server's answer, moving the connection on meanwhile. A refusal ends the session.
+    async fn drive<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, BusError> {
+        let mut call = pin!(call);
+        let answer = poll_fn(|cx| {
+            self.wakers.sender.register(cx.waker());
+            if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|error| failed(&error)));
+            }
+            self.turn(false);
+            if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|error| failed(&error)));
+            }
+            match self.inbox.ended() {
+                Some(end) => Poll::Ready(Err(end)),
+                None => Poll::Pending,
+            }
+        });
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(end) => {
+                // Where the connection failed first, this is not the reason.
+                self.end(end.clone());
+                Err(self.inbox.ended().unwrap_or(end).error())
+            }
+        }
+    }
+}
+
+fn lost() -> End {
+    End::Failed(
+        BusErrorKind::Unreachable,
+        String::from("the connection to the Postgres server is gone"),
+    )
+}
+
+/// What an error of the driver means for the session. The server's texts hold no secrets.
+fn failed(error: &Error) -> End {
+    let text = match error.as_db_error() {
+        Some(error) => format!("the Postgres server says: {}", error.message()),
+        None => format!("the connection to the Postgres server failed: {error}"),
+    };
+    End::Failed(kind(error), text)
+}
+
+/// Codes are of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters are
+/// the class.
+fn kind(error: &Error) -> BusErrorKind {
+    match error.code().map(|code| code.code()) {
+        Some("42501") => BusErrorKind::Denied,
+        Some(code) if code.starts_with("28") => BusErrorKind::Denied,
+        // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
+        Some(code) if ["08", "3D", "53", "54", "57", "58"].contains(&&code[..2]) => {
+            BusErrorKind::Unreachable
+        }
+        Some(_) => BusErrorKind::Protocol,
+        // The driver's own: only the text tells those of logging in.
+        None => {
+            let text = error.to_string();
+            if text.contains("authentication") || text.contains("password") {
+                BusErrorKind::Denied
+            } else {
+                BusErrorKind::Unreachable
+            }
+        }
+    }
+}
+
+/// The receiving half.
+struct Frames(Arc<Shared>);
+
+impl Stream for Frames {
+    type Item = Result<Inbound, BusError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let shared = &self.0;
+        shared.wakers.reader.register(cx.waker());
+        if let Poll::Ready(next) = shared.inbox.poll_next(cx) {
+            return Poll::Ready(next);
+        }
+        shared.turn(true);
+        shared.inbox.poll_next(cx)
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.0.inbox.abandon();
+    }
+}
+
+/// The sending half.
+struct Sender(Arc<Shared>);
+
+impl Sender {
+    /// Runs statements in one transaction, and returns when it is committed.
+    async fn execute(&self, statements: &str) -> Result<(), BusError> {
+        let client = self.0.client()?;
+        self.0.drive(client.batch_execute(statements)).await
+    }
+
+    async fn each(&self, command: &str, lanes: &[Lane]) -> Result<(), BusError> {
+        let mut statements = String::new();
+        for lane in lanes {
+            let channel = self.0.options.channel(*lane);
+            statements.extend([command, " \"", &channel, "\";"]);
+        }
+        self.execute(&statements).await
+    }
+}
+
+#[async_trait]
+impl Transmit for Sender {
+    async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
+        self.each("LISTEN", lanes).await
+    }
+
+    async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
+        self.each("UNLISTEN", lanes).await
+    }
+
+    async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
+        let limit = payload::MAX_FRAME_BYTES;
+        if let Some(large) = frames.iter().find(|outbound| outbound.frame.len() > limit) {
+            let message = format!(
+                "a frame has {} bytes and Postgres takes {limit}",
+                large.frame.len()
+            );
+            return Err(BusError::new(BusErrorKind::TooLarge, message));
+        }
+        for chunk in frames.chunks(payload::MAX_FRAMES) {
+            let mut statements = String::new();
+            for (number, Outbound { lane, frame }) in (0..=u8::MAX).zip(chunk) {
+                let channel = self.0.options.channel(*lane);
+                statements.extend(["NOTIFY \"", &channel, "\",'"]);
+                payload::encode(number, frame, &mut statements);
+                statements.push_str("';");
+            }
+            self.execute(&statements).await?;
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), BusError> {
+        match self.0.inbox.ended() {
+            Some(End::Closed) => return Ok(()),
+            Some(end) => return Err(end.error()),
+            None => {}
+        }
+        // All that was sent is committed. What is left is to say goodbye, which is a courtesy.
+        self.0.inbox.end(End::Closed);
+        drop(lock(&self.0.client).take());
+        poll_fn(|cx| {
+            self.0.wakers.sender.register(cx.waker());
+            self.0.turn(false);
+            match *lock(&self.0.connection) {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(()),
+            }
+        })
+        .await;
+        Ok(())
+    }
+}
