@@ -22,18 +22,21 @@ pub(crate) trait Membership: Send + Sync {
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn targets(&self, member: &Member) -> Vec<Target>;
-    fn detach(&self, member: Member);
-    fn inside_sink(&self) -> bool;
+    fn detach(&self, member: &Member);
+    /// Drops what may be the last reference to the connection.
+    fn dispose(&self, member: Member);
 }
 
-/// A connection that was attached. Dropping it detaches the connection without waiting.
+/// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
+/// as long as the connection lives: `let _ = plane.attach(..)` detaches at once.
 ///
-/// It does not keep the sink alive: once the connection is detached, replaced, or its sink said
-/// [`Closed`](crate::Verdict::Closed) or panicked, what the sink captured is dropped even while this
-/// value lives.
+/// It keeps neither the sink nor the backplane alive: once the connection is detached, replaced, or its sink said
+/// [`Closed`](crate::Verdict::Closed) or panicked, or the backplane is closed, what the sink captured is
+/// dropped even while this value lives. So a sink may own its own attachment. (One that owns another's,
+/// which owns another's, drops them all on one stack: keep such chains to a few hundred.)
 #[must_use = "dropping the attachment detaches the connection"]
 pub struct Attachment {
-    registry: Arc<dyn Membership>,
+    registry: Weak<dyn Membership>,
     connection: Weak<Connection<dyn Deliver>>,
     latch: Arc<dyn Latch>,
     scope: Scope,
@@ -42,7 +45,7 @@ pub struct Attachment {
 
 impl Attachment {
     pub(crate) fn new(
-        registry: Arc<dyn Membership>,
+        registry: Weak<dyn Membership>,
         connection: Weak<Connection<dyn Deliver>>,
         latch: Arc<dyn Latch>,
         scope: Scope,
@@ -63,66 +66,73 @@ impl Attachment {
         &self.id
     }
 
+    /// The scope it was attached in.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Whether events still reach the connection. Another thread may detach it at any time.
     #[must_use]
     pub fn is_attached(&self) -> bool {
-        self.connection
-            .upgrade()
-            .is_some_and(|member| !member.is_closed())
+        self.with(|_, member| !member.is_closed()).unwrap_or(false)
     }
 
-    /// Joins the connection to the target, at once: a publish that begins after this call returns
-    /// finds it there. Joining a target twice is joining it once.
+    /// Joins the connection to the target. It acts when it is called: a publish that begins after this
+    /// call returned finds the connection there. Joining a target twice is joining it once.
     ///
-    /// The future says when publishers on other nodes reach it too; on a backplane without other
-    /// nodes it is ready. Dropping the future undoes nothing.
-    ///
-    /// The future resolves to an [`AssociateError`] when the connection was not joined; then nothing
-    /// is left behind.
+    /// Await the future for the outcome: an [`AssociateError`] when the connection was not joined, and
+    /// nothing is left behind; else when publishers on other nodes reach it too, which on a backplane
+    /// without other nodes is at once. Dropping the future undoes nothing.
     pub fn associate(&self, target: &Target) -> Associate {
-        Associate(match self.connection.upgrade() {
-            Some(member) => self.registry.associate(&self.scope, &member, target),
-            None => Err(AssociateError::Detached),
-        })
+        let outcome = self.with(|registry, member| registry.associate(&self.scope, member, target));
+        Associate(outcome.unwrap_or(Err(AssociateError::Detached)))
     }
 
     /// Takes the connection out of the target; false if it was not in it, or is detached. A
     /// connection does not leave its own target but by detaching.
     pub fn dissociate(&self, target: &Target) -> bool {
-        let member = self.connection.upgrade();
-        member.is_some_and(|member| self.registry.dissociate(&self.scope, &member, target))
+        self.with(|registry, member| registry.dissociate(&self.scope, member, target))
+            .unwrap_or(false)
     }
 
     /// Whether the connection is in the target.
     #[must_use]
     pub fn is_in(&self, target: &Target) -> bool {
-        let member = self.connection.upgrade();
-        member.is_some_and(|member| self.registry.is_in(&self.scope, &member, target))
+        self.with(|registry, member| registry.is_in(&self.scope, member, target))
+            .unwrap_or(false)
     }
 
     /// The targets the connection is in, its own first; none once it is detached.
     #[must_use]
     pub fn targets(&self) -> Vec<Target> {
-        let member = self.connection.upgrade();
-        member
-            .map(|member| self.registry.targets(&member))
+        self.with(|registry, member| registry.targets(member))
             .unwrap_or_default()
     }
 
     /// Detaches the connection: once this call returns, no publish that begins resolves to it.
     ///
     /// The future resolves when no sink call runs, none can start, and what the sink captured is
-    /// dropped. It waits for the fan-outs under way over targets that the connection was in. Polled
-    /// inside any sink it is ready at once and promises only what the call did: it might wait for
-    /// itself. Dropping the future undoes nothing; calling again waits for the same end.
+    /// dropped. It waits for the fan-outs under way over targets that the connection was in, to their
+    /// end: a sink that blocks holds it up. Polled inside any sink it is ready at once and promises
+    /// only what the call did: it might wait for itself. Dropping the future undoes nothing; calling
+    /// again waits for the same end.
     pub fn detach(&self) -> Detach {
-        if let Some(member) = self.connection.upgrade() {
-            self.registry.detach(member);
-        }
+        self.with(|registry, member| registry.detach(member));
         Detach {
-            registry: self.registry.clone(),
             latch: self.latch.clone(),
+            ticket: None,
         }
+    }
+
+    /// Calls `ask` if there is still a connection. Meanwhile another thread may detach it, and then the
+    /// reference here is the last: the registry drops it, for the closure drops with it.
+    fn with<T>(&self, ask: impl FnOnce(&dyn Membership, &Member) -> T) -> Option<T> {
+        let registry = self.registry.upgrade()?;
+        let member = self.connection.upgrade()?;
+        let answer = ask(&*registry, &member);
+        registry.dispose(member);
+        Some(answer)
     }
 }
 
@@ -190,18 +200,28 @@ impl Future for Associate {
 /// Resolves when a detached connection is gone. See [`Attachment::detach`].
 #[must_use = "await it to know that the sink is dropped; drop it to know only that no publish will find it"]
 pub struct Detach {
-    registry: Arc<dyn Membership>,
     latch: Arc<dyn Latch>,
+    /// The place at the latch, once it waits.
+    ticket: Option<u64>,
 }
 
 impl Future for Detach {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.registry.inside_sink() {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.latch.inside_sink() {
             return Poll::Ready(());
         }
-        self.latch.poll_open(context)
+        let Self { latch, ticket } = &mut *self;
+        latch.poll_open(ticket, context)
+    }
+}
+
+impl Drop for Detach {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            self.latch.leave(ticket);
+        }
     }
 }
 

@@ -31,8 +31,9 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     /// a bus.
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
 
-    /// A handle inside the scope that `label` names within this handle's own. No handle reaches a
-    /// scope beside or above its own.
+    /// A handle inside the scope that `label` names within this handle's own. Whatever it attaches or
+    /// publishes to is in that scope or below; it can name nothing beside or above. The three methods
+    /// below are not of a scope but of the whole backplane, whichever handle is asked.
     ///
     /// # Errors
     /// When the label is empty or the path grows past [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
@@ -48,8 +49,8 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     async fn flush(&self) -> Result<(), FlushError>;
 
     /// Ends the backplane for every handle: nothing more is attached or published, what was accepted
-    /// for relay is handed to the bus within the deadline, and every connection is detached. Closing
-    /// twice reports the second time that nothing was left.
+    /// for relay is handed to the bus within the deadline, and every connection is detached, without
+    /// waiting for sinks that run. Closing twice reports the second time that nothing was left.
     async fn close(&self, deadline: Duration) -> CloseReport;
 }
 

@@ -9,7 +9,7 @@ use lock_api::RawMutex;
 /// What a platform provides: its lock, containment of panics, and whether this thread is in a sink.
 ///
 /// It is a type, not a value: nothing of it is stored. The `midplane` crate implements it for
-/// programs with std; [`Bare`] serves a program with one thread of execution.
+/// programs with std; [`SingleThread`] serves a program with one thread of execution.
 pub trait Host: Send + Sync + 'static {
     /// The lock under which the tables stand. It is held for the time of a look-up or a change, never
     /// while a sink runs or is dropped.
@@ -45,7 +45,7 @@ impl core::error::Error for Panicked {}
 /// With a second thread a detach on one thread would not wait for sinks that run on the other; such
 /// a program implements [`Host`] with what tells its threads apart.
 #[derive(Debug)]
-pub struct Bare<R>(PhantomData<R>);
+pub struct SingleThread<R>(PhantomData<R>);
 
 /// How deep the one thread is inside contained calls.
 static DEPTH: AtomicUsize = AtomicUsize::new(0);
@@ -65,7 +65,7 @@ impl Drop for Inside {
     }
 }
 
-impl<R: RawMutex + Send + Sync + 'static> Host for Bare<R> {
+impl<R: RawMutex + Send + Sync + 'static> Host for SingleThread<R> {
     type Mutex = R;
 
     fn contain(calls: &mut dyn FnMut()) -> Result<(), Panicked> {

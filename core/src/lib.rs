@@ -6,19 +6,22 @@
 //! both and re-exports everything here.
 //!
 //! ```
-//! use midplane_core::{Backplane, Bare, ConnectionId, Event, Local, Sink, Target};
+//! use midplane_core::{Backplane, ConnectionId, Event, Local, SingleThread, Sink, Target};
 //!
 //! # type Lock = midplane::Lock;
-//! let plane = Local::<Bare<Lock>>::new();
+//! # futures::executor::block_on(async {
+//! // The host of a program with one thread and the lock `Lock`.
+//! let plane = Local::<SingleThread<Lock>>::new();
 //! let phone = plane.attach(
 //!     ConnectionId::new("phone")?,
 //!     Sink::new(|event: &Event| assert_eq!(event.as_text(), Some("hello"))),
 //! );
-//! let _ = phone.associate(&Target::topic("greetings")?);
+//! phone.associate(&Target::topic("greetings")?).await?;
 //!
 //! let receipt = plane.publish(&Target::topic("greetings")?.into(), &Event::text("hello"));
 //! assert_eq!(usize::from(receipt), 1);
-//! # Ok::<(), midplane_core::IdError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
 //! ```
 //!
 //! # Guarantees
@@ -69,7 +72,7 @@ pub use attachment::{Associate, AssociateError, Attachment, Detach};
 pub use audience::Audience;
 pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
 pub use event::{Event, NotUtf8};
-pub use host::{Bare, Host, Panicked};
+pub use host::{Host, Panicked, SingleThread};
 pub use local::Local;
 pub use registry::{DEFAULT_TARGETS_PER_CONNECTION, Delivered, Drops, Registry};
 pub use sink::{Sink, Verdict};

@@ -30,8 +30,9 @@ impl From<()> for Verdict {
 /// Takes the events of one connection: a closure of `&Event` that returns a [`Verdict`] or nothing.
 ///
 /// It runs in the publisher's call, outside every lock, and may attach, detach, associate or publish.
-/// Several publishers may run it at once. It should hand the event on (to a
-/// [mailbox](crate::mailbox)) and return: the connections after it in the fan-out wait for it. If it
+/// Several publishers may run it at once. It must not block: it hands the event on (to a
+/// [mailbox](crate::mailbox)) and returns, for while it runs, the connections after it in the same
+/// fan-out wait, and so does an awaited detach of those before it. Nobody else does. If it
 /// panics it is detached and counted, and the others are served, where the host can catch panics.
 pub struct Sink(Box<dyn Build>);
 

@@ -113,7 +113,7 @@ macro_rules! id {
 
 id! {
     /// One live connection. Unique among the connections of its scope at any one time; attaching it
-    /// again replaces the connection that had it.
+    /// again replaces the connection that had it, so let no client choose it.
     ConnectionId
 }
 id! {

@@ -1,5 +1,7 @@
 //! Memory follows the connections down as well as up. Alone in its file: it counts the process's bytes.
 
+use std::panic::{panic_any, set_hook};
+
 use futures::executor::block_on;
 use midplane::mailbox::{self, Capacity, Overflow};
 use midplane::{Attachment, Backplane, ConnectionId, Event, Local, Sink, Target, Verdict};
@@ -66,4 +68,20 @@ fn promise_5_memory_returns_to_its_base() {
         left <= 1024,
         "{left} bytes left of a mailbox that nobody reads"
     );
+
+    // A sink that panics costs its connection, and what the panic carried is freed.
+    set_hook(Box::new(|_| {}));
+    let base = ALLOCATOR.current_usage();
+    for _ in 0..1_000 {
+        let sink = Sink::new(|_: &Event| -> Verdict { panic_any(vec![0_u8; 1024]) });
+        let attachment = plane.attach(ConnectionId::new("c").unwrap(), sink);
+        let own = Target::connection("c").unwrap();
+        assert_eq!(
+            plane.publish(&own.into(), &Event::text("e")).local.panicked,
+            1
+        );
+        drop(attachment);
+    }
+    let left = ALLOCATOR.current_usage().saturating_sub(base);
+    assert!(left <= 16 * 1024, "{left} bytes left of 1,000 panics");
 }

@@ -2,9 +2,12 @@
 //! `interleavings`, what needs random programs in `model`; the names begin with the promise they hold.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::{panic_any, set_hook, take_hook};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
+use std::sync::{Arc, Barrier, Mutex, Once, OnceLock, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -47,6 +50,21 @@ fn attach_counting(plane: &Local, name: &str, target: &Target) -> (Attachment, A
     let attachment = plane.attach(id(name), sink);
     join(&attachment, target);
     (attachment, calls)
+}
+
+/// A sink that is stuck in its first call, once it told so, until it is released.
+fn stuck_sink() -> (Sink, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (entered, stuck) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let (entered, released) = (Mutex::new(Some(entered)), Mutex::new(released));
+    let sink = Sink::new(move |_: &Event| {
+        let first = entered.lock().unwrap().take();
+        if let Some(first) = first {
+            first.send(()).unwrap();
+            released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+    });
+    (sink, stuck, release)
 }
 
 /// The payload of panics that are meant; only others are worth a message.
@@ -210,6 +228,96 @@ fn promise_2_nothing_is_inherited_and_nothing_left_behind() {
     );
 }
 
+/// A fan-out holds nobody who is not in its target, not even those it leaves out.
+#[test]
+fn promise_2_a_detach_waits_for_no_fan_out_that_left_it_out() {
+    let plane = Local::new();
+    let (slow, stuck, release) = stuck_sink();
+    let slow = plane.attach(id("slow"), slow);
+    join(&slow, &topic("t"));
+    let (me, _) = attach_counting(&plane, "me", &topic("u"));
+    let publisher = thread::spawn(move || {
+        let audience = Audience::from(topic("t")).except(id("me"));
+        usize::from(plane.publish(&audience, &Event::text("e")))
+    });
+    stuck.recv_timeout(PATIENCE).unwrap();
+    let (finished, done) = mpsc::channel();
+    let detaching = thread::spawn(move || {
+        block_on(me.detach());
+        finished.send(()).unwrap();
+    });
+    done.recv_timeout(PATIENCE)
+        .expect("the detach waited for a fan-out it was left out of");
+    release.send(()).unwrap();
+    detaching.join().unwrap();
+    assert_eq!(publisher.join().unwrap(), 1);
+}
+
+/// One waiting task whose waker panics does not keep another from waking.
+#[test]
+fn promise_2_every_waiting_task_is_woken() {
+    struct Waiter {
+        woken: AtomicUsize,
+        panics: bool,
+    }
+    impl Wake for Waiter {
+        fn wake(self: Arc<Self>) {
+            self.woken.fetch_add(1, SeqCst);
+            if self.panics {
+                panic_as_meant();
+            }
+        }
+    }
+    let plane = Local::new();
+    let (sink, stuck, release) = stuck_sink();
+    let attachment = plane.attach(id("c"), sink);
+    join(&attachment, &topic("t"));
+    let publisher =
+        thread::spawn(move || usize::from(plane.publish(&topic("t").into(), &Event::text("e"))));
+    stuck.recv_timeout(PATIENCE).unwrap();
+    let waiters = [true, false, true, false].map(|panics| {
+        let woken = AtomicUsize::new(0);
+        Arc::new(Waiter { woken, panics })
+    });
+    let mut detaching: Vec<_> = waiters
+        .iter()
+        .map(|waiter| {
+            let mut detach = attachment.detach();
+            let waker = Waker::from(waiter.clone());
+            let outcome = Pin::new(&mut detach).poll(&mut Context::from_waker(&waker));
+            assert!(outcome.is_pending());
+            detach
+        })
+        .collect();
+    drop(detaching.pop());
+    release.send(()).unwrap();
+    assert_eq!(publisher.join().unwrap(), 1);
+    let woken = waiters.each_ref().map(|waiter| waiter.woken.load(SeqCst));
+    assert_eq!(woken, [1, 1, 1, 0], "the last gave up waiting");
+    let held = waiters.each_ref().map(Arc::strong_count);
+    assert_eq!(held, [1; 4], "a waker was kept");
+}
+
+/// A sink may own its own attachment; nothing is kept alive by that.
+#[test]
+fn promise_5_a_sink_that_owns_its_attachment_leaks_nothing() {
+    let plane = Local::new();
+    let own: Arc<OnceLock<Attachment>> = Arc::default();
+    let sink = Sink::new({
+        let own = own.clone();
+        move |_: &Event| assert!(own.get().is_some_and(Attachment::is_attached))
+    });
+    let attachment = plane.attach(id("c"), sink);
+    join(&attachment, &topic("t"));
+    own.set(attachment).unwrap();
+    assert_eq!(
+        usize::from(plane.publish(&topic("t").into(), &Event::text("e"))),
+        1
+    );
+    drop(plane);
+    assert_eq!(Arc::strong_count(&own), 1, "the backplane is kept alive");
+}
+
 /// Several publishers at once, each with events of its own in a row.
 #[test]
 fn promise_3_events_of_one_publisher_arrive_in_order() {
@@ -365,17 +473,7 @@ fn promise_6_a_panicking_destructor_costs_nobody() {
 #[test]
 fn promise_8_nothing_waits_for_a_stuck_sink() {
     let plane = Local::new();
-    let (entered, stuck) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let (entered, released) = (Mutex::new(Some(entered)), Mutex::new(released));
-    let sink = Sink::new(move |_: &Event| {
-        // Stuck once; later calls pass.
-        let first = entered.lock().unwrap().take();
-        if let Some(first) = first {
-            first.send(()).unwrap();
-            released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-        }
-    });
+    let (sink, stuck, release) = stuck_sink();
     let slow = plane.attach(id("slow"), sink);
     join(&slow, &topic("t"));
     let publisher = thread::spawn({

@@ -1,5 +1,6 @@
 //! The host for programs with std.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,9 +32,9 @@ impl Host for Std {
         DEPTH.set(DEPTH.get() + 1);
         // The core goes on behind the sink that panicked and detaches it; nothing of the sink is used
         // again but its destructor.
-        let outcome = catch_unwind(AssertUnwindSafe(calls));
+        let outcome = catch_unwind(AssertUnwindSafe(calls)).map_err(discard);
         DEPTH.set(DEPTH.get() - 1);
-        outcome.map_err(forget)
+        outcome
     }
 
     fn inside_sink() -> bool {
@@ -41,8 +42,11 @@ impl Host for Std {
     }
 }
 
-/// A payload may panic when it is dropped, and nobody is left to catch that.
-fn forget(payload: Box<dyn std::any::Any + Send>) -> Panicked {
-    std::mem::forget(payload);
+/// Drops what a panic carried. That may panic in turn, and what it carries then is leaked: somewhere it
+/// has to end.
+fn discard(payload: Box<dyn Any + Send>) -> Panicked {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
     Panicked
 }

@@ -69,11 +69,10 @@ pub use host::{Local, Registry, Std};
 pub use lock::Lock;
 pub use memory::Memory;
 pub use midplane_core::{
-    AgentId, Associate, AssociateError, Attachment, Audience, Backplane, Bare, CloseReport,
-    ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey,
-    FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError,
-    Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId,
-    Verdict, bus, envelope,
+    AgentId, Associate, AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId,
+    DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey, FlushError, Host,
+    IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError, Receipt, Refusal,
+    Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId, Verdict, bus, envelope,
 };
 
 /// The example of the README, held to compile and run.

@@ -1,6 +1,7 @@
 //! Spawning and time on plain threads: futures' thread pool, no async runtime.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use futures_timer::Delay;
 /// One thread per core, started by the first [`spawn`].
 static POOL: OnceLock<ThreadPool> = OnceLock::new();
 
-/// Runs the future on a pool of threads that the whole process shares, detached.
+/// Runs the future on a pool of threads that the whole process shares, detached. If the future panics,
+/// that ends it and not its thread, as on the runtimes.
 ///
 /// # Panics
 /// At the first call, when the system gives no thread.
@@ -21,7 +23,7 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
         Ok(pool) => pool,
         Err(error) => panic!("no thread for the pool: {error}"),
     });
-    pool.spawn_ok(future);
+    pool.spawn_ok(AssertUnwindSafe(future).catch_unwind().map(drop));
 }
 
 /// The system's monotonic clock, and timers on a thread of their own.

@@ -1,6 +1,7 @@
 //! One body under tokio with one thread and several, smol, and futures' thread pool.
 
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,16 @@ async fn fan_out_between_tasks<S: Spawn>(spawn: S, timer: Arc<dyn Timer>) {
     }
 }
 
+/// Tasks that panic, more of them than any pool has threads, keep no other from running.
+async fn a_panicking_task_costs_only_itself<S: Spawn>(spawn: S) {
+    for _ in 0..64 {
+        spawn.spawn(async { resume_unwind(Box::new("meant, and quiet")) });
+    }
+    let (done, finished) = oneshot::channel();
+    spawn.spawn(async move { done.send(()).unwrap() });
+    finished.await.unwrap();
+}
+
 trait Spawn {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static);
 }
@@ -75,8 +86,9 @@ macro_rules! executor {
             }
         }
 
-        fn body() -> impl Future<Output = ()> {
-            super::fan_out_between_tasks(Executor, Arc::new(midplane::$module::Timer::new()))
+        async fn body() {
+            super::a_panicking_task_costs_only_itself(Executor).await;
+            super::fan_out_between_tasks(Executor, Arc::new(midplane::$module::Timer::new())).await;
         }
     };
 }

@@ -2,18 +2,19 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
-use lock_api::{Mutex, RawMutex};
+use lock_api::Mutex;
 
 use super::key::Key;
+use crate::host::Host;
 use crate::sink::Deliver;
 
 /// A connection as the tables and the fan-outs hold it.
 ///
-/// The count of this `Arc` is the guard behind the awaited detach. Only tables and running fan-outs
-/// hold it, so when it falls to zero no sink call runs, none can start, and the closure is dropped;
+/// The count of this `Arc` is the guard behind the awaited detach. Only tables, running fan-outs, and
+/// for one step an attachment's own calls hold it, so when it falls to zero no sink call runs, none can start, and the closure is dropped;
 /// its latch opens last. It costs a fan-out nothing per delivery, and makes a detach wait for the
 /// fan-outs under way over targets the connection was in, and for no others.
 pub(crate) type Member = Arc<Connection<dyn Deliver>>;
@@ -28,8 +29,6 @@ pub(crate) struct Head {
     /// Set once, when the connection is detached or replaced. A fan-out that holds an older snapshot
     /// reads it before each call.
     closed: AtomicBool,
-    /// How many targets the connection is in or about to be in, beside its own.
-    targets: AtomicU32,
     /// The connection's own key: its scope and its id.
     key: Key,
 }
@@ -38,7 +37,6 @@ impl Head {
     pub(crate) fn new(key: Key) -> Self {
         Self {
             closed: AtomicBool::new(false),
-            targets: AtomicU32::new(0),
             key,
         }
     }
@@ -67,21 +65,6 @@ impl Connection<dyn Deliver> {
     pub(crate) fn close(&self) {
         self.head.closed.store(true, Ordering::Relaxed);
     }
-
-    /// Takes a place for one more target, if there is one.
-    pub(crate) fn reserve(&self, limit: u32) -> bool {
-        self.head
-            .targets
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                (held < limit).then(|| held + 1)
-            })
-            .is_ok()
-    }
-
-    /// Gives a place back.
-    pub(crate) fn release(&self) {
-        self.head.targets.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// What tells members apart and orders them: the address of the connection's allocation.
@@ -89,48 +72,80 @@ pub(crate) fn address(member: &Member) -> usize {
     Arc::as_ptr(member).cast::<()>().addr()
 }
 
-/// Opens once; whoever waits for it is woken.
+/// Opens once, when a connection is gone; whoever waits for it is woken.
 pub(crate) trait Latch: Send + Sync {
     fn open(&self);
-    fn poll_open(&self, context: &Context<'_>) -> Poll<()>;
+    /// Waits in a place that `ticket` names, and that a later poll with it takes over.
+    fn poll_open(&self, ticket: &mut Option<u64>, context: &Context<'_>) -> Poll<()>;
+    /// Gives the place up.
+    fn leave(&self, ticket: u64);
+    fn inside_sink(&self) -> bool;
 }
 
-pub(crate) struct LockedLatch<R>(Mutex<R, LatchState>);
+pub(crate) struct HostLatch<H: Host>(Mutex<H::Mutex, LatchState>);
 
 #[derive(Default)]
 struct LatchState {
     open: bool,
-    waiting: Vec<Waker>,
+    tickets: u64,
+    waiting: Vec<(u64, Waker)>,
 }
 
-impl<R: RawMutex> LockedLatch<R> {
+impl<H: Host> HostLatch<H> {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(LatchState::default()))
     }
 }
 
-impl<R: RawMutex + Send + Sync> Latch for LockedLatch<R> {
+/// A waker is foreign code: none is woken or dropped under the lock, and the panic of one does not keep
+/// the others from waking.
+impl<H: Host> Latch for HostLatch<H> {
     fn open(&self) {
         let waiting = {
             let mut state = self.0.lock();
             state.open = true;
             core::mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(Waker::wake);
+        for (_, waker) in waiting {
+            let mut waker = Some(waker);
+            // Whoever woke too late polls again; whoever panics has told its panic hook.
+            let _ = H::contain(&mut || waker.take().into_iter().for_each(Waker::wake));
+        }
     }
 
-    fn poll_open(&self, context: &Context<'_>) -> Poll<()> {
+    fn poll_open(&self, ticket: &mut Option<u64>, context: &Context<'_>) -> Poll<()> {
+        let waker = context.waker().clone();
         let mut state = self.0.lock();
         if state.open {
             return Poll::Ready(());
         }
-        if !state
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(context.waker()))
-        {
-            state.waiting.push(context.waker().clone());
-        }
+        let number = *ticket.get_or_insert_with(|| {
+            state.tickets += 1;
+            state.tickets
+        });
+        let place = state.waiting.iter_mut().find(|(held, _)| *held == number);
+        let replaced = match place {
+            Some((_, held)) => Some(core::mem::replace(held, waker)),
+            None => {
+                state.waiting.push((number, waker));
+                None
+            }
+        };
+        drop(state);
+        drop(replaced);
         Poll::Pending
+    }
+
+    fn leave(&self, ticket: u64) {
+        let left = {
+            let mut state = self.0.lock();
+            let place = state.waiting.iter().position(|(held, _)| *held == ticket);
+            place.map(|at| state.waiting.swap_remove(at))
+        };
+        drop(left);
+    }
+
+    fn inside_sink(&self) -> bool {
+        H::inside_sink()
     }
 }

@@ -103,24 +103,25 @@ impl<H: Host> Registry<H> {
         event: &Event,
         delivered: &mut Delivered,
     ) {
+        // A target named twice is named once; who names it may be anyone, and each snapshot costs a look
+        // at every member.
+        let mut targets: Vec<&Target> = audience.targets().collect();
+        targets.sort_unstable();
+        targets.dedup();
         // All snapshots are taken before the first call, so a connection that is replaced meanwhile
         // is closed before its successor can stand in one.
-        let snapshots: Vec<Members> = audience
-            .targets()
+        let snapshots: Vec<Members> = targets
+            .into_iter()
             .filter_map(|target| self.snapshot(scope, target))
             .collect();
         // Who is left out is looked up after the snapshots: a member that lost its id since then is
-        // closed already, so comparing addresses is exact.
-        let excluded: Vec<Member> = audience
-            .excluded()
-            .iter()
-            .filter_map(|id| {
-                let key = KeyRef::connection(scope, id.as_str());
-                let hash = key.hash(&self.hasher);
-                self.shard(hash).connection(hash, key).cloned()
-            })
-            .collect();
-        let mut seen: HashSet<usize> = excluded.iter().map(address).collect();
+        // closed already, and the snapshots keep every other's address its own.
+        let excluded = audience.excluded().iter().filter_map(|id| {
+            let key = KeyRef::connection(scope, id.as_str());
+            let hash = key.hash(&self.hasher);
+            self.homes(hash).connection(hash, key).map(address)
+        });
+        let mut seen: HashSet<usize> = excluded.collect();
         let overlap = snapshots.len() > 1;
         for members in &snapshots {
             self.serve(members, event, delivered, |member| {
@@ -131,16 +132,18 @@ impl<H: Host> Registry<H> {
                 }
             });
         }
-        self.dispose((snapshots, excluded));
+        self.dispose(snapshots);
     }
 
     fn snapshot(&self, scope: &Scope, target: &Target) -> Option<Members> {
         let key = KeyRef::new(scope, target);
         let hash = key.hash(&self.hasher);
-        let table = self.shard(hash);
         match target {
-            Target::Connection(_) => table.connection(hash, key).cloned().map(Members::One),
-            _ => table.members(hash, key).cloned(),
+            Target::Connection(_) => {
+                let member = self.homes(hash).connection(hash, key).cloned();
+                member.map(Members::One)
+            }
+            _ => self.rooms(hash).members(hash, key).cloned(),
         }
     }
 

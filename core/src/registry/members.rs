@@ -207,14 +207,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::registry::connection::{Head, LockedLatch};
+    use crate::registry::connection::{Head, HostLatch};
     use crate::registry::key::KeyRef;
     use crate::target::Scope;
     use crate::{Event, Sink};
 
     fn member() -> Member {
         let key = KeyRef::connection(&Scope::default(), "c").to_key();
-        let latch = Arc::new(LockedLatch::<midplane::Lock>::new());
+        let latch = Arc::new(HostLatch::<crate::SingleThread<midplane::Lock>>::new());
         Sink::new(|_: &Event| {}).into_member(Head::new(key), latch)
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Shards of plain tables, each behind a lock held for one look-up or one change. A fan-out clones
 //! the member set of its target under the lock, which is O(1), and calls the sinks with no lock held.
+//!
+//! One order keeps the locks from deadlock: that of a connection's home, then that of a room, and never
+//! two of a kind.
 
 mod connection;
 mod fan_out;
@@ -25,10 +28,10 @@ use crate::attachment::{AssociateError, Attachment, Membership};
 use crate::host::Host;
 use crate::sink::Sink;
 use crate::target::{ConnectionId, Scope, Target};
-use connection::LockedLatch;
+use connection::HostLatch;
 use fan_out::DropCounters;
 use key::{Key, KeyRef};
-use table::{Home, Table};
+use table::{Home, Homes, Rooms};
 
 /// A power of two well above the cores that publish at once; an empty shard takes under 100 bytes.
 const SHARDS: usize = 64;
@@ -42,11 +45,25 @@ pub const DEFAULT_TARGETS_PER_CONNECTION: u32 = 1_024;
 /// Most programs use it through [`Local`](crate::Local). It is generic over its [`Host`]; the
 /// `midplane` crate names the alias for programs with std.
 pub struct Registry<H: Host> {
-    shards: Vec<Mutex<H::Mutex, Table>>,
+    shards: Vec<Shard<H>>,
     hasher: DefaultHashBuilder,
     targets_per_connection: u32,
     closed: AtomicBool,
     drops: DropCounters,
+}
+
+struct Shard<H: Host> {
+    homes: Mutex<H::Mutex, Homes>,
+    rooms: Mutex<H::Mutex, Rooms>,
+}
+
+impl<H: Host> Shard<H> {
+    fn new() -> Self {
+        Self {
+            homes: Mutex::new(Homes::new()),
+            rooms: Mutex::new(Rooms::new()),
+        }
+    }
 }
 
 impl<H: Host> Registry<H> {
@@ -60,7 +77,7 @@ impl<H: Host> Registry<H> {
     #[must_use]
     pub fn with_limit(targets_per_connection: u32) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(Table::new())).collect(),
+            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
             hasher: DefaultHashBuilder::default(),
             targets_per_connection,
             closed: AtomicBool::new(false),
@@ -75,11 +92,11 @@ impl<H: Host> Registry<H> {
     pub fn attach(self: &Arc<Self>, scope: &Scope, id: ConnectionId, sink: Sink) -> Attachment {
         let key = KeyRef::connection(scope, id.as_str());
         let hash = key.hash(&self.hasher);
-        let latch: Arc<dyn Latch> = Arc::new(LockedLatch::<H::Mutex>::new());
+        let latch: Arc<dyn Latch> = Arc::new(HostLatch::<H>::new());
         let member = sink.into_member(Head::new(key.to_key()), latch.clone());
         let weak = Arc::downgrade(&member);
         let unwanted = {
-            let mut table = self.shard(hash);
+            let mut homes = self.homes(hash);
             if self.closed.load(Ordering::Relaxed) {
                 member.close();
                 Some(Home {
@@ -87,13 +104,14 @@ impl<H: Host> Registry<H> {
                     joined: Vec::new(),
                 })
             } else {
-                table.attach(hash, member, &self.hasher)
+                homes.attach(hash, member, &self.hasher)
             }
         };
         if let Some(home) = unwanted {
             self.clear(home);
         }
-        Attachment::new(self.clone(), weak, latch, scope.clone(), id)
+        let registry = Arc::downgrade(self);
+        Attachment::new(registry, weak, latch, scope.clone(), id)
     }
 
     /// How many connections are attached. Each shard is read in turn, so the sum is of no one instant.
@@ -101,7 +119,7 @@ impl<H: Host> Registry<H> {
     pub fn connections(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.lock().connections())
+            .map(|shard| shard.homes.lock().len())
             .sum()
     }
 
@@ -110,10 +128,12 @@ impl<H: Host> Registry<H> {
     pub fn members(&self, scope: &Scope, target: &Target) -> usize {
         let key = KeyRef::new(scope, target);
         let hash = key.hash(&self.hasher);
-        let table = self.shard(hash);
         match target {
-            Target::Connection(_) => usize::from(table.connection(hash, key).is_some()),
-            _ => table.members(hash, key).map_or(0, members::Members::len),
+            Target::Connection(_) => usize::from(self.homes(hash).connection(hash, key).is_some()),
+            _ => self
+                .rooms(hash)
+                .members(hash, key)
+                .map_or(0, members::Members::len),
         }
     }
 
@@ -122,7 +142,7 @@ impl<H: Host> Registry<H> {
         // An attach that read the flag before this line holds its shard's lock, and is found below.
         self.closed.store(true, Ordering::Relaxed);
         for shard in &self.shards {
-            let homes = shard.lock().detach_all();
+            let homes = shard.homes.lock().detach_all();
             homes.into_iter().for_each(|home| self.clear(home));
         }
     }
@@ -133,10 +153,17 @@ impl<H: Host> Registry<H> {
         self.closed.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Table> {
+    fn homes(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Homes> {
+        self.shard(hash).homes.lock()
+    }
+
+    fn rooms(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Rooms> {
+        self.shard(hash).rooms.lock()
+    }
+
+    fn shard(&self, hash: u64) -> &Shard<H> {
         // hashbrown takes the lowest bits for the place and the highest seven for the tag.
-        let which = (hash >> 40) as usize % SHARDS;
-        self.shards[which].lock()
+        &self.shards[(hash >> 40) as usize % SHARDS]
     }
 
     fn home_hash(&self, member: &Member) -> u64 {
@@ -146,7 +173,7 @@ impl<H: Host> Registry<H> {
     /// Detaches the connection if it still is attached.
     fn expel(&self, member: &Member) {
         let hash = self.home_hash(member);
-        let home = self.shard(hash).detach(hash, member, &self.hasher);
+        let home = self.homes(hash).detach(hash, member, &self.hasher);
         if let Some(home) = home {
             self.clear(home);
         }
@@ -172,7 +199,7 @@ impl<H: Host> Registry<H> {
     fn leave(&self, key: &Key, member: &Member) {
         let hash = key.parts().hash(&self.hasher);
         let left = self
-            .shard(hash)
+            .rooms(hash)
             .leave(hash, key.parts(), member, &self.hasher);
         drop(left);
     }
@@ -188,87 +215,72 @@ impl<H: Host> Membership for Registry<H> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
-        if member.is_closed() {
-            return Err(AssociateError::Detached);
-        }
+        let limit = self.targets_per_connection;
         let key = KeyRef::new(scope, target);
-        if !member.reserve(self.targets_per_connection) {
-            return if self.is_in(scope, member, target) {
+        let hash = key.hash(&self.hasher);
+        let home_hash = self.home_hash(member);
+        let mut homes = self.homes(home_hash);
+        let home = homes
+            .home(home_hash, member)
+            .ok_or(AssociateError::Detached)?;
+        if home.joined.len() >= limit as usize {
+            let joined = home.joined.iter().any(|joined| joined.parts() == key);
+            return if joined {
                 Ok(())
             } else {
-                Err(AssociateError::TooMany {
-                    limit: self.targets_per_connection,
-                })
+                Err(AssociateError::TooMany { limit })
             };
         }
-        let hash = key.hash(&self.hasher);
-        let joined = self.shard(hash).join(hash, key, member, &self.hasher);
-        let Some(joined) = joined else {
-            member.release();
-            return Ok(());
-        };
-        // From here on a detach finds the target in the home. One that came before has emptied the
-        // home, so what was just joined is left again: a dead connection leaves nothing behind.
-        let home_hash = self.home_hash(member);
-        let undo = match self.shard(home_hash).home(home_hash, member) {
-            Some(home) => {
-                home.joined.push(joined);
-                None
-            }
-            None => Some(joined),
-        };
-        match undo {
-            None => Ok(()),
-            Some(key) => {
-                self.leave(&key, member);
-                Err(AssociateError::Detached)
-            }
-        }
+        let joined = self.rooms(hash).join(hash, key, member, &self.hasher);
+        home.joined.extend(joined);
+        Ok(())
     }
 
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let parts = KeyRef::new(scope, target);
         let hash = self.home_hash(member);
-        let left = self.shard(hash).home(hash, member).and_then(|home| {
-            let at = home.joined.iter().position(|key| key.parts() == parts)?;
-            Some(home.joined.swap_remove(at))
-        });
-        let Some(key) = left else { return false };
+        let mut homes = self.homes(hash);
+        let Some(home) = homes.home(hash, member) else {
+            return false;
+        };
+        let Some(at) = home.joined.iter().position(|key| key.parts() == parts) else {
+            return false;
+        };
+        let key = home.joined.swap_remove(at);
+        // The home keeps the connection, so nothing of it drops under the lock.
         self.leave(&key, member);
-        member.release();
         true
     }
 
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let key = KeyRef::new(scope, target);
         let hash = self.home_hash(member);
-        let mut table = self.shard(hash);
-        table.home(hash, member).is_some_and(|home| {
-            core::iter::once(home.member.key())
-                .chain(&home.joined)
-                .any(|joined| joined.parts() == key)
-        })
+        self.homes(hash)
+            .home(hash, member)
+            .is_some_and(|home| home.keys().any(|joined| joined.parts() == key))
     }
 
     fn targets(&self, member: &Member) -> Vec<Target> {
         let hash = self.home_hash(member);
-        let mut table = self.shard(hash);
-        let Some(home) = table.home(hash, member) else {
-            return Vec::new();
-        };
-        core::iter::once(home.member.key())
-            .chain(&home.joined)
-            .filter_map(Key::target)
-            .collect()
+        let mut homes = self.homes(hash);
+        let home = homes.home(hash, member);
+        home.map(|home| home.keys().filter_map(Key::target).collect())
+            .unwrap_or_default()
     }
 
-    fn detach(&self, member: Member) {
-        self.expel(&member);
+    fn detach(&self, member: &Member) {
+        self.expel(member);
+    }
+
+    fn dispose(&self, member: Member) {
         self.dispose(member);
     }
+}
 
-    fn inside_sink(&self) -> bool {
-        H::inside_sink()
+/// Whoever is still attached is detached: nobody can publish to it any more.
+impl<H: Host> Drop for Registry<H> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

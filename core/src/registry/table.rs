@@ -1,4 +1,4 @@
-//! One shard of the tables, plain `&mut self`; the registry puts a lock around each.
+//! One shard of the two tables, plain `&mut self`; the registry puts a lock around each.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,9 +13,16 @@ use super::members::{Members, Removed};
 /// An attached connection, in the shard of its own key.
 pub(super) struct Home {
     pub(super) member: Member,
-    /// The targets it joined. A target is here before `associate` returns and until its `dissociate`
-    /// begins, so a detach that takes the list finds every place it must leave.
+    /// The targets it joined. The list and the targets change together, under the lock of this home, so
+    /// a detach that takes the list finds every place it must leave.
     pub(super) joined: Vec<Key>,
+}
+
+impl Home {
+    /// The key of every target the connection is in, its own first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        core::iter::once(self.member.key()).chain(&self.joined)
+    }
 }
 
 /// The members of one target. It exists while it has one.
@@ -24,21 +31,19 @@ struct Room {
     members: Members,
 }
 
-pub(super) struct Table {
-    homes: HashTable<Home>,
-    rooms: HashTable<Room>,
-}
+/// The attached connections, by their own key.
+pub(super) struct Homes(HashTable<Home>);
 
-impl Table {
+/// The members of every other target, by its key.
+pub(super) struct Rooms(HashTable<Room>);
+
+impl Homes {
     pub(super) const fn new() -> Self {
-        Self {
-            homes: HashTable::new(),
-            rooms: HashTable::new(),
-        }
+        Self(HashTable::new())
     }
 
-    pub(super) fn connections(&self) -> usize {
-        self.homes.len()
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Puts the connection in and gives back the one that had its key, closed: no event that finds
@@ -53,7 +58,7 @@ impl Table {
             member,
             joined: Vec::new(),
         };
-        let entry = self.homes.entry(
+        let entry = self.0.entry(
             hash,
             |other| other.member.key().parts() == home.member.key().parts(),
             |other| other.member.key().parts().hash(hasher),
@@ -78,34 +83,38 @@ impl Table {
         hasher: &DefaultHashBuilder,
     ) -> Option<Home> {
         let entry = self
-            .homes
+            .0
             .find_entry(hash, |home| Arc::ptr_eq(&home.member, member))
             .ok()?;
         member.close();
         let (home, _) = entry.remove();
-        shrink(&mut self.homes, |home| {
-            home.member.key().parts().hash(hasher)
-        });
+        shrink(&mut self.0, |home| home.member.key().parts().hash(hasher));
         Some(home)
     }
 
     /// Takes every connection out, closed.
     pub(super) fn detach_all(&mut self) -> Vec<Home> {
-        let homes: Vec<Home> = self.homes.drain().collect();
+        let homes: Vec<Home> = self.0.drain().collect();
         homes.iter().for_each(|home| home.member.close());
         homes
     }
 
     pub(super) fn connection(&self, hash: u64, key: KeyRef<'_>) -> Option<&Member> {
-        self.homes
+        self.0
             .find(hash, |home| home.member.key().parts() == key)
             .map(|home| &home.member)
     }
 
     /// The home of this very connection.
     pub(super) fn home(&mut self, hash: u64, member: &Member) -> Option<&mut Home> {
-        self.homes
+        self.0
             .find_mut(hash, |home| Arc::ptr_eq(&home.member, member))
+    }
+}
+
+impl Rooms {
+    pub(super) const fn new() -> Self {
+        Self(HashTable::new())
     }
 
     /// Adds the member to the target and gives the target's key, or `None` if it was in already.
@@ -116,7 +125,7 @@ impl Table {
         member: &Member,
         hasher: &DefaultHashBuilder,
     ) -> Option<Key> {
-        let entry = self.rooms.entry(
+        let entry = self.0.entry(
             hash,
             |room| room.key.parts() == key,
             |room| room.key.parts().hash(hasher),
@@ -149,19 +158,19 @@ impl Table {
         hasher: &DefaultHashBuilder,
     ) -> Option<Member> {
         let mut entry = self
-            .rooms
+            .0
             .find_entry(hash, |room| room.key.parts() == key)
             .ok()?;
         let Removed { member, emptied } = entry.get_mut().members.remove(address(member));
         if emptied {
             entry.remove();
-            shrink(&mut self.rooms, |room| room.key.parts().hash(hasher));
+            shrink(&mut self.0, |room| room.key.parts().hash(hasher));
         }
         member
     }
 
     pub(super) fn members(&self, hash: u64, key: KeyRef<'_>) -> Option<&Members> {
-        self.rooms
+        self.0
             .find(hash, |room| room.key.parts() == key)
             .map(|room| &room.members)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use midplane_core::{
-    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Scope, Sink,
+    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Host, Local, Scope, Sink,
     Target,
 };
 use shuttle::future::block_on;
@@ -93,7 +93,10 @@ fn promise_2_a_replaced_connection_can_be_awaited() {
             let plane = plane.clone();
             move || publish(&plane)
         });
-        let replacer = thread::spawn(move || plane.attach(id("c"), Sink::new(|_: &Event| {})));
+        let replacer = thread::spawn({
+            let plane = plane.clone();
+            move || plane.attach(id("c"), Sink::new(|_: &Event| {}))
+        });
         let waiter = thread::spawn({
             let first = first.clone();
             move || block_on(first.detach())
@@ -111,6 +114,7 @@ fn promise_2_a_replaced_connection_can_be_awaited() {
             second.is_attached(),
             "the detach of the first took the second"
         );
+        assert_eq!(plane.registry().connections(), 1);
     });
 }
 
@@ -179,6 +183,54 @@ fn promise_2_a_late_associate_leaves_nothing_behind() {
             0,
             "left behind"
         );
+    });
+}
+
+/// Joins and leaves of one connection by several tasks happen one after the other, in some order.
+#[test]
+fn an_acknowledged_join_is_not_lost_beside_a_leave() {
+    explore(|| {
+        let plane = Plane::new();
+        let attachment = Arc::new(plane.attach(id("c"), Sink::new(|_: &Event| {})));
+        join(&attachment);
+        let other = thread::spawn({
+            let attachment = attachment.clone();
+            move || attachment.dissociate(&topic())
+        });
+        let here = attachment.dissociate(&topic());
+        join(&attachment);
+        let there = other.join().unwrap();
+        // Both found it joined only if the other came last.
+        let stays = !(here && there);
+        assert_eq!(attachment.is_in(&topic()), stays);
+        let members = plane.registry().members(&Scope::default(), &topic());
+        assert_eq!(members, usize::from(stays), "the lists disagree");
+    });
+}
+
+/// Whoever drops the last reference, the closure drops where panics are contained and a detach does not
+/// wait: here beside a call on the attachment.
+#[test]
+fn promise_6_a_closure_is_dropped_where_that_is_contained() {
+    struct Probe;
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            assert!(Explored::inside_sink(), "dropped outside");
+        }
+    }
+    explore(|| {
+        let plane = Plane::new();
+        let probe = Probe;
+        let sink = Sink::new(move |_: &Event| {
+            let _probe = &probe;
+        });
+        let attachment = Arc::new(plane.attach(id("c"), sink));
+        let asking = thread::spawn({
+            let attachment = attachment.clone();
+            move || attachment.targets().len()
+        });
+        block_on(attachment.detach());
+        assert!(asking.join().unwrap() <= 1);
     });
 }
 
