@@ -465,10 +465,10 @@ impl Transmit for Sender {
                 }
             }
             Some(Sin::DropsEmpty) => frames.retain(|frame| !frame.frame.is_empty()),
-            Some(Sin::RefusesTheLargest) => {
-                if frames.iter().any(|frame| frame.frame.len() >= self.limit) {
-                    return Err(BusError::new(BusErrorKind::TooLarge, "it is large"));
-                }
+            Some(Sin::RefusesTheLargest)
+                if frames.iter().any(|frame| frame.frame.len() >= self.limit) =>
+            {
+                return Err(BusError::new(BusErrorKind::TooLarge, "it is large"));
             }
             Some(Sin::SwallowsTooLarge) if too_large.is_some() => return Ok(()),
             Some(Sin::SendsUpToTooLarge) => {

@@ -83,7 +83,10 @@ impl Voice {
 }
 
 fn kind(error: &RedisError) -> BusErrorKind {
+    // A server that is full has no code of its own for it.
+    let full = |detail: &str| detail.contains("max number of clients");
     match error.kind() {
+        ErrorKind::Server(_) if error.detail().is_some_and(full) => BusErrorKind::Unreachable,
         ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
             BusErrorKind::Denied
         }

@@ -41,8 +41,8 @@
 //! bus, and a master that was demoted keeps its subscribers, connected and deaf to what the new one hears.
 //!
 //! With the feature `tls`, `rediss://` and `valkeys://` are TLS by rustls, against the certificates of the
-//! system or `with_root_certificate`'s. Where the program chose no
-//! cryptography for rustls, the first connect chooses ring for it.
+//! system or `with_root_certificate`'s; certificates of the client are not supported. Where the program
+//! chose no cryptography for rustls, the first connect chooses ring for it.
 //!
 //! # What happens on disconnect
 //!

@@ -24,20 +24,24 @@ impl Real {
         }
     }
 
-    fn redis(&self) -> Redis {
+    /// A server that is not ours is shared by the tests that run at once, but not its address: each has a
+    /// proxy of its own.
+    fn redis(&self, name: &str) -> Redis {
         Redis::new(&self.server.url())
             .expect("a url")
+            .with_prefix(format!("{name}-{}", self.server.address().port()))
+            .expect("a prefix")
             .with_queue(4 << 20)
     }
 }
 
 impl Fixture for Real {
     fn bus(&self) -> Arc<dyn Bus> {
-        Arc::new(self.redis())
+        Arc::new(self.redis("midplane"))
     }
 
     fn stranger(&self) -> Arc<dyn Bus> {
-        Arc::new(self.redis().with_prefix("midplane-too").expect("a prefix"))
+        Arc::new(self.redis("midplane-too"))
     }
 
     fn cut(&self) {
@@ -222,6 +226,24 @@ fn a_password_that_is_rotated_is_denied_until_it_is_told() {
         *password.lock().expect("nobody panics") = "hunter3";
         hearing(&bus).await;
         drop(session);
+    });
+}
+
+#[test]
+fn a_server_that_is_full_is_unreachable_until_someone_leaves() {
+    Executor::TokioMulti.run(async {
+        let server = Server::redis_with(&["--maxclients", "2"]);
+        let bus = Redis::new(&server.url()).expect("a url");
+        let session = hearing(&bus).await;
+        let refused = within("the refusal", bus.connect()).await;
+        let error = refused.expect_err("it is full");
+        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+        drop(session);
+        // The server sees in its own time that they left.
+        within("connecting", async {
+            while bus.connect().await.is_err() {}
+        })
+        .await;
     });
 }
 
