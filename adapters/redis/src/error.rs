@@ -100,3 +100,35 @@ fn kind(error: &RedisError) -> BusErrorKind {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_is_told_apart() {
+        for (said, expected) in [
+            ("NOAUTH Authentication required.", BusErrorKind::Denied),
+            (
+                "WRONGPASS invalid pair or user is disabled.",
+                BusErrorKind::Denied,
+            ),
+            ("NOPERM this user has no permissions", BusErrorKind::Denied),
+            (
+                "LOADING the dataset is in memory soon",
+                BusErrorKind::Unreachable,
+            ),
+            (
+                "ERR max number of clients reached",
+                BusErrorKind::Unreachable,
+            ),
+            ("ERR unknown command 'PUBLISH'", BusErrorKind::Protocol),
+        ] {
+            let value = redis::parse_redis_value(format!("-{said}\r\n").as_bytes());
+            let error = value
+                .and_then(redis::Value::extract_error)
+                .expect_err("an error");
+            assert_eq!(kind(&error), expected, "{said}");
+        }
+    }
+}
