@@ -53,7 +53,6 @@
 //! quicker. Until then a session that was dropped may keep its socket and its 48 frames.
 
 mod error;
-mod inbox;
 mod options;
 mod runtime;
 mod session;

@@ -13,11 +13,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::{Stream, StreamExt};
-use midplane_core::bus::{BusError, BusErrorKind, Inbound, Lane, Outbound, Session, Transmit};
+use midplane_core::bus::{
+    BusError, BusErrorKind, End, Inbound, Inbox, Lane, Outbound, Session, Transmit,
+};
+use parking_lot::RawMutex;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, unconstrained};
 
-use crate::inbox::{End, Inbox};
 use crate::options::Options;
 use crate::runtime::{self, Within};
 
@@ -103,7 +105,7 @@ async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Session, BusE
 
 /// What the tasks on the runtime and both halves of the session share.
 struct Shared {
-    inbox: Inbox,
+    inbox: Inbox<RawMutex>,
     probe: Mutex<Option<Probe>>,
 }
 

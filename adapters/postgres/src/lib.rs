@@ -58,7 +58,6 @@
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
 
 mod error;
-mod inbox;
 mod options;
 mod payload;
 mod session;

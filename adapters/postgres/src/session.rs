@@ -8,13 +8,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use async_trait::async_trait;
 use futures::task::AtomicWaker;
 use futures::{Stream, StreamExt};
-use midplane_core::bus::{BusError, BusErrorKind, Inbound, Lane, Outbound, Session, Transmit};
+use midplane_core::bus::{
+    BusError, BusErrorKind, End, Inbound, Inbox, Lane, Outbound, Session, Transmit,
+};
+use parking_lot::RawMutex;
 use tokio_postgres::tls::NoTlsStream;
 use tokio_postgres::{
     AsyncMessage, Client, Connection, Error, NoTls, Notification, SimpleQueryMessage,
 };
 
-use crate::inbox::{End, Inbox};
 use crate::options::{Options, Server};
 use crate::payload;
 use crate::socket::{self, Socket};
@@ -82,7 +84,7 @@ async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, Bus
 /// What both halves of the session share. Whichever is polled moves the connection on.
 struct Shared {
     options: Arc<Options>,
-    inbox: Inbox,
+    inbox: Inbox<RawMutex>,
     /// Dropping it makes the connection say goodbye.
     client: Mutex<Option<Arc<Client>>>,
     connection: Mutex<Option<Connection<Socket, NoTlsStream>>>,

@@ -1,5 +1,7 @@
 //! The seam that adapters implement: moving opaque frames between nodes.
 
+mod inbox;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::error::Error;
@@ -8,6 +10,8 @@ use core::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+
+pub use inbox::{End, Inbox};
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///
@@ -58,7 +62,8 @@ pub trait Transmit: Send {
     /// When the session is dead or the server refuses a lane.
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
-    /// Takes the lanes from what this session hears; frames on their way may still arrive.
+    /// Takes the lanes from what this session hears. The server need not have acknowledged it when this
+    /// resolves: frames on their way may still arrive.
     ///
     /// # Errors
     /// When the session is dead.
@@ -72,7 +77,7 @@ pub trait Transmit: Send {
     /// sent and the session lives.
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError>;
 
-    /// Sends what is buffered and closes the session.
+    /// Sends what is buffered and closes the session. Closing it again does nothing.
     ///
     /// # Errors
     /// When it was dead before everything was sent.

@@ -1,18 +1,25 @@
 //! What arrived and waits to be taken, bounded in bytes, and the end of the session.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+use core::task::{Context, Poll, Waker};
 
-use midplane_core::bus::{BusError, BusErrorKind, Inbound};
+use lock_api::{Mutex, MutexGuard, RawMutex};
+
+use super::{BusError, BusErrorKind, Inbound};
 
 /// What a waiting frame costs beside its bytes, so that empty frames are bounded too.
 const OVERHEAD: usize = size_of::<Inbound>();
 
-/// A queue between the connection and the stream of frames.
-pub(crate) struct Inbox {
+/// What stands between a session's connection and its stream of frames: for adapters, on any lock.
+///
+/// The connection pushes what arrives and says when and why the session is over; the stream polls. Both
+/// the wakers and the frames are dropped with no lock held.
+pub struct Inbox<R> {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<R, State>,
 }
 
 #[derive(Default)]
@@ -28,17 +35,18 @@ struct State {
 }
 
 /// Why a session is over.
-#[derive(Clone)]
-pub(crate) enum End {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
     /// It was closed on purpose.
     Closed,
-    /// It failed.
+    /// It failed in this way, for this reason, which holds no secret.
     Failed(BusErrorKind, String),
 }
 
 impl End {
     /// The error of a call on a session that is over.
-    pub(crate) fn error(&self) -> BusError {
+    #[must_use]
+    pub fn error(&self) -> BusError {
         match self {
             Self::Closed => BusError::new(BusErrorKind::Unreachable, "the session was closed"),
             Self::Failed(kind, message) => BusError::new(*kind, message.clone()),
@@ -46,23 +54,19 @@ impl End {
     }
 }
 
-impl Inbox {
-    /// An empty queue that holds this many bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+impl<R: RawMutex> Inbox<R> {
+    /// An empty queue that holds this many bytes, some for each frame beside its own.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self {
             limit,
-            state: Mutex::default(),
+            state: Mutex::new(State::default()),
         }
     }
 
-    /// Nothing under the lock can panic half-way, so a poisoned one is as good as new.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a frame. One that does not fit ends the session.
-    pub(crate) fn push(&self, inbound: Inbound) {
-        let mut state = self.state();
+    pub fn push(&self, inbound: Inbound) {
+        let mut state = self.state.lock();
         if state.end.is_some() || state.abandoned {
             return;
         }
@@ -84,8 +88,8 @@ impl Inbox {
     }
 
     /// Ends the session. The first reason stays.
-    pub(crate) fn end(&self, end: End) {
-        let mut state = self.state();
+    pub fn end(&self, end: End) {
+        let mut state = self.state.lock();
         if state.end.is_none() {
             state.end = Some(end);
             wake(state);
@@ -93,23 +97,24 @@ impl Inbox {
     }
 
     /// Why the session is over, if it is.
-    pub(crate) fn ended(&self) -> Option<End> {
-        self.state().end.clone()
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.state.lock().end.clone()
     }
 
     /// Lets go of what waits, and of all that comes.
-    pub(crate) fn abandon(&self) {
-        let mut state = self.state();
+    pub fn abandon(&self) {
+        let mut state = self.state.lock();
         state.abandoned = true;
         state.bytes = 0;
-        let frames = std::mem::take(&mut state.frames);
+        let frames = core::mem::take(&mut state.frames);
         drop(state);
         drop(frames);
     }
 
     /// What waits, then why the session failed, then the end.
-    pub(crate) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Inbound, BusError>>> {
-        let mut state = self.state();
+    pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Inbound, BusError>>> {
+        let mut state = self.state.lock();
         if let Some(inbound) = state.frames.pop_front() {
             state.bytes -= inbound.frame.len() + OVERHEAD;
             return Poll::Ready(Some(Ok(inbound)));
@@ -122,15 +127,25 @@ impl Inbox {
             }
             Some(_) => Poll::Ready(None),
             None => {
-                state.reader = Some(cx.waker().clone());
+                let replaced = state.reader.replace(cx.waker().clone());
+                drop(state);
+                drop(replaced);
                 Poll::Pending
             }
         }
     }
 }
 
+impl<R> fmt::Debug for Inbox<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Wakes the reader with the lock let go.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake<R: RawMutex>(mut state: MutexGuard<'_, R, State>) {
     let reader = state.reader.take();
     drop(state);
     if let Some(reader) = reader {
@@ -140,10 +155,15 @@ fn wake(mut state: MutexGuard<'_, State>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::vec;
+
     use bytes::Bytes;
     use futures::task::noop_waker_ref;
-    use midplane_core::bus::Lane;
+
+    use super::*;
+    use crate::bus::Lane;
+
+    type Inbox = super::Inbox<midplane::Lock>;
 
     fn inbound(bytes: usize) -> Inbound {
         Inbound {
