@@ -53,7 +53,7 @@
 //! but not answered when the connection broke may have been published or not; it is not sent again.
 
 mod error;
-mod inbox;
+mod pushes;
 mod session;
 mod settings;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]

@@ -8,24 +8,24 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use futures::future::try_join;
 use futures::stream::{Stream, StreamExt};
-use midplane_core::bus::{BusError, BusErrorKind, Inbound, Lane, Outbound, Session, Transmit};
+use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Lane, Outbound, Session, Transmit};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 
 use crate::error::Voice;
-use crate::inbox::{End, Inbox};
+use crate::pushes::Pushes;
 
 /// Opens the two connections.
 pub(crate) async fn open(
     client: &Client,
     voice: Voice,
-    inbox: Inbox,
+    pushes: Pushes,
     frame_limit: usize,
 ) -> Result<Session, BusError> {
-    let inbox = Arc::new(inbox);
-    let pushed = inbox.clone();
-    // The deadlines are the caller's. The loss of either connection is told through the inbox.
+    let pushes = Arc::new(pushes);
+    let pushed = pushes.clone();
+    // The deadlines are the caller's. The loss of either connection is told by a push.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None)
@@ -39,13 +39,12 @@ pub(crate) async fn open(
         .map_err(|error| voice.error("connect", error))?;
     let shared = Arc::new(Shared {
         voice,
-        inbox,
+        pushes,
         connections: Mutex::new(Some(Connections { hearing, speaking })),
     });
     Ok(Session {
         frames: Frames {
             shared: shared.clone(),
-            told: false,
         }
         .boxed(),
         transmit: Box::new(Sender {
@@ -59,7 +58,7 @@ pub(crate) async fn open(
 /// What both halves hold; the connections are closed when it goes, or before.
 struct Shared {
     voice: Voice,
-    inbox: Arc<Inbox>,
+    pushes: Arc<Pushes>,
     connections: Mutex<Option<Connections>>,
 }
 
@@ -73,12 +72,12 @@ struct Connections {
 impl Shared {
     /// The connections, if the session lives.
     fn alive(&self) -> Result<Connections, BusError> {
-        if let Some(end) = self.inbox.ended() {
+        if let Some(end) = self.pushes.inbox.ended() {
             self.hang_up();
-            return Err(end.error(&self.voice.address));
+            return Err(end.error());
         }
         let connections = self.connections.lock().clone();
-        connections.ok_or_else(|| End::Closed.error(&self.voice.address))
+        connections.ok_or_else(|| End::Closed.error())
     }
 
     fn hang_up(&self) {
@@ -89,13 +88,17 @@ impl Shared {
 
     /// Ends the session, of which a call failed.
     fn failed(&self, what: &str, error: RedisError) -> BusError {
-        self.inbox.end(End::Failed);
+        let ended = "ended when a call on it failed";
+        self.pushes.fail(BusErrorKind::Unreachable, ended);
         self.hang_up();
         self.voice.error(what, error)
     }
 
     fn channels(&self, lanes: &[Lane]) -> Vec<String> {
-        lanes.iter().map(|&lane| self.inbox.channel(lane)).collect()
+        lanes
+            .iter()
+            .map(|&lane| self.pushes.channel(lane))
+            .collect()
     }
 }
 
@@ -154,7 +157,7 @@ impl Transmit for Sender {
         for Outbound { lane, frame } in frames {
             pipeline
                 .cmd("PUBLISH")
-                .arg(self.shared.inbox.channel(*lane))
+                .arg(self.shared.pushes.channel(*lane))
                 .arg(&frame[..]);
         }
         let sent = pipeline.query_async(&mut connections.speaking).await;
@@ -164,7 +167,10 @@ impl Transmit for Sender {
             .zip(heard)
             .any(|(frame, heard)| heard == 0 && self.lanes.contains(&frame.lane));
         if deaf {
-            self.shared.inbox.end(End::Deaf);
+            self.shared.pushes.fail(
+                BusErrorKind::Unreachable,
+                "does not hear itself: the server has ended its subscription",
+            );
             self.shared.alive()?;
         }
         Ok(())
@@ -173,7 +179,7 @@ impl Transmit for Sender {
     async fn close(&mut self) -> Result<(), BusError> {
         // Every send was answered by the time it returned, so nothing is buffered.
         self.shared.alive()?;
-        self.shared.inbox.end(End::Closed);
+        self.shared.pushes.inbox.end(End::Closed);
         self.shared.hang_up();
         Ok(())
     }
@@ -181,24 +187,22 @@ impl Transmit for Sender {
 
 struct Frames {
     shared: Arc<Shared>,
-    /// Whether the end was told.
-    told: bool,
 }
 
 impl Stream for Frames {
     type Item = Result<Inbound, BusError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.told {
-            return Poll::Ready(None);
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.shared.pushes.inbox.poll_next(context));
+        if !matches!(next, Some(Ok(_))) {
+            self.shared.hang_up();
         }
-        let end = match ready!(self.shared.inbox.poll(context)) {
-            Ok(inbound) => return Poll::Ready(Some(Ok(inbound))),
-            Err(end) => end,
-        };
-        self.told = true;
-        self.shared.hang_up();
-        let error = (end != End::Closed).then(|| Err(end.error(&self.shared.voice.address)));
-        Poll::Ready(error)
+        Poll::Ready(next)
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.shared.pushes.inbox.abandon();
     }
 }

@@ -9,7 +9,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::error::{SettingsError, Voice};
-use crate::inbox::Inbox;
+use crate::pushes::Pushes;
 use crate::{session, tls};
 
 /// A [`Bus`] over a Redis or a Valkey. The [crate](crate) says what it does.
@@ -122,8 +122,8 @@ impl Bus for Redis {
         tls::prepare();
         let (info, voice) = self.now();
         let client = Client::open(info).map_err(|error| voice.error("connect", error))?;
-        let inbox = Inbox::new(&self.prefix, self.queue);
-        session::open(&client, voice, inbox, self.frame).await
+        let pushes = Pushes::new(&self.prefix, &voice.address, self.queue);
+        session::open(&client, voice, pushes, self.frame).await
     }
 }
 
