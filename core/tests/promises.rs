@@ -1,17 +1,20 @@
 //! The promises that concern one node, on real threads. What needs chosen schedules is in
 //! `interleavings`, what needs random programs in `model`; the names begin with the promise they hold.
 
+#[path = "common/meant.rs"]
+mod meant;
+
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::{panic_any, set_hook, take_hook};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex, Once, OnceLock, mpsc};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use futures::executor::block_on;
+use meant::panic_as_meant;
 use midplane::mailbox::{self, Capacity, Item, Overflow};
 use midplane::{
     AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Refusal, Registry,
@@ -31,6 +34,10 @@ fn topic(text: &str) -> Target {
 
 fn join(attachment: &Attachment, target: &Target) {
     block_on(attachment.associate(target)).unwrap();
+}
+
+fn panics(_: &Event) {
+    panic_as_meant();
 }
 
 /// A sink that counts its calls.
@@ -65,22 +72,6 @@ fn stuck_sink() -> (Sink, mpsc::Receiver<()>, mpsc::Sender<()>) {
         }
     });
     (sink, stuck, release)
-}
-
-/// The payload of panics that are meant; only others are worth a message.
-struct Meant;
-
-fn panic_as_meant() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let inner = take_hook();
-        set_hook(Box::new(move |info| {
-            if !info.payload().is::<Meant>() {
-                inner(info);
-            }
-        }));
-    });
-    panic_any(Meant);
 }
 
 #[test]
@@ -389,7 +380,7 @@ fn promise_5_every_drop_has_a_reason_and_a_counter() {
     let held: Vec<Attachment> = [
         ("full", Sink::new(|_: &Event| Verdict::Full)),
         ("closed", Sink::new(|_: &Event| Verdict::Closed)),
-        ("panics", Sink::new(|_: &Event| panic_as_meant())),
+        ("panics", Sink::new(panics)),
         ("well", Sink::new(|_: &Event| Verdict::Accepted)),
     ]
     .into_iter()
@@ -424,10 +415,7 @@ fn promise_6_a_panicking_sink_costs_only_itself() {
     let mut sick = Vec::new();
     for number in 0..300 {
         if number % 3 == 0 {
-            let attachment = plane.attach(
-                id(format!("p{number}")),
-                Sink::new(|_: &Event| panic_as_meant()),
-            );
+            let attachment = plane.attach(id(format!("p{number}")), Sink::new(panics));
             join(&attachment, &t);
             sick.push(attachment);
         } else {

@@ -31,7 +31,11 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     async fn connect(&self) -> Result<Session, BusError>;
 }
 
-/// One connected session with a bus. Dropping both halves closes it.
+/// One connected session with a bus. Dropping both halves closes it; what one half is good for without
+/// the other is the adapter's affair.
+///
+/// Once a session is dead, every call on it fails, and its stream yields what had arrived, perhaps an
+/// error, and the end. Closing it ends the stream too.
 pub struct Session {
     /// The sending half.
     pub transmit: Box<dyn Transmit>,

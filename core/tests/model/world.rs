@@ -1,14 +1,15 @@
 //! The registry under test, with sinks that log what happens and misbehave as told.
 
 use std::collections::HashMap;
-use std::panic::{panic_any, set_hook, take_hook};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use midplane::{
     AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Receipt, Sink,
     Target, Verdict,
 };
+
+use crate::meant::panic_as_meant;
 
 pub(crate) const CONNECTIONS: usize = 5;
 pub(crate) const TARGETS: usize = 6;
@@ -93,21 +94,6 @@ pub(crate) struct World {
     depth: AtomicUsize,
 }
 
-/// The panics of sinks are meant; only others are worth a message.
-struct Meant;
-
-fn quiet_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let inner = take_hook();
-        set_hook(Box::new(move |info| {
-            if !info.payload().is::<Meant>() {
-                inner(info);
-            }
-        }));
-    });
-}
-
 pub(crate) fn target(number: usize) -> Target {
     match number {
         0 => Target::session("s"),
@@ -127,7 +113,6 @@ fn connection(id: usize) -> ConnectionId {
 
 impl World {
     pub(crate) fn new() -> Arc<Self> {
-        quiet_panics();
         Arc::new(Self {
             plane: Local::new(),
             log: Mutex::default(),
@@ -263,7 +248,7 @@ fn called(
         Behaviour::Close => Verdict::Closed,
         Behaviour::Panic => {
             said(None);
-            panic_any(Meant);
+            panic_as_meant();
         }
         Behaviour::Accept => Verdict::Accepted,
         Behaviour::DetachSelf => {
