@@ -5,7 +5,7 @@
 //! cargo run --locked -p sabotage -- detach    those whose name contains the word
 //! ```
 //!
-//! A check that cannot fail proves nothing. Each [`Sin`](sins::Sin) is an edit of one place; it is made
+//! A check that cannot fail proves nothing. Each [`Sin`] is an edit of one place; it is made
 //! in a copy of the tree under `target/sabotage`, and the test that holds the promise must fail there.
 //! An edit that no longer applies, a copy that does not compile and a test that passes are each an
 //! error: none is skipped.
