@@ -13,5 +13,5 @@ pub type Receiver = midplane_core::mailbox::Receiver<Lock>;
 /// A mailbox that holds this much and does this when it is full.
 #[must_use]
 pub fn channel(capacity: Capacity, overflow: Overflow) -> (Sender, Receiver) {
-    midplane_core::mailbox::mailbox(capacity, overflow)
+    midplane_core::mailbox::channel(capacity, overflow)
 }

@@ -2,12 +2,12 @@
 //!
 //! ```
 //! use futures::StreamExt;
-//! use midplane_core::mailbox::{Capacity, Item, Overflow, mailbox};
+//! use midplane_core::mailbox::{self, Capacity, Item, Overflow};
 //! use midplane_core::{Event, Verdict};
 //!
 //! # type Lock = midplane::Lock;
 //! let capacity = Capacity { messages: 2, ..Capacity::default() };
-//! let (sender, receiver) = mailbox::<Lock>(capacity, Overflow::DropOldest);
+//! let (sender, receiver) = mailbox::channel::<Lock>(capacity, Overflow::DropOldest);
 //! for text in ["a", "b", "c"] {
 //!     assert_eq!(sender.push(&Event::text(text)), Verdict::Accepted);
 //! }
@@ -107,7 +107,7 @@ struct State {
 ///
 /// An idle mailbox holds no buffer; one that was drained after a burst gives the memory back.
 #[must_use]
-pub fn mailbox<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {
+pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {
     let capacity = Capacity {
         messages: capacity.messages.max(1),
         ..capacity

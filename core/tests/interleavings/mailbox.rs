@@ -1,6 +1,6 @@
 //! Several senders, one reader.
 
-use midplane_core::mailbox::{Capacity, Item, Overflow, mailbox};
+use midplane_core::mailbox::{self, Capacity, Item, Overflow};
 use midplane_core::{Event, Verdict};
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -18,7 +18,7 @@ fn promise_5_a_mailbox_accounts_for_every_push() {
             messages: 2,
             ..Capacity::default()
         };
-        let (sender, mut receiver) = mailbox::<Lock>(capacity, Overflow::DropOldest);
+        let (sender, mut receiver) = mailbox::channel::<Lock>(capacity, Overflow::DropOldest);
         let senders: Vec<_> = (0..2)
             .map(|number| {
                 let sender = sender.clone();
@@ -59,7 +59,7 @@ fn promise_5_a_mailbox_accounts_for_every_push() {
 #[test]
 fn promise_5_a_push_wakes_the_reader() {
     explore(|| {
-        let (sender, mut receiver) = mailbox::<Lock>(Capacity::default(), Overflow::DropOldest);
+        let (sender, mut receiver) = mailbox::channel::<Lock>(Capacity::default(), Overflow::DropOldest);
         let reading = thread::spawn(move || {
             let mut batch = Vec::new();
             while batch.len() < 2 {
@@ -81,7 +81,7 @@ fn promise_5_an_overflow_that_disconnects_ends_the_reader() {
             messages: 1,
             ..Capacity::default()
         };
-        let (sender, mut receiver) = mailbox::<Lock>(capacity, Overflow::Disconnect);
+        let (sender, mut receiver) = mailbox::channel::<Lock>(capacity, Overflow::Disconnect);
         let pushing = thread::spawn(move || {
             let accepted = (0..3)
                 .filter(|_| sender.push(&Event::text("e")) == Verdict::Accepted)
