@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::mem;
 
 use hashbrown::HashMap;
 
@@ -12,6 +13,11 @@ use crate::target::EventKey;
 
 /// An emptied queue keeps room for this many entries and gives the rest back.
 const KEPT: usize = 32;
+
+/// How many slots there may be beyond three per event before a sweep. One leaves at most two per event
+/// and one, for no two markers stand side by side, so the next comes after as many pushes as there
+/// are events, and this many more.
+const SLACK: usize = 8;
 
 enum Slot {
     Event(Event),
@@ -126,18 +132,28 @@ impl Queue {
         let controls = self.control.len().min(most);
         into.extend(self.control.drain(..controls).map(Item::Control));
         while into.len() - before < most {
-            let Some(slot) = self.pop() else { break };
-            match slot {
-                Slot::Event(event) => into.push(Item::Event(event)),
-                Slot::Lost(count) => into.push(Item::Lost(count)),
-                Slot::Superseded => {}
-            }
+            let Some(item) = self.take() else { break };
+            into.push(item);
         }
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots.shrink_to(KEPT);
             self.latest.shrink_to(KEPT);
         }
         into.len() - before
+    }
+
+    /// The next event, or all the markers before it as one.
+    fn take(&mut self) -> Option<Item> {
+        let mut lost = 0;
+        while lost == 0 || !matches!(self.slots.front(), Some(Slot::Event(_))) {
+            match self.pop() {
+                Some(Slot::Event(event)) => return Some(Item::Event(event)),
+                Some(Slot::Lost(count)) => lost += count,
+                Some(Slot::Superseded) => {}
+                None => break,
+            }
+        }
+        (lost > 0).then_some(Item::Lost(lost))
     }
 
     fn pop(&mut self) -> Option<Slot> {
@@ -161,7 +177,7 @@ impl Queue {
         if self.overflow == Overflow::Disconnect {
             let lost = self.events as u64 + 1;
             self.counters.dropped += self.events as u64;
-            let control = core::mem::take(&mut self.control);
+            let control = mem::take(&mut self.control);
             self.clear();
             self.control = control;
             self.slots.push_back(Slot::Lost(lost));
@@ -171,6 +187,7 @@ impl Queue {
             Some(Slot::Lost(count)) => *count += 1,
             _ => self.slots.push_back(Slot::Lost(1)),
         }
+        self.sweep_if_due();
         Verdict::Full
     }
 
@@ -201,27 +218,37 @@ impl Queue {
             .ok()
             .and_then(|at| self.slots.get_mut(at));
         if let Some(slot) = slot
-            && let Slot::Event(old) = core::mem::replace(slot, Slot::Superseded)
+            && let Slot::Event(old) = mem::replace(slot, Slot::Superseded)
         {
             self.events -= 1;
             self.bytes -= old.bytes().len();
             self.counters.superseded += 1;
         }
-        if self.slots.len() > 2 * self.events + KEPT {
+        self.sweep_if_due();
+    }
+
+    fn sweep_if_due(&mut self) {
+        if self.slots.len() > 3 * self.events + SLACK {
             self.sweep();
         }
     }
 
-    /// Takes the superseded places out and numbers the rest again: linear, and at most once per as
-    /// many replacements as there are places.
+    /// Takes the superseded places out, joins the markers that stood between them, and numbers the
+    /// rest again: linear.
     fn sweep(&mut self) {
-        self.slots.retain(|slot| !matches!(slot, Slot::Superseded));
         self.front = 0;
-        for (number, slot) in self.slots.iter().enumerate() {
-            if let Slot::Event(event) = slot
-                && let Some(key) = event.key()
-            {
-                self.latest.insert(key.clone(), number as u64);
+        for slot in mem::take(&mut self.slots) {
+            match (slot, self.slots.back_mut()) {
+                (Slot::Superseded, _) => {}
+                (Slot::Lost(more), Some(Slot::Lost(count))) => *count += more,
+                (slot, _) => {
+                    if let Slot::Event(event) = &slot
+                        && let Some(key) = event.key()
+                    {
+                        self.latest.insert(key.clone(), self.slots.len() as u64);
+                    }
+                    self.slots.push_back(slot);
+                }
             }
         }
     }

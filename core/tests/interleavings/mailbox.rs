@@ -59,7 +59,8 @@ fn promise_5_a_mailbox_accounts_for_every_push() {
 #[test]
 fn promise_5_a_push_wakes_the_reader() {
     explore(|| {
-        let (sender, mut receiver) = mailbox::channel::<Lock>(Capacity::default(), Overflow::DropOldest);
+        let (sender, mut receiver) =
+            mailbox::channel::<Lock>(Capacity::default(), Overflow::DropOldest);
         let reading = thread::spawn(move || {
             let mut batch = Vec::new();
             while batch.len() < 2 {
