@@ -79,6 +79,8 @@ pub struct Counters {
     pub dropped: u64,
     /// Events that a later one of their key replaced. That is no loss, and has no marker.
     pub superseded: u64,
+    /// Events and control messages that were taken in and still waited when the reader was dropped.
+    pub abandoned: u64,
 }
 
 /// What the reader of a mailbox gets.
@@ -140,7 +142,7 @@ pub struct Sender<R: RawMutex> {
 impl<R: RawMutex> Sender<R> {
     /// Puts an event in without waiting. [`Closed`](Verdict::Closed) when the reader is gone.
     pub fn push(&self, event: &Event) -> Verdict {
-        self.change(|queue| queue.push(event))
+        self.change(|queue, removed| queue.push(event, removed))
     }
 
     /// Puts a message into the control lane, which overtakes waiting events and is never shed.
@@ -148,7 +150,7 @@ impl<R: RawMutex> Sender<R> {
     /// # Errors
     /// When the mailbox is closed or the lane holds as much as it may. The message is given back.
     pub fn control(&self, message: Event) -> Result<(), ControlError> {
-        self.change(|queue| {
+        self.change(|queue, _| {
             queue
                 .push_control(message)
                 .map_err(|message| match queue.is_closed() {
@@ -173,10 +175,12 @@ impl<R: RawMutex> Sender<R> {
         self.shared.state.lock().queue.counters()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+    /// Changes the queue and wakes the reader; only then is dropped what the change removed.
+    fn change<T>(&self, change: impl FnOnce(&mut Queue, &mut Vec<Event>) -> T) -> T {
+        let mut removed = Vec::new();
         let (outcome, reader) = {
             let mut state = self.shared.state.lock();
-            let outcome = change(&mut state.queue);
+            let outcome = change(&mut state.queue, &mut removed);
             (outcome, state.reader.take())
         };
         if let Some(reader) = reader {
@@ -220,8 +224,8 @@ impl<R: RawMutex> fmt::Debug for Sender<R> {
     }
 }
 
-/// The end that is read: a [`Stream`], or by batches. Dropping it closes the mailbox and drops what
-/// waits.
+/// The end that is read: a [`Stream`], or by batches. Dropping it closes the mailbox, and drops and
+/// [counts](Counters::abandoned) what waits.
 pub struct Receiver<R: RawMutex> {
     shared: Arc<Shared<R>>,
     /// What the stream took and has not yielded, the next item last.
@@ -258,9 +262,12 @@ impl<R: RawMutex> Receiver<R> {
         if count > 0 || (state.queue.is_closed() && state.queue.is_empty()) {
             return Poll::Ready(count);
         }
-        match &mut state.reader {
-            Some(reader) => reader.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
+        let waker = context.waker();
+        if !matches!(&state.reader, Some(reader) if reader.will_wake(waker)) {
+            let replaced = state.reader.replace(waker.clone());
+            // It may own the last handle of a task, and the task a sender of this mailbox.
+            drop(state);
+            drop(replaced);
         }
         Poll::Pending
     }
@@ -294,7 +301,12 @@ impl<R: RawMutex> Unpin for Receiver<R> {}
 
 impl<R: RawMutex> Drop for Receiver<R> {
     fn drop(&mut self) {
-        self.shared.state.lock().queue.clear();
+        let mut removed = Vec::new();
+        let _reader = {
+            let mut state = self.shared.state.lock();
+            state.queue.abandon(&mut removed);
+            state.reader.take()
+        };
     }
 }
 

@@ -1,4 +1,7 @@
 //! What waits in a mailbox, plain `&mut self`: the bounds and what happens at them.
+//!
+//! A queue is changed under a lock, and dropping an event may run code of whoever made its bytes. So
+//! it drops none itself: what it removes goes to its caller, who drops it once the lock is released.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -26,6 +29,15 @@ enum Slot {
     /// An event that a later one of its key replaced. The place stays until it is passed or swept, so
     /// that the numbers in `latest` stay true.
     Superseded,
+}
+
+impl Slot {
+    fn into_event(self) -> Option<Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Lost(_) | Self::Superseded => None,
+        }
+    }
 }
 
 pub(super) struct Queue {
@@ -77,33 +89,40 @@ impl Queue {
         self.closed = true;
     }
 
-    /// Takes nothing more and forgets what waits.
-    pub(super) fn clear(&mut self) {
+    /// Takes nothing more and gives up what waits.
+    pub(super) fn abandon(&mut self, removed: &mut Vec<Event>) {
         self.close();
-        self.slots = VecDeque::new();
-        self.control = VecDeque::new();
-        self.latest = HashMap::new();
-        self.events = 0;
-        self.bytes = 0;
+        self.counters.abandoned += (self.events + self.control.len()) as u64;
+        removed.extend(self.control.drain(..));
+        self.clear(removed);
     }
 
-    pub(super) fn push(&mut self, event: &Event) -> Verdict {
+    /// Removes everything but the control messages.
+    fn clear(&mut self, removed: &mut Vec<Event>) {
+        removed.extend(self.slots.drain(..).filter_map(Slot::into_event));
+        self.latest.clear();
+        self.events = 0;
+        self.bytes = 0;
+        self.give_back();
+    }
+
+    pub(super) fn push(&mut self, event: &Event, removed: &mut Vec<Event>) -> Verdict {
         if self.closed {
             return Verdict::Closed;
         }
         let size = event.bytes().len();
         if size > self.capacity.bytes {
-            return self.refuse();
+            return self.refuse(removed);
         }
         if self.overflow == Overflow::KeepLatest
             && let Some(key) = event.key()
         {
-            self.supersede(key);
+            self.supersede(key, removed);
         }
         while self.events >= self.capacity.messages || self.bytes + size > self.capacity.bytes {
             match self.overflow {
-                Overflow::DropOldest | Overflow::KeepLatest => self.drop_oldest(),
-                Overflow::DropNewest | Overflow::Disconnect => return self.refuse(),
+                Overflow::DropOldest | Overflow::KeepLatest => self.drop_oldest(removed),
+                Overflow::DropNewest | Overflow::Disconnect => return self.refuse(removed),
             }
         }
         if self.overflow == Overflow::KeepLatest
@@ -135,10 +154,7 @@ impl Queue {
             let Some(item) = self.take() else { break };
             into.push(item);
         }
-        if self.slots.is_empty() && self.slots.capacity() > KEPT {
-            self.slots.shrink_to(KEPT);
-            self.latest.shrink_to(KEPT);
-        }
+        self.give_back();
         into.len() - before
     }
 
@@ -154,6 +170,14 @@ impl Queue {
             }
         }
         (lost > 0).then_some(Item::Lost(lost))
+    }
+
+    /// Frees the memory of what is empty.
+    fn give_back(&mut self) {
+        if self.slots.is_empty() && self.slots.capacity() > KEPT {
+            self.slots.shrink_to(KEPT);
+            self.latest.shrink_to(KEPT);
+        }
     }
 
     fn pop(&mut self) -> Option<Slot> {
@@ -172,14 +196,13 @@ impl Queue {
     }
 
     /// The event that has just come is not taken.
-    fn refuse(&mut self) -> Verdict {
+    fn refuse(&mut self, removed: &mut Vec<Event>) -> Verdict {
         self.counters.dropped += 1;
         if self.overflow == Overflow::Disconnect {
             let lost = self.events as u64 + 1;
             self.counters.dropped += self.events as u64;
-            let control = mem::take(&mut self.control);
-            self.clear();
-            self.control = control;
+            self.close();
+            self.clear(removed);
             self.slots.push_back(Slot::Lost(lost));
             return Verdict::Closed;
         }
@@ -192,11 +215,12 @@ impl Queue {
     }
 
     /// Replaces what stands before the first event that stays by one marker.
-    fn drop_oldest(&mut self) {
+    fn drop_oldest(&mut self, removed: &mut Vec<Event>) {
         let mut lost = 0;
         while let Some(slot) = self.pop() {
             match slot {
-                Slot::Event(_) => {
+                Slot::Event(event) => {
+                    removed.push(event);
                     self.counters.dropped += 1;
                     lost += 1;
                     break;
@@ -210,7 +234,7 @@ impl Queue {
         self.slots.push_front(Slot::Lost(lost));
     }
 
-    fn supersede(&mut self, key: &EventKey) {
+    fn supersede(&mut self, key: &EventKey, removed: &mut Vec<Event>) {
         let Some(number) = self.latest.remove(key) else {
             return;
         };
@@ -223,6 +247,7 @@ impl Queue {
             self.events -= 1;
             self.bytes -= old.bytes().len();
             self.counters.superseded += 1;
+            removed.push(old);
         }
         self.sweep_if_due();
     }

@@ -1,7 +1,11 @@
 //! Several senders, one reader.
 
-use midplane_core::mailbox::{self, Capacity, Item, Overflow};
-use midplane_core::{Event, Verdict};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use bytes::Bytes;
+use midplane_core::mailbox::{self, Capacity, Item, Overflow, Sender};
+use midplane_core::{Event, EventKey, Verdict};
 use shuttle::future::block_on;
 use shuttle::thread;
 
@@ -104,4 +108,69 @@ fn promise_5_an_overflow_that_disconnects_ends_the_reader() {
         // What overflowed was not accepted, and what it took with it was.
         assert_eq!(events + lost, accepted as u64 + u64::from(lost > 0));
     });
+}
+
+/// Bytes and a task that look at the mailbox as they are dropped. Under its lock that is a deadlock,
+/// which shuttle reports on the only schedule there is.
+struct Looks(Sender<Lock>);
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        let _ = self.0.counters();
+    }
+}
+
+impl AsRef<[u8]> for Looks {
+    fn as_ref(&self) -> &[u8] {
+        b"looks"
+    }
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn promise_5_a_mailbox_drops_no_event_under_its_lock() {
+    let looks = || {
+        for overflow in [
+            Overflow::DropOldest,
+            Overflow::KeepLatest,
+            Overflow::Disconnect,
+        ] {
+            let capacity = Capacity {
+                messages: 2,
+                ..Capacity::default()
+            };
+            let (sender, receiver) = mailbox::channel::<Lock>(capacity, overflow);
+            for key in ["a", "b", "b", "c"] {
+                let event = Event::binary(Bytes::from_owner(Looks(sender.clone())));
+                sender.push(&event.keyed(EventKey::new(key).unwrap()));
+            }
+            let last = Event::binary(Bytes::from_owner(Looks(sender.clone())));
+            assert_eq!(
+                sender.control(last).is_ok(),
+                overflow != Overflow::Disconnect
+            );
+            drop(receiver);
+        }
+    };
+    shuttle::check_random(looks, 1);
+}
+
+/// A reader that moves to another task, and one that goes.
+#[test]
+fn promise_5_a_mailbox_drops_no_waker_under_its_lock() {
+    let looks = || {
+        let (sender, mut receiver) =
+            mailbox::channel::<Lock>(Capacity::default(), Overflow::DropOldest);
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(Looks(sender.clone())));
+            let mut context = Context::from_waker(&waker);
+            let polled = receiver.poll_batch(&mut context, &mut Vec::new(), 1);
+            assert!(polled.is_pending());
+        }
+        drop(receiver);
+    };
+    shuttle::check_random(looks, 1);
 }

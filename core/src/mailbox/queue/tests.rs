@@ -145,10 +145,10 @@ fn promise_5_replaced_events_do_not_pile_up() {
         ..Capacity::default()
     };
     let mut queue = Queue::new(capacity, Overflow::KeepLatest);
-    queue.push(&Event::text("first"));
+    queue.push(&Event::text("first"), &mut Vec::new());
     for number in 0..1_000 {
         let event = Event::text(format!("{number}")).keyed(EventKey::new("k").unwrap());
-        assert_eq!(queue.push(&event), Verdict::Accepted);
+        assert_eq!(queue.push(&event, &mut Vec::new()), Verdict::Accepted);
         assert!(
             queue.slots.len() <= 3 * 4 + SLACK,
             "{} slots",
@@ -178,8 +178,8 @@ fn promise_5_markers_do_not_pile_up() {
     let large = Event::text("x".repeat(OVERSIZE));
     let latest = Event::text("v").keyed(EventKey::new("k").unwrap());
     for _ in 0..1_000 {
-        assert_eq!(queue.push(&large), Verdict::Full);
-        assert_eq!(queue.push(&latest), Verdict::Accepted);
+        assert_eq!(queue.push(&large, &mut Vec::new()), Verdict::Full);
+        assert_eq!(queue.push(&latest, &mut Vec::new()), Verdict::Accepted);
         assert!(
             queue.slots.len() <= 3 + SLACK,
             "{} slots",
@@ -197,14 +197,15 @@ proptest! {
     fn promise_5_a_queue_does_what_its_policy_says(
         overflow in overflow(),
         messages in 1..6_usize,
-        bytes in 1..80_usize,
+        bytes in 1..400_usize,
         steps in steps(),
     ) {
         let capacity = Capacity { messages, bytes, control: 2 };
         let mut queue = Queue::new(capacity, overflow);
         let mut model =
             Model { capacity, overflow, waiting: Vec::new(), control: Vec::new(), closed: false };
-        let (mut pushed, mut out) = (0_u64, Vec::new());
+        let (mut pushed, mut accepted) = (0_u64, 0);
+        let (mut removed, mut out) = (Vec::new(), Vec::new());
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Push(size, key) => {
@@ -214,7 +215,9 @@ proptest! {
                         event = event.keyed(EventKey::new(format!("{key}")).unwrap());
                     }
                     pushed += u64::from(!queue.is_closed());
-                    prop_assert_eq!(queue.push(&event), model.push(&text, key));
+                    let verdict = queue.push(&event, &mut removed);
+                    prop_assert_eq!(verdict, model.push(&text, key));
+                    accepted += usize::from(verdict == Verdict::Accepted);
                 }
                 Step::Control => {
                     let text = format!("control {number}");
@@ -239,7 +242,7 @@ proptest! {
         let mut items = Vec::new();
         queue.drain(usize::MAX, &mut items);
         out.extend(items.into_iter().map(view));
-        let (mut events, mut lost) = (0, 0);
+        let (mut events, mut lost) = (0_usize, 0);
         for entry in out {
             match entry {
                 Entry::Event(..) => events += 1,
@@ -247,9 +250,11 @@ proptest! {
                 Entry::Control(_) => {}
             }
         }
-        let Counters { dropped, superseded } = queue.counters();
+        let Counters { dropped, superseded, abandoned } = queue.counters();
+        prop_assert_eq!(abandoned, 0);
         prop_assert_eq!(lost, dropped, "the markers and the counter disagree");
-        prop_assert_eq!(events + dropped + superseded, pushed, "an event is unaccounted for");
+        prop_assert_eq!(events as u64 + dropped + superseded, pushed, "an event is unaccounted for");
+        prop_assert_eq!(events + removed.len(), accepted, "an event was dropped in the queue");
         prop_assert_eq!((queue.events, queue.bytes, queue.latest.len()), (0, 0, 0));
     }
 }

@@ -1,0 +1,80 @@
+//! What the two ends of a mailbox may rely on.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use bytes::Bytes;
+use midplane::mailbox::{self, Capacity, Item, Overflow};
+use midplane::{Event, Verdict};
+
+/// A mailbox that holds two events counts the one it had no room for apart from the two, and the
+/// control message, that nobody reads any more.
+#[test]
+fn promise_5_what_a_reader_leaves_behind_is_counted() {
+    let capacity = Capacity {
+        messages: 2,
+        ..Capacity::default()
+    };
+    let (sender, receiver) = mailbox::channel(capacity, Overflow::DropOldest);
+    for text in ["a", "b", "c"] {
+        assert_eq!(sender.push(&Event::text(text)), Verdict::Accepted);
+    }
+    sender.control(Event::text("d")).unwrap();
+    assert_eq!(sender.counters().abandoned, 0);
+    drop(receiver);
+    assert_eq!(sender.push(&Event::text("e")), Verdict::Closed);
+    let counters = sender.counters();
+    assert_eq!((counters.dropped, counters.abandoned), (1, 3));
+}
+
+struct Task;
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn promise_5_a_reader_that_goes_takes_its_task_along() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let task = Arc::new(Task);
+    let waker = Waker::from(task.clone());
+    let mut context = Context::from_waker(&waker);
+    let polled = receiver.poll_batch(&mut context, &mut Vec::new(), 1);
+    assert!(polled.is_pending());
+    drop((receiver, waker));
+    assert_eq!(Arc::strong_count(&task), 1, "the mailbox holds the task");
+    drop(sender);
+}
+
+/// Bytes whose owner panics when they go.
+struct Bomb;
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        b"bomb"
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the owner of an event's bytes panics");
+    }
+}
+
+#[test]
+fn promise_5_a_destructor_that_panics_loses_no_marker() {
+    let capacity = Capacity {
+        messages: 1,
+        ..Capacity::default()
+    };
+    let (sender, mut receiver) = mailbox::channel(capacity, Overflow::DropOldest);
+    sender.push(&Event::binary(Bytes::from_owner(Bomb)));
+    let last = Event::text("last");
+    let pushing = panic::catch_unwind(AssertUnwindSafe(|| sender.push(&last)));
+    assert!(pushing.is_err());
+    let mut batch = Vec::new();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(receiver.poll_batch(&mut context, &mut batch, 4).is_ready());
+    assert_eq!(batch, [Item::Lost(1), Item::Event(last)]);
+}
