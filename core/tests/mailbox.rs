@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
+use futures::StreamExt;
+use futures::executor::block_on;
 use midplane::mailbox::{self, Capacity, Item, Overflow};
 use midplane::{Event, Verdict};
 
@@ -26,6 +28,19 @@ fn promise_5_what_a_reader_leaves_behind_is_counted() {
     assert_eq!(sender.push(&Event::text("e")), Verdict::Closed);
     let counters = sender.counters();
     assert_eq!((counters.dropped, counters.abandoned), (1, 3));
+}
+
+/// The stream too takes no event before its turn comes.
+#[test]
+fn a_control_message_overtakes_every_event_that_waits() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let [first, second, stop] = ["first", "second", "stop"].map(Event::text);
+    sender.push(&first);
+    sender.push(&second);
+    assert_eq!(block_on(receiver.next()), Some(Item::Event(first)));
+    sender.control(stop.clone()).unwrap();
+    assert_eq!(block_on(receiver.next()), Some(Item::Control(stop)));
+    assert_eq!(block_on(receiver.next()), Some(Item::Event(second)));
 }
 
 struct Task;

@@ -2,9 +2,12 @@
 
 use std::panic::{panic_any, set_hook};
 
+use futures::StreamExt;
 use futures::executor::block_on;
 use midplane::mailbox::{self, Capacity, Overflow};
-use midplane::{Attachment, Backplane, ConnectionId, Event, Local, Sink, Target, Verdict};
+use midplane::{
+    Attachment, Backplane, ConnectionId, Event, EventKey, Local, Sink, Target, Verdict,
+};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -68,6 +71,20 @@ fn promise_5_memory_returns_to_its_base() {
         left <= 1024,
         "{left} bytes left of a mailbox that nobody reads"
     );
+
+    // One that is read costs nothing while nothing comes, whatever has come before.
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::KeepLatest);
+    let base = ALLOCATOR.current_usage();
+    for number in 0..64 {
+        let key = EventKey::new(format!("{number}")).unwrap();
+        assert_eq!(sender.push(&Event::text("e").keyed(key)), Verdict::Accepted);
+        sender.control(Event::text("c")).unwrap();
+    }
+    for _ in 0..128 {
+        block_on(receiver.next()).unwrap();
+    }
+    let left = ALLOCATOR.current_usage().saturating_sub(base);
+    assert_eq!(left, 0, "bytes left of a mailbox that was read");
 
     // A sink that panics costs its connection, and what the panic carried is freed.
     set_hook(Box::new(|_| {}));

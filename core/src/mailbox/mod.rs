@@ -32,7 +32,7 @@ use crate::event::Event;
 use crate::sink::{Sink, Verdict};
 use queue::Queue;
 
-/// How much waits in a mailbox at most, not counting one batch that its reader has taken.
+/// How much waits in a mailbox at most.
 ///
 /// A bound of zero is taken as one for `messages` and lets nothing through for the other two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub struct Counters {
 pub enum Item {
     /// An event, in the order of the pushes.
     Event(Event),
-    /// A message of the control lane, before every event that waits.
+    /// A message of the control lane, before every event that still waits.
     Control(Event),
     /// So many events were dropped between the event before and the event after.
     Lost(u64),
@@ -107,7 +107,8 @@ struct State {
 
 /// A mailbox that holds this much and does this when it is full.
 ///
-/// An idle mailbox holds no buffer; one that was drained after a burst gives the memory back.
+/// An idle mailbox holds no buffer, or one for four items if it never had to hold more; one that was
+/// drained after a burst gives the memory back.
 #[must_use]
 pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {
     let capacity = Capacity {
@@ -126,10 +127,7 @@ pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R
         Sender {
             shared: shared.clone(),
         },
-        Receiver {
-            shared,
-            taken: Vec::new(),
-        },
+        Receiver { shared },
     )
 }
 
@@ -228,12 +226,7 @@ impl<R: RawMutex> fmt::Debug for Sender<R> {
 /// [counts](Counters::abandoned) what waits.
 pub struct Receiver<R: RawMutex> {
     shared: Arc<Shared<R>>,
-    /// What the stream took and has not yielded, the next item last.
-    taken: Vec<Item>,
 }
-
-/// How many items the stream takes at a time under the lock.
-const BATCH: usize = 64;
 
 impl<R: RawMutex> Receiver<R> {
     /// Waits until something is in the mailbox, appends up to `most` items to `batch` and gives their
@@ -251,16 +244,23 @@ impl<R: RawMutex> Receiver<R> {
         batch: &mut Vec<Item>,
         most: usize,
     ) -> Poll<usize> {
-        let most = most.max(1);
-        let taken = self.taken.len().min(most);
-        if taken > 0 {
-            batch.extend(self.taken.drain(self.taken.len() - taken..).rev());
-            return Poll::Ready(taken);
-        }
+        self.poll_take(context, |queue| {
+            let count = queue.drain(most.max(1), batch);
+            (count > 0).then_some(count)
+        })
+        .map(Option::unwrap_or_default)
+    }
+
+    /// What `take` finds, or `None` once the mailbox is closed and empty.
+    fn poll_take<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        take: impl FnOnce(&mut Queue) -> Option<T>,
+    ) -> Poll<Option<T>> {
         let mut state = self.shared.state.lock();
-        let count = state.queue.drain(most, batch);
-        if count > 0 || (state.queue.is_closed() && state.queue.is_empty()) {
-            return Poll::Ready(count);
+        let taken = take(&mut state.queue);
+        if taken.is_some() || state.queue.is_closed() {
+            return Poll::Ready(taken);
         }
         let waker = context.waker();
         if !matches!(&state.reader, Some(reader) if reader.will_wake(waker)) {
@@ -279,20 +279,12 @@ impl<R: RawMutex> Receiver<R> {
     }
 }
 
+/// One item at a time, each under the lock; batches take it less often.
 impl<R: RawMutex> Stream for Receiver<R> {
     type Item = Item;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let receiver = self.get_mut();
-        if receiver.taken.is_empty() {
-            let mut batch = Vec::new();
-            if receiver.poll_batch(context, &mut batch, BATCH).is_pending() {
-                return Poll::Pending;
-            }
-            batch.reverse();
-            receiver.taken = batch;
-        }
-        Poll::Ready(receiver.taken.pop())
+        self.get_mut().poll_take(context, Queue::take)
     }
 }
 

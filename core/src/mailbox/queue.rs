@@ -5,7 +5,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::mem;
+use core::{iter, mem};
 
 use hashbrown::HashMap;
 
@@ -14,8 +14,9 @@ use crate::event::Event;
 use crate::sink::Verdict;
 use crate::target::EventKey;
 
-/// An emptied queue keeps room for this many entries and gives the rest back.
-const KEPT: usize = 32;
+/// An emptied queue that has room for more entries than this gives it all back. The smallest buffer
+/// has room for four, so a queue that events trickle through does not ask for memory each time.
+const KEPT: usize = 4;
 
 /// How many slots there may be beyond three per event before a sweep. One leaves at most two per event
 /// and one, for no two markers stand side by side, so the next comes after as many pushes as there
@@ -74,10 +75,6 @@ impl Queue {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty() && self.control.is_empty()
     }
 
     pub(super) fn counters(&self) -> Counters {
@@ -148,18 +145,20 @@ impl Queue {
     /// Moves up to `most` items out, control first, and tells how many.
     pub(super) fn drain(&mut self, most: usize, into: &mut Vec<Item>) -> usize {
         let before = into.len();
-        let controls = self.control.len().min(most);
-        into.extend(self.control.drain(..controls).map(Item::Control));
-        while into.len() - before < most {
-            let Some(item) = self.take() else { break };
-            into.push(item);
-        }
-        self.give_back();
+        into.extend(iter::from_fn(|| self.take()).take(most));
         into.len() - before
     }
 
+    /// Moves the next item out, control first.
+    pub(super) fn take(&mut self) -> Option<Item> {
+        let message = self.control.pop_front().map(Item::Control);
+        let item = message.or_else(|| self.take_event());
+        self.give_back();
+        item
+    }
+
     /// The next event, or all the markers before it as one.
-    fn take(&mut self) -> Option<Item> {
+    fn take_event(&mut self) -> Option<Item> {
         let mut lost = 0;
         while lost == 0 || !matches!(self.slots.front(), Some(Slot::Event(_))) {
             match self.pop() {
@@ -172,11 +171,16 @@ impl Queue {
         (lost > 0).then_some(Item::Lost(lost))
     }
 
-    /// Frees the memory of what is empty.
+    /// Frees the buffers of what is empty.
     fn give_back(&mut self) {
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
-            self.slots.shrink_to(KEPT);
-            self.latest.shrink_to(KEPT);
+            self.slots.shrink_to_fit();
+        }
+        if self.latest.is_empty() && self.latest.capacity() > KEPT {
+            self.latest.shrink_to_fit();
+        }
+        if self.control.is_empty() && self.control.capacity() > KEPT {
+            self.control.shrink_to_fit();
         }
     }
 
