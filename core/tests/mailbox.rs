@@ -43,6 +43,19 @@ fn a_control_message_overtakes_every_event_that_waits() {
     assert_eq!(block_on(receiver.next()), Some(Item::Event(second)));
 }
 
+#[test]
+fn a_bound_of_no_messages_is_taken_as_one() {
+    let capacity = Capacity {
+        messages: 0,
+        ..Capacity::default()
+    };
+    let (sender, mut receiver) = mailbox::channel(capacity, Overflow::DropNewest);
+    let event = Event::text("e");
+    assert_eq!(sender.push(&event), Verdict::Accepted);
+    assert_eq!(sender.push(&event), Verdict::Full);
+    assert_eq!(block_on(receiver.next()), Some(Item::Event(event)));
+}
+
 struct Task;
 
 impl Wake for Task {

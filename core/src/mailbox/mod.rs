@@ -35,11 +35,13 @@ use queue::Queue;
 /// How much waits in a mailbox at most.
 ///
 /// A bound of zero is taken as one for `messages` and lets nothing through for the other two.
+/// `usize::MAX` is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// Events. 256 by default.
     pub messages: usize,
-    /// Bytes of those events together. 1 MiB by default. A larger event is never taken.
+    /// Bytes of those events together, and for each of them 64 more, about what its place takes. 1 MiB
+    /// by default. An event that counts more than that alone is never taken.
     pub bytes: usize,
     /// Control messages, which have a lane of their own. 64 by default.
     pub control: usize,

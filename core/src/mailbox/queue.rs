@@ -23,6 +23,16 @@ const KEPT: usize = 4;
 /// are events, and this many more.
 const SLACK: usize = 8;
 
+/// What an event counts beside its bytes: its place in `slots` and in `latest`, each in a table that is
+/// grown by doubling. Without it events of no bytes would have no bound.
+const PLACE: usize = 64;
+
+/// What an event counts against the bound on bytes. No slice has more than `isize::MAX` bytes, so the
+/// sum does not overflow.
+fn weight(event: &Event) -> usize {
+    event.bytes().len() + PLACE
+}
+
 enum Slot {
     Event(Event),
     /// So many events that stood here were dropped.
@@ -50,7 +60,7 @@ pub(super) struct Queue {
     control: VecDeque<Event>,
     /// The slot number of the waiting event of each key; used by [`Overflow::KeepLatest`] alone.
     latest: HashMap<EventKey, u64>,
-    /// Events in `slots`, and the sum of their sizes.
+    /// Events in `slots`, and the sum of their weights, which are never above their bounds.
     events: usize,
     bytes: usize,
     counters: Counters,
@@ -107,8 +117,8 @@ impl Queue {
         if self.closed {
             return Verdict::Closed;
         }
-        let size = event.bytes().len();
-        if size > self.capacity.bytes {
+        let weight = weight(event);
+        if weight > self.capacity.bytes {
             return self.refuse(removed);
         }
         if self.overflow == Overflow::KeepLatest
@@ -116,7 +126,7 @@ impl Queue {
         {
             self.supersede(key, removed);
         }
-        while self.events >= self.capacity.messages || self.bytes + size > self.capacity.bytes {
+        while self.events >= self.capacity.messages || weight > self.capacity.bytes - self.bytes {
             match self.overflow {
                 Overflow::DropOldest | Overflow::KeepLatest => self.drop_oldest(removed),
                 Overflow::DropNewest | Overflow::Disconnect => return self.refuse(removed),
@@ -130,7 +140,7 @@ impl Queue {
         }
         self.slots.push_back(Slot::Event(event.clone()));
         self.events += 1;
-        self.bytes += size;
+        self.bytes += weight;
         Verdict::Accepted
     }
 
@@ -188,7 +198,7 @@ impl Queue {
         let slot = self.slots.pop_front()?;
         if let Slot::Event(event) = &slot {
             self.events -= 1;
-            self.bytes -= event.bytes().len();
+            self.bytes -= weight(event);
             if let Some(key) = event.key()
                 && self.latest.get(key) == Some(&self.front)
             {
@@ -249,7 +259,7 @@ impl Queue {
             && let Slot::Event(old) = mem::replace(slot, Slot::Superseded)
         {
             self.events -= 1;
-            self.bytes -= old.bytes().len();
+            self.bytes -= weight(&old);
             self.counters.superseded += 1;
             removed.push(old);
         }

@@ -71,8 +71,8 @@ pub(crate) struct Config {
     #[arg(long, value_name = "COUNT", default_value = "256", value_parser = count(1..=1_000_000))]
     pub(crate) mailbox_messages: usize,
 
-    /// Bytes of the events that wait for one client at most, 128 bytes to 256MiB; a larger event is
-    /// lost to it.
+    /// Bytes of the events that wait for one client at most, with 64 more for each event, 128 bytes
+    /// to 256MiB; a larger event is lost to it.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size(128..=256 * MIB))]
     pub(crate) mailbox_bytes: usize,
 

@@ -29,7 +29,7 @@ impl Model {
         self.waiting
             .iter()
             .fold((0, 0), |(count, bytes), entry| match entry {
-                Entry::Event(text, _) => (count + 1, bytes + text.len()),
+                Entry::Event(text, _) => (count + 1, bytes + text.len() + PLACE),
                 _ => (count, bytes),
             })
     }
@@ -40,9 +40,9 @@ impl Model {
         }
         let over = |model: &Self| {
             let (count, bytes) = model.sizes();
-            count + 1 > model.capacity.messages || bytes + text.len() > model.capacity.bytes
+            count + 1 > model.capacity.messages || bytes + text.len() + PLACE > model.capacity.bytes
         };
-        let hopeless = text.len() > self.capacity.bytes;
+        let hopeless = text.len() + PLACE > self.capacity.bytes;
         if self.overflow == Overflow::KeepLatest && key.is_some() && !hopeless {
             self.waiting
                 .retain(|entry| !matches!(entry, Entry::Event(_, other) if *other == key));
@@ -191,13 +191,48 @@ fn promise_5_markers_do_not_pile_up() {
     assert_eq!(items, [Item::Lost(1_000), Item::Event(latest)]);
 }
 
+#[test]
+fn promise_5_events_without_bytes_are_bounded() {
+    let capacity = Capacity {
+        messages: usize::MAX,
+        bytes: 10 * PLACE,
+        ..Capacity::default()
+    };
+    let mut queue = Queue::new(capacity, Overflow::DropOldest);
+    for _ in 0..1_000 {
+        let verdict = queue.push(&Event::text(""), &mut Vec::new());
+        assert_eq!(verdict, Verdict::Accepted);
+    }
+    let mut items = Vec::new();
+    assert_eq!(queue.drain(usize::MAX, &mut items), 1 + 10);
+    assert_eq!(items[0], Item::Lost(990));
+}
+
+/// No machine has the memory to come near the largest bound, so the sum is put there.
+#[test]
+fn promise_5_the_largest_bounds_do_not_overflow() {
+    let capacity = Capacity {
+        messages: usize::MAX,
+        bytes: usize::MAX,
+        control: usize::MAX,
+    };
+    let mut queue = Queue::new(capacity, Overflow::DropOldest);
+    queue.push(&Event::text("a"), &mut Vec::new());
+    queue.bytes = usize::MAX;
+    let b = Event::text("b");
+    assert_eq!(queue.push(&b, &mut Vec::new()), Verdict::Accepted);
+    let mut items = Vec::new();
+    queue.drain(usize::MAX, &mut items);
+    assert_eq!(items, [Item::Lost(1), Item::Event(b)]);
+}
+
 proptest! {
     /// Every policy against the model: verdicts, order, markers, bounds, and counted drops.
     #[test]
     fn promise_5_a_queue_does_what_its_policy_says(
         overflow in overflow(),
         messages in 1..6_usize,
-        bytes in 1..400_usize,
+        bytes in 1..OVERSIZE,
         steps in steps(),
     ) {
         let capacity = Capacity { messages, bytes, control: 2 };
