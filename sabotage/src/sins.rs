@@ -21,6 +21,7 @@ const LIB: &[&str] = &["--lib"];
 const MODEL: &[&str] = &["--test", "model"];
 const SCHEDULES: &[&str] = &["--test", "interleavings"];
 const PROMISES: &[&str] = &["--test", "promises"];
+const MAILBOXES: &[&str] = &["--test", "mailbox"];
 const MEMORY: &[&str] = &["--test", "memory"];
 const WIRE: &[&str] = &["--test", "wire"];
 const END_TO_END: &[&str] = &["--test", "end_to_end"];
@@ -184,7 +185,7 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: a mailbox has no bound",
         file: QUEUE,
-        sound: "while self.events >= self.capacity.messages || self.bytes + size > self.capacity.bytes {",
+        sound: "while self.events >= self.capacity.messages || weight > self.capacity.bytes - self.bytes {",
         broken: "while false {",
         package: CORE,
         suite: MEMORY,
@@ -202,11 +203,65 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: replaced events pile up",
         file: QUEUE,
-        sound: "if self.slots.len() > 2 * self.events + KEPT {",
+        sound: "if self.slots.len() > 3 * self.events + SLACK {",
         broken: "if false {",
         package: CORE,
         suite: LIB,
         test: "mailbox::queue::tests::promise_5_replaced_events_do_not_pile_up",
+    },
+    Sin {
+        name: "5: markers pile up",
+        file: QUEUE,
+        sound: "(Slot::Lost(more), Some(Slot::Lost(count))) => *count += more,",
+        broken: "",
+        package: CORE,
+        suite: LIB,
+        test: "mailbox::queue::tests::promise_5_markers_do_not_pile_up",
+    },
+    Sin {
+        name: "5: an event without bytes weighs nothing",
+        file: QUEUE,
+        sound: "event.bytes().len() + PLACE",
+        broken: "event.bytes().len()",
+        package: CORE,
+        suite: LIB,
+        test: "mailbox::queue::tests::promise_5_events_without_bytes_are_bounded",
+    },
+    Sin {
+        name: "5: an event is dropped under the lock",
+        file: QUEUE,
+        sound: "                    removed.push(event);\n",
+        broken: "                    drop(event);\n",
+        package: CORE,
+        suite: SCHEDULES,
+        test: "mailbox::promise_5_a_mailbox_drops_no_event_under_its_lock",
+    },
+    Sin {
+        name: "5: a waker is dropped under the lock",
+        file: MAILBOX,
+        sound: "            drop(state);\n            drop(replaced);\n",
+        broken: "            drop(replaced);\n",
+        package: CORE,
+        suite: SCHEDULES,
+        test: "mailbox::promise_5_a_mailbox_drops_no_waker_under_its_lock",
+    },
+    Sin {
+        name: "5: what a reader leaves is not counted",
+        file: QUEUE,
+        sound: "self.counters.abandoned += (self.events + self.control.len()) as u64;",
+        broken: "",
+        package: CORE,
+        suite: MAILBOXES,
+        test: "promise_5_what_a_reader_leaves_behind_is_counted",
+    },
+    Sin {
+        name: "5: an idle mailbox keeps its buffers",
+        file: QUEUE,
+        sound: "        self.give_back();\n        item\n",
+        broken: "        item\n",
+        package: CORE,
+        suite: MEMORY,
+        test: "promise_5_memory_returns_to_its_base",
     },
     Sin {
         name: "5: a push does not wake the reader",
