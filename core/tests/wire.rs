@@ -1,7 +1,10 @@
 //! The wire: golden bytes that never change, round trips, and hostile bytes.
 
+use std::time::Duration;
+
 use midplane_core::envelope::{
-    DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, Message, NodeId,
+    DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, Heartbeat, LaneProgress,
+    MAX_AUDIENCE, Message, NodeId,
 };
 use midplane_core::{Audience, ConnectionId, Event, EventKey, Kind, Scope, Target};
 use proptest::prelude::*;
@@ -70,6 +73,30 @@ fn golden() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
             ],
         ),
         (
+            "heartbeat",
+            include_str!("golden/heartbeat.hex"),
+            header(0, 500),
+            vec![
+                Message::Stamp(Duration::from_micros(7_000_001)),
+                Message::Heartbeat(Heartbeat {
+                    version: "0.1.0".into(),
+                    hello: true,
+                    sent: Duration::from_secs(7),
+                    earlier: [1, 3, 5].map(Duration::from_secs).into(),
+                    lanes: vec![
+                        LaneProgress {
+                            lane: 0,
+                            lasts: vec![1, 3, 499],
+                        },
+                        LaneProgress {
+                            lane: 300,
+                            lasts: vec![0, 0, u64::MAX],
+                        },
+                    ],
+                }),
+            ],
+        ),
+        (
             "no-messages",
             include_str!("golden/no-messages.hex"),
             header(7, 0),
@@ -79,7 +106,7 @@ fn golden() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
 }
 
 fn encode(header: Header, messages: &[Message]) -> Vec<u8> {
-    let mut writer = FrameWriter::new(header, LIMIT);
+    let mut writer = FrameWriter::new(header, LIMIT).unwrap();
     for message in messages {
         writer.push(message).unwrap();
     }
@@ -127,30 +154,31 @@ fn golden_frames_are_what_this_release_writes() {
     }
 }
 
+/// A payload that is most of its frame shares the frame's memory; a small one must not keep all of it.
 #[test]
-fn payloads_are_not_copied() {
+fn only_small_payloads_are_copied() {
     let header = Header {
         origin: NodeId([0; 16]),
         lane: 0,
         first: 0,
     };
-    let event = Event::text("x".repeat(1_000));
-    let bytes = encode(
-        header,
-        &[publish(&[], Target::topic("t").unwrap().into(), event)],
-    )
-    .into();
+    let event = |size| {
+        let event = Event::text("x".repeat(size));
+        publish(&[], Target::topic("t").unwrap().into(), event)
+    };
+    let bytes = encode(header, &[event(1_000), event(100)]).into();
     let Ok(Decoded::Frame(decoded)) = Frame::decode(&bytes, LIMIT) else {
         panic!("no frame")
     };
-    let Some((_, Ok(Message::Publish { event, .. }))) = decoded.messages().next() else {
-        panic!("no message")
-    };
     let within = bytes.as_ptr_range();
-    assert!(
-        within.contains(&event.bytes().as_ptr()),
-        "the payload was copied"
-    );
+    let shared: Vec<bool> = messages(&decoded)
+        .into_iter()
+        .map(|(_, message)| match message {
+            Ok(Message::Publish { event, .. }) => within.contains(&event.bytes().as_ptr()),
+            other => panic!("no event: {other:?}"),
+        })
+        .collect();
+    assert_eq!(shared, [true, false]);
 }
 
 #[test]
@@ -167,6 +195,14 @@ fn size_comes_before_version_before_the_rest() {
     assert_eq!(frame([]), Err(DecodeError::Truncated));
     assert_eq!(frame([1]), Err(DecodeError::Truncated));
     assert_eq!(frame([1, 0, 5]), Err(DecodeError::Truncated));
+    // A lane of more than 32 bits, and one that goes on for ever.
+    let header = |lane: &[u8]| [&[1, 0][..], &[7; 16], lane, &[1]].concat();
+    assert!(frame(header(&[0xff, 0xff, 0xff, 0xff, 0x0f])).is_ok());
+    assert_eq!(
+        frame(header(&[0xff, 0xff, 0xff, 0xff, 0x1f])),
+        Err(DecodeError::Malformed)
+    );
+    assert_eq!(frame(header(&[0xff; 9])), Err(DecodeError::Malformed));
 }
 
 #[test]
@@ -180,6 +216,121 @@ fn unknown_flags_are_ignored() {
     assert!(messages(&decoded)[0].1.is_ok());
 }
 
+/// A frame of these messages, and before the one at `at` another of these bytes.
+fn with_raw(header: Header, messages: &[&Message], at: usize, raw: &[u8]) -> Vec<u8> {
+    assert!(raw.len() < 128, "its length needs one byte");
+    let start = encode(
+        header,
+        &messages[..at].iter().copied().cloned().collect::<Vec<_>>(),
+    );
+    let whole = encode(
+        header,
+        &messages.iter().copied().cloned().collect::<Vec<_>>(),
+    );
+    let rest = &whole[start.len()..];
+    [&start[..], &[raw.len() as u8], raw, rest].concat()
+}
+
+/// What the one message of these bytes is read as.
+fn read_raw(raw: &[u8]) -> Result<Message, DecodeError> {
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: 1,
+    };
+    let Ok(Decoded::Frame(decoded)) = frame(with_raw(header, &[], 0, raw)) else {
+        panic!("no frame")
+    };
+    messages(&decoded).remove(0).1
+}
+
+#[test]
+fn a_heartbeat_has_a_form() {
+    // version "", no hello, sent 9, earlier 1 and 2, lane 0 at 5 and 6
+    assert!(read_raw(&[2, 0, 0, 9, 2, 1, 2, 1, 0, 2, 5, 6]).is_ok());
+    for (what, raw) in [
+        (
+            "numbers for two of three",
+            &[2, 0, 0, 9, 3, 1, 2, 3, 1, 0, 2, 5, 6][..],
+        ),
+        (
+            "numbers for three of two",
+            &[2, 0, 0, 9, 2, 1, 2, 1, 0, 3, 5, 6, 7],
+        ),
+        ("times that fall", &[2, 0, 0, 9, 2, 2, 1, 1, 0, 2, 5, 6]),
+        (
+            "an earlier one in the future",
+            &[2, 0, 0, 9, 2, 1, 10, 1, 0, 2, 5, 6],
+        ),
+        ("more behind it", &[2, 0, 0, 9, 0, 0, 0]),
+        (
+            "a count that is a lie",
+            &[2, 0, 0, 9, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        ),
+    ] {
+        assert_eq!(read_raw(raw), Err(DecodeError::Malformed), "{what}");
+    }
+}
+
+#[test]
+fn a_known_kind_cannot_be_written_as_unknown() {
+    for kind in 1..=3 {
+        let body = vec![0].into();
+        let refused = Message::Unknown { kind, body }.encode();
+        assert_eq!(refused, Err(EncodeError::KnownKind(kind)));
+    }
+}
+
+#[test]
+fn an_audience_that_travels_is_bounded() {
+    let target = || Target::topic("t").unwrap();
+    let targets = |count| (1..count).fold(Audience::from(target()), |all, _| all.or(target()));
+    let except = |count| {
+        let me = || ConnectionId::new("me").unwrap();
+        (0..count).fold(Audience::from(target()), |all, _| all.except(me()))
+    };
+    for audience in [targets(MAX_AUDIENCE), except(MAX_AUDIENCE)] {
+        assert!(publish(&[], audience, Event::text("e")).encode().is_ok());
+    }
+    let count = MAX_AUDIENCE + 1;
+    for audience in [targets(count), except(count)] {
+        let refused = publish(&[], audience, Event::text("e")).encode();
+        assert_eq!(refused, Err(EncodeError::TooMany { count }));
+    }
+    // A forged one: 257 targets of one letter each, no exclusion, no payload.
+    let body = [
+        &[1, 0, 1, 0, 0x81, 0x02][..],
+        &[6, 1, b't'].repeat(count),
+        &[0, 0],
+    ]
+    .concat();
+    let length = [body.len() as u8 | 0x80, (body.len() >> 7) as u8];
+    let header = Header {
+        origin: NodeId([0; 16]),
+        lane: 0,
+        first: 1,
+    };
+    let bytes = [&encode(header, &[])[..], &length, &body].concat();
+    let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
+        panic!("no frame")
+    };
+    assert_eq!(messages(&decoded), [(1, Err(DecodeError::Malformed))]);
+}
+
+#[test]
+fn a_frame_holds_its_header_or_is_refused() {
+    let header = Header {
+        origin: NodeId([0xff; 16]),
+        lane: u32::MAX,
+        first: u64::MAX,
+    };
+    let fits = FrameWriter::new(header, 33).unwrap();
+    assert_eq!(fits.finish().len(), 33);
+    let refused = FrameWriter::new(header, 32).map(FrameWriter::finish);
+    let (bytes, limit) = (33, 32);
+    assert_eq!(refused, Err(EncodeError::TooLarge { bytes, limit }));
+}
+
 #[test]
 fn a_message_that_cannot_be_read_does_not_hide_the_next() {
     let header = Header {
@@ -189,11 +340,8 @@ fn a_message_that_cannot_be_read_does_not_hide_the_next() {
     };
     let good = publish(&[], Target::topic("t").unwrap().into(), Event::text("good"));
     // A publish that claims four billion targets and has none; only reading can tell.
-    let hostile = Message::Unknown {
-        kind: 1,
-        body: vec![0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f].into(),
-    };
-    let bytes = encode(header, &[good.clone(), hostile, good.clone()]);
+    let hostile = [1, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    let bytes = with_raw(header, &[&good, &good], 1, &hostile);
     let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
         panic!("no frame")
     };
@@ -215,7 +363,7 @@ fn sequence_numbers_do_not_wrap() {
         first: u64::MAX,
     };
     let message = publish(&[], Target::topic("t").unwrap().into(), Event::text("e"));
-    let mut writer = FrameWriter::new(header, LIMIT);
+    let mut writer = FrameWriter::new(header, LIMIT).unwrap();
     writer.push(&message).unwrap();
     assert_eq!(writer.push(&message), Err(EncodeError::SequenceExhausted));
     let mut bytes = writer.finish().to_vec();
@@ -247,7 +395,7 @@ fn a_frame_stays_within_its_limit() {
             Event::binary(vec![0; size]),
         )
     };
-    let mut writer = FrameWriter::new(header, 200);
+    let mut writer = FrameWriter::new(header, 200).unwrap();
     writer.push(&message(50)).unwrap();
     let Err(EncodeError::TooLarge { bytes, limit: 200 }) = writer.push(&message(150)) else {
         panic!("too large a message went in")
@@ -312,7 +460,7 @@ fn message() -> impl Strategy<Value = Message> {
         },
     );
     let unknown =
-        (2..=255_u8, prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(kind, body)| {
+        (4..=255_u8, prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(kind, body)| {
             Message::Unknown {
                 kind,
                 body: body.into(),

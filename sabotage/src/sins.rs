@@ -33,7 +33,8 @@ const MEMBERS: &str = "core/src/registry/members.rs";
 const ATTACHMENT: &str = "core/src/attachment.rs";
 const MAILBOX: &str = "core/src/mailbox/mod.rs";
 const QUEUE: &str = "core/src/mailbox/queue.rs";
-const ENVELOPE: &str = "core/src/envelope.rs";
+const MESSAGE: &str = "core/src/envelope/message.rs";
+const FRAME: &str = "core/src/envelope/frame.rs";
 
 pub(crate) const SINS: &[Sin] = &[
     Sin {
@@ -338,7 +339,7 @@ pub(crate) const SINS: &[Sin] = &[
     },
     Sin {
         name: "wire: the size is not checked",
-        file: ENVELOPE,
+        file: FRAME,
         sound: "if bytes.len() > limit {\n            return Err(DecodeError::TooLarge {",
         broken: "if false {\n            return Err(DecodeError::TooLarge {",
         package: CORE,
@@ -347,7 +348,7 @@ pub(crate) const SINS: &[Sin] = &[
     },
     Sin {
         name: "wire: a kind changes its number",
-        file: ENVELOPE,
+        file: MESSAGE,
         sound: "const PUBLISH: u8 = 1;",
         broken: "const PUBLISH: u8 = 2;",
         package: CORE,
@@ -356,7 +357,7 @@ pub(crate) const SINS: &[Sin] = &[
     },
     Sin {
         name: "wire: the sequence wraps",
-        file: ENVELOPE,
+        file: FRAME,
         sound: "next = sequence.checked_add(1);",
         broken: "next = Some(sequence.wrapping_add(1));",
         package: CORE,

@@ -1,0 +1,281 @@
+//! One message of a frame, and how it is written and read.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::append;
+use super::error::{DecodeError, EncodeError};
+use crate::audience::Audience;
+use crate::event::Event;
+use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
+
+/// The most targets, and the most exclusions, of an audience that travels between nodes.
+pub const MAX_AUDIENCE: usize = 256;
+
+const PUBLISH: u8 = 1;
+const HEARTBEAT: u8 = 2;
+const STAMP: u8 = 3;
+
+/// One message of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// An event for an audience.
+    Publish {
+        /// The scope of the audience.
+        scope: Scope,
+        /// Whom the event is for.
+        audience: Audience,
+        /// The event.
+        event: Event,
+    },
+    /// A node says that it is there; always on lane 0.
+    Heartbeat(Heartbeat),
+    /// When the frame was made, on its origin's clock; the first message of every frame.
+    Stamp(Duration),
+    /// A kind that this release does not know, to be counted and skipped.
+    Unknown {
+        /// The number of the kind.
+        kind: u8,
+        /// What follows it.
+        body: Bytes,
+    },
+}
+
+impl Message {
+    /// The bytes of this message, without its length.
+    ///
+    /// # Errors
+    /// When its audience has more than [`MAX_AUDIENCE`] targets or exclusions, or it is unknown but of a
+    /// known kind.
+    pub fn encode(&self) -> Result<Encoded, EncodeError> {
+        let mut body = Vec::new();
+        match self {
+            Self::Publish {
+                scope,
+                audience,
+                event,
+            } => {
+                let count = audience.targets().count().max(audience.excluded().len());
+                if count > MAX_AUDIENCE {
+                    return Err(EncodeError::TooMany { count });
+                }
+                body.push(PUBLISH);
+                append_publish(&mut body, scope, audience, event);
+            }
+            Self::Heartbeat(heartbeat) => {
+                body.push(HEARTBEAT);
+                append(&mut body, &(&heartbeat.version, heartbeat.hello));
+                append(&mut body, &micros(heartbeat.sent));
+                let earlier = heartbeat.earlier.iter().copied().map(micros);
+                append(&mut body, &earlier.collect::<Vec<u64>>());
+                append(&mut body, &heartbeat.lanes);
+            }
+            Self::Stamp(sent) => {
+                body.push(STAMP);
+                append(&mut body, &micros(*sent));
+            }
+            Self::Unknown {
+                kind: kind @ (PUBLISH | HEARTBEAT | STAMP),
+                ..
+            } => return Err(EncodeError::KnownKind(*kind)),
+            Self::Unknown {
+                kind,
+                body: unknown,
+            } => {
+                body.push(*kind);
+                body.extend_from_slice(unknown);
+            }
+        }
+        Ok(Encoded(body.into()))
+    }
+}
+
+/// A message in bytes, to be put into a frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Encoded(Bytes);
+
+impl Encoded {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The most that the message adds to a frame, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        // A length has at most five bytes more.
+        self.0.len() + 5
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Encoded").field(&self.0.len()).finish()
+    }
+}
+
+/// What a node says of itself every few seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// The software's version, for people.
+    pub version: String,
+    /// Whether the origin has just come and asks everyone for a heartbeat.
+    pub hello: bool,
+    /// The origin's clock, which began when the origin did.
+    pub sent: Duration,
+    /// The same of the heartbeats before this one, oldest first.
+    pub earlier: Vec<Duration>,
+    /// What the origin sent lately, lane by lane.
+    pub lanes: Vec<LaneProgress>,
+}
+
+/// How far an origin's numbers had come on one lane.
+///
+/// It ends with the heartbeat before, so that one which overtakes frames of another lane does not take
+/// them for lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneProgress {
+    /// The lane.
+    pub lane: u32,
+    /// The last number that was sent by each of the [earlier](Heartbeat::earlier) heartbeats.
+    pub lasts: Vec<u64>,
+}
+
+/// Reads one message of a frame that has so many bytes; `frame` is where it lies.
+pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message, DecodeError> {
+    match message {
+        [PUBLISH, body @ ..] => publish(frame, size, body).ok_or(DecodeError::Malformed),
+        [HEARTBEAT, body @ ..] => heartbeat(body).ok_or(DecodeError::Malformed),
+        [STAMP, body @ ..] => stamp(body).ok_or(DecodeError::Malformed),
+        [kind, body @ ..] => Ok(Message::Unknown {
+            kind: *kind,
+            body: frame.slice_ref(body),
+        }),
+        [] => Err(DecodeError::Malformed),
+    }
+}
+
+fn publish(frame: &Bytes, size: usize, body: &[u8]) -> Option<Message> {
+    let mut reader = Reader(body);
+    let scope = Scope::from_bytes(reader.take()?)?;
+    let text: bool = reader.take()?;
+    let key = match reader.take::<Option<&str>>()? {
+        Some(key) => Some(EventKey::new(key).ok()?),
+        None => None,
+    };
+    let targets = reader.count()?;
+    let mut audience: Option<Audience> = None;
+    // The lists are read item by item: a count is only a claim, and nothing is reserved for it.
+    for _ in 0..targets {
+        let (kind, id) = reader.take::<(u8, &str)>()?;
+        let target = Target::new(Kind::from_number(kind)?, id).ok()?;
+        audience = Some(match audience {
+            Some(audience) => audience.or(target),
+            None => target.into(),
+        });
+    }
+    let mut audience = audience?;
+    for _ in 0..reader.count()? {
+        audience = audience.except(ConnectionId::new(reader.take::<&str>()?).ok()?);
+    }
+    let payload: &[u8] = reader.take()?;
+    let payload = match payload.len() < size / 2 {
+        true => Bytes::copy_from_slice(payload),
+        false => frame.slice_ref(payload),
+    };
+    if !reader.0.is_empty() {
+        return None;
+    }
+    let event = if text {
+        Event::from_utf8(payload).ok()?
+    } else {
+        Event::binary(payload)
+    };
+    let event = match key {
+        Some(key) => event.keyed(key),
+        None => event,
+    };
+    Some(Message::Publish {
+        scope,
+        audience,
+        event,
+    })
+}
+
+fn heartbeat(body: &[u8]) -> Option<Message> {
+    let mut reader = Reader(body);
+    let (version, hello, sent): (&str, bool, u64) = reader.take()?;
+    let earlier = reader.list::<u64>()?;
+    let mut lanes = Vec::new();
+    for _ in 0..reader.take::<u32>()? {
+        let lane = reader.take()?;
+        let lasts = reader.list()?;
+        lanes.push(LaneProgress { lane, lasts });
+    }
+    let rising = earlier.iter().chain([&sent]).is_sorted();
+    let told = |progress: &LaneProgress| progress.lasts.len() == earlier.len();
+    let whole = reader.0.is_empty() && rising && lanes.iter().all(told);
+    whole.then(|| {
+        Message::Heartbeat(Heartbeat {
+            version: version.into(),
+            hello,
+            sent: Duration::from_micros(sent),
+            earlier: earlier.into_iter().map(Duration::from_micros).collect(),
+            lanes,
+        })
+    })
+}
+
+fn stamp(body: &[u8]) -> Option<Message> {
+    let mut reader = Reader(body);
+    let sent = reader.take()?;
+    let sent = Message::Stamp(Duration::from_micros(sent));
+    reader.0.is_empty().then_some(sent)
+}
+
+/// The wire counts microseconds, which last for half a million years.
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Takes one postcard value after the other off a slice.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<T: Deserialize<'a>>(&mut self) -> Option<T> {
+        let (value, rest) = postcard::take_from_bytes(self.0).ok()?;
+        self.0 = rest;
+        Some(value)
+    }
+
+    /// How many targets or exclusions there are.
+    fn count(&mut self) -> Option<usize> {
+        let count = usize::try_from(self.take::<u32>()?).ok()?;
+        (count <= MAX_AUDIENCE).then_some(count)
+    }
+
+    /// A list, read item by item: a count is only a claim, and nothing is reserved for it.
+    fn list<T: Deserialize<'a>>(&mut self) -> Option<Vec<T>> {
+        (0..self.take::<u32>()?).map(|_| self.take()).collect()
+    }
+}
+
+fn append_publish(bytes: &mut Vec<u8>, scope: &Scope, audience: &Audience, event: &Event) {
+    append(bytes, &serde_bytes::Bytes::new(scope.as_bytes()));
+    append(bytes, &event.is_text());
+    append(bytes, &event.key().map(EventKey::as_str));
+    append(bytes, &audience.targets().count());
+    for target in audience.targets() {
+        append(bytes, &(target.kind() as u8, target.id()));
+    }
+    append(bytes, &audience.excluded().len());
+    for connection in audience.excluded() {
+        append(bytes, &connection.as_str());
+    }
+    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
+}
