@@ -109,7 +109,7 @@ struct State {
 
 /// A mailbox that holds this much and does this when it is full.
 ///
-/// An idle mailbox holds no buffer, or one for four items if it never had to hold more; one that was
+/// An idle mailbox holds no buffer, or one for up to 16 items if it never had to hold more; one that was
 /// drained after a burst gives the memory back.
 #[must_use]
 pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {

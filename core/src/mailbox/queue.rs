@@ -14,9 +14,10 @@ use crate::event::Event;
 use crate::sink::Verdict;
 use crate::target::EventKey;
 
-/// An emptied queue that has room for more entries than this gives it all back. The smallest buffer
-/// has room for four, so a queue that events trickle through does not ask for memory each time.
-const KEPT: usize = 4;
+/// An emptied queue that has room for more entries than this gives it all back. With less kept, a queue
+/// that gets 16 events between two drains asks for memory each time, and a push takes twice as long
+/// (`cargo bench -p benches --bench mailboxes`).
+const KEPT: usize = 16;
 
 /// How many slots there may be beyond three per event before a sweep. One leaves at most two per event
 /// and one, for no two markers stand side by side, so the next comes after as many pushes as there
