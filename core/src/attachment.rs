@@ -30,10 +30,10 @@ pub(crate) trait Membership: Send + Sync {
 /// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
 /// as long as the connection lives: `let _ = plane.attach(..)` detaches at once.
 ///
-/// It keeps neither the sink nor the backplane alive: once the connection is detached, replaced, or its sink said
-/// [`Closed`](crate::Verdict::Closed) or panicked, or the backplane is closed, what the sink captured is
-/// dropped even while this value lives. So a sink may own its own attachment. (One that owns another's,
-/// which owns another's, drops them all on one stack: keep such chains to a few hundred.)
+/// It keeps neither the sink nor the backplane alive: once the connection is detached, replaced, or its
+/// sink said [`Closed`](crate::Verdict::Closed) or panicked, or the backplane is closed, what the sink
+/// captured is dropped even while this value lives. So a sink may own its own attachment. (One that owns
+/// another's, which owns another's, drops them all on one stack: keep such chains to a few hundred.)
 #[must_use = "dropping the attachment detaches the connection"]
 pub struct Attachment {
     registry: Weak<dyn Membership>,

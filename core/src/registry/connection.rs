@@ -14,9 +14,9 @@ use crate::sink::Deliver;
 /// A connection as the tables and the fan-outs hold it.
 ///
 /// The count of this `Arc` is the guard behind the awaited detach. Only tables, running fan-outs, and
-/// for one step an attachment's own calls hold it, so when it falls to zero no sink call runs, none can start, and the closure is dropped;
-/// its latch opens last. It costs a fan-out nothing per delivery, and makes a detach wait for the
-/// fan-outs under way over targets the connection was in, and for no others.
+/// for one step an attachment's own calls hold it, so when it falls to zero no sink call runs, none can
+/// start, and the closure is dropped; its latch opens last. It costs a fan-out nothing per delivery, and
+/// makes a detach wait for the fan-outs under way over targets the connection was in, and for no others.
 pub(crate) type Member = Arc<Connection<dyn Deliver>>;
 
 /// What a fan-out reads of a connection, with the closure inline behind it.
