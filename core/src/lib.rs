@@ -63,6 +63,7 @@ mod event;
 mod host;
 mod local;
 pub mod mailbox;
+pub mod node;
 mod registry;
 mod sink;
 mod target;

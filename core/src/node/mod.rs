@@ -1,0 +1,404 @@
+//! The protocol between nodes, as a value: frames and the time go in, frames and news come out.
+//!
+//! It does no I/O, reads no clock and takes no lock. Whoever drives it tells it when a
+//! [session](crate::bus::Session) begins and ends, hands it what arrives, what is published and the
+//! moments its timer is due, and takes from it the frames to send and the [`News`].
+//!
+//! ```
+//! use core::time::Duration;
+//! use midplane_core::bus::Limits;
+//! use midplane_core::envelope::NodeId;
+//! use midplane_core::node::{Config, News, Node};
+//! use midplane_core::{Event, Scope, Target};
+//!
+//! let mut now = Duration::ZERO;
+//! let limits = Limits::new(1 << 20);
+//! let mut nodes = [1, 2].map(|id| Node::new(NodeId([id; 16]), Config::default(), limits));
+//! for node in &mut nodes {
+//!     node.connected(now);
+//! }
+//! // A bus is whatever brings each frame to everyone, the sender among them.
+//! for step in 0..20 {
+//!     now += Duration::from_millis(100);
+//!     if step == 10 {
+//!         let audience = Target::topic("t")?.into();
+//!         nodes[0].publish(now, &Scope::default(), &audience, &Event::text("hello"))?;
+//!     }
+//!     for sender in [0, 1] {
+//!         nodes[sender].tick(now);
+//!         while let Some(sent) = nodes[sender].transmit(now) {
+//!             nodes.iter_mut().for_each(|node| node.receive(now, &sent.frame));
+//!         }
+//!     }
+//! }
+//! let news: Vec<News> = core::iter::from_fn(|| nodes[1].news()).collect();
+//! assert!(news.iter().any(|news| matches!(news, News::Event { event, .. } if event == &Event::text("hello"))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises of the bus
+//!
+//! Nothing of a bus is trusted but that it sometimes works. Numbers run per (origin, lane): one heard
+//! before is dropped, one skipped is reported as a [`News::Gap`]. A heartbeat every few seconds tells
+//! everyone how far the numbers have come, so a lost tail shows too. A node is live only while it hears
+//! its own heartbeats come back; after a time in which it did not, it says between which moments it was
+//! [deaf](News::Deaf).
+
+mod config;
+mod lane;
+mod news;
+mod offset;
+mod outbox;
+mod peer;
+mod receive;
+mod sequence;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+pub use config::Config;
+pub use news::{Counters, News, NotQueued};
+pub use sequence::Run;
+
+use crate::audience::Audience;
+use crate::bus::{Lane, Limits, Outbound};
+use crate::envelope::{Decoded, EncodeError, Encoded, Frame, Message, NodeId};
+use crate::event::Event;
+use crate::target::Scope;
+use outbox::Outbox;
+use peer::Peer;
+
+/// A peer that was not heard for so many heartbeats is no member any more.
+const SILENCE: u32 = 10;
+
+/// What a frame counts beside its bytes while what it told is not taken.
+const FRAME: usize = 64;
+
+/// One node's part in the protocol.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    config: Config,
+    limits: Limits,
+    outbox: Outbox,
+    link: Link,
+    /// When the next heartbeat is due, while there is a session.
+    next_beat: Duration,
+    /// When our own heartbeats were sent that did not come back yet, oldest first.
+    unheard: VecDeque<Duration>,
+    /// When the latest of our heartbeats that came back was sent.
+    proven: Option<Duration>,
+    /// When we were live first: from then on what others publish is ours to account for.
+    first_live: Option<Duration>,
+    /// Since when we may have missed something, while we are not live and were before.
+    deaf_since: Option<Duration>,
+    peers: BTreeMap<NodeId, Peer>,
+    /// The lanes we hear, and since when.
+    hears: BTreeMap<Lane, Duration>,
+    news: VecDeque<News>,
+    /// The bytes of the frames that came since all news was taken.
+    unread: usize,
+    counters: Counters,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Down,
+    /// A session is up since this moment; our own heartbeat has not come back, or the others have not
+    /// had the time to answer it.
+    Joining(Duration),
+    Live(Duration),
+}
+
+impl Node {
+    /// A node without a session. The id must be fresh for every start of a process: it is what tells
+    /// the numbers of one start from those of another.
+    #[must_use]
+    pub fn new(id: NodeId, config: Config, limits: Limits) -> Self {
+        let config = Config {
+            lanes: config.lanes.max(1),
+            ..config
+        };
+        Self {
+            id,
+            config,
+            limits,
+            outbox: Outbox::new(id, limits.frame, config.queue),
+            link: Link::Down,
+            next_beat: Duration::ZERO,
+            unheard: VecDeque::new(),
+            proven: None,
+            first_live: None,
+            deaf_since: None,
+            peers: BTreeMap::new(),
+            hears: BTreeMap::from([(Lane(0), Duration::ZERO)]),
+            news: VecDeque::new(),
+            unread: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// A session is up and has subscribed [`lanes`](Self::lanes).
+    pub fn connected(&mut self, now: Duration) {
+        self.disconnected();
+        self.link = Link::Joining(now);
+        self.unheard.clear();
+        self.proven = None;
+        self.beat(now, true);
+    }
+
+    /// The session is gone.
+    pub fn disconnected(&mut self) {
+        if let Link::Live(since) = self.link {
+            self.deaf_since = Some(self.proven.unwrap_or(since));
+            self.news.push_back(News::Down);
+        }
+        self.link = Link::Down;
+    }
+
+    /// Whether others' events come, as far as we can know.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.link, Link::Live(_))
+    }
+
+    /// The lanes that the session should be subscribed to; lane 0 always is.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> {
+        self.hears.keys().copied()
+    }
+
+    /// The lane of an audience: that of its target, or lane 0 for several.
+    #[must_use]
+    pub fn lane(&self, scope: &Scope, audience: &Audience) -> Lane {
+        lane::lane(scope, audience, self.config.lanes)
+    }
+
+    /// Hears the lane from now on; the session has subscribed it.
+    pub fn hear(&mut self, now: Duration, lane: Lane) {
+        if lane.0 < self.config.lanes && !self.hears.contains_key(&lane) {
+            self.hears.insert(lane, now);
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.join_lane(lane));
+        }
+    }
+
+    /// Hears the lane no longer. Lane 0 stays.
+    pub fn ignore(&mut self, lane: Lane) {
+        if lane != Lane(0) {
+            self.hears.remove(&lane);
+        }
+    }
+
+    /// Queues an event for the other nodes, also while there is no session.
+    ///
+    /// # Errors
+    /// When it will not be sent; nothing is queued.
+    pub fn publish(
+        &mut self,
+        now: Duration,
+        scope: &Scope,
+        audience: &Audience,
+        event: &Event,
+    ) -> Result<(), NotQueued> {
+        let lane = self.lane(scope, audience);
+        let message = Message::Publish {
+            scope: scope.clone(),
+            audience: audience.clone(),
+            event: event.clone(),
+        };
+        let message = message.encode().map_err(|error| match error {
+            EncodeError::TooMany { count } => NotQueued::TooMany { count },
+            // A publish is of a known kind, and neither limit nor numbers are looked at here.
+            _ => NotQueued::Full,
+        })?;
+        self.enqueue(now, lane, message)
+    }
+
+    /// Queues a message that was encoded before, for whoever hears the lane. It expires a time to live after
+    /// `since`.
+    ///
+    /// # Errors
+    /// When it will not be sent; nothing is queued.
+    pub fn enqueue(
+        &mut self,
+        since: Duration,
+        lane: Lane,
+        message: Encoded,
+    ) -> Result<(), NotQueued> {
+        self.outbox.push(since, lane, message)
+    }
+
+    /// The next frame to send, while there is a session.
+    pub fn transmit(&mut self, now: Duration) -> Option<Outbound> {
+        if self.link == Link::Down {
+            return None;
+        }
+        self.counters.expired += self.outbox.expire(now, self.config.time_to_live);
+        self.outbox.frame(now)
+    }
+
+    /// A frame arrived, from anyone. Without a session it is ignored.
+    ///
+    /// All [`news`](Self::news) is to be taken before the next: where more frames than
+    /// [`Config::queue`] holds came since, the session is to be rebuilt, and what came is lost as if
+    /// the bus had lost it.
+    pub fn receive(&mut self, now: Duration, frame: &Bytes) {
+        let unread = self.unread + frame.len() + FRAME;
+        if self.stalled(now) {
+            self.rebuild();
+        } else if unread > self.config.queue && !self.news.is_empty() && self.link != Link::Down {
+            self.counters.overflows += 1;
+            self.rebuild();
+        }
+        if self.link == Link::Down {
+            return;
+        }
+        self.unread = unread;
+        match Frame::decode(frame, self.limits.frame) {
+            Ok(Decoded::Frame(frame)) if frame.header().origin == self.id => {
+                self.receive_own(now, &frame);
+            }
+            Ok(Decoded::Frame(frame)) => self.receive_other(now, &frame),
+            Ok(Decoded::UnknownVersion(_)) => self.counters.unknown_versions += 1,
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
+    /// Does what is due. To be called at [`timeout`](Self::timeout), and harmless at any time.
+    pub fn tick(&mut self, now: Duration) {
+        if self.link == Link::Down {
+            return;
+        }
+        let missed = |sent: &Duration| now.saturating_sub(*sent) > self.patience();
+        if self.unheard.front().is_some_and(missed) || self.stalled(now) {
+            self.rebuild();
+            return;
+        }
+        self.go_live(now);
+        if now >= self.next_beat {
+            self.beat(now, false);
+        }
+        if self.is_live() {
+            self.note_silence(now);
+        }
+    }
+
+    /// When [`tick`](Self::tick) is due next, on the clock that `now` is of.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        let settled = match self.link {
+            Link::Down => return None,
+            Link::Joining(since) => self.proven.map(|_| since + self.settle()),
+            Link::Live(_) => None,
+        };
+        let missed = self
+            .unheard
+            .front()
+            .map(|sent| *sent + self.patience() + TICK);
+        [Some(self.next_beat), settled, missed]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What the host is to be told next.
+    pub fn news(&mut self) -> Option<News> {
+        let news = self.news.pop_front();
+        if self.news.is_empty() {
+            self.unread = 0;
+        }
+        news
+    }
+
+    /// The other nodes that sent a heartbeat lately, with the version each said it runs.
+    pub fn members(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        let proven = self.peers.iter().filter(|(_, peer)| peer.member);
+        proven.map(|(id, peer)| (*id, peer.version.as_str()))
+    }
+
+    /// What was dropped and skipped.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many messages wait to be sent.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// How many messages waited and do not any more: they went into frames, or
+    /// [expired](Counters::expired).
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.outbox.taken()
+    }
+
+    /// The others answer a hello within this time, or are judged by their next heartbeat.
+    fn settle(&self) -> Duration {
+        self.config.heartbeat / 8
+    }
+
+    /// How long our own heartbeat may take to come back.
+    fn patience(&self) -> Duration {
+        self.config.heartbeat * 2
+    }
+
+    /// Whether we were not run for so long that what waits in the session may be of any age.
+    fn stalled(&self, now: Duration) -> bool {
+        self.link != Link::Down && now.saturating_sub(self.next_beat) > self.patience()
+    }
+
+    fn rebuild(&mut self) {
+        self.disconnected();
+        self.news.push_back(News::Reconnect);
+    }
+
+    fn beat(&mut self, now: Duration, hello: bool) {
+        self.outbox.beat(now, hello, self.config.heartbeat);
+        self.unheard.push_back(now);
+        self.next_beat = now + self.config.heartbeat;
+    }
+
+    fn go_live(&mut self, now: Duration) {
+        let Link::Joining(since) = self.link else {
+            return;
+        };
+        if self.proven.is_none() || now.saturating_sub(since) < self.settle() {
+            return;
+        }
+        self.link = Link::Live(now);
+        if self.first_live.is_none() {
+            self.first_live = Some(now);
+            self.peers.values_mut().for_each(Peer::join);
+        }
+        self.peers.values_mut().for_each(|peer| peer.heard = now);
+        self.news.push_back(News::Live);
+        if let Some(since) = self.deaf_since.take() {
+            let (origin, until) = (None, now);
+            self.news.push_back(News::Deaf {
+                origin,
+                since,
+                until,
+            });
+        }
+    }
+
+    fn note_silence(&mut self, now: Duration) {
+        let patience = self.config.heartbeat * SILENCE;
+        for (id, peer) in &mut self.peers {
+            if peer.member && now.saturating_sub(peer.heard) > patience {
+                // Its numbers are kept: should it come back, they tell what was lost.
+                peer.member = false;
+                self.news.push_back(News::Silent(*id));
+            }
+        }
+    }
+}
+
+/// The wire counts microseconds.
+const TICK: Duration = Duration::from_micros(1);

@@ -1,0 +1,118 @@
+//! What a node tells its host.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::sequence::Run;
+use crate::audience::Audience;
+use crate::bus::Lane;
+use crate::envelope::{MAX_AUDIENCE, NodeId};
+use crate::event::Event;
+use crate::target::Scope;
+
+/// What the host is told, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum News {
+    /// An event of another node, for whoever of the audience is here.
+    Event {
+        /// The scope of the audience.
+        scope: Scope,
+        /// Whom the event is for.
+        audience: Audience,
+        /// The event.
+        event: Event,
+    },
+    /// Messages of another node did not come, and will not.
+    Gap {
+        /// Who sent them.
+        origin: NodeId,
+        /// On which lane.
+        lane: Lane,
+        /// Their numbers.
+        run: Run,
+    },
+    /// We hear our own heartbeats: what others publish from now on comes, or is in a gap.
+    Live,
+    /// We may be deaf; the session is gone or is to be rebuilt.
+    Down,
+    /// We may have missed anything that was published between these moments of our clock.
+    Deaf {
+        /// By whom; `None` for all others, told when we are live again.
+        origin: Option<NodeId>,
+        /// When we last know to have heard.
+        since: Duration,
+        /// From when on everything comes or is in a gap.
+        until: Duration,
+    },
+    /// A node was heard for the first time.
+    Joined(NodeId),
+    /// A node was not heard for ten heartbeats. Until it is heard again, what it publishes may be missing.
+    Silent(NodeId),
+    /// The session is to be dropped and another opened: our own heartbeats do not come back, or what came
+    /// was not taken.
+    Reconnect,
+}
+
+/// What was dropped and skipped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages heard before, or behind one that was.
+    pub duplicates: u64,
+    /// Messages that waited to be sent for longer than their time to live.
+    pub expired: u64,
+    /// Messages that arrived later than that.
+    pub stale: u64,
+    /// Frames of another version.
+    pub unknown_versions: u64,
+    /// Messages of a kind that this release does not know.
+    pub unknown_kinds: u64,
+    /// Frames and messages that are none.
+    pub malformed: u64,
+    /// Sessions given up since the host did not take what they brought.
+    pub overflows: u64,
+    /// Frames of nodes beyond [`Config::peers`](super::Config::peers), on lanes beyond
+    /// [`Config::lanes`](super::Config::lanes), and heartbeats from the future.
+    pub strangers: u64,
+}
+
+/// Why an event will not reach other nodes. It was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotQueued {
+    /// The event and its audience do not fit a frame of the bus.
+    TooLarge {
+        /// What they need, in bytes.
+        bytes: usize,
+        /// The bus's limit, in bytes.
+        limit: usize,
+    },
+    /// The audience has more than [`MAX_AUDIENCE`](crate::envelope::MAX_AUDIENCE) targets or exclusions.
+    TooMany {
+        /// How many there are of what there is more of.
+        count: usize,
+    },
+    /// As much waits to be sent as may.
+    Full,
+}
+
+impl fmt::Display for NotQueued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { bytes, limit } => {
+                write!(
+                    f,
+                    "the event needs a frame of {bytes} bytes, the bus takes {limit}"
+                )
+            }
+            Self::TooMany { count } => write!(
+                f,
+                "the audience lists {count} targets or exclusions, at most {MAX_AUDIENCE} travel"
+            ),
+            Self::Full => f.write_str("the queue to the bus is full"),
+        }
+    }
+}
+
+impl core::error::Error for NotQueued {}

@@ -1,0 +1,241 @@
+//! What waits to be sent, lane by lane, and the numbers it is sent under.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::iter;
+use core::time::Duration;
+
+use super::news::NotQueued;
+use crate::bus::{Lane, Outbound};
+use crate::envelope::{Encoded, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+
+/// How many heartbeats back a lane's progress reaches: so many may be lost in a row, less one, and the next
+/// still tells everything.
+pub(super) const HISTORY: usize = 4;
+
+/// The most that a frame's version, flags, header and stamp take, in bytes.
+const OVERHEAD: usize = 2 + 16 + 5 + 10 + 16;
+
+/// The most that a heartbeat takes beside the progress of lanes, and with each lane's, in bytes.
+const HEARTBEAT: usize = 64 + HISTORY * 10;
+const PROGRESS: usize = 5 + 1 + HISTORY * 10;
+
+/// The software's version, as heartbeats tell it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    origin: NodeId,
+    /// The largest frame, in bytes.
+    frame: usize,
+    /// The most that may wait, in bytes, and what does.
+    capacity: usize,
+    bytes: usize,
+    /// How many messages waited and do not any more.
+    taken: u64,
+    lanes: BTreeMap<Lane, Lines>,
+    /// The parts of the heartbeat that is to be sent before everything else, and whether it greets.
+    beat: VecDeque<Encoded>,
+    hello: bool,
+    /// When the last heartbeats were sent, the newest at the back.
+    beats: VecDeque<Duration>,
+    /// When numbers were used last.
+    used: Duration,
+    /// The lane that was served last; the next one is served next.
+    served: Option<Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// The last number that was used.
+    last: u64,
+    /// The last numbers at the heartbeats before, the newest at the back.
+    history: VecDeque<u64>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Duration,
+    message: Encoded,
+}
+
+impl Outbox {
+    pub(super) fn new(origin: NodeId, frame: usize, capacity: usize) -> Self {
+        Self {
+            origin,
+            frame,
+            capacity,
+            bytes: 0,
+            taken: 0,
+            lanes: BTreeMap::new(),
+            beat: VecDeque::new(),
+            hello: false,
+            beats: VecDeque::new(),
+            used: Duration::ZERO,
+            served: None,
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        since: Duration,
+        lane: Lane,
+        message: Encoded,
+    ) -> Result<(), NotQueued> {
+        let bytes = message.size() + OVERHEAD;
+        if bytes > self.frame {
+            let limit = self.frame;
+            return Err(NotQueued::TooLarge { bytes, limit });
+        }
+        if self.bytes + message.size() > self.capacity {
+            return Err(NotQueued::Full);
+        }
+        self.bytes += message.size();
+        let lines = self.lanes.entry(lane).or_default();
+        lines.waiting.push_back(Waiting { since, message });
+        Ok(())
+    }
+
+    /// Makes a heartbeat, to be sent before everything that waits; one that still waits gives way. If there
+    /// are more lanes to tell of than fit a frame, it has several parts. The numbers are remembered for the
+    /// heartbeats to come, but not twice within half an `interval`: such would reach back no further.
+    pub(super) fn beat(&mut self, now: Duration, hello: bool, interval: Duration) {
+        self.hello = hello || (self.hello && !self.beat.is_empty());
+        // After an outage the numbers are still those of its beginning: a node that came during it owes
+        // nothing for what was sent before.
+        let outage = now.saturating_sub(self.used) > interval + interval / 2;
+        if outage && self.beats.back().is_some_and(|last| self.used >= *last) {
+            self.remember(self.used);
+        }
+        let earlier: Vec<Duration> = self.beats.iter().copied().collect();
+        let lanes = self.progress(self.hello);
+        let fit = self.frame.saturating_sub(OVERHEAD + HEARTBEAT) / PROGRESS;
+        let mut parts: Vec<&[LaneProgress]> = lanes.chunks(fit.max(1)).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let parts = parts.into_iter().enumerate().filter_map(|(part, lanes)| {
+            let heartbeat = Heartbeat {
+                version: String::from(VERSION),
+                hello: self.hello && part == 0,
+                sent: now,
+                earlier: earlier.clone(),
+                lanes: lanes.to_vec(),
+            };
+            // A heartbeat can always be written.
+            Message::Heartbeat(heartbeat).encode().ok()
+        });
+        self.beat = parts.collect();
+        let due = |last: &Duration| now.saturating_sub(*last) >= interval / 2;
+        if self.beats.back().is_none_or(due) {
+            self.remember(now);
+        }
+    }
+
+    fn remember(&mut self, moment: Duration) {
+        remember(&mut self.beats, moment);
+        for lines in self.lanes.values_mut() {
+            remember(&mut lines.history, lines.last);
+        }
+    }
+
+    /// The next frame: as much of one lane as fits.
+    pub(super) fn frame(&mut self, now: Duration) -> Option<Outbound> {
+        let lane = match self.beat.is_empty() {
+            true => self.next_lane()?,
+            false => Lane(0),
+        };
+        self.served = Some(lane);
+        let lines = self.lanes.entry(lane).or_default();
+        let header = Header {
+            origin: self.origin,
+            lane: lane.0,
+            first: lines.last.checked_add(1)?,
+        };
+        let mut writer = FrameWriter::new(header, self.frame).ok()?;
+        // A stamp and any message that was let in fit an empty frame.
+        writer.push(&Message::Stamp(now)).ok()?;
+        if let Some(part) = self.beat.pop_front() {
+            writer.push_encoded(&part).ok()?;
+        }
+        while let Some(waiting) = lines.waiting.front() {
+            if writer.push_encoded(&waiting.message).is_err() {
+                break;
+            }
+            self.bytes -= waiting.message.size();
+            self.taken += 1;
+            lines.waiting.pop_front();
+        }
+        lines.last += writer.messages() as u64;
+        self.used = now;
+        let frame = writer.finish();
+        Some(Outbound { lane, frame })
+    }
+
+    fn next_lane(&self) -> Option<Lane> {
+        let waits = |lane: &(&Lane, &Lines)| !lane.1.waiting.is_empty();
+        let after = self.served.map_or(0, |lane| lane.0.saturating_add(1));
+        let mut later = self.lanes.range(Lane(after)..).filter(waits);
+        later
+            .next()
+            .or_else(|| self.lanes.iter().find(waits))
+            .map(|(lane, _)| *lane)
+    }
+
+    /// Drops what waits for longer than `ttl` and uses up its numbers, so that everyone sees that
+    /// something is missing. Gives how many were dropped.
+    pub(super) fn expire(&mut self, now: Duration, ttl: Duration) -> u64 {
+        let before = self.taken;
+        for lines in self.lanes.values_mut() {
+            while let Some(waiting) = lines.waiting.front()
+                && now.saturating_sub(waiting.since) > ttl
+            {
+                self.bytes -= waiting.message.size();
+                self.taken += 1;
+                lines.waiting.pop_front();
+                lines.last += 1;
+                self.used = now;
+            }
+        }
+        self.taken - before
+    }
+
+    /// The progress until each of the heartbeats before, of the lanes that were used since the oldest of
+    /// them, or of all.
+    fn progress(&self, all: bool) -> Vec<LaneProgress> {
+        let mut lanes = Vec::new();
+        for (lane, lines) in &self.lanes {
+            // A lane that came later had sent nothing by the first of these.
+            let unused = self.beats.len().saturating_sub(lines.history.len());
+            let lasts: Vec<u64> = iter::repeat_n(0, unused)
+                .chain(lines.history.iter().copied())
+                .collect();
+            if lasts.first() != lasts.last() || (all && lasts.last() > Some(&0)) {
+                lanes.push(LaneProgress {
+                    lane: lane.0,
+                    lasts,
+                });
+            }
+        }
+        lanes
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.lanes.values().map(|lines| lines.waiting.len()).sum()
+    }
+
+    /// How many waited and do not any more.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+}
+
+fn remember<T>(history: &mut VecDeque<T>, newest: T) {
+    if history.len() == HISTORY {
+        history.pop_front();
+    }
+    history.push_back(newest);
+}

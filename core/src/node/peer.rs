@@ -1,0 +1,172 @@
+//! What is known of one other node.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::offset::Offset;
+use super::outbox::HISTORY;
+use super::sequence::{Arrival, Run, Sequence};
+use crate::bus::Lane;
+use crate::envelope::{Heartbeat, LaneProgress};
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) version: String,
+    /// When anything of it was heard last, on our clock.
+    pub(super) heard: Duration,
+    /// Whether heartbeats come. It begins with the first one: before, it is but a name someone put into a
+    /// frame. It ends when nothing is heard for long.
+    pub(super) member: bool,
+    /// Until when its heartbeats told, without a break, which lanes it sent on; on its clock.
+    told: Option<Duration>,
+    offset: Offset,
+    lanes: BTreeMap<Lane, Sequence>,
+}
+
+/// What a heartbeat shows.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// Numbers that should have come and did not.
+    pub(super) missing: Vec<(Lane, Run)>,
+    /// A time of our clock in which the origin may have sent what no number tells of.
+    pub(super) untold: Option<(Duration, Duration)>,
+}
+
+/// Since when the numbers on a lane are ours to account for, lane by lane; empty before we were live.
+pub(super) type Since = BTreeMap<Lane, Duration>;
+
+impl Peer {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            version: String::new(),
+            heard: now,
+            member: false,
+            told: None,
+            offset: Offset::default(),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately. Differences
+    /// above `tolerance` are doubted.
+    pub(super) fn age(&mut self, now: Duration, sent: Duration, tolerance: Duration) -> Duration {
+        self.offset.age(now, sent, tolerance)
+    }
+
+    /// A number arrived on a lane. What it shows to be missing counts if the lane is `ours` to account for.
+    pub(super) fn arrive(&mut self, lane: Lane, number: u64, ours: bool) -> Arrival {
+        let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
+        match sequence.arrive(number) {
+            Arrival::New(_) if !ours => Arrival::New(None),
+            arrival => arrival,
+        }
+    }
+
+    /// From now on what it sends is ours to account for.
+    pub(super) fn join(&mut self) {
+        self.lanes.values_mut().for_each(Sequence::join);
+    }
+
+    /// The same of one lane.
+    pub(super) fn join_lane(&mut self, lane: Lane) {
+        if let Some(sequence) = self.lanes.get_mut(&lane) {
+            sequence.join();
+        }
+    }
+
+    /// A heartbeat: tells what should have come on the lanes that are ours to account for. One that comes
+    /// from the future by more than `tolerance` is none.
+    pub(super) fn beat(
+        &mut self,
+        now: Duration,
+        beat: &Heartbeat,
+        lanes: u32,
+        since: &Since,
+        tolerance: Duration,
+    ) -> Option<Shown> {
+        if !self.offset.allows(now, beat.sent, tolerance) {
+            return None;
+        }
+        self.offset.beat();
+        self.version.clone_from(&beat.version);
+        self.member = true;
+
+        let told = self.told.filter(|told| *told <= beat.sent);
+        // Four heartbeats may be too few to reach back to the last one we heard. Fewer are all there were.
+        let whole = beat.earlier.len() < HISTORY;
+        let oldest = beat.earlier.first().copied().unwrap_or_default();
+        let follows = told.is_some_and(|told| oldest <= told);
+        self.told = told
+            .max(beat.earlier.last().copied())
+            .or(Some(Duration::ZERO));
+
+        let mut shown = Shown::default();
+        let mut listed = 0;
+        let mut blank = false;
+        for progress in beat.lanes.iter().filter(|progress| progress.lane < lanes) {
+            let (lane, [first, .., last]) = (Lane(progress.lane), &*progress.lasts) else {
+                continue;
+            };
+            let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
+            let Some(since) = since.get(&lane) else {
+                sequence.forgive(*last);
+                continue;
+            };
+            listed += 1;
+            let before = match sent_by(*since, beat, progress, &self.offset) {
+                _ if !sequence.is_joining() => 0,
+                Some(last) => last,
+                // No heartbeat until the oldest of these told of the lane, so nothing was sent on it.
+                None if follows || whole => *first,
+                None if self.offset.ours(Duration::ZERO) > Some(*since) => 0,
+                None => {
+                    blank = true;
+                    *first
+                }
+            };
+            let runs = sequence.progress(before, *last);
+            shown
+                .missing
+                .extend(runs.into_iter().flatten().map(|run| (lane, run)));
+        }
+        // What is not listed was not used since the oldest; before, something may have got lost on it.
+        blank |= listed < since.len();
+        if blank && !follows && !whole {
+            shown.untold = self.untold(told, oldest, since);
+        }
+        Some(shown)
+    }
+
+    fn untold(
+        &self,
+        told: Option<Duration>,
+        oldest: Duration,
+        since: &Since,
+    ) -> Option<(Duration, Duration)> {
+        let live = *since.values().min()?;
+        let told = self.offset.ours(told.unwrap_or_default())?;
+        // The origin's time on our clock may be late by as much as its fastest frame was.
+        let (from, until) = (
+            live.max(told.saturating_sub(SLACK)),
+            self.offset.ours(oldest)?,
+        );
+        (from < until).then_some((from, until))
+    }
+}
+
+/// How slow the fastest frame of an origin may have been.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// The last number that the origin had sent by a moment of our clock, if its heartbeats reach back to then.
+fn sent_by(
+    moment: Duration,
+    beat: &Heartbeat,
+    progress: &LaneProgress,
+    offset: &Offset,
+) -> Option<u64> {
+    let snapshots = beat.earlier.iter().zip(&progress.lasts);
+    let by_then = snapshots.filter(|(at, _)| offset.ours(**at).is_some_and(|at| at <= moment));
+    by_then.map(|(_, last)| *last).next_back()
+}

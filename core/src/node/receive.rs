@@ -1,0 +1,184 @@
+//! What a node makes of the frames that arrive.
+
+use core::time::Duration;
+
+use super::news::News;
+use super::peer::{Peer, Since};
+use super::sequence::{Arrival, Run};
+use super::{Link, Node};
+use crate::bus::Lane;
+use crate::envelope::{Frame, Heartbeat, Message, NodeId};
+
+impl Node {
+    pub(super) fn receive_own(&mut self, now: Duration, frame: &Frame) {
+        for (_, message) in frame.messages() {
+            if let Ok(Message::Heartbeat(heartbeat)) = message
+                && let Some(at) = self
+                    .unheard
+                    .iter()
+                    .position(|sent| same(*sent, heartbeat.sent))
+            {
+                self.proven = self.unheard.get(at).copied();
+                self.unheard.drain(..=at);
+            }
+        }
+        self.go_live(now);
+    }
+
+    pub(super) fn receive_other(&mut self, now: Duration, frame: &Frame) {
+        let origin = frame.header().origin;
+        let lane = Lane(frame.header().lane);
+        if lane.0 >= self.config.lanes || !self.admit(now, origin) {
+            self.counters.strangers += 1;
+            return;
+        }
+        let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
+        let tolerance = self.tolerance();
+        let mut stale = false;
+        for (number, message) in frame.messages() {
+            let Some(peer) = self.peers.get_mut(&origin) else {
+                return;
+            };
+            peer.heard = now;
+            let missing = match peer.arrive(lane, number, ours) {
+                Arrival::Old => {
+                    self.counters.duplicates += 1;
+                    continue;
+                }
+                Arrival::New(missing) => missing,
+            };
+            let lost = match message {
+                Ok(Message::Stamp(sent)) => {
+                    stale = peer.age(now, sent, tolerance) > self.config.time_to_live;
+                    None
+                }
+                Ok(Message::Publish { .. }) if stale => {
+                    self.counters.stale += 1;
+                    Some(number)
+                }
+                Ok(Message::Publish {
+                    scope,
+                    audience,
+                    event,
+                }) => {
+                    self.gap(origin, lane, missing);
+                    self.news.push_back(News::Event {
+                        scope,
+                        audience,
+                        event,
+                    });
+                    continue;
+                }
+                Ok(Message::Heartbeat(heartbeat)) => {
+                    self.gap(origin, lane, missing);
+                    self.heartbeat(now, origin, &heartbeat);
+                    continue;
+                }
+                Ok(_) => {
+                    self.counters.unknown_kinds += 1;
+                    Some(number)
+                }
+                Err(_) => {
+                    self.counters.malformed += 1;
+                    Some(number)
+                }
+            };
+            self.gap(origin, lane, missing);
+            self.gap(origin, lane, lost.map(Run::of));
+        }
+    }
+
+    fn heartbeat(&mut self, now: Duration, origin: NodeId, heartbeat: &Heartbeat) {
+        let (since, tolerance) = (self.since(), self.tolerance());
+        let Some(peer) = self.peers.get_mut(&origin) else {
+            return;
+        };
+        let joined = !peer.member;
+        let Some(shown) = peer.beat(now, heartbeat, self.config.lanes, &since, tolerance) else {
+            self.counters.strangers += 1;
+            return;
+        };
+        if joined {
+            self.news.push_back(News::Joined(origin));
+        }
+        if let Some((since, until)) = shown.untold {
+            let origin = Some(origin);
+            self.news.push_back(News::Deaf {
+                origin,
+                since,
+                until,
+            });
+        }
+        for (lane, run) in shown.missing {
+            self.gap(origin, lane, Some(run));
+        }
+        // Who has just come needs to know how far our numbers are. One answer serves all who came
+        // together.
+        if heartbeat.hello && self.link != Link::Down && !self.answered(now) {
+            self.beat(now, false);
+        }
+    }
+
+    /// Since when what is sent on each lane is ours to account for.
+    fn since(&self) -> Since {
+        let Some(live) = self.first_live else {
+            return Since::new();
+        };
+        let since = self
+            .hears
+            .iter()
+            .map(|(lane, heard)| (*lane, live.max(*heard)));
+        since.collect()
+    }
+
+    /// How far one frame may differ from what the origin's others say of its clock.
+    fn tolerance(&self) -> Duration {
+        self.config.time_to_live / 2
+    }
+
+    /// Whether a heartbeat of ours is so young that it answers a hello of now.
+    fn answered(&self, now: Duration) -> bool {
+        let last = self.next_beat.saturating_sub(self.config.heartbeat);
+        now.saturating_sub(last) < self.settle() / 4
+    }
+
+    fn gap(&mut self, origin: NodeId, lane: Lane, run: Option<Run>) {
+        let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
+        let Some(run) = run.filter(|_| ours) else {
+            return;
+        };
+        // A frame of which nothing is delivered is one gap.
+        if let Some(News::Gap {
+            origin: of,
+            lane: on,
+            run: before,
+        }) = self.news.back_mut()
+            && (*of, *on) == (origin, lane)
+            && before.last.checked_add(1) == Some(run.first)
+        {
+            before.last = run.last;
+            return;
+        }
+        self.news.push_back(News::Gap { origin, lane, run });
+    }
+
+    /// Makes room for the origin, if it is new: whoever is no member gives way.
+    fn admit(&mut self, now: Duration, origin: NodeId) -> bool {
+        if self.peers.contains_key(&origin) {
+            return true;
+        }
+        if self.peers.len() >= self.config.peers {
+            let others = self.peers.iter().filter(|(_, peer)| !peer.member);
+            let Some(oldest) = others.min_by_key(|(_, peer)| peer.heard).map(|(id, _)| *id) else {
+                return false;
+            };
+            self.peers.remove(&oldest);
+        }
+        self.peers.insert(origin, Peer::new(now));
+        true
+    }
+}
+
+fn same(ours: Duration, told: Duration) -> bool {
+    ours.as_micros() == told.as_micros()
+}
