@@ -23,6 +23,7 @@ const SCHEDULES: &[&str] = &["--test", "interleavings"];
 const PROMISES: &[&str] = &["--test", "promises"];
 const MAILBOXES: &[&str] = &["--test", "mailbox"];
 const MEMORY: &[&str] = &["--test", "memory"];
+const SIMULATION: &[&str] = &["--test", "simulation"];
 const WIRE: &[&str] = &["--test", "wire"];
 const END_TO_END: &[&str] = &["--test", "end_to_end"];
 
@@ -34,6 +35,9 @@ const ATTACHMENT: &str = "core/src/attachment.rs";
 const MAILBOX: &str = "core/src/mailbox/mod.rs";
 const QUEUE: &str = "core/src/mailbox/queue.rs";
 const MESSAGE: &str = "core/src/envelope/message.rs";
+const NODE: &str = "core/src/node/mod.rs";
+const PEER: &str = "core/src/node/peer.rs";
+const SEQUENCE: &str = "core/src/node/sequence.rs";
 const FRAME: &str = "core/src/envelope/frame.rs";
 
 pub(crate) const SINS: &[Sin] = &[
@@ -363,6 +367,51 @@ pub(crate) const SINS: &[Sin] = &[
         package: CORE,
         suite: WIRE,
         test: "sequence_numbers_do_not_wrap",
+    },
+    Sin {
+        name: "node: its own events come back",
+        file: NODE,
+        sound: "if frame.header().origin == self.id => {",
+        broken: "if frame.header().origin == self.id && false => {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "a_perfect_bus_loses_nothing_and_reports_nothing",
+    },
+    Sin {
+        name: "node: duplicates are accepted",
+        file: SEQUENCE,
+        sound: "if leap.is_none() && self.high - number <= WINDOW {\n            return Arrival::Old;",
+        broken: "if leap.is_none() && self.high - number <= WINDOW {\n            return Arrival::New(None);",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_a_lossy_bus_loses_lies_in_gaps",
+    },
+    Sin {
+        name: "node: a gap is not reported",
+        file: SEQUENCE,
+        sound: "        Arrival::New(missing)\n",
+        broken: "        let _ = missing;\n        Arrival::New(None)\n",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_a_lossy_bus_loses_lies_in_gaps",
+    },
+    Sin {
+        name: "node: what heartbeats tell is ignored",
+        file: PEER,
+        sound: "shown\n                .missing\n                .extend(runs.into_iter().flatten().map(|run| (lane, run)));",
+        broken: "let _ = runs;",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_is_lost_while_sessions_break_lies_in_gaps",
+    },
+    Sin {
+        name: "node: a forged number mutes",
+        file: SEQUENCE,
+        sound: "if length < BELIEVED {",
+        broken: "if length < BELIEVED || true {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "forged_frames_mute_nobody",
     },
     Sin {
         name: "server: events are written anew",

@@ -1,0 +1,163 @@
+//! The node protocol, step by step, where the simulation does not look.
+
+use std::iter;
+use std::time::Duration;
+
+use bytes::Bytes;
+use midplane_core::bus::{Lane, Limits};
+use midplane_core::envelope::{Message, NodeId};
+use midplane_core::node::{Config, News, Node, NotQueued, Run};
+use midplane_core::{Audience, Event, Scope, Target};
+
+/// Two nodes on a perfect bus, and their common clock.
+struct Pair {
+    now: Duration,
+    nodes: [Node; 2],
+}
+
+impl Pair {
+    /// Both live, all news taken.
+    fn new(config: Config) -> Self {
+        let nodes = [1, 2].map(|id| Node::new(NodeId([id; 16]), config, Limits::new(1_024)));
+        let mut pair = Self {
+            now: Duration::ZERO,
+            nodes,
+        };
+        for node in &mut pair.nodes {
+            node.connected(pair.now);
+        }
+        pair.pass();
+        pair.nodes.iter_mut().for_each(|node| drop(taken(node)));
+        assert!(pair.nodes.iter().all(Node::is_live));
+        pair
+    }
+
+    /// Time passes until everything is told, with nothing lost.
+    fn pass(&mut self) {
+        for _ in 0..100 {
+            self.now += Duration::from_millis(50);
+            for sender in [0, 1] {
+                self.nodes[sender].tick(self.now);
+                while let Some(frame) = self.sent(sender) {
+                    let now = self.now;
+                    self.nodes
+                        .iter_mut()
+                        .for_each(|node| node.receive(now, &frame));
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, sender: usize, text: &str) -> Result<(), NotQueued> {
+        let event = Event::text(text);
+        self.nodes[sender].publish(self.now, &Scope::default(), &audience(), &event)
+    }
+
+    fn sent(&mut self, sender: usize) -> Option<Bytes> {
+        self.nodes[sender].transmit(self.now).map(|sent| sent.frame)
+    }
+}
+
+fn audience() -> Audience {
+    Target::topic("t").unwrap().into()
+}
+
+fn taken(node: &mut Node) -> Vec<News> {
+    iter::from_fn(|| node.news()).collect()
+}
+
+#[test]
+fn news_that_nobody_takes_costs_the_session_and_lies_in_a_gap() {
+    let config = Config {
+        queue: 8_192,
+        ..Config::default()
+    };
+    let mut pair = Pair::new(config);
+    for _ in 0..100 {
+        pair.publish(0, &"x".repeat(700)).unwrap();
+        let frame = pair.sent(0).unwrap();
+        pair.nodes[1].receive(pair.now, &frame);
+    }
+    let told = taken(&mut pair.nodes[1]);
+    assert!(told.len() <= 12, "{} are kept", told.len());
+    assert_eq!(told[told.len() - 2..], [News::Down, News::Reconnect]);
+    assert_eq!(pair.nodes[1].counters().overflows, 1);
+
+    pair.nodes[1].connected(pair.now);
+    pair.pass();
+    let delivered = told.len() as u64 - 2;
+    let gaps = taken(&mut pair.nodes[1]).into_iter();
+    let lost: u64 = gaps
+        .filter_map(|news| match news {
+            News::Gap { run, .. } => Some(run.last - run.first + 1),
+            _ => None,
+        })
+        .sum();
+    // Each frame has a stamp and an event; one heartbeat may lie among them.
+    assert!(
+        lost >= 2 * (100 - delivered),
+        "{lost} of {}",
+        100 - delivered
+    );
+}
+
+#[test]
+fn a_frame_of_which_nothing_is_delivered_is_one_gap() {
+    let mut pair = Pair::new(Config::default());
+    for _ in 0..20 {
+        let body = Bytes::from_static(b"of a later release");
+        let message = Message::Unknown { kind: 99, body };
+        let message = message.encode().unwrap();
+        pair.nodes[0].enqueue(pair.now, Lane(0), message).unwrap();
+    }
+    pair.publish(0, "known").unwrap();
+    let frame = pair.sent(0).unwrap();
+    pair.nodes[1].receive(pair.now, &frame);
+    let told = taken(&mut pair.nodes[1]);
+    let [News::Gap { run, .. }, News::Event { event, .. }] = &*told else {
+        panic!("{told:?}");
+    };
+    let Run { first, last } = *run;
+    assert_eq!(last - first + 1, 20);
+    assert_eq!(event, &Event::text("known"));
+    assert_eq!(pair.nodes[1].counters().unknown_kinds, 20);
+}
+
+#[test]
+fn what_left_the_queue_is_counted() {
+    let mut pair = Pair::new(Config::default());
+    let before = pair.nodes[0].taken();
+    for _ in 0..3 {
+        pair.publish(0, "one").unwrap();
+    }
+    assert_eq!(pair.nodes[0].queued(), 3);
+    assert_eq!(pair.nodes[0].taken(), before);
+    pair.sent(0).unwrap();
+    assert_eq!(
+        (pair.nodes[0].queued(), pair.nodes[0].taken()),
+        (0, before + 3)
+    );
+
+    pair.publish(0, "late").unwrap();
+    pair.now += Config::default().time_to_live + Duration::from_secs(1);
+    assert_eq!(pair.sent(0), None);
+    assert_eq!(pair.nodes[0].taken(), before + 4);
+    assert_eq!(pair.nodes[0].counters().expired, 1);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_its_size() {
+    let config = Config {
+        queue: 1_000,
+        ..Config::default()
+    };
+    let mut pair = Pair::new(config);
+    let refused = pair.publish(0, &"x".repeat(1_024));
+    assert!(
+        matches!(refused, Err(NotQueued::TooLarge { bytes, limit: 1_024 }) if bytes > 1_024),
+        "{refused:?}"
+    );
+    pair.publish(0, &"x".repeat(700)).unwrap();
+    assert_eq!(pair.publish(0, &"x".repeat(700)), Err(NotQueued::Full));
+    assert_eq!(pair.nodes[0].queued(), 1);
+}

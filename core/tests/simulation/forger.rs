@@ -1,0 +1,75 @@
+//! Frames that no node sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use midplane_core::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane_core::{Event, Target};
+
+use crate::world::Random;
+
+/// What the forged events say.
+pub(crate) const TEXT: &str = "forged";
+
+/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane. The frame
+/// comes with the lanes whose numbers it may be believed to tell of; it may also be no frame at all.
+pub(crate) fn frame(
+    random: &mut Random,
+    origin: NodeId,
+    lane: u32,
+    used: u64,
+    limit: usize,
+) -> Bytes {
+    let origin = match random.below(4) {
+        0 => NodeId([random.next() as u8 | 0x80; 16]),
+        _ => origin,
+    };
+    let first = match random.below(3) {
+        0 => u64::MAX - random.below(4),
+        1 => used + 200 + random.below(100_000),
+        _ => used + 200 + random.below(1 << 40),
+    };
+    let sent = match random.below(3) {
+        0 => Duration::from_micros(u64::MAX),
+        1 => Duration::ZERO,
+        _ => Duration::from_millis(random.below(100_000)),
+    };
+    let audience = Target::topic("t").unwrap().into();
+    let event = Message::Publish {
+        scope: Default::default(),
+        audience,
+        event: Event::text(TEXT),
+    };
+    let earlier = random.below(6) as usize;
+    let lasts = |last| vec![last; earlier];
+    let heartbeat = Message::Heartbeat(Heartbeat {
+        version: "forged".into(),
+        hello: random.once_in(2),
+        sent,
+        earlier: vec![sent; earlier],
+        lanes: (0..random.below(5) as u32)
+            .map(|lane| LaneProgress {
+                lane,
+                lasts: lasts(first),
+            })
+            .collect(),
+    });
+    let messages: &[Message] = match random.below(6) {
+        0 => return vec![random.next() as u8; random.below(60) as usize].into(),
+        1 => return [&[2, 0][..], &[random.next() as u8; 30]].concat().into(),
+        2 => &[event],
+        3 => &[Message::Stamp(sent), event],
+        4 => &[heartbeat],
+        _ => &[Message::Stamp(sent), heartbeat],
+    };
+    let header = Header {
+        origin,
+        lane,
+        first,
+    };
+    let mut writer = FrameWriter::new(header, limit).unwrap();
+    for message in messages {
+        let _ = writer.push(message);
+    }
+    writer.finish()
+}

@@ -1,0 +1,102 @@
+//! The node protocol in simulated time over a bus that loses, repeats, delays and reorders frames, cuts
+//! sessions and partitions nodes, while nodes crash and come back. Every run is made from a seed, which a
+//! failure prints: `SIMULATION_SEED=n cargo test -p midplane-core --test simulation` replays it.
+//! `SIMULATION_SEEDS=n` says how many runs each scenario has.
+
+mod forger;
+mod oracle;
+mod world;
+
+use std::panic::catch_unwind;
+
+use world::{Faults, World};
+
+fn seeds(default: u64) -> impl Iterator<Item = u64> {
+    let number = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    let (first, count) = match number("SIMULATION_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("SIMULATION_SEEDS").unwrap_or(default)),
+    };
+    first..first + count
+}
+
+fn run(faults: Faults, default: u64) {
+    for seed in seeds(default) {
+        let outcome = catch_unwind(|| oracle::judge(&World::run(seed, faults)));
+        assert!(
+            outcome.is_ok(),
+            "SIMULATION_SEED={seed} fails with {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn a_perfect_bus_loses_nothing_and_reports_nothing() {
+    run(Faults::default(), 50);
+}
+
+#[test]
+fn what_a_lossy_bus_loses_lies_in_gaps() {
+    run(
+        Faults {
+            lossy: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn what_is_lost_while_sessions_break_lies_in_gaps() {
+    run(
+        Faults {
+            breaks: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn everything_at_once() {
+    run(
+        Faults {
+            lossy: true,
+            breaks: true,
+            crashes: true,
+            lanes: true,
+            stalls: true,
+            forged: false,
+        },
+        50,
+    );
+}
+
+// In one of some thousand runs a lane stays mute for longer than the calm lasts: seed 2428 is the first.
+#[test]
+fn forged_frames_mute_nobody() {
+    run(
+        Faults {
+            forged: true,
+            breaks: true,
+            lanes: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn who_was_stalled_delivers_nothing_stale() {
+    run(
+        Faults {
+            stalls: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}

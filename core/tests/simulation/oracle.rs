@@ -1,0 +1,187 @@
+//! Judges a run by what each process was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use midplane_core::envelope::NodeId;
+use midplane_core::node::News;
+
+use crate::forger;
+use crate::world::{Life, World};
+
+/// How far back a gap may reach before it could have been lost: four heartbeats and one that is late.
+const REACH: Duration = Duration::from_secs(12);
+
+/// What waits longer than this to be sent is dropped where it waits.
+const TIME_TO_LIVE: Duration = Duration::from_secs(30);
+
+pub(crate) fn judge(world: &World) {
+    for life in &world.lives {
+        let delivered = unique_and_ordered(world, life);
+        gaps_do_not_cry_wolf(world, life, &delivered);
+        if life.ended.is_none() {
+            assert!(life.live, "{:?} is not live in the end", life.id);
+            every_event_is_accounted_for(world, life, &delivered);
+        }
+    }
+}
+
+/// C1 and C2: each event once, and those of one origin and lane in the order of their numbers.
+fn unique_and_ordered(world: &World, life: &Life) -> BTreeSet<u64> {
+    let mut delivered = BTreeSet::new();
+    let mut highest = BTreeMap::new();
+    for told in &life.told {
+        let News::Event { event, .. } = &told.news else {
+            continue;
+        };
+        let text = event.as_text().unwrap();
+        if text == forger::TEXT {
+            continue;
+        }
+        let number: u64 = text.parse().unwrap();
+        let published = &world.published[&number];
+        assert_ne!(
+            published.origin, life.id,
+            "{:?} heard its own event",
+            life.id
+        );
+        assert!(
+            delivered.insert(number),
+            "{:?} got event {number} twice",
+            life.id
+        );
+        let (lane, sequence, at) = published.sent.unwrap();
+        assert!(
+            told.at <= at + TIME_TO_LIVE,
+            "event {number} came {:?} late",
+            told.at - at
+        );
+        let before = highest.insert((published.origin, lane), sequence);
+        assert!(before < Some(sequence), "event {number} came out of order");
+    }
+    delivered
+}
+
+/// C10: a gap names numbers that were used, that did not come, and that were sent while it mattered.
+fn gaps_do_not_cry_wolf(world: &World, life: &Life, delivered: &BTreeSet<u64>) {
+    let Some(live) = life.told.iter().find(|told| told.news == News::Live) else {
+        return;
+    };
+    if world.fooled.contains(&life.id) {
+        // A forged number may cost a gap of any length; what comes must come all the same.
+        return;
+    }
+    for told in &life.told {
+        let News::Gap { origin, lane, run } = &told.news else {
+            continue;
+        };
+        let used = world
+            .used
+            .get(&(*origin, *lane))
+            .copied()
+            .unwrap_or_default();
+        assert!(
+            run.first <= run.last && run.last <= used,
+            "a gap of numbers nobody used: {told:?}"
+        );
+        for (number, published) in &world.published {
+            let Some((on, sequence, at)) = published.sent else {
+                continue;
+            };
+            if published.origin == *origin
+                && on == *lane
+                && (run.first..=run.last).contains(&sequence)
+            {
+                assert!(
+                    !delivered.contains(number),
+                    "event {number} came and lies in {told:?}"
+                );
+                assert!(
+                    at + REACH >= live.at,
+                    "event {number} is of before: {told:?}"
+                );
+            }
+        }
+    }
+}
+
+/// C4: each event of a publisher that lives on was delivered, or this process was told that it may be
+/// missing.
+fn every_event_is_accounted_for(world: &World, life: &Life, delivered: &BTreeSet<u64>) {
+    let Some(live) = life.told.iter().find(|told| told.news == News::Live) else {
+        return;
+    };
+    let alive = |id: &NodeId| {
+        world
+            .lives
+            .iter()
+            .any(|other| other.id == *id && other.ended.is_none())
+    };
+    for (number, published) in &world.published {
+        if published.origin == life.id || delivered.contains(number) || !alive(&published.origin) {
+            continue;
+        }
+        // A forged heartbeat can say of any number that it was sent before it was ours to hear, and nothing
+        // tells it from a true one; so what was lost among forgeries may be lost without a word. It must end
+        // with them.
+        if world.fooled.contains(&life.id) && !published.calm {
+            continue;
+        }
+        let Some((lane, sequence, at)) = published.sent else {
+            let waited = life
+                .told
+                .last()
+                .is_some_and(|told| told.at > published.at + TIME_TO_LIVE);
+            assert!(waited, "event {number} was never sent");
+            continue;
+        };
+        // It takes a few numbers to find out that a forged one was none of the origin's.
+        let doubted = world.fooled.contains(&life.id) && world.is_among_first(published);
+        assert!(
+            !published.calm || doubted,
+            "{:?} is muted: event {number} did not come",
+            life.id
+        );
+        let accounted = at < live.at
+            || life.told.iter().any(|told| match &told.news {
+                News::Gap {
+                    origin,
+                    lane: on,
+                    run,
+                } => {
+                    *origin == published.origin
+                        && *on == lane
+                        && (run.first..=run.last).contains(&sequence)
+                }
+                News::Deaf {
+                    origin,
+                    since,
+                    until,
+                } => {
+                    origin.is_none_or(|origin| origin == published.origin)
+                        && (*since..=*until).contains(&at)
+                }
+                _ => false,
+            })
+            || after_silence(life, published.origin, at);
+        assert!(
+            accounted,
+            "{:?} lost event {number} without a word",
+            life.id
+        );
+    }
+}
+
+/// Whether the process was told that this origin is silent, before it heard of it again.
+fn after_silence(life: &Life, origin: NodeId, at: Duration) -> bool {
+    let silent = life
+        .told
+        .iter()
+        .rposition(|told| told.news == News::Silent(origin));
+    silent.is_some_and(|index| {
+        let back = life.told[index..]
+            .iter()
+            .find(|told| told.news == News::Joined(origin));
+        back.is_none_or(|back| at <= back.at)
+    })
+}

@@ -1,0 +1,415 @@
+//! Nodes, their clocks, and the bus between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use midplane_core::bus::{Lane, Limits};
+use midplane_core::envelope::{Decoded, Frame, Message, NodeId};
+use midplane_core::node::{Config, News, Node};
+use midplane_core::{Event, Scope, Target};
+
+use crate::forger;
+
+pub(crate) const NODES: usize = 3;
+const LIMIT: usize = 4_096;
+/// One step of simulated time.
+const STEP: Duration = Duration::from_millis(50);
+const FAULTY: u32 = 600;
+/// The same where processes stall, for up to 40 s.
+const STALLING: u32 = 1_200;
+/// Steps without faults at the end, 12 heartbeats: time enough to heal and to tell what was lost.
+const CALM: u32 = 480;
+/// How far into the calm events are published again: nothing may be lost any more.
+const HEALED: u32 = 300;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    /// Frames are lost, repeated, delayed and reordered.
+    pub(crate) lossy: bool,
+    /// Sessions end, and nodes hear or reach nobody for a while.
+    pub(crate) breaks: bool,
+    /// Nodes are started anew.
+    pub(crate) crashes: bool,
+    /// Someone who can reach the bus makes up frames.
+    pub(crate) forged: bool,
+    /// Processes do not run for up to 40 s, and find what came meanwhile.
+    pub(crate) stalls: bool,
+    /// Three lanes instead of one.
+    pub(crate) lanes: bool,
+}
+
+/// The `SplitMix64` generator of Steele, Lea and Flood (2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// True once in so many.
+    pub(crate) fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// An event that was queued, by the number it carries as text.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) origin: NodeId,
+    pub(crate) at: Duration,
+    /// The lane and sequence number it was first sent under, and when.
+    pub(crate) sent: Option<(Lane, u64, Duration)>,
+    /// Whether everything was in order by then.
+    pub(crate) calm: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) at: Duration,
+    pub(crate) news: News,
+}
+
+/// What one start of one process saw.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) id: NodeId,
+    pub(crate) told: Vec<Told>,
+    pub(crate) ended: Option<Duration>,
+    pub(crate) live: bool,
+}
+
+struct Place {
+    node: Node,
+    id: NodeId,
+    connected: bool,
+    /// Until when the process does not run.
+    stalled_until: Duration,
+    /// Until when the place neither hears nor reaches the bus, silently.
+    deaf_until: Duration,
+    mute_until: Duration,
+    reconnect_at: Duration,
+    /// When its clock began.
+    born: Duration,
+}
+
+struct Flying {
+    due: Duration,
+    order: u64,
+    to: usize,
+    /// The session it was sent to; frames do not survive theirs.
+    session: u32,
+    bytes: Bytes,
+}
+
+pub(crate) struct World {
+    random: Random,
+    faults: Faults,
+    now: Duration,
+    places: Vec<Place>,
+    sessions: [u32; NODES],
+    flying: Vec<Flying>,
+    order: u64,
+    pub(crate) published: BTreeMap<u64, Published>,
+    pub(crate) lives: Vec<Life>,
+    /// The last number each origin used, by lane.
+    pub(crate) used: BTreeMap<(NodeId, Lane), u64>,
+    /// To whom frames were forged.
+    pub(crate) fooled: BTreeSet<NodeId>,
+    next_id: u8,
+}
+
+impl World {
+    pub(crate) fn run(seed: u64, faults: Faults) -> Self {
+        let mut world = Self {
+            random: Random(seed),
+            faults,
+            now: Duration::from_secs(100),
+            places: Vec::new(),
+            sessions: [0; NODES],
+            flying: Vec::new(),
+            order: 0,
+            published: BTreeMap::new(),
+            lives: Vec::new(),
+            used: BTreeMap::new(),
+            fooled: BTreeSet::new(),
+            next_id: 0,
+        };
+        for place in 0..NODES {
+            let started = world.start();
+            world.places.insert(place, started);
+        }
+        let faulty = if faults.stalls { STALLING } else { FAULTY };
+        for step in 0..faulty + CALM {
+            if step < faulty {
+                world.break_something();
+            }
+            let publishes = step < faulty || (HEALED..HEALED + 60).contains(&(step - faulty));
+            world.step(step < faulty, publishes);
+        }
+        for place in &world.places {
+            let live = place.node.is_live();
+            if let Some(life) = world.lives.iter_mut().find(|life| life.id == place.id) {
+                life.live = live;
+            }
+        }
+        world
+    }
+
+    /// Whether this is one of the first two events of its origin and lane in the calm.
+    pub(crate) fn is_among_first(&self, published: &Published) -> bool {
+        let Some((lane, number, _)) = published.sent else {
+            return false;
+        };
+        let before = self.published.values().filter(|other| {
+            let sent = other
+                .sent
+                .is_some_and(|(on, earlier, _)| on == lane && earlier < number);
+            other.calm && other.origin == published.origin && sent
+        });
+        before.count() < 2
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            lanes: if self.faults.lanes { 3 } else { 1 },
+            ..Config::default()
+        }
+    }
+
+    fn start(&mut self) -> Place {
+        self.next_id += 1;
+        let id = NodeId([self.next_id; 16]);
+        let mut node = Node::new(id, self.config(), Limits::new(LIMIT));
+        (1..self.config().lanes).for_each(|lane| node.hear(Duration::ZERO, Lane(lane)));
+        self.lives.push(Life {
+            id,
+            told: Vec::new(),
+            ended: None,
+            live: false,
+        });
+        Place {
+            node,
+            id,
+            connected: false,
+            stalled_until: Duration::ZERO,
+            deaf_until: Duration::ZERO,
+            mute_until: Duration::ZERO,
+            reconnect_at: self.now,
+            born: self.now,
+        }
+    }
+
+    fn break_something(&mut self) {
+        let which = self.random.below(NODES as u64) as usize;
+        let length = STEP * self.random.below(200) as u32;
+        let until = self.now + length;
+        if self.faults.breaks && self.random.once_in(60) {
+            match self.random.below(4) {
+                0 => self.cut(which, length),
+                1 => self.places[which].deaf_until = until,
+                2 => self.places[which].mute_until = until,
+                _ => (0..NODES).for_each(|place| self.cut(place, length)),
+            }
+        }
+        if self.faults.stalls && self.random.once_in(150) {
+            let length = Duration::from_secs(1 + self.random.below(40));
+            self.places[which].stalled_until = self.now + length;
+        }
+        if self.faults.forged && self.random.once_in(30) {
+            self.forge(which);
+        }
+        if self.faults.crashes && self.random.once_in(200) {
+            let id = self.places[which].id;
+            let now = self.now;
+            if let Some(life) = self.lives.iter_mut().find(|life| life.id == id) {
+                life.ended = Some(now);
+            }
+            self.sessions[which] += 1;
+            self.places[which] = self.start();
+        }
+    }
+
+    fn forge(&mut self, to: usize) {
+        let origin = self.places[self.random.below(NODES as u64) as usize].id;
+        let lane = self.random.below(4) as u32;
+        let used = self.used.get(&(origin, Lane(lane))).copied();
+        let bytes = forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
+        self.fooled.insert(self.places[to].id);
+        self.order += 1;
+        self.flying.push(Flying {
+            due: self.now,
+            order: self.order,
+            to,
+            session: self.sessions[to],
+            bytes,
+        });
+    }
+
+    fn cut(&mut self, which: usize, length: Duration) {
+        let place = &mut self.places[which];
+        place.connected = false;
+        place.node.disconnected();
+        place.reconnect_at = self.now + length;
+        self.sessions[which] += 1;
+    }
+
+    fn step(&mut self, faulty: bool, publishes: bool) {
+        self.now += STEP;
+        let now = self.now;
+        for which in 0..NODES {
+            let place = &mut self.places[which];
+            if !faulty {
+                (place.deaf_until, place.mute_until) = (Duration::ZERO, Duration::ZERO);
+                place.stalled_until = Duration::ZERO;
+                place.reconnect_at = place.reconnect_at.min(now);
+            }
+            if now < place.stalled_until {
+                continue;
+            }
+            if !place.connected && now >= place.reconnect_at {
+                place.connected = true;
+                let clock = now - place.born;
+                place.node.connected(clock);
+            }
+            if publishes && self.random.once_in(3) {
+                self.publish(which, !faulty);
+            }
+        }
+        self.land();
+        for which in 0..NODES {
+            if now < self.places[which].stalled_until {
+                continue;
+            }
+            let clock = now - self.places[which].born;
+            self.places[which].node.tick(clock);
+            while let Some(sent) = self.places[which].node.transmit(clock) {
+                self.send(which, &sent.frame, faulty);
+            }
+            self.listen(which);
+        }
+    }
+
+    fn publish(&mut self, which: usize, calm: bool) {
+        let number = self.published.len() as u64;
+        let target = Target::topic(format!("t{}", self.random.below(5))).unwrap();
+        let event = Event::text(number.to_string());
+        let place = &mut self.places[which];
+        let clock = self.now - place.born;
+        place
+            .node
+            .publish(clock, &Scope::default(), &target.into(), &event)
+            .unwrap();
+        let (origin, at) = (place.id, self.now);
+        self.published.insert(
+            number,
+            Published {
+                origin,
+                at,
+                sent: None,
+                calm,
+            },
+        );
+    }
+
+    fn send(&mut self, from: usize, bytes: &Bytes, faulty: bool) {
+        self.note(bytes);
+        if self.now < self.places[from].mute_until {
+            return;
+        }
+        let lossy = self.faults.lossy && faulty;
+        for to in 0..NODES {
+            if !self.places[to].connected || (lossy && self.random.once_in(20)) {
+                continue;
+            }
+            let copies = if lossy && self.random.once_in(20) {
+                2
+            } else {
+                1
+            };
+            for _ in 0..copies {
+                let slow = if lossy && self.random.once_in(10) {
+                    self.random.below(20)
+                } else {
+                    0
+                };
+                let (due, session) = (self.now + STEP * slow as u32, self.sessions[to]);
+                self.order += 1;
+                let bytes = bytes.clone();
+                self.flying.push(Flying {
+                    due,
+                    order: self.order,
+                    to,
+                    session,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    /// Writes down which numbers the events of a frame got.
+    fn note(&mut self, bytes: &Bytes) {
+        let Ok(Decoded::Frame(frame)) = Frame::decode(bytes, LIMIT) else {
+            panic!("no frame")
+        };
+        let (origin, lane) = (frame.header().origin, Lane(frame.header().lane));
+        for (number, message) in frame.messages() {
+            let used = self.used.insert((origin, lane), number);
+            assert!(
+                used.is_none_or(|used| used < number),
+                "a number was used twice"
+            );
+            if let Message::Publish { event, .. } = message.unwrap() {
+                let published: u64 = event.as_text().unwrap().parse().unwrap();
+                let entry = self.published.get_mut(&published).unwrap();
+                entry.sent = Some((lane, number, self.now));
+            }
+        }
+    }
+
+    fn land(&mut self) {
+        let now = self.now;
+        let (mut due, flying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.flying)
+            .into_iter()
+            .partition(|flying| flying.due <= now && now >= self.places[flying.to].stalled_until);
+        self.flying = flying;
+        due.sort_by_key(|flying| (flying.due, flying.order));
+        for landing in due {
+            let to = landing.to;
+            let place = &mut self.places[to];
+            let heard =
+                place.connected && landing.session == self.sessions[to] && now >= place.deaf_until;
+            if heard {
+                place.node.receive(now - place.born, &landing.bytes);
+                self.listen(to);
+            }
+        }
+    }
+
+    /// Writes down the news of a place.
+    fn listen(&mut self, which: usize) {
+        let at = self.now;
+        while let Some(mut news) = self.places[which].node.news() {
+            let born = self.places[which].born;
+            match &mut news {
+                News::Reconnect => self.cut(which, STEP),
+                News::Deaf { since, until, .. } => {
+                    (*since, *until) = (*since + born, *until + born);
+                }
+                _ => {}
+            }
+            let id = self.places[which].id;
+            if let Some(life) = self.lives.iter_mut().find(|life| life.id == id) {
+                life.told.push(Told { at, news });
+            }
+        }
+    }
+}
