@@ -1,0 +1,148 @@
+//! What goes wrong, said without secrets.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use midplane_core::bus::BusError;
+
+use crate::Kind;
+
+/// Why there is no bus. The message says what failed, by which setting, and what to do; neither it nor its source
+/// holds the URL, which may hold a password. Nothing is left open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The setting is there and is empty, or is not text.
+    Empty {
+        /// The setting's name.
+        setting: &'static str,
+    },
+    /// The setting names no bus there is.
+    Unknown {
+        /// The setting's name.
+        setting: &'static str,
+    },
+    /// The bus is named, and not where it is.
+    MissingUrl {
+        /// The bus that is named.
+        backplane: Kind,
+    },
+    /// A prefix is set, and no bus to use it on.
+    MissingBackplane,
+    /// The bus that is named is not the one whose URL it is.
+    Mismatch {
+        /// The bus that is named.
+        backplane: Kind,
+        /// The bus of the URL.
+        url: Kind,
+    },
+    /// What the setting asks for is not in this program.
+    NotCompiledIn {
+        /// The setting's name.
+        setting: &'static str,
+        /// The feature of `midplane-connect` that brings it.
+        feature: &'static str,
+    },
+    /// The adapter makes nothing of the setting.
+    Invalid {
+        /// The setting's name.
+        setting: &'static str,
+        /// What the adapter says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The server is not there, or does not let us in.
+    Refused {
+        /// The name of the setting that says where it is.
+        setting: &'static str,
+        /// What the bus says.
+        source: BusError,
+    },
+    /// The server did not let us in before the deadline.
+    Late {
+        /// The name of the setting that says where it is.
+        setting: &'static str,
+        /// The sort of bus.
+        backplane: Kind,
+        /// How long we waited.
+        deadline: Duration,
+    },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty { setting } => write!(
+                f,
+                "{setting} is set and is empty, or is not text: set what it should be, or unset it for a single node"
+            ),
+            Self::Unknown {
+                setting: setting @ "MIDPLANE_BACKPLANE",
+            } => write!(
+                f,
+                "{setting} must be one of memory, redis, valkey, nats and postgres; where the server is goes into \
+                 MIDPLANE_BACKPLANE_URL"
+            ),
+            Self::Unknown { setting } => write!(
+                f,
+                "{setting} must start with memory:, redis://, rediss://, valkey://, valkeys://, nats://, tls:// or \
+                 postgres://"
+            ),
+            Self::MissingUrl { backplane } => write!(
+                f,
+                "MIDPLANE_BACKPLANE is {backplane} and MIDPLANE_BACKPLANE_URL is not set: set it, as in {}",
+                backplane.example()
+            ),
+            Self::MissingBackplane => f.write_str(
+                "MIDPLANE_BACKPLANE_PREFIX is set and no backplane is: set MIDPLANE_BACKPLANE_URL, or unset the prefix \
+                 for a single node",
+            ),
+            Self::Mismatch { backplane, url } => write!(
+                f,
+                "MIDPLANE_BACKPLANE is {backplane} and MIDPLANE_BACKPLANE_URL is that of {url}: change one of them; a \
+                 url of {backplane} is like {}",
+                backplane.example()
+            ),
+            Self::NotCompiledIn { setting, feature } => write!(
+                f,
+                "{setting} asks for what this program was compiled without: compile it with the feature `{feature}` of \
+                 midplane-connect, or set another backplane"
+            ),
+            Self::Invalid { setting, source } => write!(f, "{setting} is not usable: {source}"),
+            Self::Refused { setting, source } => {
+                write!(f, "the backplane of {setting} is not open: {source}")
+            }
+            Self::Late {
+                setting,
+                backplane,
+                deadline,
+            } => write!(
+                f,
+                "the backplane of {setting} is not open: no {backplane} let us in within {deadline:?}; is it running, \
+                 and is the address right?"
+            ),
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // Their own messages are in ours.
+            Self::Invalid { source, .. } => source.source(),
+            Self::Refused { source, .. } => source.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Why an adapter makes no bus.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The feature that is missing.
+    NotCompiledIn(&'static str),
+    /// The URL is at fault.
+    Invalid(Box<dyn Error + Send + Sync>),
+    /// The prefix is at fault.
+    Prefix(Box<dyn Error + Send + Sync>),
+}

@@ -1,0 +1,71 @@
+//! From a URL or the environment to a midplane bus.
+//!
+//! ```
+//! use midplane::threads::Timer;
+//! use midplane_connect::Settings;
+//!
+//! # async fn open() -> Result<(), midplane_connect::ConnectError> {
+//! match Settings::from_env()? {
+//!     Some(settings) => {
+//!         let bus = settings.open(&Timer::new()).await?;
+//!         println!("{bus:?} joins this node to the others");
+//!     }
+//!     None => println!("nothing is configured: a single node"),
+//! }
+//! # Ok(())
+//! # }
+//! # fn main() { futures::executor::block_on(open()).unwrap() }
+//! ```
+//!
+//! # Mapping
+//!
+//! | URL | bus | feature |
+//! |---|---|---|
+//! | `memory:`, `memory:name` | the one inside this process: its own, or that of all who give this name | |
+//! | `redis://`, `valkey://`, `unix://` | `midplane-redis` | `redis` |
+//! | `rediss://`, `valkeys://` | the same with TLS | `redis` and `tls` |
+//! | `nats://`, `tls://`, several with commas between | `midplane-nats`, by TLS where the server or `tls://` demands it | `nats` |
+//! | `postgres://`, `postgresql://` | `midplane-postgres` | `postgres` |
+//!
+//! What stands behind the scheme is the adapter's: each crate's documentation says what it takes. The case of the
+//! scheme, and space around the URL, do not matter.
+//!
+//! The environment is `MIDPLANE_BACKPLANE`, one of `memory`, `redis`, `valkey`, `nats` and `postgres` in any case;
+//! `MIDPLANE_BACKPLANE_URL`, whose scheme must fit it; and `MIDPLANE_BACKPLANE_PREFIX`, what the channels' names start
+//! with, for services that share a server. The URL may stand alone, for it says which bus it is of, and so may
+//! `memory`. With neither set there is no backplane, which is a value and not a default: the program chooses.
+//!
+//! # Guarantees
+//!
+//! There is never a single node in silence. A setting that is unknown, empty, missing, not compiled in or that
+//! contradicts another is an error; so is a server that does not let this node in, or not before the deadline, when
+//! the bus is [opened](Settings::open). Each error says what failed, by which setting, and what to do, and none holds
+//! the URL, which may hold a password.
+//!
+//! # Map
+//!
+//! [`Settings`] is what was set, [`Kind`] the sorts of bus, [`ConnectError`] what goes wrong.
+
+#[cfg(not(all(feature = "redis", feature = "nats", feature = "postgres")))]
+mod absent;
+mod error;
+mod kind;
+mod memory;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+mod settings;
+
+#[cfg(not(feature = "nats"))]
+use absent as nats;
+#[cfg(not(feature = "postgres"))]
+use absent as postgres;
+#[cfg(not(feature = "redis"))]
+use absent as redis;
+
+pub use error::ConnectError;
+pub use kind::Kind;
+pub use settings::Settings;

@@ -1,0 +1,170 @@
+//! A bus is opened over every server, and is loud where there is none.
+
+use std::error::Error;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use midplane::Timer;
+use midplane::bus::{Bus, Lane, Outbound};
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::within;
+use midplane_connect::{ConnectError, Settings};
+
+const EXECUTORS: [Executor; 4] = [
+    Executor::Smol,
+    Executor::TokioCurrent,
+    Executor::TokioMulti,
+    Executor::Threads,
+];
+
+/// The clock that belongs to the executor.
+fn timer(executor: Executor) -> Arc<dyn Timer> {
+    match executor {
+        Executor::Smol => Arc::new(midplane::smol::Timer::new()),
+        Executor::TokioCurrent | Executor::TokioMulti => Arc::new(midplane::tokio::Timer::new()),
+        _ => Arc::new(midplane::threads::Timer::new()),
+    }
+}
+
+fn settings(backplane: &str, url: &str) -> Settings {
+    let settings = Settings::named(Some(backplane), Some(url), Some("chat"));
+    settings.expect("it is sound").expect("it is set")
+}
+
+/// What the error says, all the way down.
+fn shown(error: &ConnectError) -> String {
+    let mut shown = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        shown.push_str(&format!(" {error} {error:?}"));
+        source = error.source();
+    }
+    shown
+}
+
+/// One bus sends, and another one of the same settings hears it.
+async fn works(settings: &Settings, timer: &dyn Timer) {
+    let open = async || {
+        within("opening", settings.open(timer))
+            .await
+            .expect("a bus")
+    };
+    let connect = async |bus: Arc<dyn Bus>| {
+        let mut session = within("connecting", bus.connect())
+            .await
+            .expect("a session");
+        let subscribed = session.transmit.subscribe(&[Lane(3)]);
+        within("subscribing", subscribed).await.expect("subscribed");
+        session
+    };
+    let mut hearing = connect(open().await).await;
+    let mut sending = connect(open().await).await;
+    let frames = [Outbound {
+        lane: Lane(3),
+        frame: "across".into(),
+    }];
+    let sent = sending.transmit.send(&frames);
+    within("sending", sent).await.expect("sent");
+    let heard = within("the frame", hearing.frames.next()).await;
+    assert_eq!(heard.expect("a session").expect("a frame").frame, "across");
+}
+
+/// Over this server, then without it, and then with it again.
+fn comes_and_goes(backplane: &'static str, start: fn() -> Server) {
+    let server = Arc::new(start());
+    for executor in EXECUTORS {
+        let server = server.clone();
+        executor.run(async move {
+            let timer = timer(executor);
+            let settings = settings(backplane, &server.url());
+            works(&settings, &*timer).await;
+            server.kill();
+            let error = within("the refusal", settings.open(&*timer)).await;
+            let error = error.expect_err("nobody is there");
+            assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(message.contains("MIDPLANE_BACKPLANE_URL"), "{message}");
+            assert!(message.contains(&server.address().to_string()), "{message}");
+            server.restart();
+            works(&settings, &*timer).await;
+        });
+    }
+}
+
+#[test]
+fn a_redis_comes_and_goes() {
+    comes_and_goes("redis", || Server::redis_with(&[]));
+}
+
+#[test]
+fn a_nats_comes_and_goes() {
+    comes_and_goes("nats", || Server::nats_with(&[]));
+}
+
+#[test]
+fn a_postgres_comes_and_goes() {
+    comes_and_goes("postgres", || Server::postgres_with(&[]));
+}
+
+#[test]
+fn wrong_credentials_are_loud_and_stay_secret() {
+    let redis = Server::redis_with(&["--requirepass", "right"]);
+    let nats = Server::nats_with(&["--user", "ada", "--pass", "right"]);
+    let postgres = Server::postgres_with(&[]);
+    let [redis, nats, postgres] = [&redis, &nats, &postgres].map(|server| server.address());
+    for (backplane, url) in [
+        ("redis", format!("redis://:hunter2@{redis}")),
+        ("valkey", format!("valkey://hunter2:hunter2@{redis}")),
+        ("nats", format!("nats://ada:hunter2@{nats}")),
+        ("nats", format!("nats://hunter2@{nats}")),
+        (
+            "postgres",
+            format!("postgres://ada:hunter2@{postgres}/postgres"),
+        ),
+        (
+            "postgres",
+            format!("postgres://{postgres}/postgres?user=ada&password=hunter2"),
+        ),
+    ] {
+        let settings = settings(backplane, &url);
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+        Executor::Smol.run(async move {
+            let timer = timer(Executor::Smol);
+            let error = within("the refusal", settings.open(&*timer)).await;
+            let error = error.expect_err("it is not let in");
+            assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+            let shown = shown(&error);
+            assert!(shown.contains("MIDPLANE_BACKPLANE_URL"), "{shown}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        });
+    }
+}
+
+/// The kernel takes the connection, and nobody ever answers.
+#[test]
+fn a_server_that_is_silent_is_given_up_at_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    for executor in EXECUTORS {
+        for backplane in ["redis", "nats", "postgres"] {
+            let url = format!("{backplane}://u:hunter2@{address}");
+            let settings = settings(backplane, &url).with_deadline(Duration::from_millis(50));
+            executor.run(async move {
+                let timer = timer(executor);
+                let error = within("the deadline", settings.open(&*timer)).await;
+                let error = error.expect_err("nobody answers");
+                assert!(matches!(error, ConnectError::Late { .. }), "{error:?}");
+                let shown = shown(&error);
+                assert!(shown.contains("MIDPLANE_BACKPLANE_URL"), "{shown}");
+                assert!(
+                    shown.contains(backplane) && shown.contains("50ms"),
+                    "{shown}"
+                );
+                assert!(!shown.contains("hunter2"), "{shown}");
+            });
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What is made of the settings before anything is connected.
+
+use std::error::Error;
+use std::process::Command;
+
+use midplane::threads::Timer;
+use midplane_conformance::within;
+use midplane_connect::{ConnectError, Kind, Settings};
+
+/// Everything that an error shows, or that what it stands for does.
+fn shown(error: &ConnectError) -> String {
+    let mut shown = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        shown.push_str(&format!(" {error} {error:?}"));
+        source = error.source();
+    }
+    shown
+}
+
+#[test]
+fn a_url_says_which_bus_it_is_of() {
+    for (url, kind) in [
+        ("memory:", Kind::Memory),
+        ("memory:chat", Kind::Memory),
+        ("memory://chat", Kind::Memory),
+        ("redis://h", Kind::Redis),
+        ("rediss://h", Kind::Redis),
+        ("unix:///run/redis.sock", Kind::Redis),
+        ("valkey://u:hunter2@h:1/2", Kind::Valkey),
+        ("valkeys://h", Kind::Valkey),
+        ("nats://h", Kind::Nats),
+        ("nats://a:1, tls://b:2", Kind::Nats),
+        ("tls://h", Kind::Nats),
+        ("postgres://u:hunter2@h/d", Kind::Postgres),
+        ("postgresql://h/d?password=hunter2", Kind::Postgres),
+        (" REDIS://h\n", Kind::Redis),
+        ("Postgres://h", Kind::Postgres),
+    ] {
+        let settings = Settings::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        assert_eq!(settings.kind(), kind, "{url}");
+        assert!(!format!("{settings:?}").contains("hunter2"), "{url}");
+        settings.with_prefix("chat-1").expect(url);
+    }
+}
+
+#[test]
+fn a_bad_url_is_refused_without_being_shown() {
+    for (url, expected) in [
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("hunter2", "must start with"),
+        ("localhost:6379", "must start with"),
+        ("hunter2:x@localhost", "must start with"),
+        ("http://u:hunter2@localhost", "must start with"),
+        ("amqp://u:hunter2@localhost", "must start with"),
+        ("://hunter2", "must start with"),
+        ("memory:hunter2@x", "memory:name"),
+        ("memory://hunter2/", "memory:name"),
+        ("redis:hunter2", "must start with"),
+        ("redis://", "must be like redis://"),
+        ("redis:///hunter2", "must be like redis://"),
+        ("redis://u:hunter2@h:port", "must be like redis://"),
+        (
+            "redis://u:hunter2@h/?protocol=hunter2",
+            "must be like redis://",
+        ),
+        ("nats:hunter2", "must start with"),
+        ("nats://", "must be like nats://"),
+        ("nats://u:hunter2@h:port", "must be like nats://"),
+        ("nats://u:hunter2@h/path", "must be like nats://"),
+        (
+            "nats://u:hunter2@a,nats://v:hunter2@b",
+            "different credentials",
+        ),
+        ("nats://u:hunter2@a,redis://b", "must be like nats://"),
+        ("postgres:hunter2", "must start with"),
+        ("postgres://", "must be like postgres://"),
+        ("postgres://u:hunter2@h:port/d", "must be like postgres://"),
+        (
+            "postgres://h/d?password=hunter2&hunter2=1",
+            "must be like postgres://",
+        ),
+        (
+            "postgres://u:hunter2@h/?target_session_attrs=read-only",
+            "primary",
+        ),
+    ] {
+        let error = Settings::parse(url).expect_err(url);
+        let message = error.to_string();
+        assert!(
+            message.contains("the url of the backplane"),
+            "{url}: {message}"
+        );
+        assert!(message.contains(expected), "{url}: {message}");
+        assert!(!shown(&error).contains("hunter2"), "{url}: {error:?}");
+    }
+}
+
+/// Each with what the message must name.
+#[test]
+fn settings_that_make_no_bus_are_loud() {
+    const BACKPLANE: &str = "MIDPLANE_BACKPLANE ";
+    const URL: &str = "MIDPLANE_BACKPLANE_URL";
+    const PREFIX: &str = "MIDPLANE_BACKPLANE_PREFIX";
+    for (backplane, url, prefix, expected) in [
+        (Some(""), None, None, [BACKPLANE, "is empty"]),
+        (Some("  "), Some("memory:"), None, [BACKPLANE, "is empty"]),
+        (None, Some(""), None, [URL, "is empty"]),
+        (Some("redis"), Some(" "), None, [URL, "is empty"]),
+        (Some("hunter2"), None, None, [BACKPLANE, "one of memory"]),
+        (Some("local"), None, None, [BACKPLANE, "one of memory"]),
+        (Some("redis,nats"), None, None, [BACKPLANE, "one of memory"]),
+        (Some("redis://:hunter2@h"), None, None, [BACKPLANE, URL]),
+        (Some("redis"), None, None, [URL, "not set"]),
+        (Some("valkey"), None, None, [URL, "valkey://"]),
+        (Some("nats"), None, None, [URL, "nats://"]),
+        (Some("POSTGRES"), None, None, [URL, "postgres://"]),
+        (
+            Some("redis"),
+            Some("nats://hunter2@h"),
+            None,
+            ["is redis", "that of nats"],
+        ),
+        (
+            Some("nats"),
+            Some("rediss://:hunter2@h"),
+            None,
+            ["is nats", "that of redis"],
+        ),
+        (
+            Some("memory"),
+            Some("redis://:hunter2@h"),
+            None,
+            ["is memory", "that of redis"],
+        ),
+        (
+            Some("postgres"),
+            Some("memory:"),
+            None,
+            ["is postgres", "that of memory"],
+        ),
+        (
+            Some("redis"),
+            Some("http://hunter2@h"),
+            None,
+            [URL, "must start with"],
+        ),
+        (
+            Some("redis"),
+            Some("redis://:hunter2@h:port"),
+            None,
+            [URL, "not usable"],
+        ),
+        (None, None, Some("chat"), [PREFIX, "no backplane"]),
+        (None, Some("nats://h"), Some(""), [PREFIX, "is empty"]),
+        (None, Some("memory:"), Some("a b"), [PREFIX, "not usable"]),
+        (None, Some("nats://h"), Some("a b"), [PREFIX, "not usable"]),
+        (
+            None,
+            Some("postgres://h"),
+            Some("a.b"),
+            [PREFIX, "not usable"],
+        ),
+    ] {
+        let error = Settings::named(backplane, url, prefix)
+            .err()
+            .unwrap_or_else(|| panic!("{backplane:?} {url:?} {prefix:?} is taken"));
+        for expected in expected {
+            let message = error.to_string();
+            assert!(
+                message.contains(expected),
+                "{backplane:?} {url:?}: {message}"
+            );
+        }
+        assert!(!shown(&error).contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn settings_that_agree_are_taken() {
+    let kind = |backplane, url| {
+        let settings = Settings::named(backplane, url, None).expect("it is sound");
+        settings.map(|settings| settings.kind())
+    };
+    assert_eq!(kind(None, None), None);
+    assert_eq!(kind(Some(" Memory\n"), None), Some(Kind::Memory));
+    assert_eq!(
+        kind(Some("MEMORY"), Some("memory:chat")),
+        Some(Kind::Memory)
+    );
+    assert_eq!(kind(Some("Redis"), Some("redis://h")), Some(Kind::Redis));
+    assert_eq!(kind(Some("valkey"), Some("rediss://h")), Some(Kind::Redis));
+    assert_eq!(kind(Some("redis"), Some("valkey://h")), Some(Kind::Valkey));
+    assert_eq!(kind(Some("nats"), Some("tls://h")), Some(Kind::Nats));
+    assert_eq!(
+        kind(Some("postgres"), Some("postgresql://h")),
+        Some(Kind::Postgres)
+    );
+    assert_eq!(kind(None, Some("nats://h")), Some(Kind::Nats));
+}
+
+#[test]
+fn a_name_in_memory_is_shared_and_no_name_is_not() {
+    futures::executor::block_on(async {
+        let heard = async |url: &str, from: &str, prefix: Option<&str>| {
+            use futures::StreamExt;
+            use midplane::bus::{Lane, Outbound};
+
+            let timer = Timer::new();
+            let here = Settings::parse(url)
+                .expect("a url")
+                .with_prefix("a")
+                .expect("a prefix");
+            let here = here.open(&timer).await.expect("a bus");
+            let there = Settings::named(None, Some(from), prefix)
+                .expect("sound")
+                .expect("a bus");
+            let there = there.open(&timer).await.expect("a bus");
+            let mut hearing = here.connect().await.expect("a session");
+            hearing
+                .transmit
+                .subscribe(&[Lane(0)])
+                .await
+                .expect("subscribed");
+            for (bus, frame) in [(there, "other"), (here, "own")] {
+                let mut session = bus.connect().await.expect("a session");
+                let frame = Outbound {
+                    lane: Lane(0),
+                    frame: frame.into(),
+                };
+                session.transmit.send(&[frame]).await.expect("sent");
+            }
+            let first = within("a frame", hearing.frames.next()).await;
+            first.expect("a session").expect("a frame").frame == "other"
+        };
+        assert!(heard("memory:chat", "memory:chat", Some("a")).await);
+        assert!(!heard("memory:chat", "memory:chat", Some("b")).await);
+        assert!(!heard("memory:chat", "memory:chat", None).await);
+        assert!(!heard("memory:chat", "memory:news", Some("a")).await);
+        assert!(!heard("memory:", "memory:", Some("a")).await);
+    });
+}
+
+const CHILD: &str = "MIDPLANE_TEST_CONNECT_CHILD";
+
+/// The environment of a process cannot be changed in it without `unsafe`, so a child's is read: the next test run by
+/// itself.
+fn in_environment(variables: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "what_the_environment_says_is_printed",
+            "--nocapture",
+        ])
+        .env_clear()
+        .env(CHILD, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("this program starts");
+    let output = String::from_utf8(output.stdout).expect("text");
+    let said = output
+        .lines()
+        .find_map(|line| line.split_once("environment: "));
+    said.unwrap_or_else(|| panic!("nothing is said: {output}"))
+        .1
+        .to_owned()
+}
+
+#[test]
+fn what_the_environment_says_is_printed() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let said = match Settings::from_env() {
+        Ok(Some(settings)) => settings.kind().to_string(),
+        Ok(None) => "no backplane".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    println!("environment: {said}");
+}
+
+#[test]
+fn the_environment_is_read() {
+    const BACKPLANE: &str = "MIDPLANE_BACKPLANE";
+    const URL: &str = "MIDPLANE_BACKPLANE_URL";
+    assert_eq!(in_environment(&[]), "no backplane");
+    assert_eq!(in_environment(&[(BACKPLANE, " Memory ")]), "memory");
+    assert_eq!(in_environment(&[(URL, "tls://h")]), "nats");
+    assert_eq!(
+        in_environment(&[(BACKPLANE, "Valkey"), (URL, "valkey://h")]),
+        "valkey"
+    );
+    for (variables, expected) in [
+        (
+            &[(BACKPLANE, "")][..],
+            "MIDPLANE_BACKPLANE is set and is empty",
+        ),
+        (
+            &[(BACKPLANE, "nats")][..],
+            "MIDPLANE_BACKPLANE_URL is not set",
+        ),
+        (
+            &[("MIDPLANE_BACKPLANE_PREFIX", "a")][..],
+            "MIDPLANE_BACKPLANE_PREFIX is set",
+        ),
+    ] {
+        let said = in_environment(variables);
+        assert!(said.contains(expected), "{variables:?}: {said}");
+    }
+}
