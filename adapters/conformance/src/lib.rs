@@ -43,12 +43,16 @@
 //! # Map
 //!
 //! [`suite`] is the checks, [`executor`] what they run on, [`fixture`] the servers, [`proxy`] what comes
-//! between a server and its client.
+//! between a server and its client. [`history`] is the oracle that judges what happened among whole nodes,
+//! whoever ran them.
 
 pub mod executor;
 pub mod fixture;
+pub mod history;
 mod patience;
 pub mod proxy;
+mod random;
 pub mod suite;
 
 pub use patience::{PATIENCE, eventually, patience, set_patience, within};
+pub use random::Random;
