@@ -380,8 +380,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "node: duplicates are accepted",
         file: SEQUENCE,
-        sound: "if leap.is_none() && self.high - number <= WINDOW {\n            return Arrival::Old;",
-        broken: "if leap.is_none() && self.high - number <= WINDOW {\n            return Arrival::New(None);",
+        sound: "if number <= self.high {\n            return Arrival::Old;",
+        broken: "if number <= self.high {\n            return Arrival::New(None);",
         package: CORE,
         suite: SIMULATION,
         test: "what_a_lossy_bus_loses_lies_in_gaps",
@@ -407,8 +407,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "node: a forged number mutes",
         file: SEQUENCE,
-        sound: "if length < BELIEVED {",
-        broken: "if length < BELIEVED || true {",
+        sound: "} else if last < mark.high {",
+        broken: "} else if last < mark.high && false {",
         package: CORE,
         suite: SIMULATION,
         test: "forged_frames_mute_nobody",

@@ -43,6 +43,15 @@
 //! everyone how far the numbers have come, so a lost tail shows too. A node is live only while it hears
 //! its own heartbeats come back; after a time in which it did not, it says between which moments it was
 //! [deaf](News::Deaf).
+//!
+//! # Who can write to the bus
+//!
+//! Frames are not signed: whoever can write to the bus can publish as anyone. It cannot keep an origin
+//! from being heard. A number far beyond the origin's is not believed before a heartbeat tells of it. One
+//! less far, or in a forged heartbeat, is: what lies below it is reported as a gap, and nothing of that
+//! origin and lane is delivered until its heartbeats show that the number was never sent, at most eight
+//! heartbeats after the last forgery and the next event on the lane. While that goes on, a loss that the
+//! forgery hides may go unreported.
 
 mod config;
 mod lane;

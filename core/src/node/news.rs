@@ -72,8 +72,8 @@ pub struct Counters {
     pub malformed: u64,
     /// Sessions given up since the host did not take what they brought.
     pub overflows: u64,
-    /// Frames of nodes beyond [`Config::peers`](super::Config::peers), on lanes beyond
-    /// [`Config::lanes`](super::Config::lanes), and heartbeats from the future.
+    /// Frames of nodes beyond [`Config::peers`](super::Config::peers) and on lanes beyond
+    /// [`Config::lanes`](super::Config::lanes), and messages with numbers far beyond their origin's.
     pub strangers: u64,
 }
 

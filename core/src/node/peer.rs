@@ -49,10 +49,9 @@ impl Peer {
         }
     }
 
-    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately. Differences
-    /// above `tolerance` are doubted.
-    pub(super) fn age(&mut self, now: Duration, sent: Duration, tolerance: Duration) -> Duration {
-        self.offset.age(now, sent, tolerance)
+    /// How old a frame is that its origin made at `sent`, beside the fastest it sent within a `window`.
+    pub(super) fn age(&mut self, now: Duration, sent: Duration, window: Duration) -> Duration {
+        self.offset.age(now, sent, window)
     }
 
     /// A number arrived on a lane. What it shows to be missing counts if the lane is `ours` to account for.
@@ -76,40 +75,38 @@ impl Peer {
         }
     }
 
-    /// A heartbeat: tells what should have come on the lanes that are ours to account for. One that comes
-    /// from the future by more than `tolerance` is none.
+    /// A heartbeat: tells what should have come on the lanes that are ours to account for. A `window` is how
+    /// long what may have been forged counts at most.
     pub(super) fn beat(
         &mut self,
         now: Duration,
+        window: Duration,
         beat: &Heartbeat,
         lanes: u32,
         since: &Since,
-        tolerance: Duration,
-    ) -> Option<Shown> {
-        if !self.offset.allows(now, beat.sent, tolerance) {
-            return None;
-        }
-        self.offset.beat();
+    ) -> Shown {
         self.version.clone_from(&beat.version);
         self.member = true;
 
-        let told = self.told.filter(|told| *told <= beat.sent);
+        let newest = beat.earlier.last().copied();
+        let come = |told: &Duration| self.offset.ours(*told) <= Some(now + SLACK);
+        let told = self.told.filter(come);
         // Four heartbeats may be too few to reach back to the last one we heard. Fewer are all there were.
         let whole = beat.earlier.len() < HISTORY;
         let oldest = beat.earlier.first().copied().unwrap_or_default();
         let follows = told.is_some_and(|told| oldest <= told);
-        self.told = told
-            .max(beat.earlier.last().copied())
-            .or(Some(Duration::ZERO));
+        self.told = told.max(newest).or(Some(Duration::ZERO));
 
         let mut shown = Shown::default();
         let mut listed = 0;
         let mut blank = false;
         for progress in beat.lanes.iter().filter(|progress| progress.lane < lanes) {
-            let (lane, [first, .., last]) = (Lane(progress.lane), &*progress.lasts) else {
+            let lane = Lane(progress.lane);
+            let (Some(first), Some(last)) = (progress.lasts.first(), progress.lasts.last()) else {
                 continue;
             };
             let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
+            sequence.doubt(now, window, beat, *last);
             let Some(since) = since.get(&lane) else {
                 sequence.forgive(*last);
                 continue;
@@ -136,7 +133,7 @@ impl Peer {
         if blank && !follows && !whole {
             shown.untold = self.untold(told, oldest, since);
         }
-        Some(shown)
+        shown
     }
 
     fn untold(
@@ -156,8 +153,9 @@ impl Peer {
     }
 }
 
-/// How slow the fastest frame of an origin may have been.
-const SLACK: Duration = Duration::from_secs(1);
+/// How slow the fastest frame of an origin may have been, and by how much one on another lane may have
+/// overtaken it.
+pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// The last number that the origin had sent by a moment of our clock, if its heartbeats reach back to then.
 fn sent_by(

@@ -9,6 +9,9 @@ use super::{Link, Node};
 use crate::bus::Lane;
 use crate::envelope::{Frame, Heartbeat, Message, NodeId};
 
+/// A window in heartbeats.
+const WINDOW: u32 = 4;
+
 impl Node {
     pub(super) fn receive_own(&mut self, now: Duration, frame: &Frame) {
         for (_, message) in frame.messages() {
@@ -33,71 +36,76 @@ impl Node {
             return;
         }
         let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
-        let tolerance = self.tolerance();
+        let window = self.window();
         let mut stale = false;
         for (number, message) in frame.messages() {
             let Some(peer) = self.peers.get_mut(&origin) else {
                 return;
             };
             peer.heard = now;
-            let missing = match peer.arrive(lane, number, ours) {
+            if let Ok(Message::Stamp(sent)) = message {
+                stale = peer.age(now, sent, window) > self.config.time_to_live;
+            }
+            let new = match peer.arrive(lane, number, ours) {
+                Arrival::New(missing) => {
+                    self.gap(origin, lane, missing);
+                    true
+                }
                 Arrival::Old => {
                     self.counters.duplicates += 1;
-                    continue;
+                    false
                 }
-                Arrival::New(missing) => missing,
+                Arrival::Far => {
+                    self.counters.strangers += 1;
+                    false
+                }
             };
             let lost = match message {
-                Ok(Message::Stamp(sent)) => {
-                    stale = peer.age(now, sent, tolerance) > self.config.time_to_live;
-                    None
+                Ok(Message::Stamp(_)) => false,
+                // It counts whatever its number is: this is how a forged one is found out.
+                Ok(Message::Heartbeat(heartbeat)) => {
+                    self.heartbeat(now, origin, &heartbeat);
+                    false
                 }
+                _ if !new => false,
                 Ok(Message::Publish { .. }) if stale => {
                     self.counters.stale += 1;
-                    Some(number)
+                    true
                 }
                 Ok(Message::Publish {
                     scope,
                     audience,
                     event,
                 }) => {
-                    self.gap(origin, lane, missing);
                     self.news.push_back(News::Event {
                         scope,
                         audience,
                         event,
                     });
-                    continue;
-                }
-                Ok(Message::Heartbeat(heartbeat)) => {
-                    self.gap(origin, lane, missing);
-                    self.heartbeat(now, origin, &heartbeat);
-                    continue;
+                    false
                 }
                 Ok(_) => {
                     self.counters.unknown_kinds += 1;
-                    Some(number)
+                    true
                 }
                 Err(_) => {
                     self.counters.malformed += 1;
-                    Some(number)
+                    true
                 }
             };
-            self.gap(origin, lane, missing);
-            self.gap(origin, lane, lost.map(Run::of));
+            if lost {
+                self.gap(origin, lane, Some(Run::of(number)));
+            }
         }
     }
 
     fn heartbeat(&mut self, now: Duration, origin: NodeId, heartbeat: &Heartbeat) {
-        let (since, tolerance) = (self.since(), self.tolerance());
+        let (since, window) = (self.since(), self.window());
         let Some(peer) = self.peers.get_mut(&origin) else {
             return;
         };
         let joined = !peer.member;
-        let Some(shown) = peer.beat(now, heartbeat, self.config.lanes, &since, tolerance) else {
-            self.counters.strangers += 1;
-            return;
-        };
+        let shown = peer.beat(now, window, heartbeat, self.config.lanes, &since);
         if joined {
             self.news.push_back(News::Joined(origin));
         }
@@ -131,9 +139,9 @@ impl Node {
         since.collect()
     }
 
-    /// How far one frame may differ from what the origin's others say of its clock.
-    fn tolerance(&self) -> Duration {
-        self.config.time_to_live / 2
+    /// How long an origin's fastest frame is looked for, at least.
+    fn window(&self) -> Duration {
+        self.config.heartbeat * WINDOW
     }
 
     /// Whether a heartbeat of ours is so young that it answers a hello of now.

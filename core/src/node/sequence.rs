@@ -1,17 +1,12 @@
 //! What was heard of one origin on one lane: duplicates, gaps, and numbers nobody sent.
 
-/// How many numbers a frame may be late by, behind others of its lane, without casting doubt on them. A
-/// bus keeps the order of a lane, so nothing is ever late on one that does what it promises.
-const LATE: u64 = 64;
+use core::time::Duration;
 
-/// How many numbers in a row it takes to believe that the highest was forged.
-const BELIEVED: u64 = 3;
+use super::peer::SLACK;
+use crate::envelope::Heartbeat;
 
-/// How many heartbeats in a row it takes to believe in a leap.
-const CONFIRMED: u8 = 2;
-
-/// How far below the highest nothing is repeated any more: numbers in a row down there are evidence too.
-const WINDOW: u64 = 1 << 16;
+/// A number so far above the highest is not believed before a heartbeat tells of it.
+const FAR: u64 = 1 << 16;
 
 /// A run of numbers, both ends in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +36,9 @@ pub(super) enum Arrival {
     New(Option<Run>),
     /// Heard before, or behind one that was: not to be delivered.
     Old,
+    /// Far beyond what was heard: not to be delivered. If it was none of a forger's, the next heartbeat tells
+    /// that it is missing.
+    Far,
 }
 
 /// The state of one origin on one lane. It has a fixed size, whatever arrives.
@@ -49,10 +47,17 @@ pub(super) struct Sequence {
     /// The highest number that was heard or given up.
     high: u64,
     joined: Joined,
-    /// The latest leap that no heartbeat confirmed.
-    leap: Option<Leap>,
-    /// Where a run of numbers would go on that speaks against the highest, and how long it is.
-    against: (u64, u64),
+    mark: Option<Mark>,
+}
+
+/// What had been heard when a heartbeat was. Later ones will show whether it had been sent by then.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// When the heartbeat was heard, on our clock, and sent, on the origin's.
+    heard: Duration,
+    sent: Duration,
+    /// The highest number then.
+    high: u64,
 }
 
 /// Whether it is known which numbers are ours to account for.
@@ -66,24 +71,13 @@ enum Joined {
     Doubting(Option<Run>),
 }
 
-/// The numbers took a leap, which is what a forged number looks like: so what comes between its ends was
-/// never delivered, and if it keeps coming, the leap was none of the origin's.
-#[derive(Debug, Clone, Copy)]
-struct Leap {
-    from: u64,
-    to: u64,
-    /// How many heartbeats in a row told of numbers beyond it: one may have been forged with it.
-    confirmed: u8,
-}
-
 impl Sequence {
     /// Nothing was heard yet; the next heartbeat tells which numbers should have been.
     pub(super) fn new() -> Self {
         Self {
             high: 0,
             joined: Joined::Awaiting,
-            leap: None,
-            against: (0, 0),
+            mark: None,
         }
     }
 
@@ -99,15 +93,39 @@ impl Sequence {
 
     pub(super) fn arrive(&mut self, number: u64) -> Arrival {
         if number <= self.high {
-            return self.fall_back(number);
+            return Arrival::Old;
+        }
+        if number - self.high > FAR && self.joined != Joined::Awaiting {
+            return Arrival::Far;
         }
         let missing = Run::between(self.high, number - 1);
-        self.rise(number);
+        self.high = number;
         if self.joined == Joined::Awaiting {
             self.joined = Joined::Doubting(missing);
             return Arrival::New(None);
         }
         Arrival::New(missing)
+    }
+
+    /// A heartbeat says that `last` was the last number by the newest of those before it. If we had heard of
+    /// a higher one by then, that was forged, and what comes next is new again. A mark that nothing follows
+    /// for a `window` may be forged itself and gives way.
+    pub(super) fn doubt(&mut self, now: Duration, window: Duration, beat: &Heartbeat, last: u64) {
+        let newest = beat.earlier.last().copied().unwrap_or_default();
+        if let Some(mark) = self.mark {
+            if newest < mark.sent + SLACK {
+                if now.saturating_sub(mark.heard) < window {
+                    return;
+                }
+            } else if last < mark.high {
+                self.high = last;
+            }
+        }
+        self.mark = Some(Mark {
+            heard: now,
+            sent: beat.sent,
+            high: self.high,
+        });
     }
 
     /// The origin says that it had sent up to `before` when its numbers became ours to hear, and up to
@@ -118,62 +136,18 @@ impl Sequence {
             start = Run::between(before.max(run.first - 1), run.last);
         }
         if self.is_joining() {
-            self.rise(self.high.max(before));
+            self.high = self.high.max(before);
             self.joined = Joined::Yes;
         }
-        if let Some(leap) = &mut self.leap {
-            let confirms = leap.to <= last && last <= self.high;
-            leap.confirmed = if confirms { leap.confirmed + 1 } else { 0 };
-            self.leap = self.leap.filter(|leap| leap.confirmed < CONFIRMED);
-        }
         let end = Run::between(self.high, last);
-        self.rise(self.high.max(last));
+        self.high = self.high.max(last);
         [start, end]
     }
 
     /// What was sent up to this number is nothing to account for.
     pub(super) fn forgive(&mut self, last: u64) {
         self.joined = Joined::Awaiting;
-        self.rise(self.high.max(last));
-    }
-
-    fn rise(&mut self, high: u64) {
-        if high - self.high > 2 * LATE && self.leap.is_none() {
-            self.leap = Some(Leap {
-                from: self.high,
-                to: high,
-                confirmed: 0,
-            });
-        }
-        self.high = high;
-    }
-
-    /// A number that is not above the highest: is it old, or was the highest forged?
-    fn fall_back(&mut self, number: u64) -> Arrival {
-        let within = |leap: &Leap| leap.from < number && number < leap.to - LATE;
-        let leap = self.leap.filter(within);
-        if leap.is_none() && self.high - number <= WINDOW {
-            return Arrival::Old;
-        }
-        let length = match self.against {
-            (next, length) if next == number => length + 1,
-            _ => 1,
-        };
-        self.against = (number + 1, length);
-        if length < BELIEVED {
-            return Arrival::Old;
-        }
-        self.leap = None;
-        self.high = number;
-        let from = leap.map_or(0, |leap| leap.from);
-        // What was dropped to find out is missing. Before the first heartbeat all of it is in doubt.
-        if let Joined::Doubting(Some(run)) = &mut self.joined
-            && run.first > from
-        {
-            run.last = run.last.min(number - 1);
-            return Arrival::New(None);
-        }
-        Arrival::New(Run::between(number.saturating_sub(BELIEVED), number - 1))
+        self.high = self.high.max(last);
     }
 }
 
@@ -241,57 +215,88 @@ mod tests {
         assert_eq!(sequence.progress(57, 61), [None, None]);
     }
 
+    const WINDOW: Duration = Duration::from_secs(8);
+
+    /// The heartbeats between these seconds, two seconds apart, with a last number that does not change.
+    fn beats(sequence: &mut Sequence, seconds: core::ops::Range<u64>, last: u64) {
+        for second in seconds.step_by(2) {
+            beat(sequence, second, Duration::from_secs(second), last);
+        }
+    }
+
+    fn beat(sequence: &mut Sequence, second: u64, sent: Duration, last: u64) {
+        let beat = Heartbeat {
+            version: Default::default(),
+            hello: false,
+            sent,
+            earlier: [sent.saturating_sub(Duration::from_secs(2))].into(),
+            lanes: Default::default(),
+        };
+        sequence.doubt(Duration::from_secs(second), WINDOW, &beat, last);
+        sequence.progress(last, last);
+    }
+
     #[test]
-    fn a_forged_number_costs_a_gap_and_mutes_nobody() {
-        for forged in [u64::MAX, 1 << 40, 5_000, 300] {
+    fn a_number_from_afar_costs_nothing() {
+        let mut sequence = after(100);
+        for forged in [u64::MAX, 1 << 40, 101 + FAR] {
+            assert_eq!(sequence.arrive(forged), Arrival::Far);
+        }
+        assert_eq!(sequence.arrive(101), Arrival::New(None));
+    }
+
+    #[test]
+    fn a_number_from_afar_counts_once_a_heartbeat_tells_of_it() {
+        let mut sequence = after(100);
+        assert_eq!(sequence.arrive(1 << 40), Arrival::Far);
+        let last = 1 << 40;
+        assert_eq!(sequence.progress(0, last), [None, run(101, last)]);
+        assert_eq!(sequence.arrive(last), Arrival::Old);
+        assert_eq!(sequence.arrive(last + 1), Arrival::New(None));
+    }
+
+    #[test]
+    fn a_forged_number_costs_a_gap_and_no_more_than_four_heartbeats() {
+        for at in [0, 1] {
             let mut sequence = after(100);
-            assert_eq!(sequence.arrive(forged), Arrival::New(run(101, forged - 1)));
-            assert_eq!(sequence.arrive(101), Arrival::Old);
-            assert_eq!(sequence.arrive(102), Arrival::Old);
-            assert_eq!(sequence.arrive(103), Arrival::New(run(101, 102)));
-            assert_eq!(sequence.arrive(104), Arrival::New(None));
+            beats(&mut sequence, 0..1 + at, 100);
+            assert_eq!(sequence.arrive(5_000), Arrival::New(run(101, 4_999)));
+            beats(&mut sequence, 1 + at..10, 100);
+            assert_eq!(sequence.arrive(101), Arrival::New(None), "{at}");
         }
     }
 
     #[test]
-    fn a_forged_heartbeat_mutes_nobody() {
-        let mut sequence = after(100);
-        assert_eq!(sequence.progress(0, u64::MAX), [None, run(101, u64::MAX)]);
-        let mut sequence = after(100);
-        assert_eq!(sequence.progress(0, 1 << 50), [None, run(101, 1 << 50)]);
-        assert_eq!(
-            sequence.arrive(u64::MAX),
-            Arrival::New(run((1 << 50) + 1, u64::MAX - 1))
-        );
-        assert_eq!(sequence.arrive(101), Arrival::Old);
-        assert_eq!(sequence.arrive(102), Arrival::Old);
-        assert_eq!(sequence.arrive(103), Arrival::New(run(101, 102)));
-    }
-
-    #[test]
-    fn a_first_contact_that_was_forged_is_forgotten() {
-        let mut sequence = Sequence::new();
-        assert_eq!(sequence.arrive(u64::MAX), Arrival::New(None));
-        for number in [41, 42] {
-            assert_eq!(sequence.arrive(number), Arrival::Old);
+    fn neither_does_a_forged_heartbeat_or_first_contact() {
+        for forged in [5_000, 1 << 50, u64::MAX] {
+            let mut sequence = after(100);
+            assert_eq!(sequence.progress(0, forged), [None, run(101, forged)]);
+            beats(&mut sequence, 0..10, 100);
+            assert_eq!(sequence.arrive(101), Arrival::New(None), "{forged}");
+            let mut sequence = Sequence::new();
+            assert_eq!(sequence.arrive(forged), Arrival::New(None));
+            assert_eq!(sequence.progress(40, 42), [run(41, forged - 1), None]);
+            beats(&mut sequence, 0..10, 43);
+            assert_eq!(sequence.arrive(44), Arrival::New(None), "{forged}");
         }
-        assert_eq!(sequence.arrive(43), Arrival::New(None));
-        assert_eq!(sequence.progress(40, 43), [run(41, 42), None]);
     }
 
     #[test]
-    fn what_is_repeated_or_late_is_never_taken_for_evidence() {
+    fn a_heartbeat_from_the_future_is_forgotten() {
+        let mut sequence = after(100);
+        beat(&mut sequence, 1, Duration::from_micros(u64::MAX), 5_000);
+        beats(&mut sequence, 2..16, 100);
+        assert_eq!(sequence.arrive(101), Arrival::New(None));
+    }
+
+    #[test]
+    fn what_is_repeated_or_late_is_never_new() {
         let mut sequence = after(100);
         for number in 1_000..1_010 {
             sequence.arrive(number);
         }
-        for number in (90..=100).chain(990..1_010) {
-            assert_eq!(sequence.arrive(number), Arrival::Old, "{number}");
-        }
-        // Two heartbeats say that the leap was the origin's.
-        assert_eq!(sequence.progress(0, 1_004), [None, None]);
-        assert_eq!(sequence.progress(0, 1_005), [None, None]);
-        for number in 200..300 {
+        beats(&mut sequence, 0..20, 1_009);
+        for number in 90..1_010 {
             assert_eq!(sequence.arrive(number), Arrival::Old, "{number}");
         }
     }

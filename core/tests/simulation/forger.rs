@@ -1,5 +1,6 @@
 //! Frames that no node sent.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,15 +12,15 @@ use crate::world::Random;
 /// What the forged events say.
 pub(crate) const TEXT: &str = "forged";
 
-/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane. The frame
-/// comes with the lanes whose numbers it may be believed to tell of; it may also be no frame at all.
+/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane; whose it is;
+/// and the lanes whose numbers it may be believed to tell of. It may also be no frame at all.
 pub(crate) fn frame(
     random: &mut Random,
     origin: NodeId,
     lane: u32,
     used: u64,
     limit: usize,
-) -> Bytes {
+) -> (Bytes, NodeId, Range<u32>) {
     let origin = match random.below(4) {
         0 => NodeId([random.next() as u8 | 0x80; 16]),
         _ => origin,
@@ -55,12 +56,23 @@ pub(crate) fn frame(
             .collect(),
     });
     let messages: &[Message] = match random.below(6) {
-        0 => return vec![random.next() as u8; random.below(60) as usize].into(),
-        1 => return [&[2, 0][..], &[random.next() as u8; 30]].concat().into(),
+        0 => {
+            let noise = vec![random.next() as u8; random.below(60) as usize];
+            return (noise.into(), origin, 0..0);
+        }
+        1 => {
+            let later = [&[2, 0][..], &[random.next() as u8; 30]].concat();
+            return (later.into(), origin, 0..0);
+        }
         2 => &[event],
         3 => &[Message::Stamp(sent), event],
         4 => &[heartbeat],
         _ => &[Message::Stamp(sent), heartbeat],
+    };
+    // Which lanes were used at all is told by heartbeats alone.
+    let lanes = match messages.last() {
+        Some(Message::Heartbeat(_)) => 0..4,
+        _ => lane..lane + 1,
     };
     let header = Header {
         origin,
@@ -71,5 +83,5 @@ pub(crate) fn frame(
     for message in messages {
         let _ = writer.push(message);
     }
-    writer.finish()
+    (writer.finish(), origin, lanes)
 }

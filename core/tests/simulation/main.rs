@@ -76,7 +76,6 @@ fn everything_at_once() {
     );
 }
 
-// In one of some thousand runs a lane stays mute for longer than the calm lasts: seed 2428 is the first.
 #[test]
 fn forged_frames_mute_nobody() {
     run(

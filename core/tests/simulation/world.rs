@@ -18,10 +18,11 @@ const STEP: Duration = Duration::from_millis(50);
 const FAULTY: u32 = 600;
 /// The same where processes stall, for up to 40 s.
 const STALLING: u32 = 1_200;
-/// Steps without faults at the end, 12 heartbeats: time enough to heal and to tell what was lost.
-const CALM: u32 = 480;
-/// How far into the calm events are published again: nothing may be lost any more.
-const HEALED: u32 = 300;
+/// Steps without faults at the end, 13 heartbeats: time enough to heal and to tell what was lost.
+const CALM: u32 = 520;
+/// How far into the calm nothing may be lost any more, and how far events are published: 9 and 11 heartbeats.
+const HEALED: u32 = 360;
+const QUIET: u32 = 440;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Faults {
@@ -68,8 +69,8 @@ pub(crate) struct Published {
     pub(crate) at: Duration,
     /// The lane and sequence number it was first sent under, and when.
     pub(crate) sent: Option<(Lane, u64, Duration)>,
-    /// Whether everything was in order by then.
-    pub(crate) calm: bool,
+    /// Whether everything was in order again by then.
+    pub(crate) healed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +114,7 @@ struct Flying {
 pub(crate) struct World {
     random: Random,
     faults: Faults,
+    healed: bool,
     now: Duration,
     places: Vec<Place>,
     sessions: [u32; NODES],
@@ -122,8 +124,8 @@ pub(crate) struct World {
     pub(crate) lives: Vec<Life>,
     /// The last number each origin used, by lane.
     pub(crate) used: BTreeMap<(NodeId, Lane), u64>,
-    /// To whom frames were forged.
-    pub(crate) fooled: BTreeSet<NodeId>,
+    /// To whom messages were forged, whose, and on which lanes.
+    pub(crate) fooled: BTreeSet<(NodeId, NodeId, Lane)>,
     next_id: u8,
 }
 
@@ -132,6 +134,7 @@ impl World {
         let mut world = Self {
             random: Random(seed),
             faults,
+            healed: false,
             now: Duration::from_secs(100),
             places: Vec::new(),
             sessions: [0; NODES],
@@ -152,8 +155,8 @@ impl World {
             if step < faulty {
                 world.break_something();
             }
-            let publishes = step < faulty || (HEALED..HEALED + 60).contains(&(step - faulty));
-            world.step(step < faulty, publishes);
+            world.healed = step >= faulty + HEALED;
+            world.step(step < faulty, step < faulty + QUIET);
         }
         for place in &world.places {
             let live = place.node.is_live();
@@ -162,20 +165,6 @@ impl World {
             }
         }
         world
-    }
-
-    /// Whether this is one of the first two events of its origin and lane in the calm.
-    pub(crate) fn is_among_first(&self, published: &Published) -> bool {
-        let Some((lane, number, _)) = published.sent else {
-            return false;
-        };
-        let before = self.published.values().filter(|other| {
-            let sent = other
-                .sent
-                .is_some_and(|(on, earlier, _)| on == lane && earlier < number);
-            other.calm && other.origin == published.origin && sent
-        });
-        before.count() < 2
     }
 
     fn config(&self) -> Config {
@@ -242,8 +231,10 @@ impl World {
         let origin = self.places[self.random.below(NODES as u64) as usize].id;
         let lane = self.random.below(4) as u32;
         let used = self.used.get(&(origin, Lane(lane))).copied();
-        let bytes = forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
-        self.fooled.insert(self.places[to].id);
+        let (bytes, origin, lanes) =
+            forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
+        let fooled = lanes.map(|lane| (self.places[to].id, origin, Lane(lane)));
+        self.fooled.extend(fooled);
         self.order += 1;
         self.flying.push(Flying {
             due: self.now,
@@ -281,7 +272,7 @@ impl World {
                 place.node.connected(clock);
             }
             if publishes && self.random.once_in(3) {
-                self.publish(which, !faulty);
+                self.publish(which);
             }
         }
         self.land();
@@ -298,7 +289,7 @@ impl World {
         }
     }
 
-    fn publish(&mut self, which: usize, calm: bool) {
+    fn publish(&mut self, which: usize) {
         let number = self.published.len() as u64;
         let target = Target::topic(format!("t{}", self.random.below(5))).unwrap();
         let event = Event::text(number.to_string());
@@ -315,7 +306,7 @@ impl World {
                 origin,
                 at,
                 sent: None,
-                calm,
+                healed: self.healed,
             },
         );
     }
