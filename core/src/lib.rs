@@ -39,7 +39,8 @@
 //!
 //! [`Target`], [`Scope`] and [`Audience`] say whom an [`Event`] is for; a [`Sink`] takes it, often into
 //! a [`mailbox`]. A [`Registry`] knows the connections of one process; [`Local`] is the [`Backplane`]
-//! over it. [`envelope`] is how events look between nodes, and [`bus`] the seam of what carries them. Nothing here ever depends on a crate that
+//! over it. [`envelope`] is how events look between nodes, and [`bus`] the seam of what carries them.
+//! [`completion`] is what finished, and how nobody misses it. Nothing here ever depends on a crate that
 //! carries frames, and nothing outside `envelope` knows a byte of the wire.
 
 #![no_std]
@@ -58,6 +59,7 @@ mod attachment;
 mod audience;
 mod backplane;
 pub mod bus;
+pub mod completion;
 pub mod envelope;
 mod event;
 mod host;

@@ -41,7 +41,7 @@ impl fmt::Display for IdError {
 
 impl core::error::Error for IdError {}
 
-fn check(text: &str) -> Result<(), IdError> {
+pub(crate) fn check(text: &str) -> Result<(), IdError> {
     match text.len() {
         0 => Err(IdError::Empty),
         bytes if bytes > MAX_ID_BYTES => Err(IdError::TooLong { bytes }),
@@ -53,7 +53,7 @@ macro_rules! id {
     ($(#[doc = $doc:literal])+ $name:ident) => {
         $(#[doc = $doc])+
         ///
-        /// Opaque text of 1 to [`MAX_ID_BYTES`] bytes: any character may stand in it, and none has a
+        /// Opaque text of 1 to [`MAX_ID_BYTES`](crate::MAX_ID_BYTES) bytes: any character may stand in it, and none has a
         /// meaning. A clone shares the text.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -63,7 +63,7 @@ macro_rules! id {
             /// The id that `text` spells.
             ///
             /// # Errors
-            /// When the text is empty or longer than [`MAX_ID_BYTES`].
+            /// When the text is empty or longer than [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
             pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
                 let text = text.as_ref();
                 check(text)?;
@@ -110,6 +110,8 @@ macro_rules! id {
         }
     };
 }
+
+pub(crate) use id;
 
 id! {
     /// One live connection. Unique among the connections of its scope at any one time; attaching it

@@ -1,0 +1,181 @@
+//! What goes wrong between a listener, a producer and a store.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::error::Error;
+use core::fmt;
+
+use super::{CursorError, ExecutionId, Outcome};
+
+/// What kind of thing went wrong with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendErrorKind {
+    /// It was not reached, did not answer in time, or the connection to it is gone. Trying again may help.
+    Unreachable,
+    /// It refused the credentials or a permission.
+    Denied,
+    /// What completions need is not there: its tables or functions were not installed, or are of another
+    /// version.
+    NotInstalled,
+    /// It said something that makes no sense here.
+    Protocol,
+}
+
+/// Why a store did not do what was asked. Its text never holds a secret.
+#[derive(Debug)]
+pub struct BackendError {
+    kind: BackendErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl BackendError {
+    /// An error whose message says what failed, with which setting, and what to do. Neither the message
+    /// nor what the source displays may hold a password or a token.
+    pub fn new(kind: BackendErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error with what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn kind(&self) -> BackendErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for BackendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// Why there is no subscription. Nothing is left open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The store did not do its part.
+    Backend(BackendError),
+    /// The cursor is of no use here.
+    Cursor(CursorError),
+    /// The backend cannot filter, and streams nothing rather than everything.
+    CannotFilter,
+    /// The backend keeps no history to resume from.
+    NotDurable,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backend(_) => "the store of completions could not be listened to",
+            Self::Cursor(_) => "the subscription cannot resume from this cursor",
+            Self::CannotFilter => {
+                "this backend cannot filter: subscribe to all and choose yourself"
+            }
+            Self::NotDurable => "this backend keeps no history: subscribe without a cursor",
+        })
+    }
+}
+
+impl Error for SubscribeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Cursor(error) => Some(error),
+            Self::CannotFilter | Self::NotDurable => None,
+        }
+    }
+}
+
+impl From<BackendError> for SubscribeError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<CursorError> for SubscribeError {
+    fn from(error: CursorError) -> Self {
+        Self::Cursor(error)
+    }
+}
+
+/// Why a producer's call changed nothing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProduceError {
+    /// No execution of this id was started.
+    Unknown(ExecutionId),
+    /// The execution finished already, and not like this: what is done stays done.
+    Illegal {
+        /// The execution.
+        execution: ExecutionId,
+        /// How it finished.
+        finished: Outcome,
+        /// What was asked: the name of an outcome, or `started`.
+        asked: String,
+    },
+    /// The outcome is none of [`Outcome::KNOWN`], or the bytes are more than the store takes.
+    Unfit(String),
+    /// The store did not do its part. Whether it did what was asked is not known; asking again is safe.
+    Backend(BackendError),
+}
+
+impl fmt::Display for ProduceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(execution) => write!(f, "no execution {execution} was started"),
+            Self::Illegal {
+                execution,
+                finished,
+                asked,
+            } if finished.as_str() == asked => write!(
+                f,
+                "execution {execution} finished already with {finished} and other bytes"
+            ),
+            Self::Illegal {
+                execution,
+                finished,
+                asked,
+            } => write!(
+                f,
+                "execution {execution} finished already with {finished} and cannot be {asked}"
+            ),
+            Self::Unfit(why) => f.write_str(why),
+            Self::Backend(_) => f.write_str("the store did not take the change"),
+        }
+    }
+}
+
+impl Error for ProduceError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Backend(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<BackendError> for ProduceError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
