@@ -47,8 +47,8 @@
 //! # Map
 //!
 //! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`] and [`mailbox`] are named here
-//! with this crate's lock and host in place. [`Std`] is the host, and [`Memory`] the bus between
-//! the nodes of one process. With the features `tokio`, `smol` and `threads` come modules of those names,
+//! with this crate's lock and host in place. [`Std`] is the host, [`Memory`] the bus between
+//! the nodes of one process, and [`MemoryStore`] a store of completions. With the features `tokio`, `smol` and `threads` come modules of those names,
 //! each with the same two items: `spawn` and `Timer`. Features only add: all three can be on, and none is
 //! chosen for the program.
 
@@ -58,6 +58,7 @@ mod host;
 mod lock;
 pub mod mailbox;
 mod memory;
+mod memory_store;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(feature = "threads")]
@@ -68,11 +69,13 @@ pub mod tokio;
 pub use host::{Local, Registry, Std};
 pub use lock::Lock;
 pub use memory::Memory;
+pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
     AgentId, Associate, AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId,
     DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey, FlushError, Host,
     IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError, Receipt, Refusal,
-    Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId, Verdict, bus, envelope,
+    Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId, Verdict, bus, completion,
+    envelope,
 };
 
 /// The example of the README, held to compile and run.
