@@ -42,10 +42,11 @@
 //!
 //! # Map
 //!
-//! [`suite`] is the checks, [`executor`] what they run on, [`fixture`] the servers, [`proxy`] what comes
-//! between a server and its client. [`history`] is the oracle that judges what happened among whole nodes,
-//! whoever ran them.
+//! [`suite`] is the checks of a bus and [`completions`] those of a store of completions, [`executor`] what
+//! they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
+//! is the oracle that judges what happened among whole nodes, whoever ran them.
 
+pub mod completions;
 pub mod executor;
 pub mod fixture;
 pub mod history;
