@@ -57,6 +57,7 @@ extern crate std;
 
 mod attachment;
 mod audience;
+mod backoff;
 mod backplane;
 pub mod bus;
 pub mod completion;
@@ -73,6 +74,7 @@ mod time;
 
 pub use attachment::{Associate, AssociateError, Attachment, Detach};
 pub use audience::Audience;
+pub use backoff::{Backoff, Random};
 pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};

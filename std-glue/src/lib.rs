@@ -71,11 +71,11 @@ pub use lock::Lock;
 pub use memory::Memory;
 pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
-    AgentId, Associate, AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId,
-    DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey, FlushError, Host,
-    IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError, Receipt, Refusal,
-    Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId, Verdict, bus, completion,
-    envelope,
+    AgentId, Associate, AssociateError, Attachment, Audience, Backoff, Backplane, CloseReport,
+    ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey,
+    FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError,
+    Random, Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId,
+    Verdict, bus, completion, envelope,
 };
 
 /// The example of the README, held to compile and run.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use midplane::completion::{
-    Backoff, CompletionBackend, ExecutionId, Ledger, Outcome, Pace, ProduceError, Producer,
+    CompletionBackend, ExecutionId, Ledger, Outcome, Pace, ProduceError, Producer,
 };
-use midplane::{MemoryStore, MemoryTransaction};
+use midplane::{Backoff, MemoryStore, MemoryTransaction};
 use midplane_conformance::completions::{Fixture, Transaction};
 
 struct InProcess(MemoryStore);

@@ -14,13 +14,12 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 use futures::stream;
 
-use super::backoff::{Backoff, Random};
 use super::journal::{Entry, Journal, JournalReader, Page, ReadError};
 use super::{
     BackendError, BackendErrorKind, Capabilities, CompletionBackend, CompletionStream, Cursor,
     CursorError, Filter, Item, SubscribeError,
 };
-use crate::Timer;
+use crate::{Backoff, Random, Timer};
 
 /// How a [`Follower`] follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,10 +17,8 @@
 //!
 //! A [`Completion`] is what a listener gets, inside a [`CompletionStream`] of [`Item`]s; a [`Filter`]
 //! chooses, a [`Cursor`] resumes. A durable backend implements [`Journal`], three calls to a history, and
-//! [`Follower`] does for all of them what a stream must do about connections that die. [`Backoff`] spreads
-//! whoever tries again.
+//! [`Follower`] does for all of them what a stream must do about connections that die.
 
-mod backoff;
 mod cursor;
 mod error;
 mod filter;
@@ -36,7 +34,6 @@ use core::fmt;
 
 use async_trait::async_trait;
 
-pub use backoff::{Backoff, Random};
 pub use cursor::{Cursor, CursorError, MAX_POSITION_BYTES};
 pub use error::{BackendError, BackendErrorKind, ProduceError, SubscribeError};
 pub use filter::Filter;
