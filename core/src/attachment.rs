@@ -5,9 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
-use crate::registry::{Connection, Latch, Member};
+use futures::FutureExt;
+use futures::channel::oneshot;
+
+use crate::registry::{Connection, KeyRef, Latch, Member};
 use crate::sink::Deliver;
 use crate::target::{ConnectionId, Scope, Target};
 
@@ -18,13 +21,29 @@ pub(crate) trait Membership: Send + Sync {
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<(), AssociateError>;
+    ) -> Result<Hearing, AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn targets(&self, member: &Member) -> Vec<Target>;
     fn detach(&self, member: &Member);
     /// Drops what may be the last reference to the connection.
     fn dispose(&self, member: Member);
+}
+
+/// Whoever must know which targets have members here.
+pub(crate) trait Interest: Send + Sync {
+    /// The target has its first member.
+    fn came(&self, key: KeyRef<'_>);
+    /// The target has no member any more.
+    fn left(&self, key: KeyRef<'_>);
+    /// Whether publishers on other nodes reach the target here.
+    fn hearing(&self, key: KeyRef<'_>) -> Hearing;
+}
+
+/// How far a target reaches, or who will say.
+pub(crate) enum Hearing {
+    Known(Reach),
+    Asked(oneshot::Receiver<Reach>),
 }
 
 /// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
@@ -82,8 +101,9 @@ impl Attachment {
     /// call returned finds the connection there. Joining a target twice is joining it once.
     ///
     /// Await the future for the outcome: an [`AssociateError`] when the connection was not joined, and
-    /// nothing is left behind; else when publishers on other nodes reach it too, which on a backplane
-    /// without other nodes is at once. Dropping the future undoes nothing.
+    /// nothing is left behind; else how far it [reaches](Reach): it is ready when publishers on other
+    /// nodes reach it too, or when that has to wait until the bus is back. On a backplane without other
+    /// nodes it is ready at once. Dropping the future undoes nothing.
     pub fn associate(&self, target: &Target) -> Associate {
         let outcome = self.with(|registry, member| registry.associate(&self.scope, member, target));
         Associate(outcome.unwrap_or(Err(AssociateError::Detached)))
@@ -184,16 +204,39 @@ impl fmt::Display for AssociateError {
 
 impl core::error::Error for AssociateError {}
 
-/// Resolves when the association reaches as far as the backplane does. See [`Attachment::associate`].
-#[derive(Debug)]
+/// How far a target that was joined reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reach {
+    /// Publishers on every node reach the connection there.
+    Everywhere,
+    /// Publishers on this node do; the bus is away. Those on other nodes will when it is back, and nothing
+    /// more is to be done for it. The backplane is [`Degraded`](crate::State::Degraded) until then.
+    Here,
+}
+
+/// Resolves when the association reaches as far as it can for now. See [`Attachment::associate`].
 #[must_use = "the association may have failed"]
-pub struct Associate(Result<(), AssociateError>);
+pub struct Associate(Result<Hearing, AssociateError>);
 
 impl Future for Associate {
-    type Output = Result<(), AssociateError>;
+    type Output = Result<Reach, AssociateError>;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(self.0)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match &mut self.0 {
+            Ok(Hearing::Known(reach)) => Ok(*reach),
+            // Nobody is left who could subscribe to anything.
+            Ok(Hearing::Asked(answer)) => {
+                Ok(ready!(answer.poll_unpin(context)).unwrap_or(Reach::Here))
+            }
+            Err(error) => Err(*error),
+        })
+    }
+}
+
+impl fmt::Debug for Associate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Associate").finish_non_exhaustive()
     }
 }
 

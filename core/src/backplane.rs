@@ -6,10 +6,14 @@ use core::fmt;
 use core::time::Duration;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::attachment::Attachment;
 use crate::audience::Audience;
+use crate::cluster::Notice;
+use crate::envelope::TooMany;
 use crate::event::Event;
+use crate::node::NotQueued;
 use crate::registry::Delivered;
 use crate::sink::Sink;
 use crate::target::{ConnectionId, IdError};
@@ -32,7 +36,7 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
 
     /// A handle inside the scope that `label` names within this handle's own. Whatever it attaches or
-    /// publishes to is in that scope or below; it can name nothing beside or above. The three methods
+    /// publishes to is in that scope or below; it can name nothing beside or above. The methods
     /// below are not of a scope but of the whole backplane, whichever handle is asked.
     ///
     /// # Errors
@@ -41,6 +45,10 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
 
     /// What the backplane can do at this moment, whichever handle is asked.
     fn state(&self) -> State;
+
+    /// What happens from now on that a host should know, the state first: see [`Notice`]. The stream ends
+    /// behind [`State::Closed`]. What a slow listener does not take is counted and dropped.
+    fn notices(&self) -> BoxStream<'static, Notice>;
 
     /// Waits until every event accepted for relay before the call was handed to the bus.
     ///
@@ -62,6 +70,9 @@ const _: fn(&dyn Backplane) = |_| ();
 pub enum State {
     /// Events reach every connection the backplane is for.
     Live,
+    /// Events of other nodes may not come: the bus is not reached, or not proven yet to bring what is sent.
+    /// Local delivery goes on, and what is published waits for the bus.
+    Degraded,
     /// [`Backplane::close`] was called.
     Closed,
 }
@@ -110,26 +121,85 @@ pub enum Relay {
     Refused(Refusal),
 }
 
-/// Why an event was not relayed.
+/// Why an event was not relayed. The local deliveries that the receipt counts took place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The backplane is closed; the event was not delivered locally either.
+    /// The backplane is closed; the event was not delivered locally either, unless the close came between.
     Closed,
+    /// The [`Driver`](crate::Driver) was dropped: this node has no bus any more.
+    Stopped,
+    /// As much waits for the bus as may: see [`Config::queue`](crate::node::Config::queue).
+    Full,
+    /// The event and its audience do not fit a frame of the bus.
+    TooLarge {
+        /// What they need, in bytes.
+        bytes: usize,
+        /// The bus's limit, in bytes.
+        limit: usize,
+    },
+    /// The audience has more than [`MAX_AUDIENCE`](crate::envelope::MAX_AUDIENCE) targets or exclusions.
+    TooMany {
+        /// How many there are of what there is more of.
+        count: usize,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the backplane is closed"),
+            Self::Stopped => f.write_str("the driver does not run"),
+            Self::Full => NotQueued::Full.fmt(f),
+            Self::TooLarge { bytes, limit } => {
+                let (bytes, limit) = (*bytes, *limit);
+                NotQueued::TooLarge { bytes, limit }.fmt(f)
+            }
+            Self::TooMany { count } => NotQueued::TooMany { count: *count }.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl From<NotQueued> for Refusal {
+    fn from(reason: NotQueued) -> Self {
+        match reason {
+            NotQueued::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            NotQueued::TooMany { count } => Self::TooMany { count },
+            NotQueued::Full => Self::Full,
+        }
+    }
+}
+
+impl From<TooMany> for Refusal {
+    fn from(TooMany { count }: TooMany) -> Self {
+        Self::TooMany { count }
+    }
 }
 
 /// Why a flush did not hand everything over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The backplane is closed; what was not handed over is in the report of its close.
+    /// The backplane is closed, or its driver gone; what was not handed over is in the report of the close.
     Closed,
+    /// Meanwhile events were given up that had waited past their time to live, or that two sessions died
+    /// of. Others see a gap.
+    Lost {
+        /// How many; some may have been published after the flush began.
+        count: usize,
+    },
 }
 
 impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the backplane is closed"),
+            Self::Lost { count } => write!(
+                f,
+                "{count} events were given up: the bus was away for too long"
+            ),
         }
     }
 }

@@ -6,10 +6,12 @@ use core::fmt;
 use core::time::Duration;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::attachment::Attachment;
 use crate::audience::Audience;
 use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
+use crate::cluster::{Notice, Notices};
 use crate::event::Event;
 use crate::host::Host;
 use crate::registry::{Delivered, Registry};
@@ -19,6 +21,7 @@ use crate::target::{ConnectionId, IdError, Scope};
 /// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to it.
 pub struct Local<H: Host> {
     registry: Arc<Registry<H>>,
+    notices: Arc<Notices<H>>,
     scope: Scope,
 }
 
@@ -34,6 +37,7 @@ impl<H: Host> Local<H> {
     pub fn with_registry(registry: Registry<H>) -> Self {
         Self {
             registry: Arc::new(registry),
+            notices: Notices::new(State::Live),
             scope: Scope::default(),
         }
     }
@@ -64,16 +68,18 @@ impl<H: Host> Backplane for Local<H> {
     fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError> {
         Ok(Arc::new(Self {
             registry: self.registry.clone(),
+            notices: self.notices.clone(),
             scope: self.scope.child(label)?,
         }))
     }
 
     fn state(&self) -> State {
-        if self.registry.is_closed() {
-            State::Closed
-        } else {
-            State::Live
-        }
+        self.notices.state()
+    }
+
+    /// Live until it is closed.
+    fn notices(&self) -> BoxStream<'static, Notice> {
+        self.notices.listen()
     }
 
     /// Ready at once: nothing is ever under way to a bus.
@@ -88,6 +94,7 @@ impl<H: Host> Backplane for Local<H> {
     /// Ready at once, whatever the deadline.
     async fn close(&self, _deadline: Duration) -> CloseReport {
         self.registry.close();
+        self.notices.tell(&Notice::State(State::Closed));
         CloseReport::default()
     }
 }
@@ -96,6 +103,7 @@ impl<H: Host> Clone for Local<H> {
     fn clone(&self) -> Self {
         Self {
             registry: self.registry.clone(),
+            notices: self.notices.clone(),
             scope: self.scope.clone(),
         }
     }

@@ -14,6 +14,9 @@ pub type Registry = midplane_core::Registry<Std>;
 /// The backplane of one node, in a program with std.
 pub type Local = midplane_core::Local<Std>;
 
+/// The backplane of many nodes, in a program with std.
+pub type Cluster = midplane_core::Cluster<Std>;
+
 /// Threads, [`Lock`], and panics that are caught.
 ///
 /// The message of a caught panic goes to the panic hook, as that of any panic does.

@@ -59,6 +59,7 @@ mod lock;
 pub mod mailbox;
 mod memory;
 mod memory_store;
+mod node_id;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(feature = "threads")]
@@ -66,17 +67,18 @@ pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use host::{Local, Registry, Std};
+pub use host::{Cluster, Local, Registry, Std};
 pub use lock::Lock;
 pub use memory::Memory;
 pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
     AgentId, Associate, AssociateError, Attachment, Audience, Backoff, Backplane, CloseReport,
-    ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Drops, Event, EventKey,
-    FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, OrgId, Panicked, ParseTargetError,
-    Random, Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Target, Timer, TopicId, UserId,
-    Verdict, bus, completion, envelope,
+    ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Driver, Drops, Event,
+    EventKey, FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked,
+    ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope, SessionId, Sink, State,
+    Target, Timer, TopicId, UserId, Verdict, bus, completion, envelope, node,
 };
+pub use node_id::fresh_node_id;
 
 /// The example of the README, held to compile and run.
 #[cfg(doctest)]

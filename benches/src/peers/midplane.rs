@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use midplane::{
-    Attachment, Audience, Backplane, ConnectionId, Event, Local, Sink, Target, Verdict,
+    Attachment, Audience, Backplane, ConnectionId, Event, Local, Reach, Sink, Target, Verdict,
 };
 
 use super::Plane;
@@ -41,7 +41,10 @@ impl Plane for Midplane {
 
     fn join_last(&mut self, target: &Target) {
         if let Some(attachment) = self.attachments.last() {
-            assert_eq!(attachment.associate(target).now_or_never(), Some(Ok(())));
+            assert_eq!(
+                attachment.associate(target).now_or_never(),
+                Some(Ok(Reach::Everywhere))
+            );
         }
     }
 

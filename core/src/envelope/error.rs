@@ -49,6 +49,27 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
+/// The audience has more than [`MAX_AUDIENCE`](super::MAX_AUDIENCE) targets or exclusions to travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany {
+    /// How many there are of what there is more of.
+    pub count: usize,
+}
+
+impl From<TooMany> for EncodeError {
+    fn from(TooMany { count }: TooMany) -> Self {
+        Self::TooMany { count }
+    }
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        EncodeError::from(*self).fmt(f)
+    }
+}
+
+impl core::error::Error for TooMany {}
+
 /// Why bytes are not a frame, or a part of a frame is not a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::append;
-use super::error::{DecodeError, EncodeError};
+use super::error::{DecodeError, EncodeError, TooMany};
 use crate::audience::Audience;
 use crate::event::Event;
 use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
@@ -60,14 +60,7 @@ impl Message {
                 scope,
                 audience,
                 event,
-            } => {
-                let count = audience.targets().count().max(audience.excluded().len());
-                if count > MAX_AUDIENCE {
-                    return Err(EncodeError::TooMany { count });
-                }
-                body.push(PUBLISH);
-                append_publish(&mut body, scope, audience, event);
-            }
+            } => return Ok(Encoded::publish(scope, audience, event)?),
             Self::Heartbeat(heartbeat) => {
                 body.push(HEARTBEAT);
                 append(&mut body, &(&heartbeat.version, heartbeat.hello));
@@ -101,6 +94,20 @@ impl Message {
 pub struct Encoded(Bytes);
 
 impl Encoded {
+    /// The bytes of a [`Message::Publish`], without taking its parts.
+    ///
+    /// # Errors
+    /// When the audience has more than [`MAX_AUDIENCE`] targets or exclusions.
+    pub fn publish(scope: &Scope, audience: &Audience, event: &Event) -> Result<Self, TooMany> {
+        let count = audience.targets().count().max(audience.excluded().len());
+        if count > MAX_AUDIENCE {
+            return Err(TooMany { count });
+        }
+        let mut body = Vec::from([PUBLISH]);
+        append_publish(&mut body, scope, audience, event);
+        Ok(Self(body.into()))
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -40,7 +40,7 @@ mod error;
 mod frame;
 mod message;
 
-pub use error::{DecodeError, EncodeError};
+pub use error::{DecodeError, EncodeError, TooMany};
 pub use frame::{Decoded, Frame, FrameWriter, Header, NodeId};
 pub use message::{Encoded, Heartbeat, LaneProgress, MAX_AUDIENCE, Message};
 

@@ -2,6 +2,10 @@
 
 use core::time::Duration;
 
+/// The most lanes a bus is divided into. Heartbeats tell of every lane that was used lately, in some 15
+/// bytes each.
+pub const MAX_LANES: u32 = 65_536;
+
 /// How a node behaves. The nodes of a cluster should agree on all but `queue`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -11,8 +15,11 @@ pub struct Config {
     /// How late an event may arrive, or how long it may wait to be sent, 30 s by default. One that is
     /// later is dropped and lies in a gap.
     pub time_to_live: Duration,
-    /// How many lanes the bus is divided into, 1 by default: every node hears everything.
+    /// How many lanes the bus is divided into, 1 by default: every node hears everything. With more, at most
+    /// [`MAX_LANES`], a node hears lane 0 and the lanes it has members on.
     pub lanes: u32,
+    /// How long a lane is heard after its last member here has left, 30 s by default.
+    pub cool_down: Duration,
     /// The most that waits to be sent, and the most frames whose news waits to be taken, each in bytes,
     /// 8 MiB by default.
     pub queue: usize,
@@ -26,8 +33,19 @@ impl Default for Config {
             heartbeat: Duration::from_secs(2),
             time_to_live: Duration::from_secs(30),
             lanes: 1,
+            cool_down: Duration::from_secs(30),
             queue: 8 << 20,
             peers: 1_024,
+        }
+    }
+}
+
+impl Config {
+    /// The same with every figure within its bounds.
+    pub(crate) fn checked(self) -> Self {
+        Self {
+            lanes: self.lanes.clamp(1, MAX_LANES),
+            ..self
         }
     }
 }

@@ -67,13 +67,15 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-pub use config::Config;
+pub use config::{Config, MAX_LANES};
+pub(crate) use lane::{lane, lane_of};
 pub use news::{Counters, News, NotQueued};
+pub(crate) use outbox::fits;
 pub use sequence::Run;
 
 use crate::audience::Audience;
 use crate::bus::{Lane, Limits, Outbound};
-use crate::envelope::{Decoded, EncodeError, Encoded, Frame, Message, NodeId};
+use crate::envelope::{Decoded, Encoded, Frame, NodeId};
 use crate::event::Event;
 use crate::target::Scope;
 use outbox::Outbox;
@@ -126,10 +128,7 @@ impl Node {
     /// the numbers of one start from those of another.
     #[must_use]
     pub fn new(id: NodeId, config: Config, limits: Limits) -> Self {
-        let config = Config {
-            lanes: config.lanes.max(1),
-            ..config
-        };
+        let config = config.checked();
         Self {
             id,
             config,
@@ -181,7 +180,7 @@ impl Node {
     /// The lane of an audience: that of its target, or lane 0 for several.
     #[must_use]
     pub fn lane(&self, scope: &Scope, audience: &Audience) -> Lane {
-        lane::lane(scope, audience, self.config.lanes)
+        lane(scope, audience, self.config.lanes)
     }
 
     /// Hears the lane from now on; the session has subscribed it.
@@ -212,18 +211,8 @@ impl Node {
         audience: &Audience,
         event: &Event,
     ) -> Result<(), NotQueued> {
-        let lane = self.lane(scope, audience);
-        let message = Message::Publish {
-            scope: scope.clone(),
-            audience: audience.clone(),
-            event: event.clone(),
-        };
-        let message = message.encode().map_err(|error| match error {
-            EncodeError::TooMany { count } => NotQueued::TooMany { count },
-            // A publish is of a known kind, and neither limit nor numbers are looked at here.
-            _ => NotQueued::Full,
-        })?;
-        self.enqueue(now, lane, message)
+        let message = Encoded::publish(scope, audience, event)?;
+        self.enqueue(now, self.lane(scope, audience), message)
     }
 
     /// Queues a message that was encoded before, for whoever hears the lane. It expires a time to live after
@@ -240,12 +229,20 @@ impl Node {
         self.outbox.push(since, lane, message)
     }
 
+    /// Gives up what waits for longer than its time to live, session or not; gives how much. The numbers are
+    /// used up, so others see a gap.
+    pub fn expire(&mut self, now: Duration) -> u64 {
+        let expired = self.outbox.expire(now, self.config.time_to_live);
+        self.counters.expired += expired;
+        expired
+    }
+
     /// The next frame to send, while there is a session.
     pub fn transmit(&mut self, now: Duration) -> Option<Outbound> {
         if self.link == Link::Down {
             return None;
         }
-        self.counters.expired += self.outbox.expire(now, self.config.time_to_live);
+        self.expire(now);
         self.outbox.frame(now)
     }
 
@@ -338,6 +335,18 @@ impl Node {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.outbox.len()
+    }
+
+    /// How many bytes of messages wait to be sent.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
+    /// Since when the oldest of the messages that wait does.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Duration> {
+        self.outbox.oldest()
     }
 
     /// How many messages waited and do not any more: they went into frames, or

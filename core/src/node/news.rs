@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::sequence::Run;
 use crate::audience::Audience;
 use crate::bus::Lane;
-use crate::envelope::{MAX_AUDIENCE, NodeId};
+use crate::envelope::{MAX_AUDIENCE, NodeId, TooMany};
 use crate::event::Event;
 use crate::target::Scope;
 
@@ -116,3 +116,9 @@ impl fmt::Display for NotQueued {
 }
 
 impl core::error::Error for NotQueued {}
+
+impl From<TooMany> for NotQueued {
+    fn from(TooMany { count }: TooMany) -> Self {
+        Self::TooMany { count }
+    }
+}

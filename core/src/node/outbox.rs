@@ -61,6 +61,15 @@ struct Waiting {
     message: Encoded,
 }
 
+/// Whether the message goes into a frame of at most so many bytes.
+pub(crate) fn fits(message: &Encoded, limit: usize) -> Result<(), NotQueued> {
+    let bytes = message.size() + OVERHEAD;
+    if bytes > limit {
+        return Err(NotQueued::TooLarge { bytes, limit });
+    }
+    Ok(())
+}
+
 impl Outbox {
     pub(super) fn new(origin: NodeId, frame: usize, capacity: usize) -> Self {
         Self {
@@ -84,11 +93,7 @@ impl Outbox {
         lane: Lane,
         message: Encoded,
     ) -> Result<(), NotQueued> {
-        let bytes = message.size() + OVERHEAD;
-        if bytes > self.frame {
-            let limit = self.frame;
-            return Err(NotQueued::TooLarge { bytes, limit });
-        }
+        fits(&message, self.frame)?;
         if self.bytes + message.size() > self.capacity {
             return Err(NotQueued::Full);
         }
@@ -220,6 +225,20 @@ impl Outbox {
             }
         }
         lanes
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Since when the oldest message waits.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        let fronts = self
+            .lanes
+            .values()
+            .filter_map(|lines| lines.waiting.front());
+        fronts.map(|waiting| waiting.since).min()
     }
 
     /// How many messages wait.

@@ -44,6 +44,18 @@ impl<'a> KeyRef<'a> {
         }
     }
 
+    pub(crate) fn scope(self) -> &'a [u8] {
+        self.scope
+    }
+
+    pub(crate) fn kind(self) -> u8 {
+        self.kind
+    }
+
+    pub(crate) fn id(self) -> &'a [u8] {
+        self.id
+    }
+
     /// The builder is seeded per process: clients choose ids, and must not choose their shard too.
     pub(crate) fn hash(self, builder: &DefaultHashBuilder) -> u64 {
         let mut hasher = builder.build_hasher();

@@ -23,14 +23,16 @@ use lock_api::{Mutex, MutexGuard};
 pub use fan_out::{Delivered, Drops};
 
 pub(crate) use connection::{Connection, Head, Latch, Member};
+pub(crate) use key::KeyRef;
 
-use crate::attachment::{AssociateError, Attachment, Membership};
+use crate::attachment::{AssociateError, Attachment, Hearing, Interest, Membership, Reach};
 use crate::host::Host;
 use crate::sink::Sink;
 use crate::target::{ConnectionId, Scope, Target};
 use connection::HostLatch;
 use fan_out::DropCounters;
-use key::{Key, KeyRef};
+use key::Key;
+use members::Removed;
 use table::{Home, Homes, Rooms};
 
 /// A power of two well above the cores that publish at once; an empty shard takes under 100 bytes.
@@ -50,6 +52,7 @@ pub struct Registry<H: Host> {
     targets_per_connection: u32,
     closed: AtomicBool,
     drops: DropCounters,
+    interest: Option<Arc<dyn Interest>>,
 }
 
 struct Shard<H: Host> {
@@ -82,7 +85,14 @@ impl<H: Host> Registry<H> {
             targets_per_connection,
             closed: AtomicBool::new(false),
             drops: DropCounters::default(),
+            interest: None,
         }
+    }
+
+    /// The same, telling which targets have members.
+    pub(crate) fn with_interest(mut self, interest: Arc<dyn Interest>) -> Self {
+        self.interest = Some(interest);
+        self
     }
 
     /// Attaches a connection and joins it to its own target.
@@ -95,6 +105,7 @@ impl<H: Host> Registry<H> {
         let latch: Arc<dyn Latch> = Arc::new(HostLatch::<H>::new());
         let member = sink.into_member(Head::new(key.to_key()), latch.clone());
         let weak = Arc::downgrade(&member);
+        self.came(key);
         let unwanted = {
             let mut homes = self.homes(hash);
             if self.closed.load(Ordering::Relaxed) {
@@ -170,6 +181,13 @@ impl<H: Host> Registry<H> {
         member.key().parts().hash(&self.hasher)
     }
 
+    fn hearing(&self, key: KeyRef<'_>) -> Hearing {
+        match &self.interest {
+            Some(interest) => interest.hearing(key),
+            None => Hearing::Known(Reach::Everywhere),
+        }
+    }
+
     /// Detaches the connection if it still is attached.
     fn expel(&self, member: &Member) {
         let hash = self.home_hash(member);
@@ -183,8 +201,11 @@ impl<H: Host> Registry<H> {
     /// held while the last reference drops, for what the closure captured may drop with it.
     fn clear(&self, home: Home) {
         for key in &home.joined {
-            self.leave(key, &home.member);
+            if self.leave(key, &home.member) {
+                self.left(key.parts());
+            }
         }
+        self.left(home.member.key().parts());
         self.dispose(home.member);
     }
 
@@ -196,12 +217,29 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    fn leave(&self, key: &Key, member: &Member) {
+    /// Takes the connection out of the target; true if that leaves nobody there.
+    fn leave(&self, key: &Key, member: &Member) -> bool {
         let hash = key.parts().hash(&self.hasher);
         let left = self
             .rooms(hash)
             .leave(hash, key.parts(), member, &self.hasher);
-        drop(left);
+        left.is_some_and(|Removed { member, emptied }| {
+            // Outside of the lock, for it may be the last reference.
+            drop(member);
+            emptied
+        })
+    }
+
+    fn came(&self, key: KeyRef<'_>) {
+        if let Some(interest) = &self.interest {
+            interest.came(key);
+        }
+    }
+
+    fn left(&self, key: KeyRef<'_>) {
+        if let Some(interest) = &self.interest {
+            interest.left(key);
+        }
     }
 }
 
@@ -211,7 +249,7 @@ impl<H: Host> Membership for Registry<H> {
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<(), AssociateError> {
+    ) -> Result<Hearing, AssociateError> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
@@ -226,14 +264,19 @@ impl<H: Host> Membership for Registry<H> {
         if home.joined.len() >= limit as usize {
             let joined = home.joined.iter().any(|joined| joined.parts() == key);
             return if joined {
-                Ok(())
+                Ok(self.hearing(key))
             } else {
                 Err(AssociateError::TooMany { limit })
             };
         }
         let joined = self.rooms(hash).join(hash, key, member, &self.hasher);
-        home.joined.extend(joined);
-        Ok(())
+        let first = joined.as_ref().is_some_and(|joined| joined.first);
+        home.joined.extend(joined.map(|joined| joined.key));
+        drop(homes);
+        if first {
+            self.came(key);
+        }
+        Ok(self.hearing(key))
     }
 
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
@@ -248,7 +291,11 @@ impl<H: Host> Membership for Registry<H> {
         };
         let key = home.joined.swap_remove(at);
         // The home keeps the connection, so nothing of it drops under the lock.
-        self.leave(&key, member);
+        let emptied = self.leave(&key, member);
+        drop(homes);
+        if emptied {
+            self.left(key.parts());
+        }
         true
     }
 

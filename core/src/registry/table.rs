@@ -31,6 +31,12 @@ struct Room {
     members: Members,
 }
 
+/// A place in a target.
+pub(super) struct Joined {
+    pub(super) key: Key,
+    pub(super) first: bool,
+}
+
 /// The attached connections, by their own key.
 pub(super) struct Homes(HashTable<Home>);
 
@@ -117,14 +123,15 @@ impl Rooms {
         Self(HashTable::new())
     }
 
-    /// Adds the member to the target and gives the target's key, or `None` if it was in already.
+    /// Adds the member to the target and gives the target's key, or `None` if it was in already. A member
+    /// that finds nobody there is the `first`.
     pub(super) fn join(
         &mut self,
         hash: u64,
         key: KeyRef<'_>,
         member: &Member,
         hasher: &DefaultHashBuilder,
-    ) -> Option<Key> {
+    ) -> Option<Joined> {
         let entry = self.0.entry(
             hash,
             |room| room.key.parts() == key,
@@ -133,9 +140,10 @@ impl Rooms {
         match entry {
             Entry::Occupied(mut entry) => {
                 let room = entry.get_mut();
-                room.members
-                    .insert(member.clone())
-                    .then(|| room.key.clone())
+                room.members.insert(member.clone()).then(|| Joined {
+                    key: room.key.clone(),
+                    first: false,
+                })
             }
             Entry::Vacant(entry) => {
                 let key = key.to_key();
@@ -143,30 +151,30 @@ impl Rooms {
                     key: key.clone(),
                     members: Members::One(member.clone()),
                 });
-                Some(key)
+                Some(Joined { key, first: true })
             }
         }
     }
 
-    /// Takes the member out of the target, to be dropped when the lock is released.
-    #[must_use]
+    /// Takes the member out of the target, to be dropped when the lock is released, and tells whether it
+    /// was the last.
     pub(super) fn leave(
         &mut self,
         hash: u64,
         key: KeyRef<'_>,
         member: &Member,
         hasher: &DefaultHashBuilder,
-    ) -> Option<Member> {
+    ) -> Option<Removed> {
         let mut entry = self
             .0
             .find_entry(hash, |room| room.key.parts() == key)
             .ok()?;
-        let Removed { member, emptied } = entry.get_mut().members.remove(address(member));
-        if emptied {
+        let removed = entry.get_mut().members.remove(address(member));
+        if removed.emptied {
             entry.remove();
             shrink(&mut self.0, |room| room.key.parts().hash(hasher));
         }
-        member
+        Some(removed)
     }
 
     pub(super) fn members(&self, hash: u64, key: KeyRef<'_>) -> Option<&Members> {

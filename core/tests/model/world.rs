@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use midplane::{
-    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Receipt, Sink,
-    Target, Verdict,
+    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, Local, Reach, Receipt,
+    Sink, Target, Verdict,
 };
 
 use crate::meant::panic_as_meant;
@@ -182,6 +182,7 @@ impl World {
     fn associate(&self, id: usize, number: usize) {
         if let Some((who, attachment)) = self.held_by(id) {
             let outcome = futures::executor::block_on(attachment.associate(&target(number)));
+            let outcome = outcome.map(|reach| assert_eq!(reach, Reach::Everywhere));
             self.write(Entry::Associated {
                 who,
                 target: number,

@@ -1,0 +1,591 @@
+//! The driver's inside: the one place where the protocol, the bus and the clock meet.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt};
+
+use super::lanes::Lanes;
+use super::notices::{Notice, Notices};
+use super::outgoing::{Command, Held, Outgoing, Queued};
+use super::session::{Batch, Job, Open};
+use crate::attachment::Reach;
+use crate::backoff::{Backoff, Random};
+use crate::backplane::{FlushError, State};
+use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Session};
+use crate::envelope::NodeId;
+use crate::host::Host;
+use crate::node::{Config, News, Node};
+use crate::registry::Registry;
+use crate::time::Timer;
+
+/// Steps taken in one poll before others on the same executor get a turn.
+const STEPS: usize = 64;
+
+/// The most frames, and about the most bytes, that are handed over in one go.
+const FRAMES: usize = 64;
+const BYTES: usize = 1 << 20;
+
+/// A connect may take so many heartbeats, everything else on a session so many.
+const TO_CONNECT: u32 = 5;
+const TO_ACT: u32 = 2;
+
+pub(super) struct Engine<H: Host> {
+    node: Node,
+    bus: Arc<dyn Bus>,
+    timer: Arc<dyn Timer>,
+    config: Config,
+    registry: Arc<Registry<H>>,
+    outgoing: Arc<Outgoing<H>>,
+    lanes: Arc<Lanes<H>>,
+    notices: Arc<Notices<H>>,
+    phase: Phase,
+    backoff: Backoff,
+    /// Attempts since the node was live.
+    failures: u32,
+    random: Random,
+    alarm: Option<(Duration, BoxFuture<'static, ()>)>,
+    /// What a session took and died of, or with. It may have arrived; its numbers tell.
+    again: Option<Batch>,
+    /// Messages that were queued and will not be handed over any more.
+    lost: u64,
+    flushes: Vec<Flush>,
+    hears: Vec<(Lane, oneshot::Sender<Reach>)>,
+    /// Lanes that may have to be subscribed.
+    wanting: BTreeSet<Lane>,
+    /// Lanes that nobody here needs any more, and until when they are heard all the same.
+    cooling: BTreeMap<Lane, Duration>,
+    closing: Option<oneshot::Sender<()>>,
+    messages: Vec<Queued>,
+    commands: Vec<Command>,
+}
+
+enum Phase {
+    Pausing(Duration),
+    Connecting(Duration, BoxFuture<'static, Result<Session, BusError>>),
+    Open(Open),
+    Over,
+}
+
+struct Flush {
+    until: Duration,
+    lost: u64,
+    answer: oneshot::Sender<Result<(), FlushError>>,
+}
+
+impl<H: Host> Engine<H> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part it joins; one caller"
+    )]
+    pub(super) fn new(
+        id: NodeId,
+        bus: Arc<dyn Bus>,
+        timer: Arc<dyn Timer>,
+        config: Config,
+        registry: Arc<Registry<H>>,
+        outgoing: Arc<Outgoing<H>>,
+        lanes: Arc<Lanes<H>>,
+        notices: Arc<Notices<H>>,
+    ) -> Self {
+        // What waits is bounded where it is let in.
+        let unbounded = Config {
+            queue: usize::MAX,
+            ..config
+        };
+        Self {
+            node: Node::new(id, unbounded, bus.limits()),
+            backoff: Backoff::new(config.heartbeat / 8, config.heartbeat * 5 / 2),
+            failures: 0,
+            random: Random::new(u128::from_le_bytes(id.0) as u64),
+            bus,
+            timer,
+            config,
+            registry,
+            outgoing,
+            lanes,
+            notices,
+            phase: Phase::Pausing(Duration::ZERO),
+            alarm: None,
+            again: None,
+            lost: 0,
+            flushes: Vec::new(),
+            hears: Vec::new(),
+            wanting: BTreeSet::new(),
+            cooling: BTreeMap::new(),
+            closing: None,
+            messages: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Takes what the handles left. False if the driver is to end at once.
+    fn take_in(&mut self, now: Duration) -> bool {
+        let held = self.held();
+        let goes_on = self
+            .outgoing
+            .take(held, &mut self.messages, &mut self.commands);
+        for queued in self.messages.drain(..) {
+            // Whoever queued it has seen that it fits.
+            let _ = self.node.enqueue(queued.since, queued.lane, queued.message);
+        }
+        for command in core::mem::take(&mut self.commands) {
+            match command {
+                Command::Flush { until, answer } => {
+                    let lost = self.lost;
+                    self.flushes.push(Flush {
+                        until,
+                        lost,
+                        answer,
+                    });
+                }
+                Command::Hear { lane, answer } => {
+                    self.wanting.insert(lane);
+                    self.hears.push((lane, answer));
+                }
+                Command::Close { answer } => self.closing = Some(answer),
+            }
+        }
+        for lane in self.lanes.changed() {
+            if self.lanes.wanted(lane) {
+                self.cooling.remove(&lane);
+                self.wanting.insert(lane);
+            } else {
+                self.cooling.insert(lane, now + self.config.cool_down);
+            }
+        }
+        goes_on
+    }
+
+    fn held(&self) -> Held {
+        let flying = match &self.phase {
+            Phase::Open(open) => open.batch(),
+            _ => None,
+        };
+        let batches = || flying.into_iter().chain(&self.again);
+        Held {
+            messages: self.node.queued() + batches().map(|batch| batch.messages).sum::<usize>(),
+            bytes: self.node.queued_bytes() + batches().map(|batch| batch.bytes).sum::<usize>(),
+        }
+    }
+
+    /// One step of whatever phase it is; false if there is nothing to do before something happens.
+    fn step(&mut self, now: Duration, context: &mut Context<'_>) -> bool {
+        let moved = match core::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Pausing(until) if now < until => {
+                self.phase = Phase::Pausing(until);
+                self.lost += self.node.expire(now);
+                false
+            }
+            Phase::Pausing(_) => {
+                let bus = self.bus.clone();
+                let work = async move { bus.connect().await };
+                let until = now + self.config.heartbeat * TO_CONNECT;
+                self.phase = Phase::Connecting(until, work.boxed());
+                true
+            }
+            Phase::Connecting(until, mut work) => match work.poll_unpin(context) {
+                Poll::Ready(Ok(session)) => {
+                    let mut open = Open::new(session);
+                    open.start(Job::Subscribe(self.lanes.all_wanted()), self.deadline(now));
+                    self.phase = Phase::Open(open);
+                    true
+                }
+                Poll::Ready(Err(error)) => {
+                    self.pause(now, explain(&error));
+                    true
+                }
+                Poll::Pending if now >= until => {
+                    self.pause(now, late("connecting", self.config.heartbeat * TO_CONNECT));
+                    true
+                }
+                Poll::Pending => {
+                    self.phase = Phase::Connecting(until, work);
+                    false
+                }
+            },
+            Phase::Open(open) => self.step_open(now, open, context),
+            Phase::Over => false,
+        };
+        if self.node.timeout().is_some_and(|due| due <= now) {
+            self.node.tick(now);
+        }
+        let moved = self.take_news(now) || moved;
+        self.answer();
+        moved
+    }
+
+    fn step_open(&mut self, now: Duration, mut open: Open, context: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        match open.poll_work(context) {
+            Poll::Ready((job, Ok(()))) => {
+                moved = true;
+                if matches!(job, Job::Close) {
+                    self.over();
+                    return true;
+                }
+                self.done(now, job, &mut open);
+            }
+            Poll::Ready((Job::Send(batch), Err(error)))
+                if error.kind() == BusErrorKind::TooLarge =>
+            {
+                // The bus takes less than it said. Others will see that the numbers are missing.
+                self.lost += batch.messages as u64;
+                self.notices.tell(&Notice::Bus(explain(&error)));
+                moved = true;
+            }
+            Poll::Ready((job, Err(error))) => {
+                self.bury(now, Some(job), explain(&error));
+                return true;
+            }
+            Poll::Pending if open.until().is_some_and(|until| now >= until) => {
+                let reason = late("answering", self.config.heartbeat * TO_ACT);
+                let batch = open.batch().cloned().map(Job::Send);
+                self.bury(now, batch, reason);
+                return true;
+            }
+            Poll::Pending => {}
+        }
+        match open.poll_frame(context) {
+            Poll::Ready(Some(Ok(inbound))) => {
+                moved = true;
+                self.receive(now, &inbound);
+            }
+            Poll::Ready(end) => {
+                let reason = match end {
+                    Some(Err(error)) => explain(&error),
+                    _ => String::from("the bus ended the session"),
+                };
+                let batch = open.batch().cloned().map(Job::Send);
+                self.bury(now, batch, reason);
+                return true;
+            }
+            Poll::Pending => {}
+        }
+        if open.is_idle()
+            && open.joined
+            && let Some(job) = self.next_job(now, &mut open)
+        {
+            open.start(job, self.deadline(now));
+            moved = true;
+        }
+        self.phase = Phase::Open(open);
+        moved
+    }
+
+    fn deadline(&self, now: Duration) -> Duration {
+        now + self.config.heartbeat * TO_ACT
+    }
+
+    fn receive(&mut self, now: Duration, inbound: &Inbound) {
+        self.node.receive(now, &inbound.frame);
+    }
+
+    fn done(&mut self, now: Duration, job: Job, open: &mut Open) {
+        match job {
+            Job::Subscribe(lanes) => {
+                if !open.joined {
+                    open.joined = true;
+                    let before: Vec<Lane> = self.node.lanes().collect();
+                    let unheard = before.iter().filter(|lane| !lanes.contains(lane));
+                    unheard.for_each(|lane| self.node.ignore(*lane));
+                    self.node.connected(now);
+                }
+                for lane in &lanes {
+                    self.node.hear(now, *lane);
+                    self.lanes.hear(*lane);
+                    // Whoever came and went meanwhile is not noted twice.
+                    if !self.lanes.wanted(*lane) {
+                        self.cooling.insert(*lane, now + self.config.cool_down);
+                    }
+                }
+                open.lanes.extend(lanes);
+            }
+            Job::Send(_) | Job::Unsubscribe(_) | Job::Close => {}
+        }
+    }
+
+    /// What the idle session does next.
+    fn next_job(&mut self, now: Duration, open: &mut Open) -> Option<Job> {
+        let missing = self.missing(open);
+        if !missing.is_empty() {
+            return Some(Job::Subscribe(missing));
+        }
+        let cooled = self.cooled(now, open);
+        if !cooled.is_empty() {
+            return Some(Job::Unsubscribe(cooled));
+        }
+        if let Some(batch) = self.again.take() {
+            return Some(Job::Send(batch));
+        }
+        let batch = self.gather(now);
+        if !batch.frames.is_empty() {
+            return Some(Job::Send(batch));
+        }
+        self.closing.is_some().then_some(Job::Close)
+    }
+
+    fn missing(&mut self, open: &Open) -> Vec<Lane> {
+        let wanting = core::mem::take(&mut self.wanting);
+        let missing = wanting
+            .into_iter()
+            .filter(|lane| !open.lanes.contains(lane) && self.lanes.wanted(*lane));
+        missing.collect()
+    }
+
+    /// The lanes that nobody needed for the whole cool-down, given up.
+    fn cooled(&mut self, now: Duration, open: &mut Open) -> Vec<Lane> {
+        let due = self.cooling.iter().filter(|(_, until)| **until <= now);
+        let due: Vec<Lane> = due.map(|(lane, _)| *lane).collect();
+        let mut given_up = Vec::new();
+        for lane in due {
+            self.cooling.remove(&lane);
+            self.lanes.ignore(lane);
+            if self.lanes.wanted(lane) {
+                if open.lanes.contains(&lane) {
+                    self.lanes.hear(lane);
+                }
+            } else if open.lanes.contains(&lane) {
+                open.lanes.remove(&lane);
+                self.node.ignore(lane);
+                given_up.push(lane);
+            }
+        }
+        given_up
+    }
+
+    /// As many frames as go out in one go.
+    fn gather(&mut self, now: Duration) -> Batch {
+        self.lost += self.node.expire(now);
+        let oldest = self.node.oldest();
+        let (messages, held) = (self.node.queued(), self.node.queued_bytes());
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        while frames.len() < FRAMES
+            && bytes < BYTES
+            && let Some(outbound) = self.node.transmit(now)
+        {
+            bytes += outbound.frame.len();
+            frames.push(outbound);
+        }
+        Batch {
+            frames: Arc::new(frames),
+            messages: messages - self.node.queued(),
+            bytes: held - self.node.queued_bytes(),
+            oldest,
+            again: false,
+        }
+    }
+
+    /// The session is dead: its batch is handed to the next one, once.
+    fn bury(&mut self, now: Duration, job: Option<Job>, reason: String) {
+        if let Some(Job::Send(batch)) = job {
+            if batch.again {
+                self.lost += batch.messages as u64;
+            } else {
+                self.again = Some(Batch {
+                    again: true,
+                    ..batch
+                });
+            }
+        }
+        self.pause(now, reason);
+    }
+
+    fn pause(&mut self, now: Duration, reason: String) {
+        let wait = self.backoff.wait(self.failures, &mut self.random);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Pausing(now + wait);
+        self.node.disconnected();
+        self.wanting.clear();
+        self.cooling.clear();
+        for lane in self.node.lanes() {
+            self.lanes.ignore(lane);
+        }
+        self.notices.tell(&Notice::Bus(reason));
+    }
+
+    fn over(&mut self) {
+        self.phase = Phase::Over;
+        if let Some(answer) = self.closing.take() {
+            let _ = answer.send(());
+        }
+    }
+
+    /// Hands what the node says to whom it concerns; true if it said anything.
+    fn take_news(&mut self, now: Duration) -> bool {
+        let mut any = false;
+        while let Some(news) = self.node.news() {
+            any = true;
+            match news {
+                News::Event {
+                    scope,
+                    audience,
+                    event,
+                } => {
+                    self.registry.deliver(&scope, &audience, &event);
+                }
+                News::Gap { origin, lane, run } => {
+                    self.notices.tell(&Notice::Gap { origin, lane, run });
+                }
+                News::Deaf {
+                    origin,
+                    since,
+                    until,
+                } => self.notices.tell(&Notice::Deaf {
+                    origin,
+                    since,
+                    until,
+                }),
+                News::Live => {
+                    self.failures = 0;
+                    self.notices.tell(&Notice::State(State::Live));
+                }
+                News::Down => self.notices.tell(&Notice::State(State::Degraded)),
+                News::Joined(node) => self.notices.tell(&Notice::Joined(node)),
+                News::Silent(node) => self.notices.tell(&Notice::Silent(node)),
+                News::Reconnect => {
+                    let batch = match &self.phase {
+                        Phase::Open(open) => open.batch().cloned().map(Job::Send),
+                        _ => None,
+                    };
+                    let reason = "our own heartbeats do not come back: the subscription is deaf";
+                    self.bury(now, batch, String::from(reason));
+                }
+            }
+        }
+        any
+    }
+
+    /// Answers whoever waits for what is so by now.
+    fn answer(&mut self) {
+        for (lane, answer) in core::mem::take(&mut self.hears) {
+            match &self.phase {
+                Phase::Open(open) if open.lanes.contains(&lane) => {
+                    let _ = answer.send(Reach::Everywhere);
+                }
+                Phase::Open(_) if self.lanes.wanted(lane) => self.hears.push((lane, answer)),
+                _ => {
+                    let _ = answer.send(Reach::Here);
+                }
+            }
+        }
+        if self.flushes.is_empty() {
+            return;
+        }
+        let flying = match &self.phase {
+            Phase::Open(open) => open.batch(),
+            _ => None,
+        };
+        let batches = flying.into_iter().chain(&self.again);
+        let oldest = batches
+            .filter_map(|batch| batch.oldest)
+            .chain(self.node.oldest())
+            .min();
+        for flush in core::mem::take(&mut self.flushes) {
+            if oldest.is_some_and(|oldest| oldest <= flush.until) {
+                self.flushes.push(flush);
+                continue;
+            }
+            let lost = usize::try_from(self.lost - flush.lost).unwrap_or(usize::MAX);
+            let outcome = match lost {
+                0 => Ok(()),
+                count => Err(FlushError::Lost { count }),
+            };
+            let _ = flush.answer.send(outcome);
+        }
+    }
+
+    /// When something is due next.
+    fn due(&self) -> Option<Duration> {
+        let phase = match &self.phase {
+            Phase::Pausing(until) | Phase::Connecting(until, _) => Some(*until),
+            Phase::Open(open) => open.until(),
+            Phase::Over => None,
+        };
+        let cooled = match &self.phase {
+            Phase::Open(open) if open.is_idle() => self.cooling.values().min().copied(),
+            _ => None,
+        };
+        [phase, cooled, self.node.timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Sleeps until `due`; ready if that is over. A sleep that ends early does no harm.
+    fn poll_alarm(&mut self, now: Duration, due: Duration, context: &mut Context<'_>) -> Poll<()> {
+        if self.alarm.as_ref().is_none_or(|(at, _)| due < *at) {
+            let sleep = self.timer.sleep(due.saturating_sub(now));
+            self.alarm = Some((due, sleep));
+        }
+        let Some((_, sleep)) = &mut self.alarm else {
+            return Poll::Pending;
+        };
+        let rung = sleep.poll_unpin(context);
+        if rung.is_ready() {
+            self.alarm = None;
+        }
+        rung
+    }
+}
+
+impl<H: Host> Future for Engine<H> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let engine = &mut *self;
+        engine.outgoing.register(context.waker());
+        for _ in 0..STEPS {
+            let now = engine.timer.now();
+            if !engine.take_in(now) {
+                engine.over();
+            }
+            if engine.step(now, context) {
+                continue;
+            }
+            if let Phase::Over = engine.phase {
+                return Poll::Ready(());
+            }
+            let Some(due) = engine.due() else {
+                return Poll::Pending;
+            };
+            if engine.poll_alarm(now, due, context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Without its driver a cluster is one node, and says so.
+impl<H: Host> Drop for Engine<H> {
+    fn drop(&mut self) {
+        self.outgoing.stop();
+        self.notices.tell(&Notice::State(State::Degraded));
+    }
+}
+
+fn explain(error: &BusError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn late(doing: &str, within: Duration) -> String {
+    alloc::format!("the bus took longer than {within:?} for {doing}")
+}

@@ -1,0 +1,218 @@
+//! The backplane of many nodes.
+
+mod driver;
+mod engine;
+mod lanes;
+mod notices;
+mod outgoing;
+mod session;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use async_trait::async_trait;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use futures::stream::BoxStream;
+
+pub use driver::Driver;
+pub use notices::Notice;
+pub(crate) use notices::Notices;
+
+use crate::attachment::Attachment;
+use crate::audience::Audience;
+use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
+use crate::bus::Bus;
+use crate::envelope::{Encoded, NodeId};
+use crate::event::Event;
+use crate::host::Host;
+use crate::node::{self, Config};
+use crate::registry::{Delivered, Registry};
+use crate::sink::Sink;
+use crate::target::{ConnectionId, IdError, Scope};
+use crate::time::Timer;
+use engine::Engine;
+use lanes::Lanes;
+use outgoing::{Command, Outgoing, Queued};
+
+/// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to it.
+///
+/// It does nothing by itself between nodes: [`new`](Self::new) also gives the [`Driver`], a future that the
+/// host spawns on whatever runtime it has.
+///
+/// # What is told
+///
+/// Local delivery never waits for the bus, and is not affected by it. What a receipt says was
+/// [queued](Relay::Queued) reaches every connection of the audience on every node, each once, or the node
+/// that may have missed it gives a [`Notice::Gap`] or [`Notice::Deaf`] that covers it.
+///
+/// With one lane, events of one handle arrive everywhere in the order published. With several, those for one
+/// target do; events for different targets, or for several at once, may overtake each other.
+pub struct Cluster<H: Host> {
+    shared: Arc<Shared<H>>,
+    scope: Scope,
+}
+
+struct Shared<H: Host> {
+    id: NodeId,
+    config: Config,
+    frame: usize,
+    registry: Arc<Registry<H>>,
+    outgoing: Arc<Outgoing<H>>,
+    notices: Arc<Notices<H>>,
+    timer: Arc<dyn Timer>,
+}
+
+impl<H: Host> Cluster<H> {
+    /// A node of the cluster whose nodes meet on this bus, and the future that drives it.
+    ///
+    /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before
+    /// the driver is polled; until it is live, the state is [`State::Degraded`].
+    pub fn new(
+        id: NodeId,
+        bus: Arc<dyn Bus>,
+        timer: Arc<dyn Timer>,
+        config: Config,
+    ) -> (Self, Driver) {
+        let config = config.checked();
+        let outgoing = Arc::new(Outgoing::new(config.queue));
+        let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
+        let registry = Arc::new(Registry::new().with_interest(lanes.clone()));
+        let notices = Notices::new(State::Degraded);
+        let frame = bus.limits().frame;
+        let engine = Engine::new(
+            id,
+            bus,
+            timer.clone(),
+            config,
+            registry.clone(),
+            outgoing.clone(),
+            lanes,
+            notices.clone(),
+        );
+        let shared = Arc::new(Shared {
+            id,
+            config,
+            frame,
+            registry,
+            outgoing,
+            notices,
+            timer,
+        });
+        let scope = Scope::default();
+        (Self { shared, scope }, Driver::new(engine))
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// The registry, for its counts.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry<H>> {
+        &self.shared.registry
+    }
+
+    fn relay(&self, audience: &Audience, event: &Event) -> Result<(), Refusal> {
+        let shared = &self.shared;
+        let message = Encoded::publish(&self.scope, audience, event)?;
+        node::fits(&message, shared.frame)?;
+        shared.outgoing.push(Queued {
+            since: shared.timer.now(),
+            lane: node::lane(&self.scope, audience, shared.config.lanes),
+            message,
+        })
+    }
+}
+
+#[async_trait]
+impl<H: Host> Backplane for Cluster<H> {
+    fn attach(&self, id: ConnectionId, sink: Sink) -> Attachment {
+        self.shared.registry.attach(&self.scope, id, sink)
+    }
+
+    fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
+        let shared = &self.shared;
+        if shared.registry.is_closed() {
+            return Receipt::new(Delivered::default(), Relay::Refused(Refusal::Closed));
+        }
+        let local = shared.registry.deliver(&self.scope, audience, event);
+        let relay = match self.relay(audience, event) {
+            Ok(()) => Relay::Queued,
+            Err(refusal) => Relay::Refused(refusal),
+        };
+        Receipt::new(local, relay)
+    }
+
+    fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError> {
+        Ok(Arc::new(Self {
+            shared: self.shared.clone(),
+            scope: self.scope.child(label)?,
+        }))
+    }
+
+    fn state(&self) -> State {
+        self.shared.notices.state()
+    }
+
+    fn notices(&self) -> BoxStream<'static, Notice> {
+        self.shared.notices.listen()
+    }
+
+    async fn flush(&self) -> Result<(), FlushError> {
+        let (answer, handed) = oneshot::channel();
+        let until = self.shared.timer.now();
+        let command = Command::Flush { until, answer };
+        self.shared.outgoing.command(command);
+        handed.await.unwrap_or(Err(FlushError::Closed))
+    }
+
+    async fn close(&self, deadline: Duration) -> CloseReport {
+        let Shared {
+            registry,
+            outgoing,
+            timer,
+            notices,
+            ..
+        } = &*self.shared;
+        if notices.state() == State::Closed {
+            return CloseReport::default();
+        }
+        notices.tell(&Notice::State(State::Closed));
+        outgoing.refuse(Refusal::Closed);
+        registry.close();
+        let (answer, closed) = oneshot::channel();
+        outgoing.command(Command::Close { answer });
+        // A driver that is gone or was never run does not answer; what it left is counted all the same.
+        if let Either::Right(_) = select(closed, timer.sleep(deadline)).await {
+            outgoing.abandon();
+        }
+        CloseReport {
+            unsent: outgoing.unsent(),
+        }
+    }
+}
+
+impl<H: Host> Clone for Cluster<H> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            scope: self.scope.clone(),
+        }
+    }
+}
+
+impl<H: Host> fmt::Debug for Cluster<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("id", &self.shared.id)
+            .field("scope", &self.scope)
+            .field("state", &self.shared.notices.state())
+            .field("registry", &self.shared.registry)
+            .finish_non_exhaustive()
+    }
+}

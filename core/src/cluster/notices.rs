@@ -1,0 +1,181 @@
+//! What a backplane tells its host, to any number of listeners.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use futures::stream::{BoxStream, Stream, StreamExt};
+use lock_api::Mutex;
+
+use crate::backplane::State;
+use crate::bus::Lane;
+use crate::envelope::NodeId;
+use crate::host::Host;
+use crate::node::Run;
+
+/// How many notices wait for one listener; later ones are counted and dropped.
+const KEPT: usize = 1_024;
+
+/// What a host should know: whether it hears the others, and what it may have missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The state, first as it is when the stream begins and then whenever it changes.
+    State(State),
+    /// Messages of another node did not come, and will not.
+    Gap {
+        /// Who sent them.
+        origin: NodeId,
+        /// On which lane.
+        lane: Lane,
+        /// Their numbers.
+        run: Run,
+    },
+    /// This node may have missed anything that was published between these moments of its
+    /// [`Timer`](crate::Timer).
+    Deaf {
+        /// By whom; `None` for all others.
+        origin: Option<NodeId>,
+        /// When it last knows to have heard.
+        since: Duration,
+        /// From when on everything comes or lies in a gap.
+        until: Duration,
+    },
+    /// Another node was heard for the first time, or again after silence.
+    Joined(NodeId),
+    /// Another node said that it leaves.
+    Left(NodeId),
+    /// Another node was not heard for ten heartbeats.
+    Silent(NodeId),
+    /// The session with the bus ended or could not be opened; another attempt follows. The text is for
+    /// people and holds no secret.
+    Bus(String),
+    /// The listener was slow and missed so many notices; the state follows.
+    Lagged(u64),
+}
+
+/// Hands each notice to every listener and remembers the state.
+pub(crate) struct Notices<H: Host>(Mutex<H::Mutex, Listeners>);
+
+struct Listeners {
+    state: State,
+    next: u64,
+    all: Vec<Listener>,
+}
+
+struct Listener {
+    id: u64,
+    waiting: VecDeque<Notice>,
+    lagged: u64,
+    waker: Option<Waker>,
+}
+
+impl<H: Host> Notices<H> {
+    pub(crate) fn new(state: State) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Listeners {
+            state,
+            next: 0,
+            all: Vec::new(),
+        })))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.0.lock().state
+    }
+
+    /// Tells every listener, unless it is the state that is. Closed is for good.
+    pub(crate) fn tell(&self, notice: &Notice) {
+        let wakers: Vec<Waker> = {
+            let mut listeners = self.0.lock();
+            if let Notice::State(state) = notice {
+                if listeners.state == *state || listeners.state == State::Closed {
+                    return;
+                }
+                listeners.state = *state;
+            }
+            let told = listeners.all.iter_mut().filter_map(|listener| {
+                if listener.waiting.len() < KEPT {
+                    listener.waiting.push_back(notice.clone());
+                } else {
+                    listener.lagged += 1;
+                }
+                listener.waker.take()
+            });
+            told.collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A stream that begins with the state and ends behind [`State::Closed`].
+    pub(crate) fn listen(self: &Arc<Self>) -> BoxStream<'static, Notice> {
+        let mut listeners = self.0.lock();
+        let id = listeners.next;
+        listeners.next += 1;
+        let first = Notice::State(listeners.state);
+        listeners.all.push(Listener {
+            id,
+            waiting: VecDeque::from([first]),
+            lagged: 0,
+            waker: None,
+        });
+        drop(listeners);
+        Listening {
+            notices: self.clone(),
+            id,
+            ended: false,
+        }
+        .boxed()
+    }
+}
+
+struct Listening<H: Host> {
+    notices: Arc<Notices<H>>,
+    id: u64,
+    ended: bool,
+}
+
+impl<H: Host> Stream for Listening<H> {
+    type Item = Notice;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Notice>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let waker = context.waker().clone();
+        let mut listeners = self.notices.0.lock();
+        let state = listeners.state;
+        let found = listeners.all.iter_mut().find(|one| one.id == self.id);
+        let Some(listener) = found else {
+            return Poll::Ready(None);
+        };
+        if listener.waiting.is_empty() && listener.lagged > 0 {
+            let lagged = core::mem::take(&mut listener.lagged);
+            listener.waiting.push_back(Notice::Lagged(lagged));
+            listener.waiting.push_back(Notice::State(state));
+        }
+        let Some(notice) = listener.waiting.pop_front() else {
+            let replaced = listener.waker.replace(waker);
+            drop(listeners);
+            drop(replaced);
+            return Poll::Pending;
+        };
+        drop(listeners);
+        self.ended = notice == Notice::State(State::Closed);
+        Poll::Ready(Some(notice))
+    }
+}
+
+impl<H: Host> Drop for Listening<H> {
+    fn drop(&mut self) {
+        let left = {
+            let mut listeners = self.notices.0.lock();
+            let at = listeners.all.iter().position(|one| one.id == self.id);
+            at.map(|at| listeners.all.swap_remove(at))
+        };
+        drop(left);
+    }
+}

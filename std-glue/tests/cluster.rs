@@ -1,0 +1,174 @@
+//! Several nodes in one process over the memory bus, on each executor.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, ready};
+use futures::{FutureExt, StreamExt};
+use midplane::bus::Bus;
+use midplane::node::Config;
+use midplane::{
+    Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Relay, Sink, State, Target,
+    Timer, fresh_node_id,
+};
+
+/// A wait that is met only on failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Spawn = fn(BoxFuture<'static, ()>);
+
+/// Half of the default, for a run is dozens of them; shorter, and a busy machine stalls for longer than a
+/// node may be deaf.
+fn config() -> Config {
+    Config {
+        heartbeat: Duration::from_secs(1),
+        ..Config::default()
+    }
+}
+
+fn node(bus: &Memory, timer: &Arc<dyn Timer>, config: Config, spawn: Spawn) -> Cluster {
+    let bus: Arc<dyn Bus> = Arc::new(bus.clone());
+    let (cluster, driver) = Cluster::new(fresh_node_id().unwrap(), bus, timer.clone(), config);
+    spawn(driver.boxed());
+    cluster
+}
+
+async fn becomes(cluster: &Cluster, state: State) {
+    let mut notices = cluster.notices();
+    while let Some(notice) = notices.next().await {
+        if notice == Notice::State(state) {
+            return;
+        }
+    }
+    panic!("the notices ended");
+}
+
+/// A connection that keeps what it gets, and tells when the event `last` comes.
+fn listener(cluster: &Cluster, name: &str) -> (midplane::Attachment, Arc<Mutex<Vec<Event>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let kept = heard.clone();
+    let sink = Sink::new(move |event: &Event| kept.lock().unwrap().push(event.clone()));
+    (
+        cluster.attach(ConnectionId::new(name).unwrap(), sink),
+        heard,
+    )
+}
+
+async fn until(timer: &Arc<dyn Timer>, mut holds: impl FnMut() -> bool) {
+    let start = timer.now();
+    while !holds() {
+        assert!(timer.now() - start < PATIENCE, "it never came about");
+        timer.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
+    let bus = Memory::new();
+    let nodes = [0; 3].map(|_| node(&bus, &timer, config(), spawn));
+    for node in &nodes {
+        becomes(node, State::Live).await;
+    }
+    let topic = Target::topic("t").unwrap();
+    let mut listeners = Vec::new();
+    for node in &nodes {
+        let (attachment, heard) = listener(node, "one");
+        assert_eq!(attachment.associate(&topic).await, Ok(Reach::Everywhere));
+        listeners.push((attachment, heard));
+    }
+    let sent: Vec<Event> = (0..1_000).map(|n| Event::text(format!("{n}"))).collect();
+    for event in &sent {
+        let receipt = nodes[0].publish(&topic.clone().into(), event);
+        assert_eq!((receipt.local.accepted, receipt.relay), (1, Relay::Queued));
+    }
+    assert_eq!(nodes[0].flush().await, Ok(()));
+    for (_, heard) in &listeners {
+        until(&timer, || heard.lock().unwrap().len() >= sent.len()).await;
+        assert_eq!(*heard.lock().unwrap(), sent);
+    }
+    // The bus goes away and comes back. Who is back first may publish what others miss, and they say so.
+    bus.block();
+    let mut notices = Vec::new();
+    for node in &nodes {
+        notices.push(node.notices());
+        becomes(node, State::Degraded).await;
+    }
+    let (late, after) = (Event::text("late"), Event::text("after"));
+    let receipt = nodes[1].publish(&topic.clone().into(), &late);
+    assert_eq!((receipt.local.accepted, receipt.relay), (1, Relay::Queued));
+    bus.unblock();
+    for node in &nodes {
+        becomes(node, State::Live).await;
+    }
+    let receipt = nodes[1].publish(&topic.clone().into(), &after);
+    assert_eq!(receipt.relay, Relay::Queued);
+    for ((_, heard), notices) in listeners.iter().zip(notices) {
+        until(&timer, || heard.lock().unwrap().last() == Some(&after)).await;
+        let told: Vec<Notice> = notices
+            .take_while(|notice| ready(!matches!(notice, Notice::Deaf { .. })))
+            .collect()
+            .await;
+        assert!(told.contains(&Notice::State(State::Live)), "{told:?}");
+        let heard = heard.lock().unwrap();
+        let missed = [&sent[..], std::slice::from_ref(&after)].concat();
+        let whole = [&sent[..], &[late.clone(), after.clone()]].concat();
+        assert!(*heard == whole || *heard == missed);
+    }
+    for node in &nodes {
+        assert_eq!(node.close(PATIENCE).await.unsent, 0);
+    }
+    until(&timer, || bus.sessions() == 0).await;
+}
+
+async fn lanes_are_subscribed_where_members_are(timer: Arc<dyn Timer>, spawn: Spawn) {
+    let bus = Memory::new();
+    let config = Config {
+        lanes: 4_096,
+        cool_down: Duration::from_millis(50),
+        ..config()
+    };
+    let nodes = [0; 2].map(|_| node(&bus, &timer, config, spawn));
+    for node in &nodes {
+        becomes(node, State::Live).await;
+    }
+    for round in 0..20 {
+        let topic = Target::topic(format!("{round}")).unwrap();
+        let (attachment, heard) = listener(&nodes[0], "one");
+        assert_eq!(attachment.associate(&topic).await, Ok(Reach::Everywhere));
+        let receipt = nodes[1].publish(&topic.into(), &Event::text("here"));
+        assert_eq!(receipt.relay, Relay::Queued);
+        until(&timer, || heard.lock().unwrap().len() == 1).await;
+    }
+    for node in &nodes {
+        assert_eq!(node.close(PATIENCE).await.unsent, 0);
+    }
+}
+
+fn on_every_executor<F>(check: fn(Arc<dyn Timer>, Spawn) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(async {
+            check(Arc::new(midplane::tokio::Timer::new()), |driver| {
+                midplane::tokio::spawn(driver);
+            })
+            .await;
+        });
+    smol::block_on(check(Arc::new(midplane::smol::Timer::new()), |driver| {
+        midplane::smol::spawn(driver);
+    }));
+}
+
+#[test]
+fn promise_4_events_reach_every_node_or_it_says_when_it_was_deaf() {
+    on_every_executor(events_reach_every_node);
+}
+
+#[test]
+fn a_lane_is_heard_when_its_association_is_awaited() {
+    on_every_executor(lanes_are_subscribed_where_members_are);
+}
