@@ -9,8 +9,8 @@ pub const MAX_LANES: u32 = 65_536;
 /// How a node behaves. The nodes of a cluster should agree on all but `queue`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// The time between two heartbeats, 2 s by default. A node that misses its own for twice as long has
-    /// its session rebuilt; a peer that misses ten is no member any more.
+    /// The time between two heartbeats, 2 s by default. A node that misses two of its own is not live any
+    /// more and has its session rebuilt; a peer that misses ten is no member any more.
     pub heartbeat: Duration,
     /// How late an event may arrive, or how long it may wait to be sent, 30 s by default. One that is
     /// later is dropped and lies in a gap.

@@ -278,8 +278,7 @@ impl Node {
         if self.link == Link::Down {
             return;
         }
-        let missed = |sent: &Duration| now.saturating_sub(*sent) > self.patience();
-        if self.unheard.front().is_some_and(missed) || self.stalled(now) {
+        if self.canary().is_some_and(|due| now > due) || self.stalled(now) {
             self.rebuild();
             return;
         }
@@ -300,11 +299,8 @@ impl Node {
             Link::Joining(since) => self.proven.map(|_| since + self.settle()),
             Link::Live(_) => None,
         };
-        let missed = self
-            .unheard
-            .front()
-            .map(|sent| *sent + self.patience() + TICK);
-        [Some(self.next_beat), settled, missed]
+        let canary = self.canary().map(|due| due + TICK);
+        [Some(self.next_beat), settled, canary]
             .into_iter()
             .flatten()
             .min()
@@ -361,9 +357,19 @@ impl Node {
         self.config.heartbeat / 8
     }
 
-    /// How long our own heartbeat may take to come back.
+    /// How long we may be without a heartbeat of our own that came back: two are missed by then.
     fn patience(&self) -> Duration {
-        self.config.heartbeat * 2
+        self.config.heartbeat * 2 + self.settle()
+    }
+
+    /// Until when the next heartbeat of our own has to come back.
+    fn canary(&self) -> Option<Duration> {
+        match self.link {
+            Link::Down => None,
+            Link::Joining(since) | Link::Live(since) => {
+                Some(self.proven.unwrap_or(since) + self.patience())
+            }
+        }
     }
 
     /// Whether we were not run for so long that what waits in the session may be of any age.

@@ -70,6 +70,7 @@ fn everything_at_once() {
             crashes: true,
             lanes: true,
             stalls: true,
+            mixed: true,
             forged: false,
         },
         50,
@@ -83,6 +84,17 @@ fn forged_frames_mute_nobody() {
             forged: true,
             breaks: true,
             lanes: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn releases_that_differ_by_one_share_a_bus() {
+    run(
+        Faults {
+            mixed: true,
             ..Faults::default()
         },
         50,

@@ -7,7 +7,7 @@ use midplane_core::envelope::NodeId;
 use midplane_core::node::News;
 
 use crate::forger;
-use crate::world::{Life, World};
+use crate::world::{Faults, Life, STEP, Told, World};
 
 /// How far back a gap may reach before it could have been lost: four heartbeats and one that is late.
 const REACH: Duration = Duration::from_secs(12);
@@ -15,10 +15,23 @@ const REACH: Duration = Duration::from_secs(12);
 /// What waits longer than this to be sent is dropped where it waits.
 const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 
+/// Two heartbeats, and the time that their answers may take.
+const NOTICED: Duration = Duration::from_millis(4_250);
+
 pub(crate) fn judge(world: &World) {
+    let mixed = Faults {
+        mixed: true,
+        ..Faults::default()
+    };
     for life in &world.lives {
         let delivered = unique_and_ordered(world, life);
         gaps_do_not_cry_wolf(world, life, &delivered);
+        if !world.faults.stalls {
+            nobody_is_live_while_cut_off(life);
+        }
+        if world.faults == mixed {
+            what_is_unknown_is_counted(world, life);
+        }
         if life.ended.is_none() {
             assert!(life.live, "{:?} is not live in the end", life.id);
             every_event_is_accounted_for(world, life, &delivered);
@@ -60,6 +73,39 @@ fn unique_and_ordered(world: &World, life: &Life) -> BTreeSet<u64> {
         assert!(before < Some(sequence), "event {number} came out of order");
     }
     delivered
+}
+
+/// Readiness tells the truth: who does not hear its own heartbeats is not live for longer than two of them.
+fn nobody_is_live_while_cut_off(life: &Life) {
+    for (from, until) in &life.cut_off {
+        let (from, until) = (*from + NOTICED + 2 * STEP, *until);
+        let turns = life.told.iter();
+        let turns = turns.filter(|told| matches!(told.news, News::Live | News::Down));
+        let turns: Vec<&Told> = turns.collect();
+        for (index, turn) in turns.iter().enumerate() {
+            let next = turns.get(index + 1).map(|next| next.at);
+            let ends = [next, life.ended, Some(until)].into_iter().flatten();
+            let (began, ended) = (turn.at.max(from), ends.min().unwrap_or(until));
+            assert!(
+                turn.news == News::Down || began >= ended,
+                "{:?} is live while it is cut off, at {began:?}",
+                life.id
+            );
+        }
+    }
+}
+
+/// On a perfect bus, each frame and message of a later release is skipped and counted, and nothing else.
+fn what_is_unknown_is_counted(world: &World, life: &Life) {
+    let (kinds, versions) = world.unknown;
+    let own = life.id == world.lives[0].id;
+    assert_eq!(life.counters.unknown_versions, versions);
+    assert_eq!(life.counters.unknown_kinds, if own { 0 } else { kinds });
+    let missing = life.told.iter().filter_map(|told| match &told.news {
+        News::Gap { run, .. } => Some(run.last - run.first + 1),
+        _ => None,
+    });
+    assert_eq!(missing.sum::<u64>(), life.counters.unknown_kinds);
 }
 
 /// C10: a gap names numbers that were used, that did not come, and that were sent while it mattered.

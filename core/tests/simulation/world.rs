@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{Decoded, Frame, Message, NodeId};
-use midplane_core::node::{Config, News, Node};
+use midplane_core::node::{Config, Counters, News, Node};
 use midplane_core::{Event, Scope, Target};
 
 use crate::forger;
@@ -14,7 +14,9 @@ use crate::forger;
 pub(crate) const NODES: usize = 3;
 const LIMIT: usize = 4_096;
 /// One step of simulated time.
-const STEP: Duration = Duration::from_millis(50);
+pub(crate) const STEP: Duration = Duration::from_millis(50);
+const START: Duration = Duration::from_secs(100);
+/// Steps with faults.
 const FAULTY: u32 = 600;
 /// The same where processes stall, for up to 40 s.
 const STALLING: u32 = 1_200;
@@ -24,7 +26,7 @@ const CALM: u32 = 520;
 const HEALED: u32 = 360;
 const QUIET: u32 = 440;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     /// Frames are lost, repeated, delayed and reordered.
     pub(crate) lossy: bool,
@@ -38,6 +40,9 @@ pub(crate) struct Faults {
     pub(crate) stalls: bool,
     /// Three lanes instead of one.
     pub(crate) lanes: bool,
+    /// The first node is of a later release: it also sends frames of another version, and messages of another
+    /// kind.
+    pub(crate) mixed: bool,
 }
 
 /// The `SplitMix64` generator of Steele, Lea and Flood (2014).
@@ -86,6 +91,9 @@ pub(crate) struct Life {
     pub(crate) told: Vec<Told>,
     pub(crate) ended: Option<Duration>,
     pub(crate) live: bool,
+    /// From when until when it neither heard nor reached the bus, silently.
+    pub(crate) cut_off: Vec<(Duration, Duration)>,
+    pub(crate) counters: Counters,
 }
 
 struct Place {
@@ -113,7 +121,9 @@ struct Flying {
 
 pub(crate) struct World {
     random: Random,
-    faults: Faults,
+    pub(crate) faults: Faults,
+    /// When the faults end.
+    calm: Duration,
     healed: bool,
     now: Duration,
     places: Vec<Place>,
@@ -124,6 +134,8 @@ pub(crate) struct World {
     pub(crate) lives: Vec<Life>,
     /// The last number each origin used, by lane.
     pub(crate) used: BTreeMap<(NodeId, Lane), u64>,
+    /// How many messages of an unknown kind were queued, and frames of an unknown version sent.
+    pub(crate) unknown: (u64, u64),
     /// To whom messages were forged, whose, and on which lanes.
     pub(crate) fooled: BTreeSet<(NodeId, NodeId, Lane)>,
     next_id: u8,
@@ -131,11 +143,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn run(seed: u64, faults: Faults) -> Self {
+        let faulty = if faults.stalls { STALLING } else { FAULTY };
         let mut world = Self {
             random: Random(seed),
             faults,
+            calm: START + STEP * faulty,
             healed: false,
-            now: Duration::from_secs(100),
+            now: START,
             places: Vec::new(),
             sessions: [0; NODES],
             flying: Vec::new(),
@@ -143,6 +157,7 @@ impl World {
             published: BTreeMap::new(),
             lives: Vec::new(),
             used: BTreeMap::new(),
+            unknown: (0, 0),
             fooled: BTreeSet::new(),
             next_id: 0,
         };
@@ -150,7 +165,6 @@ impl World {
             let started = world.start();
             world.places.insert(place, started);
         }
-        let faulty = if faults.stalls { STALLING } else { FAULTY };
         for step in 0..faulty + CALM {
             if step < faulty {
                 world.break_something();
@@ -162,6 +176,7 @@ impl World {
             let live = place.node.is_live();
             if let Some(life) = world.lives.iter_mut().find(|life| life.id == place.id) {
                 life.live = live;
+                life.counters = place.node.counters();
             }
         }
         world
@@ -184,6 +199,8 @@ impl World {
             told: Vec::new(),
             ended: None,
             live: false,
+            cut_off: Vec::new(),
+            counters: Counters::default(),
         });
         Place {
             node,
@@ -204,8 +221,14 @@ impl World {
         if self.faults.breaks && self.random.once_in(60) {
             match self.random.below(4) {
                 0 => self.cut(which, length),
-                1 => self.places[which].deaf_until = until,
-                2 => self.places[which].mute_until = until,
+                1 => {
+                    self.places[which].deaf_until = self.places[which].deaf_until.max(until);
+                    self.note_cut_off(which);
+                }
+                2 => {
+                    self.places[which].mute_until = self.places[which].mute_until.max(until);
+                    self.note_cut_off(which);
+                }
                 _ => (0..NODES).for_each(|place| self.cut(place, length)),
             }
         }
@@ -224,6 +247,20 @@ impl World {
             }
             self.sessions[which] += 1;
             self.places[which] = self.start();
+        }
+    }
+
+    /// Writes down since when a place hears itself no more, and until when.
+    fn note_cut_off(&mut self, which: usize) {
+        let place = &self.places[which];
+        let until = place.deaf_until.max(place.mute_until).min(self.calm);
+        let Some(life) = self.lives.iter_mut().find(|life| life.id == place.id) else {
+            return;
+        };
+        match life.cut_off.last_mut() {
+            // What is on its way as one ends and the other begins may get through.
+            Some((_, end)) if *end > self.now + STEP => *end = until,
+            _ => life.cut_off.push((self.now, until)),
         }
     }
 
@@ -293,8 +330,18 @@ impl World {
         let number = self.published.len() as u64;
         let target = Target::topic(format!("t{}", self.random.below(5))).unwrap();
         let event = Event::text(number.to_string());
+        // What comes before a node is live is none of its gaps.
+        let live = self.now > START + STEP * 10;
+        let unknown = self.faults.mixed && which == 0 && live && self.random.once_in(2);
         let place = &mut self.places[which];
         let clock = self.now - place.born;
+        if unknown {
+            let body = Bytes::from_static(b"of a later release");
+            let message = Message::Unknown { kind: 99, body };
+            let message = message.encode().unwrap();
+            place.node.enqueue(clock, Lane(0), message).unwrap();
+            self.unknown.0 += 1;
+        }
         place
             .node
             .publish(clock, &Scope::default(), &target.into(), &event)
@@ -313,6 +360,16 @@ impl World {
 
     fn send(&mut self, from: usize, bytes: &Bytes, faulty: bool) {
         self.note(bytes);
+        if self.faults.mixed && from == 0 && faulty && self.random.once_in(4) {
+            let later = [&[2][..], &bytes[1..]].concat();
+            self.unknown.1 += 1;
+            self.carry(from, &later.into(), faulty);
+        }
+        self.carry(from, bytes, faulty);
+    }
+
+    /// Brings a frame to everyone whom it reaches.
+    fn carry(&mut self, from: usize, bytes: &Bytes, faulty: bool) {
         if self.now < self.places[from].mute_until {
             return;
         }
