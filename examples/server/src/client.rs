@@ -46,8 +46,26 @@ impl From<AssociateError> for Refused {
 }
 
 impl Client {
-    /// Joins the user and the org that the client is. Nothing a client asks for joins either.
-    pub(crate) async fn identify(&self) -> Result<(), AssociateError> {
+    /// Joins the user and the org that the client is, and gives the first message that the client gets,
+    /// or nothing where it may not stay. Nothing a client asks for joins either.
+    pub(crate) async fn welcome(&self) -> Option<String> {
+        match self.identify().await {
+            // A drain has begun; the mailbox has ended and the client will be told.
+            Ok(()) | Err(AssociateError::Detached) => {}
+            Err(error) => {
+                tracing::error!("a client could not be identified: {error}");
+                return None;
+            }
+        }
+        let body = Body::Welcome {
+            connection: self.attachment.id(),
+            user: self.identity.user.as_ref(),
+            org: self.identity.org.as_ref(),
+        };
+        Some(body.unasked())
+    }
+
+    async fn identify(&self) -> Result<(), AssociateError> {
         if let Some(user) = &self.identity.user {
             self.attachment
                 .associate(&Target::User(user.clone()))
@@ -57,16 +75,6 @@ impl Client {
             self.attachment.associate(&Target::Org(org.clone())).await?;
         }
         Ok(())
-    }
-
-    /// The first message the client gets.
-    pub(crate) fn welcome(&self) -> String {
-        let body = Body::Welcome {
-            connection: self.attachment.id(),
-            user: self.identity.user.as_ref(),
-            org: self.identity.org.as_ref(),
-        };
-        body.unasked()
     }
 
     /// Carries out the request in `text` and gives the answer.

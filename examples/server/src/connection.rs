@@ -5,34 +5,41 @@
 //! all of it to the socket and flushes once. While a turn is being written no request is read, so a
 //! client that does not read its answers is not read either.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_tungstenite::WebSocketStream;
-use async_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use async_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use async_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use async_tungstenite::tungstenite::{Error, Message};
 use bytes::Bytes;
-use futures::future::poll_fn;
-use futures::{AsyncReadExt, AsyncWriteExt, SinkExt, StreamExt};
-use midplane::AssociateError;
+use futures::future::BoxFuture;
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use midplane::mailbox::{self, Item, Receiver};
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::frame::CloseFrame;
+use tungstenite::protocol::frame::coding::{CloseCode, Data};
+use tungstenite::{Error, Message};
 
 use crate::Socket;
 use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::clock::within;
 use crate::heartbeat::{Beat, Heartbeat};
-use crate::identity::{self, Identity};
+use crate::identity::{Identity, NoEntropy, new_connection};
 use crate::message::Body;
 use crate::state::App;
+use crate::websocket::WebSocket;
 
-/// Items of the mailbox in one turn, and requests in one turn.
+/// Items of the mailbox in one turn, and requests that wait.
 const ITEMS: usize = 64;
 const REQUESTS: usize = 16;
+
+/// What is collected before it is written, in bytes; the last message may go beyond.
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// Room that is kept for items and requests, of which there may be more now and then.
+const KEPT: usize = 16;
 
 /// The time a closed connection has for its last words; whoever has not closed by then is cut off.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -41,80 +48,49 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// that has unread bytes would take the close frame back.
 const UNREAD: u64 = 16 << 20;
 
-/// tungstenite's defaults are for few connections that trust each other: 64 MiB messages, a write
-/// buffer without a bound, and 128 KiB to read into for each connection.
+/// tungstenite's defaults are for few connections that trust each other: 64 MiB messages, and 128 KiB to
+/// read into for each connection.
 fn websocket_config(app: &App) -> WebSocketConfig {
-    const READ_BUFFER: usize = 4 << 10;
-    const WRITE_BUFFER: usize = 16 << 10;
-    let config = &app.config;
-    // The buffer is written out before the next message is fed, so it holds what a write begins at
-    // and one message more, which is an event or an answer with the id it echoes.
-    let largest = config.mailbox_bytes.max(config.max_message) + (4 << 10);
+    const READ_BUFFER: usize = 1 << 10;
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + largest)
-        .max_message_size(Some(config.max_message))
-        .max_frame_size(Some(config.max_message))
+        .write_buffer_size(0)
+        .max_message_size(Some(app.config.max_message))
+        .max_frame_size(Some(app.config.max_message))
 }
 
-/// Serves the client until it leaves, fails, or is closed.
-pub(crate) async fn run<S: Socket>(
+/// Attaches a new connection: from here on events reach its mailbox. It is [served](Connection::serve)
+/// where it stands, so that the task that waits for the socket takes no more memory than it has to.
+pub(crate) fn open<S: Socket>(
     app: Arc<App>,
     identity: Identity,
     socket: Bounded<S>,
-    read: Bytes,
-) {
-    let config = websocket_config(&app);
-    let socket =
-        WebSocketStream::from_partially_read(socket, read.into(), Role::Server, Some(config)).await;
-    let (client, mailbox) = match attach(&app, identity).await {
-        Ok(attached) => attached,
-        Err(error) => {
-            tracing::error!("a client could not be attached: {error}");
-            return;
-        }
-    };
-    let id = client.attachment.id().clone();
-    tracing::debug!(connection = %id, "attached");
-    let mut connection = Connection {
+    read: &Bytes,
+) -> Result<Box<Connection<S>>, NoEntropy> {
+    let (sender, mailbox) = mailbox::channel(app.config.capacity(), app.config.overflow());
+    let attachment = app.plane.attach(new_connection()?, sender.into_sink());
+    let client = Arc::new(Client {
+        app: app.clone(),
+        attachment,
+        identity,
+    });
+    let welcome = client.clone();
+    Ok(Box::new(Connection {
+        websocket: WebSocket::new(socket, read, websocket_config(&app)),
+        mailbox,
+        answer: Some(async move { welcome.welcome().await }.boxed()),
+        client,
         heartbeat: Heartbeat::new(
             app.runtime.timer.clone(),
             app.config.ping_interval,
             app.config.pong_timeout,
         ),
         app,
-        socket,
-        mailbox,
-        client,
+        welcomed: false,
         items: Vec::new(),
-        requests: Vec::new(),
-    };
-    let end = connection.converse().await;
-    tracing::debug!(connection = %id, ?end, "detached");
-    // Boxed, for the goodbye would else take 2.5 KiB of every connection while it lives.
-    Box::pin(connection.part(end)).await;
-}
-
-/// Attaches a new connection with its identity: from here on events reach its mailbox.
-async fn attach(
-    app: &Arc<App>,
-    identity: Identity,
-) -> Result<(Client, Receiver), Box<dyn std::error::Error + Send + Sync>> {
-    let (sender, mailbox) = mailbox::channel(app.config.capacity(), app.config.overflow());
-    let attachment = app
-        .plane
-        .attach(identity::new_connection()?, sender.into_sink());
-    let client = Client {
-        app: app.clone(),
-        attachment,
-        identity,
-    };
-    match client.identify().await {
-        // A drain has begun; the mailbox has ended and the client will be told.
-        Ok(()) | Err(AssociateError::Detached) => Ok((client, mailbox)),
-        Err(error) => Err(error.into()),
-    }
+        requests: VecDeque::new(),
+        end: None,
+    }))
 }
 
 /// Why a conversation is over.
@@ -126,89 +102,149 @@ enum End {
     Mailbox,
     /// The client answered no ping.
     Silent,
+    /// The client was refused its identity.
+    Refused,
     /// The socket failed, or the client broke the protocol.
     Failed(Error),
 }
 
-struct Connection<S> {
+/// A client and its socket.
+pub(crate) struct Connection<S> {
     app: Arc<App>,
-    socket: WebSocketStream<Bounded<S>>,
+    websocket: WebSocket<Bounded<S>>,
     mailbox: Receiver,
-    client: Client,
+    client: Arc<Client>,
     heartbeat: Heartbeat,
+    /// Whether the first message is written; events come after it.
+    welcomed: bool,
+    /// The answer that is worked at: `None` is for a client that may not stay. Those that wait for it
+    /// keep neither events nor pings from the client.
+    answer: Option<BoxFuture<'static, Option<String>>>,
+    /// What was taken out of the mailbox and is not written.
     items: Vec<Item>,
-    requests: Vec<Message>,
-}
-
-/// What one turn has to do beside the items and the requests it found.
-#[derive(Default)]
-struct Turn {
-    ping: bool,
+    /// What the client asked for and is not begun.
+    requests: VecDeque<Message>,
+    /// Why the turn that is being written is the last.
     end: Option<End>,
 }
 
 impl<S: Socket> Connection<S> {
+    /// Serves the client until it leaves, fails, or is closed.
+    pub(crate) async fn serve(mut self: Box<Self>) {
+        tracing::debug!(connection = %self.client.attachment.id(), "attached");
+        let end = poll_fn(|context| self.poll_end(context)).await;
+        tracing::debug!(connection = %self.client.attachment.id(), ?end, "detached");
+        // Boxed, for the goodbye would else take 2.5 KiB of every connection while it lives.
+        Box::pin(self.part(end)).await;
+    }
+
     /// Takes turns until one of them is the last.
-    async fn converse(&mut self) -> End {
-        let welcome = self.client.welcome();
-        if let Err(error) = self.socket.send(text(welcome)).await {
-            return End::Failed(error);
-        }
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            let turn = poll_fn(|context| self.poll_turn(context)).await;
-            if let Some(End::Left) = turn.end {
-                // What it asked for before it left is done, and nobody is there to be answered.
-                for request in self.requests.drain(..) {
-                    answer(&self.client, &request).await;
-                }
-                return End::Left;
+            if let Err(error) = ready!(self.websocket.poll_flush(context)) {
+                return Poll::Ready(End::Failed(error.into()));
             }
-            if let Err(error) = self.write(turn.ping).await {
-                return End::Failed(error);
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(end);
             }
-            if let Some(end) = turn.end {
-                return end;
-            }
+            ready!(self.poll_turn(context));
         }
     }
 
-    /// Waits until there is something to do and collects it.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn> {
-        let mut turn = Turn::default();
-        if let Poll::Ready(0) = self.mailbox.poll_batch(context, &mut self.items, ITEMS) {
-            turn.end = Some(End::Mailbox);
+    /// Waits until there is something to write, and puts it into the buffer. What was in the mailbox
+    /// goes before the answers, so an event that a request lets in never comes before an answer that
+    /// had nothing to wait for.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.welcomed {
+            self.poll_items(context);
         }
-        self.poll_requests(context, &mut turn);
+        if self.items.is_empty() {
+            self.poll_requests(context);
+            if self.end.is_none() {
+                self.poll_answers(context);
+            }
+        }
         match self.heartbeat.poll(context) {
-            Poll::Ready(Beat::Ping) => turn.ping = true,
-            Poll::Ready(Beat::Silent) => turn.end = Some(End::Silent),
+            Poll::Ready(Beat::Ping) => {
+                if let Err(error) = self.websocket.ping() {
+                    self.end = Some(End::Failed(error));
+                }
+            }
+            Poll::Ready(Beat::Silent) => self.end = Some(End::Silent),
             Poll::Pending => {}
         }
-        let found = !self.items.is_empty() || !self.requests.is_empty() || turn.ping;
-        if found || turn.end.is_some() {
-            return Poll::Ready(turn);
+        if self.websocket.unsent() > 0 || self.end.is_some() {
+            return Poll::Ready(());
         }
         Poll::Pending
     }
 
-    fn poll_requests(&mut self, context: &mut Context<'_>, turn: &mut Turn) {
+    fn poll_items(&mut self, context: &mut Context<'_>) {
+        if self.items.is_empty()
+            && let Poll::Ready(0) = self.mailbox.poll_batch(context, &mut self.items, ITEMS)
+        {
+            self.end = Some(End::Mailbox);
+        }
+        if let [_, _, ..] = &*self.items {
+            let bytes = self.items.iter().map(|item| match item {
+                Item::Event(event) | Item::Control(event) => event.bytes().len() + 10,
+                _ => 0,
+            });
+            self.websocket
+                .reserve(bytes.sum::<usize>().min(WRITE_BUFFER));
+        }
+        let mut written = 0;
+        for item in &self.items {
+            if self.websocket.unsent() >= WRITE_BUFFER {
+                break;
+            }
+            written += 1;
+            match item {
+                // The bytes of an event of text are known to be text.
+                Item::Event(event) | Item::Control(event) => {
+                    let kind = if event.is_text() {
+                        Data::Text
+                    } else {
+                        Data::Binary
+                    };
+                    self.websocket.push(kind, event.bytes());
+                }
+                Item::Lost(count) => {
+                    self.app.counts.lose(*count);
+                    let lost = Body::Lost { count: *count }.unasked();
+                    self.websocket.push(Data::Text, lost.as_bytes());
+                }
+                _ => {}
+            }
+        }
+        self.items.drain(..written);
+        if self.items.is_empty() && self.items.capacity() > KEPT {
+            self.items = Vec::new();
+        }
+    }
+
+    fn poll_requests(&mut self, context: &mut Context<'_>) {
         for _ in 0..REQUESTS {
-            let Poll::Ready(message) = self.socket.poll_next_unpin(context) else {
+            if self.requests.len() >= REQUESTS {
+                // Whoever asks faster than it is answered is not read until it is.
+                return;
+            }
+            let Poll::Ready(message) = self.websocket.poll_read(context) else {
                 return;
             };
             self.heartbeat.hear();
             match message {
-                Some(Ok(Message::Text(_) | Message::Binary(_))) => {
-                    self.requests.extend(message.and_then(Result::ok));
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                    self.requests.push_back(message);
                 }
                 // tungstenite answers pings by itself.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_))) | None => {
-                    turn.end = Some(End::Left);
+                    self.end = Some(End::Left);
                     return;
                 }
                 Some(Err(error)) => {
-                    turn.end = Some(End::Failed(error));
+                    self.end = Some(End::Failed(error));
                     return;
                 }
             }
@@ -217,77 +253,78 @@ impl<S: Socket> Connection<S> {
         context.waker().wake_by_ref();
     }
 
-    /// Writes what the turn found, and flushes once. What was in the mailbox goes before the
-    /// answers, so an event that a request lets in never comes before the answer to it.
-    async fn write(&mut self, ping: bool) -> Result<(), Error> {
-        for item in self.items.drain(..) {
-            let message = match item {
-                Item::Event(event) | Item::Control(event) => {
-                    // The bytes of an event of text are known to be text; a plain text message
-                    // would have them checked again for every client.
-                    let kind = if event.is_text() {
-                        Data::Text
-                    } else {
-                        Data::Binary
-                    };
-                    Message::Frame(Frame::message(
-                        event.bytes().clone(),
-                        OpCode::Data(kind),
-                        true,
-                    ))
-                }
-                Item::Lost(count) => {
-                    self.app.counts.lose(count);
-                    text(Body::Lost { count }.unasked())
-                }
-                _ => continue,
+    /// Answers what was asked, in its order.
+    fn poll_answers(&mut self, context: &mut Context<'_>) {
+        while self.websocket.unsent() < WRITE_BUFFER {
+            if let Some(answer) = &mut self.answer {
+                let Poll::Ready(answer) = answer.as_mut().poll(context) else {
+                    break;
+                };
+                self.answer = None;
+                let Some(answer) = answer else {
+                    self.end = Some(End::Refused);
+                    break;
+                };
+                self.welcomed = true;
+                self.websocket.push(Data::Text, answer.as_bytes());
+            }
+            let Some(request) = self.requests.pop_front() else {
+                break;
             };
-            self.socket.feed(message).await?;
+            self.answer = Some(answer(self.client.clone(), request).boxed());
         }
-        for request in self.requests.drain(..) {
-            let answer = answer(&self.client, &request).await;
-            self.socket.feed(text(answer)).await?;
+        if self.requests.is_empty() {
+            self.requests = VecDeque::new();
         }
-        if ping {
-            self.socket.feed(Message::Ping(Bytes::new())).await?;
-        }
-        self.socket.flush().await
     }
 
     /// Detaches the connection, says goodbye where anyone listens, and closes the socket.
-    async fn part(self, end: End) {
+    async fn part(self: Box<Self>, end: End) {
         let Self {
             app,
-            mut socket,
+            mut websocket,
             mailbox,
             client,
+            requests,
+            answer: begun,
             ..
-        } = self;
-        drop((client, mailbox));
-        let polite = match end {
-            End::Silent => return,
-            End::Left => true,
+        } = *self;
+        if let End::Left = end {
+            // What it asked for before it left is done, and nobody is there to be answered.
+            for request in requests {
+                let _ = answer(client.clone(), request).now_or_never();
+            }
+        }
+        drop((begun, client, mailbox));
+        let goodbye = match end {
+            End::Silent | End::Refused => return,
+            End::Left => None,
             End::Mailbox if !app.is_ready() => {
                 let reason = "the server is shutting down";
                 let closing = Body::Closing { reason }.unasked();
-                socket.feed(text(closing)).await.is_ok()
-                    && close(&mut socket, CloseCode::Away, reason).await
+                websocket.push(Data::Text, closing.as_bytes());
+                Some((CloseCode::Away, reason))
             }
-            End::Mailbox => close(&mut socket, CloseCode::Again, "too slow").await,
-            End::Failed(error) => {
-                let Some((code, reason)) = blame(&error) else {
-                    return;
-                };
-                if !close(&mut socket, code, reason).await {
-                    return;
-                }
-                false
-            }
+            End::Mailbox => Some((CloseCode::Again, "too slow")),
+            End::Failed(ref error) => match blame(error) {
+                Some(blame) => Some(blame),
+                None => return,
+            },
         };
+        if let Some((code, reason)) = goodbye {
+            let reason = reason.into();
+            if websocket.close(CloseFrame { code, reason }).is_err() {
+                return;
+            }
+        }
+        let broken = matches!(end, End::Failed(_));
         let farewell = async move {
             // Until the other side's close frame has come too, and ours is written.
-            while polite && matches!(socket.next().await, Some(Ok(_))) {}
-            let mut socket = socket.into_inner();
+            let mut open = !broken;
+            while websocket.flush().await.is_ok() && open {
+                open = matches!(websocket.next().await, Some(Ok(_)));
+            }
+            let mut socket = websocket.into_inner();
             if socket.close().await.is_ok() {
                 let _ = futures::io::copy(socket.take(UNREAD), &mut futures::io::sink()).await;
             }
@@ -300,28 +337,11 @@ impl<S: Socket> Connection<S> {
 }
 
 /// Carries out what a message asks for.
-async fn answer(client: &Client, message: &Message) -> String {
-    match message {
-        Message::Text(request) => client.answer(request).await,
+async fn answer(client: Arc<Client>, message: Message) -> Option<String> {
+    Some(match message {
+        Message::Text(request) => client.answer(&request).await,
         _ => client.refuse_binary(),
-    }
-}
-
-fn text(message: String) -> Message {
-    Message::Text(message.into())
-}
-
-/// Sends a close frame; false if that is of no use any more.
-async fn close<S: Socket>(
-    socket: &mut WebSocketStream<Bounded<S>>,
-    code: CloseCode,
-    reason: &'static str,
-) -> bool {
-    let frame = CloseFrame {
-        code,
-        reason: reason.into(),
-    };
-    socket.send(Message::Close(Some(frame))).await.is_ok()
+    })
 }
 
 /// What a client is told that broke the protocol. A socket that failed is told nothing.

@@ -39,7 +39,9 @@
 //! ```
 //!
 //! A client sends requests as text messages, and each is answered, in their order. An `id`, any
-//! JSON, is echoed as it was written.
+//! JSON, is echoed as it was written. A join is answered once events from every node reach the client,
+//! which takes long where the bus between the nodes is away; what comes from this node does not wait,
+//! nor do pings.
 //!
 //! | request | answer |
 //! |---|---|
@@ -92,8 +94,8 @@
 //!
 //! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the
 //! routes, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
-//! `connection` is the task that owns a client's socket and mailbox; `client` carries out its
-//! requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
+//! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
+//! socket; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
 //! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share.
 
 mod bounded;
@@ -112,6 +114,7 @@ mod signals;
 
 mod state;
 mod upgrade;
+mod websocket;
 
 use std::fmt;
 use std::future::Future;

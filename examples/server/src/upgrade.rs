@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use async_tungstenite::tungstenite::Error;
-use async_tungstenite::tungstenite::error::ProtocolError;
-use async_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use smol_hyper::rt::FuturesIo;
+use tungstenite::Error;
+use tungstenite::error::ProtocolError;
+use tungstenite::handshake::server::create_response_with_body;
 
 use crate::Socket;
 use crate::bounded::Bounded;
@@ -60,13 +60,20 @@ pub(crate) fn upgrade<S: Socket>(
                 return;
             }
         };
-        match upgraded.downcast::<FuturesIo<Bounded<S>>>() {
+        let connection = match upgraded.downcast::<FuturesIo<Bounded<S>>>() {
             Ok(parts) => {
-                connection::run(task, identity, parts.io.into_inner(), parts.read_buf).await;
+                let socket = parts.io.into_inner();
+                match connection::open(task, identity, socket, &parts.read_buf) {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        tracing::error!("a client could not be attached: {error}");
+                        return;
+                    }
+                }
             }
-
             Err(_) => unreachable!("every socket is served as this type"),
-        }
+        };
+        connection.serve().await;
     };
     app.runtime.spawn(task);
     response

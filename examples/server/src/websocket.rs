@@ -1,0 +1,213 @@
+//! A WebSocket over any socket: tungstenite's protocol, with a buffer for what is sent.
+//!
+//! tungstenite has the whole protocol as a value that reads from and writes to whatever it is given.
+//! It is given the socket to read from, and the buffer to write to, so what it answers by itself, pongs
+//! and close frames, is in order with what the server sends. The buffer goes out by one write and
+//! is not kept: a connection that is idle has none.
+
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use futures::task::AtomicWaker;
+use futures::{AsyncRead, AsyncWrite};
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+/// A buffer that was written out is kept if it has room for no more than this.
+const KEPT: usize = 256;
+
+/// The server's end of a WebSocket.
+pub(crate) struct WebSocket<S> {
+    socket: S,
+    protocol: WebSocketContext,
+    /// What is to be sent, of which `sent` bytes are.
+    unsent: Vec<u8>,
+    sent: usize,
+    ear: Arc<Ear>,
+    /// Wakes the ear.
+    waker: Waker,
+}
+
+/// Whether the socket may have something to read.
+///
+/// A task that serves a connection mostly wakes because there is something to write. Asking the socket each
+/// time whether there is something to read as well costs a system call on runtimes that try first.
+#[derive(Default)]
+struct Ear {
+    heard: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Ear {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.heard.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A connection after its handshake, of which `read` was read too far.
+    pub(crate) fn new(socket: S, read: &[u8], config: WebSocketConfig) -> Self {
+        let ear = Arc::new(Ear {
+            heard: AtomicBool::new(true),
+            task: AtomicWaker::new(),
+        });
+        Self {
+            socket,
+            // A copy, for what was read stands in a buffer of HTTP's, some KiB large, that it would keep.
+            protocol: WebSocketContext::from_partially_read(
+                read.to_vec(),
+                Role::Server,
+                Some(config),
+            ),
+            unsent: Vec::new(),
+            sent: 0,
+            waker: ear.clone().into(),
+            ear,
+        }
+    }
+
+    /// The next message, or `None` once the connection is closed. Pings and close frames are answered,
+    /// into the buffer.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
+        self.ear.task.register(context.waker());
+        if !self.ear.heard.swap(false, Ordering::AcqRel) {
+            return Poll::Pending;
+        }
+        let mut ends = Ends {
+            socket: &mut self.socket,
+            unsent: &mut self.unsent,
+            context: &mut Context::from_waker(&self.waker),
+        };
+        let message = match self.protocol.read(&mut ends) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Poll::Pending;
+            }
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => None,
+            message => Some(message),
+        };
+        // There may be more, of which nobody will tell.
+        self.ear.heard.store(true, Ordering::Release);
+        Poll::Ready(message)
+    }
+
+    /// Puts a message into the buffer.
+    pub(crate) fn push(&mut self, kind: Data, payload: &[u8]) {
+        let header = FrameHeader {
+            opcode: OpCode::Data(kind),
+            ..FrameHeader::default()
+        };
+        let length = payload.len() as u64;
+        self.unsent.reserve(header.len(length) + payload.len());
+        // Writing to memory does not fail.
+        let _ = header.format(length, &mut self.unsent);
+        self.unsent.extend_from_slice(payload);
+    }
+
+    /// Puts a ping into the buffer.
+    pub(crate) fn ping(&mut self) -> Result<(), Error> {
+        self.write(|protocol, ends| protocol.write(ends, Message::Ping(tungstenite::Bytes::new())))
+    }
+
+    /// Puts a close frame into the buffer, behind which comes nothing more.
+    pub(crate) fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
+        self.write(|protocol, ends| protocol.close(ends, Some(frame)))
+    }
+
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut WebSocketContext, &mut Ends<'_, '_, S>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut ends = Ends {
+            socket: &mut self.socket,
+            unsent: &mut self.unsent,
+            context: &mut Context::from_waker(&self.waker),
+        };
+        write(&mut self.protocol, &mut ends)
+    }
+
+    /// How many bytes wait in the buffer.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.unsent.reserve(bytes);
+    }
+
+    /// Writes the buffer out.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unsent.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.sent < self.unsent.len() {
+            let bytes = &self.unsent[self.sent..];
+            match ready!(Pin::new(&mut self.socket).poll_write(context, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.sent += written,
+            }
+        }
+        self.sent = 0;
+        self.unsent.clear();
+        if self.unsent.capacity() > KEPT {
+            self.unsent = Vec::new();
+        }
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    /// [`poll_read`](Self::poll_read) as a future.
+    pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
+        poll_fn(|context| self.poll_read(context)).await
+    }
+
+    /// [`poll_flush`](Self::poll_flush) as a future.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    /// The socket itself.
+    pub(crate) fn into_inner(self) -> S {
+        self.socket
+    }
+}
+
+/// What the protocol reads from and writes to.
+struct Ends<'a, 'b, S> {
+    socket: &'a mut S,
+    unsent: &'a mut Vec<u8>,
+    context: &'a mut Context<'b>,
+}
+
+impl<S: AsyncRead + Unpin> Read for Ends<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Pin::new(&mut *self.socket).poll_read(self.context, buffer) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<S> Write for Ends<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unsent.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
