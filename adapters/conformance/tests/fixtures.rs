@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use midplane_conformance::PATIENCE;
-use midplane_conformance::fixture::{Server, Shared};
+use midplane_conformance::fixture::{RedisCluster, Server, Shared};
 use midplane_conformance::proxy::{Proxy, Way};
 
 #[test]
@@ -135,4 +135,19 @@ fn answer(stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
     let mut answer = vec![0; bytes];
     stream.read_exact(&mut answer).expect("an answer");
     answer
+}
+
+#[test]
+fn a_redis_cluster_moves_slots_and_masters() {
+    let cluster = RedisCluster::with_replicas(1);
+    let slot = cluster.slot("123456789");
+    assert_eq!(slot, 0x31c3);
+    let set = |index: usize| cluster.nodes()[index].redis_command(&["SET", "123456789", "x"]);
+    assert!(set(0).starts_with("-MOVED"), "{}", set(0));
+    cluster.move_slot(slot, 2, 0);
+    assert!(set(2).starts_with("-MOVED"), "{}", set(2));
+    assert_eq!(set(0), "+OK\r\n");
+    cluster.nodes()[0].kill();
+    cluster.promote(3, Some(0));
+    assert_eq!(set(3), "+OK\r\n");
 }
