@@ -521,4 +521,22 @@ pub(crate) const SINS: &[Sin] = &[
         suite: &["--test", "servers"],
         test: "a_server_that_is_silent_is_given_up_at_the_deadline",
     },
+    Sin {
+        name: "redis: a slot that moves leaves its lane deaf",
+        file: "adapters/redis/src/pushes.rs",
+        sound: "PushKind::Unsubscribe | PushKind::SUnsubscribe => {",
+        broken: "PushKind::Unsubscribe | PushKind::SUnsubscribe if true => {}\n            PushKind::Unsubscribe | PushKind::SUnsubscribe => {",
+        package: "midplane-redis",
+        suite: &["--test", "cluster"],
+        test: "a_slot_that_moves_ends_the_sessions_of_its_lane",
+    },
+    Sin {
+        name: "redis: a master that was demoted is not asked",
+        file: "adapters/redis/src/session.rs",
+        sound: "self.asked.elapsed() >= TRUSTED",
+        broken: "self.asked.elapsed() >= TRUSTED * 100",
+        package: "midplane-redis",
+        suite: &["--test", "conformance"],
+        test: "a_master_that_is_demoted_ends_the_session_at_its_next_send",
+    },
 ];

@@ -85,8 +85,8 @@ impl fmt::Display for ConnectError {
             ),
             Self::Unknown { setting } => write!(
                 f,
-                "{setting} must start with memory:, redis://, rediss://, valkey://, valkeys://, nats://, tls:// or \
-                 postgres://"
+                "{setting} must start with memory:, redis://, rediss://, valkey://, valkeys:// (or one of these with \
+                 +cluster or +sentinel), nats://, tls:// or postgres://"
             ),
             Self::MissingUrl { backplane } => write!(
                 f,

@@ -37,6 +37,14 @@ impl Kind {
 
     /// The kind whose URLs have this scheme, in lower case.
     pub(crate) fn of_scheme(scheme: &str) -> Option<Self> {
+        // A cluster's, or that of Sentinels.
+        let scheme = ["+cluster", "+sentinel"]
+            .into_iter()
+            .find_map(|suffix| {
+                let base = scheme.strip_suffix(suffix)?;
+                matches!(base, "redis" | "rediss" | "valkey" | "valkeys").then_some(base)
+            })
+            .unwrap_or(scheme);
         match scheme {
             "memory" => Some(Self::Memory),
             "redis" | "rediss" | "redis+unix" | "unix" => Some(Self::Redis),

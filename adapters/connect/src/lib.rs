@@ -24,6 +24,8 @@
 //! | `memory:`, `memory:name` | the one inside this process: its own, or that of all who give this name | |
 //! | `redis://`, `valkey://`, `unix://` | `midplane-redis` | `redis` |
 //! | `rediss://`, `valkeys://` | the same with TLS | `redis` and `tls` |
+//! | `redis+cluster://`, several hosts with commas between | the same over the shards of a cluster; `rediss`, `valkey` and `valkeys` too | `redis` |
+//! | `redis+sentinel://`, several hosts with commas between, `/name` | the same on the master that Sentinels tell; `rediss`, `valkey` and `valkeys` too | `redis` |
 //! | `nats://`, `tls://`, several with commas between | `midplane-nats`, by TLS where the server or `tls://` demands it | `nats` |
 //! | `postgres://`, `postgresql://` | `midplane-postgres` | `postgres` |
 //!

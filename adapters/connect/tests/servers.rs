@@ -9,7 +9,7 @@ use futures::StreamExt;
 use midplane::Timer;
 use midplane::bus::{Bus, Lane, Outbound};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::Server;
+use midplane_conformance::fixture::{RedisCluster, Server};
 use midplane_conformance::within;
 use midplane_connect::{ConnectError, Settings};
 
@@ -102,6 +102,20 @@ fn a_redis_comes_and_goes() {
 #[test]
 fn a_nats_comes_and_goes() {
     comes_and_goes("nats", || Server::nats_with(&[]));
+}
+
+#[test]
+fn a_cluster_and_a_master_behind_a_sentinel_are_found() {
+    let cluster = RedisCluster::start();
+    let master = Server::redis_with(&[]);
+    let sentinel = Server::redis_sentinel("chat", &master);
+    for url in [
+        format!("redis+cluster://{}", cluster.addresses()),
+        sentinel.url(),
+    ] {
+        let settings = settings("redis", &url);
+        Executor::Smol.run(async move { works(&settings, &*timer(Executor::Smol)).await });
+    }
 }
 
 #[test]

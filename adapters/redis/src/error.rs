@@ -25,7 +25,9 @@ impl fmt::Display for SettingsError {
         match self {
             Self::Url => f.write_str(
                 "the url of redis must be like redis://user:password@host:6379, the scheme one of redis, \
-                 rediss, valkey, valkeys, unix, redis+unix and valkey+unix",
+                 rediss, valkey, valkeys, unix, redis+unix and valkey+unix; like \
+                 redis+cluster://user:password@host:6379,host:6379; or like \
+                 redis+sentinel://user:password@host:26379,host:26379/name",
             ),
             Self::NoTls => f.write_str(
                 "the url of redis asks for tls: compile midplane-redis with its feature `tls`",
@@ -65,6 +67,9 @@ impl Voice {
                 "redis at {address} gave an answer that makes no sense when asked to {what}: is the url \
                  that of a redis 6 or newer, or of a valkey?"
             ),
+            _ if is_shifting(&error) => format!(
+                "redis at {address} cannot {what}: its cluster is down, or is giving the slot to another shard"
+            ),
             _ => format!(
                 "redis at {address}, as the url has it, is not there to {what}: is it running, and is the \
                  address right?"
@@ -80,6 +85,14 @@ impl Voice {
             _ => bus_error.caused_by(error),
         }
     }
+}
+
+/// Whether a cluster says that another node is to be asked, or none.
+fn is_shifting(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN")
+    )
 }
 
 fn kind(error: &RedisError) -> BusErrorKind {
@@ -123,6 +136,8 @@ mod tests {
                 BusErrorKind::Unreachable,
             ),
             ("ERR unknown command 'PUBLISH'", BusErrorKind::Protocol),
+            ("MOVED 3999 127.0.0.1:6381", BusErrorKind::Unreachable),
+            ("CLUSTERDOWN The cluster is down", BusErrorKind::Unreachable),
         ] {
             let value = redis::parse_redis_value(format!("-{said}\r\n").as_bytes());
             let error = value

@@ -28,6 +28,19 @@
 //! with the channels: `ACL SETUSER chat on >secret resetchannels &chat:* +hello +subscribe +unsubscribe
 //! +publish`.
 //!
+//! On a **cluster**, `redis+cluster://user:password@host:6379,host:6379` (or `rediss`, `valkey` or `valkeys`
+//! before the plus), channels are sharded: each belongs to the shard that owns its slot, so lanes are spread over
+//! the shards and a frame costs one of them alone. A session has the two connections to each shard on which it
+//! uses a lane, opened when it first does, and one to the node that told of the shards. Of the nodes named, each
+//! session asks another one first. A prefix with braces in it, such as `{chat}`, puts all lanes on one shard. The
+//! nodes are Redis 7 or newer, or any Valkey, and the user needs `+hello +cluster|slots +ssubscribe +sunsubscribe
+//! +spublish` on each of them. Without `+cluster`, one node of a cluster is used as a lone server: its cluster
+//! broadcasts channels to all nodes, and nothing is followed when that node fails.
+//!
+//! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each session asks them for
+//! the master of that name, starting with another one each time. The credentials are the master's; a Sentinel that
+//! demands some of its own is not supported.
+//!
 //! # Limits
 //!
 //! Frames of at most 512 KiB, which [`with_frame_limit`](Redis::with_frame_limit) changes. At most 16 MiB
@@ -36,9 +49,9 @@
 //! its own, `client-output-buffer-limit pubsub` (32 MiB, or 8 MiB for a minute): it disconnects whoever
 //! lags so far.
 //!
-//! Redis Cluster and Sentinel are not supported. Against one node of a cluster it works as the cluster
-//! broadcasts channels, without following anything when that node fails; a Sentinel's address is not a
-//! bus, and a master that was demoted keeps its subscribers, connected and deaf to what the new one hears.
+//! A shard that is cut off from the rest of its cluster, but not from this node, keeps its subscribers until it
+//! notices, after the cluster's node timeout: what is published meanwhile at its successor is missed here, as over
+//! any gap.
 //!
 //! With the feature `tls`, `rediss://` and `valkeys://` are TLS by rustls, against the certificates of the
 //! system or `with_root_certificate`'s; certificates of the client are not supported. Where the program
@@ -46,16 +59,26 @@
 //!
 //! # What happens on disconnect
 //!
-//! If either connection is lost, the session is dead: the stream yields what arrived before, an error, and
+//! If any of its connections is lost, the session is dead: the stream yields what arrived before, an error, and
 //! its end. It is dead, too, when PUBLISH answers that nobody heard a frame on a lane that the session is
-//! subscribed to, for then its own subscription is gone. The driver's reconnection is not used, nor are its
-//! timeouts: a server that is stalled or half-open holds a call until the caller drops it. What was sent
-//! but not answered when the connection broke may have been published or not; it is not sent again.
+//! subscribed to, for then its own subscription is gone; when a cluster gives the slot of one of its lanes to
+//! another shard, which the old owner tells its subscribers; and when a lone server or the Sentinels' master became
+//! a replica. Such a one keeps its subscribers and serves them, apart from those at the new master, so it is asked
+//! (by `HELLO`) when a session is opened and with what is sent, once a second at most.
+//!
+//! The next session finds out anew who the master is, or who owns the slots. The driver's reconnection is not used,
+//! nor are its timeouts, nor its cluster client: a server that is stalled or half-open holds a call until the caller
+//! drops it. What was sent but not answered when the connection broke may have been published or not; it is not sent
+//! again.
 
 mod error;
+mod layout;
 mod pushes;
+mod server;
 mod session;
 mod settings;
+mod site;
+mod slots;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 

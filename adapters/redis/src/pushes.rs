@@ -1,8 +1,10 @@
 //! What the driver hands over: from its pushes to the frames that wait, or to the end of the session.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane};
-use parking_lot::RawMutex;
+use parking_lot::{Mutex, RawMutex};
 use redis::{PushInfo, PushKind, Value};
 
 /// What a session hears, and why it is over.
@@ -10,17 +12,26 @@ use redis::{PushInfo, PushKind, Value};
 pub(crate) struct Pushes {
     /// The prefix of the channels, with the colon.
     prefix: String,
-    /// The server, for messages.
-    address: String,
     pub(crate) inbox: Inbox<RawMutex>,
+    /// What we asked to be unsubscribed from. Who takes any other subscription from us is the server.
+    leaving: Mutex<BTreeSet<Lane>>,
 }
 
 impl Pushes {
-    pub(crate) fn new(prefix: &str, address: &str, queue: usize) -> Self {
+    pub(crate) fn new(prefix: &str, queue: usize) -> Self {
         Self {
             prefix: format!("{prefix}:"),
-            address: address.into(),
             inbox: Inbox::new(queue),
+            leaving: Mutex::default(),
+        }
+    }
+
+    /// For a connection that is no part of the session.
+    pub(crate) fn deaf(&self) -> Self {
+        Self {
+            prefix: self.prefix.clone(),
+            inbox: Inbox::new(0),
+            leaving: Mutex::default(),
         }
     }
 
@@ -28,41 +39,61 @@ impl Pushes {
         format!("{}{}", self.prefix, lane.0)
     }
 
-    /// Takes what the driver hands over, in the driver's task.
-    pub(crate) fn take(&self, push: PushInfo) {
+    /// Lets the server say that these are unsubscribed.
+    pub(crate) fn leave(&self, lanes: &BTreeSet<Lane>) {
+        self.leaving.lock().extend(lanes);
+    }
+
+    /// Takes what the driver hands over from the server at this address, in the driver's task.
+    pub(crate) fn take(&self, address: &str, push: PushInfo) {
         match push.kind {
-            PushKind::Message => match self.parse(push.data) {
+            PushKind::Message | PushKind::SMessage => match self.parse(push.data) {
                 Some(inbound) => self.inbox.push(inbound),
                 None => self.fail(
                     BusErrorKind::Protocol,
+                    address,
                     "was sent a message on a channel that it did not subscribe to",
                 ),
             },
+            PushKind::Unsubscribe | PushKind::SUnsubscribe => {
+                let lane = push.data.first().and_then(|channel| self.lane(channel));
+                if !lane.is_some_and(|lane| self.leaving.lock().remove(&lane)) {
+                    self.fail(
+                        BusErrorKind::Unreachable,
+                        address,
+                        "lost a subscription: the server has given the slot of its channel to another",
+                    );
+                }
+            }
             PushKind::Disconnection => {
-                self.fail(BusErrorKind::Unreachable, "lost its connection");
+                self.fail(BusErrorKind::Unreachable, address, "lost its connection");
             }
             // Acknowledgements, which the driver itself waits for, and what a server may add one day.
             _ => {}
         }
     }
 
-    /// Ends the session, unless it has ended: `what` goes on from "the session".
-    pub(crate) fn fail(&self, kind: BusErrorKind, what: &str) {
-        let message = format!("the session with redis at {} {what}", self.address);
+    /// Ends the session, unless it has ended: `what` goes on from "the session with redis at this address".
+    pub(crate) fn fail(&self, kind: BusErrorKind, address: &str, what: &str) {
+        let message = format!("the session with redis at {address} {what}");
         self.inbox.end(End::Failed(kind, message));
     }
 
     fn parse(&self, data: Vec<Value>) -> Option<Inbound> {
-        let [Value::BulkString(channel), Value::BulkString(frame)] =
-            <[Value; 2]>::try_from(data).ok()?
-        else {
+        let [channel, Value::BulkString(frame)] = <[Value; 2]>::try_from(data).ok()? else {
+            return None;
+        };
+        Some(Inbound {
+            lane: self.lane(&channel)?,
+            frame: Bytes::from(frame),
+        })
+    }
+
+    fn lane(&self, channel: &Value) -> Option<Lane> {
+        let Value::BulkString(channel) = channel else {
             return None;
         };
         let lane = channel.strip_prefix(self.prefix.as_bytes())?;
-        let lane = std::str::from_utf8(lane).ok()?.parse().ok()?;
-        Some(Inbound {
-            lane: Lane(lane),
-            frame: Bytes::from(frame),
-        })
+        std::str::from_utf8(lane).ok()?.parse().ok().map(Lane)
     }
 }

@@ -1,48 +1,37 @@
-//! One session: a connection that is subscribed and one that publishes.
+//! One session: connections that are subscribed and connections that publish.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::future::try_join;
+use futures::future::try_join_all;
 use futures::stream::{Stream, StreamExt};
 use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Lane, Outbound, Session, Transmit};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::{Pipeline, RedisError, Value};
 
-use crate::error::Voice;
+use crate::layout::{Found, Layout};
 use crate::pushes::Pushes;
+use crate::server::{Connections, is_replica};
 
-/// Opens the two connections.
-pub(crate) async fn open(
-    client: &Client,
-    voice: Voice,
-    pushes: Pushes,
-    frame_limit: usize,
-) -> Result<Session, BusError> {
-    let pushes = Arc::new(pushes);
-    let pushed = pushes.clone();
-    // The deadlines are the caller's. The loss of either connection is told by a push.
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
-        .set_push_sender(move |push| {
-            pushed.take(push);
-            Ok::<_, std::convert::Infallible>(())
-        });
-    let connect = || client.get_multiplexed_async_connection_with_config(&config);
-    let (hearing, speaking) = try_join(connect(), connect())
-        .await
-        .map_err(|error| voice.error("connect", error))?;
+/// How old the last word of a server on being a master may be when something is sent to it.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// The session that starts with these connections.
+pub(crate) fn open(found: Found, pushes: Arc<Pushes>, frame_limit: usize) -> Session {
     let shared = Arc::new(Shared {
-        voice,
         pushes,
-        connections: Mutex::new(Some(Connections { hearing, speaking })),
+        layout: found.layout,
+        open: Mutex::new(Some(Open {
+            links: found.links,
+            _door: found.door,
+        })),
     });
-    Ok(Session {
+    Session {
         frames: Frames {
             shared: shared.clone(),
         }
@@ -51,54 +40,105 @@ pub(crate) async fn open(
             shared,
             frame_limit,
             lanes: BTreeSet::new(),
+            asked: Instant::now(),
         }),
-    })
+    }
 }
 
 /// What both halves hold; the connections are closed when it goes, or before.
 struct Shared {
-    voice: Voice,
     pushes: Arc<Pushes>,
-    connections: Mutex<Option<Connections>>,
+    layout: Layout,
+    /// `None` once the session is over.
+    open: Mutex<Option<Open>>,
 }
 
-/// Handles on two tasks of the driver, each of which ends with the last clone of its handle.
-#[derive(Clone)]
-struct Connections {
-    hearing: MultiplexedConnection,
-    speaking: MultiplexedConnection,
+struct Open {
+    /// By the server's place in the layout. Those of a cluster are opened when they are needed.
+    links: Vec<Option<Connections>>,
+    _door: Option<MultiplexedConnection>,
 }
 
 impl Shared {
-    /// The connections, if the session lives.
-    fn alive(&self) -> Result<Connections, BusError> {
-        if let Some(end) = self.pushes.inbox.ended() {
-            self.hang_up();
-            return Err(end.error());
+    fn alive(&self) -> Result<(), BusError> {
+        match self.pushes.inbox.ended() {
+            Some(end) => {
+                self.hang_up();
+                Err(end.error())
+            }
+            None => Ok(()),
         }
-        let connections = self.connections.lock().clone();
-        connections.ok_or_else(|| End::Closed.error())
     }
 
     fn hang_up(&self) {
         // Dropped outside the lock: it ends tasks.
-        let connections = self.connections.lock().take();
-        drop(connections);
+        let open = self.open.lock().take();
+        drop(open);
+    }
+
+    /// The connections to a server, opened now if they were not.
+    async fn link(&self, server: usize) -> Result<Connections, BusError> {
+        self.alive()?;
+        let link = self
+            .open
+            .lock()
+            .as_ref()
+            .map(|open| open.links[server].clone());
+        if let Some(link) = link.ok_or_else(|| End::Closed.error())? {
+            return Ok(link);
+        }
+        let opened = self.layout.servers[server].open(&self.pushes).await;
+        let opened = opened.map_err(|error| self.over(server, error))?;
+        if let Some(open) = self.open.lock().as_mut() {
+            open.links[server] = Some(opened.clone());
+        }
+        self.alive()?;
+        Ok(opened)
     }
 
     /// Ends the session, of which a call failed.
-    fn failed(&self, what: &str, error: RedisError) -> BusError {
+    fn over(&self, server: usize, error: BusError) -> BusError {
+        let address = &self.layout.servers[server].voice.address;
         let ended = "ended when a call on it failed";
-        self.pushes.fail(BusErrorKind::Unreachable, ended);
+        self.pushes.fail(BusErrorKind::Unreachable, address, ended);
         self.hang_up();
-        self.voice.error(what, error)
+        error
     }
 
-    fn channels(&self, lanes: &[Lane]) -> Vec<String> {
-        lanes
-            .iter()
-            .map(|&lane| self.pushes.channel(lane))
-            .collect()
+    fn failed(&self, server: usize, what: &str, error: RedisError) -> BusError {
+        let error = self.layout.servers[server].voice.error(what, error);
+        self.over(server, error)
+    }
+
+    /// The server of a channel. Where there is none, the session is over: the next one looks anew.
+    fn owner(&self, channel: &str) -> Result<usize, BusError> {
+        let owner = self.layout.owner(channel);
+        owner.map_err(|error| self.over(0, error))
+    }
+
+    /// One command with one channel for each of the lanes, in a pipeline for each server that owns some. A cluster
+    /// takes no two slots in one command; and a command that has one answer cannot have it taken for another's.
+    async fn each(&self, what: &str, lanes: &BTreeSet<Lane>) -> Result<(), BusError> {
+        let command = if self.layout.is_sharded() {
+            format!("S{what}")
+        } else {
+            what.to_owned()
+        };
+        let mut pipelines = BTreeMap::<usize, Pipeline>::new();
+        for &lane in lanes {
+            let channel = self.pushes.channel(lane);
+            let pipeline = pipelines.entry(self.owner(&channel)?).or_default();
+            pipeline.cmd(&command).arg(channel);
+        }
+        let what = what.to_ascii_lowercase();
+        try_join_all(pipelines.iter().map(async |(&server, pipeline)| {
+            let mut link = self.link(server).await?;
+            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut link.hearing).await;
+            answers.map_err(|error| self.failed(server, &what, error))
+        }))
+        .await?;
+        // A subscription that the server took back meanwhile was none.
+        self.alive()
     }
 }
 
@@ -107,39 +147,56 @@ struct Sender {
     frame_limit: usize,
     /// What is subscribed for certain, where a publish must therefore be heard.
     lanes: BTreeSet<Lane>,
+    /// When the server last said that it is a master.
+    asked: Instant,
+}
+
+/// What goes to one server.
+#[derive(Default)]
+struct Batch {
+    pipeline: Pipeline,
+    lanes: Vec<Lane>,
+}
+
+impl Sender {
+    /// The frames by the servers they go to.
+    fn batches(&self, frames: &[Outbound]) -> Result<BTreeMap<usize, Batch>, BusError> {
+        let command = if self.shared.layout.is_sharded() {
+            "SPUBLISH"
+        } else {
+            "PUBLISH"
+        };
+        let mut batches = BTreeMap::<usize, Batch>::new();
+        for Outbound { lane, frame } in frames {
+            let channel = self.shared.pushes.channel(*lane);
+            let batch = batches.entry(self.shared.owner(&channel)?).or_default();
+            batch.pipeline.cmd(command).arg(channel).arg(&frame[..]);
+            batch.lanes.push(*lane);
+        }
+        Ok(batches)
+    }
 }
 
 #[async_trait]
 impl Transmit for Sender {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        let mut connections = self.shared.alive()?;
-        // Without arguments it would be an error.
-        if lanes.is_empty() {
-            return Ok(());
-        }
-        let channels = self.shared.channels(lanes);
-        let subscribed = connections.hearing.subscribe(&channels).await;
-        subscribed.map_err(|error| self.shared.failed("subscribe", error))?;
+        self.shared.alive()?;
+        let lanes: BTreeSet<_> = lanes.iter().copied().collect();
+        self.shared.each("SUBSCRIBE", &lanes).await?;
         self.lanes.extend(lanes);
         Ok(())
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        let mut connections = self.shared.alive()?;
-        // Without arguments it would be all of them.
-        if lanes.is_empty() {
-            return Ok(());
-        }
-        for lane in lanes {
-            self.lanes.remove(lane);
-        }
-        let channels = self.shared.channels(lanes);
-        let unsubscribed = connections.hearing.unsubscribe(&channels).await;
-        unsubscribed.map_err(|error| self.shared.failed("unsubscribe", error))
+        self.shared.alive()?;
+        let lanes: BTreeSet<_> = lanes.iter().copied().collect();
+        self.lanes.retain(|lane| !lanes.contains(lane));
+        self.shared.pushes.leave(&lanes);
+        self.shared.each("UNSUBSCRIBE", &lanes).await
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
-        let mut connections = self.shared.alive()?;
+        self.shared.alive()?;
         let limit = self.frame_limit;
         if let Some(large) = frames.iter().find(|frame| frame.frame.len() > limit) {
             let bytes = large.frame.len();
@@ -150,38 +207,56 @@ impl Transmit for Sender {
                 ),
             ));
         }
-        if frames.is_empty() {
-            return Ok(());
+        let mut batches = self.batches(frames)?;
+        // A cluster's replica takes no SPUBLISH; a lone one takes a PUBLISH and keeps it to itself.
+        let asking = !self.shared.layout.is_sharded() && self.asked.elapsed() >= TRUSTED;
+        if asking {
+            for batch in batches.values_mut() {
+                batch.pipeline.cmd("HELLO");
+            }
         }
-        let mut pipeline = redis::Pipeline::with_capacity(frames.len());
-        for Outbound { lane, frame } in frames {
-            pipeline
-                .cmd("PUBLISH")
-                .arg(self.shared.pushes.channel(*lane))
-                .arg(&frame[..]);
+        let shared = &*self.shared;
+        let answers = try_join_all(batches.iter().map(async |(&server, batch)| {
+            let mut link = shared.link(server).await?;
+            let answers: Result<Vec<Value>, _> =
+                batch.pipeline.query_async(&mut link.speaking).await;
+            answers.map_err(|error| shared.failed(server, "publish", error))
+        }))
+        .await?;
+        for ((&server, batch), answers) in batches.iter().zip(answers) {
+            if answers.last().is_some_and(is_replica) {
+                return Err(shared.over(server, shared.layout.servers[server].replica()));
+            }
+            let heard = batch.lanes.iter().zip(&answers);
+            let deaf = heard
+                .into_iter()
+                .any(|(lane, heard)| *heard == Value::Int(0) && self.lanes.contains(lane));
+            if deaf {
+                shared.pushes.fail(
+                    BusErrorKind::Unreachable,
+                    &shared.layout.servers[server].voice.address,
+                    "does not hear itself: the server has ended its subscription",
+                );
+                shared.alive()?;
+            }
         }
-        let sent = pipeline.query_async(&mut connections.speaking).await;
-        let heard: Vec<u64> = sent.map_err(|error| self.shared.failed("publish", error))?;
-        let deaf = frames
-            .iter()
-            .zip(heard)
-            .any(|(frame, heard)| heard == 0 && self.lanes.contains(&frame.lane));
-        if deaf {
-            self.shared.pushes.fail(
-                BusErrorKind::Unreachable,
-                "does not hear itself: the server has ended its subscription",
-            );
-            self.shared.alive()?;
+        if asking {
+            self.asked = Instant::now();
         }
         Ok(())
     }
 
     async fn close(&mut self) -> Result<(), BusError> {
         // Every send was answered by the time it returned, so nothing is buffered.
-        self.shared.alive()?;
-        self.shared.pushes.inbox.end(End::Closed);
-        self.shared.hang_up();
-        Ok(())
+        match self.shared.pushes.inbox.ended() {
+            Some(End::Closed) => Ok(()),
+            Some(_) => self.shared.alive(),
+            None => {
+                self.shared.pushes.inbox.end(End::Closed);
+                self.shared.hang_up();
+                Ok(())
+            }
+        }
     }
 }
 

@@ -2,20 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use midplane_core::bus::{Bus, BusError, Limits, Session};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use crate::error::{SettingsError, Voice};
+use crate::error::SettingsError;
 use crate::pushes::Pushes;
-use crate::{session, tls};
+use crate::site::Site;
+use crate::{layout, session, tls};
 
 /// A [`Bus`] over a Redis or a Valkey. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Redis {
-    pub(crate) info: ConnectionInfo,
+    pub(crate) site: Site,
+    /// How many sessions were tried, so that each starts at another door.
+    tried: Arc<AtomicUsize>,
     password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     prefix: String,
     frame: usize,
@@ -24,23 +26,16 @@ pub struct Redis {
 
 impl Redis {
     /// The bus on the server at this URL, such as `redis://user:password@host:6379` or
-    /// `unix:///run/redis.sock`. Nothing is connected yet.
+    /// `unix:///run/redis.sock`; on the cluster of these nodes, `redis+cluster://user:password@host:6379,host:6379`;
+    /// or on the master that these Sentinels know by a name, `redis+sentinel://user:password@host:26379,host/name`.
+    /// Nothing is connected yet.
     ///
     /// # Errors
     /// When the URL is not one of Redis or Valkey, or asks for a TLS that is not compiled in.
     pub fn new(url: &str) -> Result<Self, SettingsError> {
-        // The driver's own error may quote the URL.
-        let url = redis::parse_redis_url(url).ok_or(SettingsError::Url)?;
-        if !tls::COMPILED && matches!(url.scheme(), "rediss" | "valkeys") {
-            return Err(SettingsError::NoTls);
-        }
-        let info = url.into_connection_info().map_err(|_| SettingsError::Url)?;
-        let settings = info.redis_settings().clone();
-        let info = info
-            .set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3))
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         Ok(Self {
-            info,
+            site: Site::parse(url)?,
+            tried: Arc::default(),
             password: None,
             prefix: "midplane".to_owned(),
             frame: 512 << 10,
@@ -86,25 +81,25 @@ impl Redis {
         self
     }
 
-    /// What to connect with now, and how to speak of it.
-    fn now(&self) -> (ConnectionInfo, Voice) {
-        let mut info = self.info.clone();
+    /// Where to connect now, and as whom.
+    fn now(&self) -> Site {
+        let mut site = self.site.clone();
         if let Some(password) = &self.password {
-            let settings = info.redis_settings().clone().set_password(password());
-            info = info.set_redis_settings(settings);
+            let password = password();
+            for door in &mut site.doors {
+                let settings = door.redis_settings().clone().set_password(&password);
+                *door = door.clone().set_redis_settings(settings);
+            }
         }
-        let voice = Voice {
-            address: info.addr().to_string(),
-            password: info.redis_settings().password().map(str::to_owned),
-        };
-        (info, voice)
+        site
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("address", &self.info.addr().to_string())
+            .field("topology", &self.site.topology)
+            .field("addresses", &self.site.addresses())
             .field("prefix", &self.prefix)
             .field("frame", &self.frame)
             .field("queue", &self.queue)
@@ -120,10 +115,10 @@ impl Bus for Redis {
 
     async fn connect(&self) -> Result<Session, BusError> {
         tls::prepare();
-        let (info, voice) = self.now();
-        let client = Client::open(info).map_err(|error| voice.error("connect", error))?;
-        let pushes = Pushes::new(&self.prefix, &voice.address, self.queue);
-        session::open(&client, voice, pushes, self.frame).await
+        let pushes = Arc::new(Pushes::new(&self.prefix, self.queue));
+        let first = self.tried.fetch_add(1, Ordering::Relaxed);
+        let found = layout::find(&self.now(), first, &pushes).await?;
+        Ok(session::open(found, pushes, self.frame))
     }
 }
 
@@ -137,10 +132,10 @@ mod tests {
         let shown = format!("{bus:?}");
         assert!(shown.contains("localhost:7000"), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
-        let (info, voice) = bus.with_password(|| "rotated".to_owned()).now();
-        assert_eq!(info.redis_settings().username(), Some("ada"));
-        assert_eq!(info.redis_settings().password(), Some("rotated"));
-        assert_eq!(voice.address, "localhost:7000");
+        let site = bus.with_password(|| "rotated".to_owned()).now();
+        let settings = site.doors[0].redis_settings();
+        assert_eq!(settings.username(), Some("ada"));
+        assert_eq!(settings.password(), Some("rotated"));
     }
 
     #[test]
@@ -151,6 +146,8 @@ mod tests {
             "http://hunter2@x",
             "redis://:hunter2@host:port",
             "redis:///x",
+            "redis+cluster://:hunter2@host:port",
+            "redis+sentinel://:hunter2@host",
         ] {
             let error = Redis::new(url).expect_err(url);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -20,13 +20,16 @@ impl Redis {
     /// # Errors
     /// When it is no PEM, or the URL does not ask for TLS.
     pub fn with_root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Result<Self, SettingsError> {
-        let certificates = TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem.into()),
-        };
-        let client = Client::build_with_tls(self.info, certificates)
-            .map_err(|_| SettingsError::Certificate)?;
-        self.info = client.get_connection_info().clone();
+        let pem = pem.into();
+        for door in &mut self.site.doors {
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert: Some(pem.clone()),
+            };
+            let client = Client::build_with_tls(door.clone(), certificates)
+                .map_err(|_| SettingsError::Certificate)?;
+            *door = client.get_connection_info().clone();
+        }
         Ok(self)
     }
 }

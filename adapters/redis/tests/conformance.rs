@@ -1,16 +1,18 @@
 //! Redis, or the Valkey that `MIDPLANE_TEST_REDIS_SERVER` names, keeps every promise of a bus.
 
+mod common;
+
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
+use common::{connect, ended, frame, hearing};
 use futures::StreamExt;
 use midplane_conformance::executor::Executor;
 use midplane_conformance::fixture::Server;
 use midplane_conformance::proxy::{Proxy, Way};
 use midplane_conformance::suite::{Fixture, Guarded};
 use midplane_conformance::within;
-use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound, Session};
+use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
 
 struct Real {
@@ -107,41 +109,6 @@ fn with_user(server: &Server) -> String {
 fn acl(server: &Server, rules: &[&str]) {
     let answer = server.redis_command(&[&["ACL", "SETUSER", "chat"], rules].concat());
     assert_eq!(answer, "+OK\r\n");
-}
-
-async fn connect(bus: &Redis) -> Session {
-    within("connecting", bus.connect())
-        .await
-        .expect("a session")
-}
-
-/// Subscribes lane 1, and hears itself on it.
-async fn hearing(bus: &Redis) -> Session {
-    let mut session = connect(bus).await;
-    within("subscribing", session.transmit.subscribe(&[Lane(1)]))
-        .await
-        .expect("lane 1 is subscribed");
-    within("sending", session.transmit.send(&[frame("hello")]))
-        .await
-        .expect("it is sent");
-    let heard = within("the frame", session.frames.next()).await;
-    let heard = heard.expect("a session").expect("a frame");
-    assert_eq!(heard.frame, "hello");
-    session
-}
-
-fn frame(bytes: impl Into<Bytes>) -> Outbound {
-    Outbound {
-        lane: Lane(1),
-        frame: bytes.into(),
-    }
-}
-
-async fn ended(session: &mut Session) -> BusErrorKind {
-    let end = within("the end", session.frames.next()).await;
-    let error = end.expect("an error").expect_err("the end");
-    assert!(session.frames.next().await.is_none());
-    error.kind()
 }
 
 #[test]
@@ -297,5 +264,50 @@ fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
             proxy.slice(way, true);
         }
         hearing(&bus).await;
+    });
+}
+
+/// Its own subscribers go on hearing it, so nobody is deaf to himself: it must be asked.
+#[test]
+fn a_master_that_is_demoted_ends_the_session_at_its_next_send() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let server = Server::redis_with(&[]);
+            let master = Server::redis_with(&[]);
+            let bus = Redis::new(&server.url()).expect("a url");
+            let mut session = hearing(&bus).await;
+            let port = master.address().port().to_string();
+            let answer = server.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
+            assert_eq!(answer, "+OK\r\n");
+            let error = within("the notice", async {
+                loop {
+                    if let Err(error) = session.transmit.send(&[frame("kept to itself")]).await {
+                        return error;
+                    }
+                }
+            })
+            .await;
+            assert_eq!(error.kind(), BusErrorKind::Unreachable);
+            assert!(error.to_string().contains("is a replica"), "{error}");
+            let refused = within("the refusal", bus.connect()).await;
+            let error = refused.expect_err("it is a replica");
+            assert!(error.to_string().contains("is a replica"), "{error}");
+
+            let answer = server.redis_command(&["REPLICAOF", "NO", "ONE"]);
+            assert_eq!(answer, "+OK\r\n");
+            hearing(&bus).await;
+        });
+    }
+}
+
+#[test]
+fn a_session_is_closed_once_and_closing_it_again_does_nothing() {
+    Executor::Smol.run(async {
+        let server = Server::redis_with(&[]);
+        let bus = Redis::new(&server.url()).expect("a url");
+        let mut session = hearing(&bus).await;
+        session.transmit.close().await.expect("it is closed");
+        session.transmit.close().await.expect("nothing is done");
+        assert!(session.frames.next().await.is_none());
     });
 }

@@ -1,0 +1,123 @@
+//! One server: how it is reached, and the connections a session has to it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures::future::try_join;
+use midplane_core::bus::{BusError, BusErrorKind};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError, Value};
+
+use crate::error::Voice;
+use crate::pushes::Pushes;
+
+/// Where a server is, and who we are to it.
+pub(crate) struct Server {
+    info: ConnectionInfo,
+    pub(crate) voice: Voice,
+}
+
+/// One connection that is subscribed and one that publishes. Each is a handle on a task of the driver, which ends with
+/// the last clone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    pub(crate) hearing: MultiplexedConnection,
+    pub(crate) speaking: MultiplexedConnection,
+}
+
+impl Server {
+    pub(crate) fn new(info: ConnectionInfo) -> Self {
+        let voice = Voice {
+            address: info.addr().to_string(),
+            password: info.redis_settings().password().map(str::to_owned),
+        };
+        Self { info, voice }
+    }
+
+    pub(crate) fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    /// One connection, whose loss ends the session.
+    pub(crate) async fn connect(
+        &self,
+        pushes: &Arc<Pushes>,
+    ) -> Result<MultiplexedConnection, BusError> {
+        let (pushes, address) = (pushes.clone(), self.voice.address.clone());
+        // The deadlines are the caller's. The loss of a connection is told by a push.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(move |push| {
+                pushes.take(&address, push);
+                Ok::<_, Infallible>(())
+            });
+        let failed = |error: RedisError| self.voice.error("connect", error);
+        let client = Client::open(self.info.clone()).map_err(failed)?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        connection.await.map_err(failed)
+    }
+
+    /// Both connections.
+    pub(crate) async fn open(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
+        let (hearing, speaking) = try_join(self.connect(pushes), self.connect(pushes)).await?;
+        Ok(Connections { hearing, speaking })
+    }
+
+    /// Both connections, to a server that must be a master.
+    pub(crate) async fn open_master(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
+        let mut connections = self.open(pushes).await?;
+        let answer: Value = redis::cmd("HELLO")
+            .query_async(&mut connections.speaking)
+            .await
+            .map_err(|error| self.voice.error("say who it is", error))?;
+        if is_replica(&answer) {
+            return Err(self.replica());
+        }
+        Ok(connections)
+    }
+
+    /// Why a session with a replica is none.
+    pub(crate) fn replica(&self) -> BusError {
+        BusError::new(
+            BusErrorKind::Unreachable,
+            format!(
+                "redis at {} is a replica, and what is published there does not reach those at its master: name the \
+                 master in the url",
+                self.voice.address
+            ),
+        )
+    }
+}
+
+/// Whether a server that said this to `HELLO` follows another.
+pub(crate) fn is_replica(answer: &Value) -> bool {
+    let is = |value: &Value, text: &str| match value {
+        Value::BulkString(bytes) => bytes == text.as_bytes(),
+        Value::SimpleString(string) => string == text,
+        _ => false,
+    };
+    answer.as_map_iter().is_some_and(|mut entries| {
+        entries.any(|(key, value)| is(key, "role") && !is(value, "master"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_so_is_a_replica() {
+        for (answer, expected) in [
+            ("%1 $4 role $6 master", false),
+            ("%2 $5 proto :3 $4 role $7 replica", true),
+            ("%1 +role +slave", true),
+            ("%1 $5 proto :3", false),
+            ("+OK", false),
+        ] {
+            let answer = answer.replace(' ', "\r\n") + "\r\n";
+            let value = redis::parse_redis_value(answer.as_bytes()).expect("resp");
+            assert_eq!(is_replica(&value), expected, "{answer}");
+        }
+    }
+}

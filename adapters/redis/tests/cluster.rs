@@ -1,0 +1,279 @@
+//! A Redis Cluster keeps every promise of a bus.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{connect, ended, frame, hearing};
+use futures::StreamExt;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::{Lease, RedisCluster, Shared};
+use midplane_conformance::proxy::Proxy;
+use midplane_conformance::suite::{Fixture, Guarded};
+use midplane_conformance::within;
+use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
+use midplane_redis::Redis;
+
+static CLUSTER: Shared<RedisCluster> = Shared::new(RedisCluster::start);
+
+/// The tests share a cluster, and each has a user of its own, by which its connections are told and killed. The user
+/// may do what the documentation says it must be allowed to, and no more. Who connects anew comes through a proxy,
+/// which refuses while the user is cut.
+struct OverCluster {
+    cluster: Lease<RedisCluster>,
+    proxy: Proxy,
+    user: String,
+}
+
+impl OverCluster {
+    fn start() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+
+        let cluster = CLUSTER.get();
+        let user = format!("check-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let channels = format!("&{user}*");
+        cluster.everywhere(&[
+            "ACL",
+            "SETUSER",
+            &user,
+            "on",
+            ">right",
+            "resetchannels",
+            &channels,
+            "+hello",
+            "+cluster|slots",
+            "+ssubscribe",
+            "+sunsubscribe",
+            "+spublish",
+        ]);
+        Self {
+            proxy: Proxy::start(cluster.nodes()[0].address()),
+            cluster,
+            user,
+        }
+    }
+
+    fn with_prefix(&self, prefix: String) -> Arc<dyn Bus> {
+        let url = format!(
+            "redis+cluster://{}:right@{}",
+            self.user,
+            self.proxy.address()
+        );
+        let bus = Redis::new(&url).expect("a url");
+        let bus = bus.with_prefix(prefix).expect("a prefix");
+        Arc::new(bus.with_queue(4 << 20))
+    }
+}
+
+impl Fixture for OverCluster {
+    fn bus(&self) -> Arc<dyn Bus> {
+        self.with_prefix(self.user.clone())
+    }
+
+    fn stranger(&self) -> Arc<dyn Bus> {
+        self.with_prefix(format!("{}-too", self.user))
+    }
+
+    fn cut(&self) {
+        self.proxy.refuse();
+        self.cluster
+            .everywhere(&["CLIENT", "KILL", "USER", &self.user]);
+    }
+
+    fn heal(&self) {
+        self.proxy.accept();
+    }
+
+    fn connections(&self) -> usize {
+        let user = format!(" user={} ", self.user);
+        let lists = self.cluster.everywhere(&["CLIENT", "LIST"]);
+        lists.iter().map(|list| list.matches(&user).count()).sum()
+    }
+
+    fn intruder(&self) -> Option<Guarded> {
+        let url = format!(
+            "redis+cluster://intruder:hunter2@{}",
+            self.cluster.addresses()
+        );
+        Some(Guarded {
+            bus: Arc::new(Redis::new(&url).expect("a url")),
+            secrets: vec!["hunter2".to_owned()],
+            names: "user and password of the url".to_owned(),
+        })
+    }
+
+    fn nowhere(&self) -> Option<Guarded> {
+        // Ports 1 and 2 are nobody's.
+        let url = "redis+cluster://:hunter2@127.0.0.1:1,127.0.0.1:2";
+        Some(Guarded {
+            bus: Arc::new(Redis::new(url).expect("a url")),
+            secrets: vec!["hunter2".to_owned()],
+            names: "127.0.0.1:2, as the url has it".to_owned(),
+        })
+    }
+
+    fn flood(&self) -> usize {
+        6_000
+    }
+}
+
+impl Drop for OverCluster {
+    fn drop(&mut self) {
+        self.cluster.everywhere(&["ACL", "DELUSER", &self.user]);
+    }
+}
+
+midplane_conformance::bus_suite!(OverCluster::start);
+
+// What is peculiar to a cluster.
+
+const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioMulti, Executor::Threads];
+
+fn bus(cluster: &RedisCluster) -> Redis {
+    Redis::new(&format!("redis+cluster://{}", cluster.addresses())).expect("a url")
+}
+
+/// The same, with lane 1 on the first master.
+fn on_the_first(cluster: &RedisCluster) -> (Redis, u16) {
+    let prefixes = (0..).map(|number| format!("midplane-{number}"));
+    for prefix in prefixes {
+        let slot = cluster.slot(&format!("{prefix}:1"));
+        if slot < 5_000 {
+            let bus = bus(cluster).with_prefix(prefix).expect("a prefix");
+            return (bus, slot);
+        }
+    }
+    unreachable!("some prefix leads there")
+}
+
+#[test]
+fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
+    const LANES: u32 = 64;
+    for executor in EXECUTORS {
+        executor.run(async {
+            let cluster = CLUSTER.get();
+            let bus = bus(&cluster).with_prefix("spread").expect("a prefix");
+            let lanes: Vec<_> = (0..LANES).map(Lane).collect();
+            let mut hearing = connect(&bus).await;
+            within("subscribing", hearing.transmit.subscribe(&lanes))
+                .await
+                .expect("subscribed");
+            let counts: Vec<usize> = cluster
+                .everywhere(&["PUBSUB", "SHARDCHANNELS", "spread:*"])
+                .iter()
+                .map(|answer| answer.matches("spread:").count())
+                .collect();
+            assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+            assert_eq!(counts.iter().sum::<usize>(), LANES as usize, "{counts:?}");
+
+            let mut sending = connect(&bus).await;
+            let frames: Vec<_> = lanes
+                .iter()
+                .map(|&lane| Outbound {
+                    lane,
+                    frame: lane.0.to_string().into(),
+                })
+                .collect();
+            within("sending", sending.transmit.send(&frames))
+                .await
+                .expect("sent");
+            let mut heard = Vec::new();
+            for _ in 0..LANES {
+                let frame = within("a frame", hearing.frames.next()).await;
+                let frame = frame.expect("a session").expect("a frame");
+                assert_eq!(frame.frame, frame.lane.0.to_string());
+                heard.push(frame.lane);
+            }
+            heard.sort_unstable();
+            assert_eq!(heard, lanes);
+        });
+    }
+}
+
+#[test]
+fn a_slot_that_moves_ends_the_sessions_of_its_lane() {
+    let cluster = Arc::new(RedisCluster::start());
+    let (bus, slot) = on_the_first(&cluster);
+    for (executor, from, to) in [(Executor::Smol, 0, 1), (Executor::TokioMulti, 1, 2)] {
+        let (cluster, bus) = (cluster.clone(), bus.clone());
+        executor.run(async move {
+            let mut listening = hearing(&bus).await;
+            let mut publishing = connect(&bus).await;
+            let sent = publishing.transmit.send(&[frame("before")]).await;
+            sent.expect("it is sent");
+            let heard = within("the frame", listening.frames.next()).await;
+            assert_eq!(heard.expect("a session").expect("a frame").frame, "before");
+            cluster.move_slot(slot, from, to);
+            // Nobody sends or subscribes anything.
+            assert_eq!(ended(&mut listening).await, BusErrorKind::Unreachable);
+            let sent = within("sending", publishing.transmit.send(&[frame("lost")])).await;
+            let error = sent.expect_err("the slot has moved");
+            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+            ended(&mut publishing).await;
+            heals(&bus).await;
+        });
+    }
+}
+
+/// Nodes learn in their own time who owns a slot now, and until then send us to the old owner, who refuses.
+async fn heals(bus: &Redis) {
+    within("the heal", async {
+        while let Err(error) = again(bus).await {
+            assert_eq!(error, BusErrorKind::Unreachable);
+        }
+    })
+    .await;
+}
+
+async fn again(bus: &Redis) -> Result<(), BusErrorKind> {
+    let mut session = bus.connect().await.map_err(|error| error.kind())?;
+    let subscribed = session.transmit.subscribe(&[Lane(1)]).await;
+    subscribed.map_err(|error| error.kind())?;
+    let sent = session.transmit.send(&[frame("again")]).await;
+    sent.map_err(|error| error.kind())?;
+    let heard = within("the frame", session.frames.next()).await;
+    assert_eq!(heard.expect("a session").expect("a frame").frame, "again");
+    Ok(())
+}
+
+#[test]
+fn a_master_that_dies_ends_the_session_and_its_replica_is_found() {
+    let cluster = RedisCluster::with_replicas(1);
+    let (bus, _) = on_the_first(&cluster);
+    Executor::TokioCurrent.run(async move {
+        let mut session = hearing(&bus).await;
+        cluster.nodes()[0].kill();
+        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        // The others are there, and send us to the dead one.
+        let error = again(&bus).await.expect_err("nobody has the slot");
+        assert_eq!(error, BusErrorKind::Unreachable);
+        cluster.promote(3, Some(0));
+        heals(&bus).await;
+    });
+}
+
+#[test]
+fn a_master_that_is_demoted_ends_the_session() {
+    let cluster = RedisCluster::with_replicas(1);
+    let (bus, _) = on_the_first(&cluster);
+    Executor::Smol.run(async move {
+        let mut session = hearing(&bus).await;
+        cluster.promote(3, None);
+        // Nobody sends or subscribes anything.
+        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        heals(&bus).await;
+    });
+}
+
+#[test]
+fn a_server_that_is_no_cluster_is_refused() {
+    Executor::Smol.run(async {
+        let server = midplane_conformance::fixture::Server::redis_with(&[]);
+        let url = format!("redis+cluster://{}", server.address());
+        let refused = Redis::new(&url).expect("a url").connect().await;
+        let error = refused.expect_err("it is no cluster");
+        assert_eq!(error.kind(), BusErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains("cluster"), "{error}");
+    });
+}

@@ -1,0 +1,107 @@
+//! The master is found through real Sentinels.
+
+mod common;
+
+use common::{connect, ended, frame, hearing};
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::{eventually, within};
+use midplane_core::bus::{Bus, BusErrorKind, Lane};
+use midplane_redis::Redis;
+
+/// A master, its replica, and a Sentinel that knows both.
+async fn watched() -> (Server, Server, Server) {
+    let flags = ["--requirepass", "secret", "--masterauth", "secret"];
+    let [master, replica] = [Server::redis_with(&flags), Server::redis_with(&flags)];
+    let port = master.address().port().to_string();
+    let answer = replica.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
+    assert_eq!(answer, "+OK\r\n");
+    let sentinel = Server::redis_sentinel("chat", &master);
+    let answer = sentinel.redis_command(&["SENTINEL", "SET", "chat", "auth-pass", "secret"]);
+    assert_eq!(answer, "+OK\r\n");
+    // Before that it has nobody to put in the master's place.
+    eventually("the sentinel knows the replica", || {
+        let known = sentinel.redis_command(&["SENTINEL", "REPLICAS", "chat"]);
+        known.contains("\r\nslave\r\n") && known.contains("master-link-status\r\n$2\r\nok\r\n")
+    })
+    .await;
+    (master, replica, sentinel)
+}
+
+/// The first Sentinel of the URL is not there, as may be.
+fn bus(sentinel: &Server) -> Redis {
+    let url = format!(
+        "redis+sentinel://:secret@127.0.0.1:1,{}/chat",
+        sentinel.address()
+    );
+    Redis::new(&url).expect("a url")
+}
+
+/// The bus works again, and it is this server that carries it.
+async fn heals(bus: &Redis, server: &Server) {
+    within("the heal", async {
+        loop {
+            // Whose master is being demoted bears neither.
+            let Ok(mut session) = bus.connect().await else {
+                continue;
+            };
+            let subscribed = session.transmit.subscribe(&[Lane(1)]).await.is_ok();
+            let channels = || server.redis_command(&["PUBSUB", "CHANNELS"]);
+            if subscribed && channels().contains("midplane:1") {
+                return;
+            }
+        }
+    })
+    .await;
+    hearing(bus).await;
+}
+
+#[test]
+fn a_master_that_dies_is_replaced() {
+    for executor in [Executor::Smol, Executor::TokioMulti] {
+        executor.run(async {
+            let (master, replica, sentinel) = watched().await;
+            let bus = bus(&sentinel);
+            let mut session = hearing(&bus).await;
+            master.kill();
+            assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+            heals(&bus, &replica).await;
+        });
+    }
+}
+
+#[test]
+fn a_master_that_is_demoted_loses_its_sessions() {
+    Executor::Threads.run(async {
+        let (_master, replica, sentinel) = watched().await;
+        let bus = bus(&sentinel);
+        let mut session = hearing(&bus).await;
+        let answer = sentinel.redis_command(&["SENTINEL", "FAILOVER", "chat"]);
+        assert_eq!(answer, "+OK\r\n");
+        // The Sentinel kills the clients of whom it demotes.
+        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        heals(&bus, &replica).await;
+    });
+}
+
+#[test]
+fn a_name_that_no_sentinel_knows_is_said() {
+    Executor::Smol.run(async {
+        let master = Server::redis_with(&[]);
+        let sentinel = Server::redis_sentinel("chat", &master);
+        let mut session = connect(&Redis::new(&sentinel.url()).expect("a url")).await;
+        session
+            .transmit
+            .send(&[frame("heard by nobody")])
+            .await
+            .expect("it is sent");
+        let url = sentinel.url().replace("/chat", "/news");
+        let refused = within("the refusal", Redis::new(&url).expect("a url").connect()).await;
+        let error = refused.expect_err("there is no such name");
+        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+        assert!(
+            error.to_string().contains("no master called news"),
+            "{error}"
+        );
+    });
+}
