@@ -1,6 +1,9 @@
 //! How long to wait before the next try.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
+
+use crate::Timer;
 
 /// Waiting longer after each failure, at random so that those who failed together do not come back
 /// together: uniformly between nothing and `first * 2^failures`, or `most` where that is less. This is the
@@ -48,6 +51,15 @@ impl Random {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// Other numbers for each call in a process, and for processes that start at different times: all that
+    /// jitter needs.
+    pub fn from_clock(timer: &dyn Timer) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed) as u64;
+        let place = core::ptr::from_ref(timer).addr() as u64;
+        Self(timer.now().as_nanos() as u64 ^ (place << 20) ^ (count << 48))
     }
 
     /// The next number.

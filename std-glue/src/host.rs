@@ -17,6 +17,12 @@ pub type Local = midplane_core::Local<Std>;
 /// The backplane of many nodes, in a program with std.
 pub type Cluster = midplane_core::Cluster<Std>;
 
+/// What handles completions, in a program with std.
+pub type Listener = midplane_core::completion::Listener<Std>;
+
+/// One subscription for many consumers, in a program with std.
+pub type SharedStream = midplane_core::completion::SharedStream<Lock>;
+
 /// Threads, [`Lock`], and panics that are caught.
 ///
 /// The message of a caught panic goes to the panic hook, as that of any panic does.

@@ -46,11 +46,11 @@
 //!
 //! # Map
 //!
-//! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`] and [`mailbox`] are named here
-//! with this crate's lock and host in place. [`Std`] is the host, [`Memory`] the bus between
-//! the nodes of one process, and [`MemoryStore`] a store of completions. With the features `tokio`, `smol` and `threads` come modules of those names,
-//! each with the same two items: `spawn` and `Timer`. Features only add: all three can be on, and none is
-//! chosen for the program.
+//! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`], [`mailbox`], [`Listener`] and
+//! [`SharedStream`] are named here with this crate's lock and host in place. [`Std`] is the host,
+//! [`Memory`] the bus between the nodes of one process, and [`MemoryStore`] a store of completions. With
+//! the features `tokio`, `smol` and `threads` come modules of those names, each with the same two items:
+//! `spawn` and `Timer`. Features only add: all three can be on, and none is chosen for the program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -67,7 +67,7 @@ pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use host::{Cluster, Local, Registry, Std};
+pub use host::{Cluster, Listener, Local, Registry, SharedStream, Std};
 pub use lock::Lock;
 pub use memory::Memory;
 pub use memory_store::{MemoryStore, MemoryTransaction};

@@ -6,18 +6,17 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::future::Future;
 use core::mem;
-use core::pin::pin;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
 use futures::stream;
 
+use super::deadline::in_time;
 use super::journal::{Entry, Journal, JournalReader, Page, ReadError};
 use super::{
-    BackendError, BackendErrorKind, Capabilities, CompletionBackend, CompletionStream, Cursor,
-    CursorError, Filter, Item, SubscribeError,
+    BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, CursorError, Filter,
+    Item, SubscribeError,
 };
 use crate::{Backoff, Random, Timer};
 
@@ -113,7 +112,7 @@ impl Follower {
             // What was committed since the head was asked may have woken nobody yet.
             behind: behind || from.is_none(),
             failures: 0,
-            random: seeded(&*self.timer),
+            random: Random::from_clock(&*self.timer),
         };
         Ok(CompletionStream::new(stream::unfold(
             tail,
@@ -124,22 +123,11 @@ impl Follower {
         )))
     }
 
-    /// What the store answers, if it does in time.
     async fn in_time<T, E: From<BackendError>>(
         &self,
         answer: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match select(pin!(answer), self.timer.sleep(self.pace.deadline)).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(BackendError::new(
-                BackendErrorKind::Unreachable,
-                alloc::format!(
-                    "the store of completions did not answer within {:?}",
-                    self.pace.deadline
-                ),
-            )
-            .into()),
-        }
+        in_time(&*self.timer, self.pace.deadline, answer).await
     }
 }
 
@@ -286,13 +274,4 @@ fn take(page: Page, ready: &mut VecDeque<Item>, behind: &mut bool) -> Cursor {
     }));
     *behind = page.more;
     page.position
-}
-
-/// Different for each subscription, and for the nodes that start at different times: that is all jitter
-/// needs.
-fn seeded(timer: &dyn Timer) -> Random {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let place = core::ptr::from_ref(timer).addr();
-    Random::new(timer.now().as_nanos() as u64 ^ ((place as u64) << 20) ^ ((count as u64) << 48))
 }

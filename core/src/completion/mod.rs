@@ -19,15 +19,24 @@
 //! chooses, a [`Cursor`] resumes. A durable backend implements [`Journal`], three calls to a history, and
 //! [`Follower`] does for all of them what a stream must do about connections that die.
 
+mod contained;
 mod cursor;
+mod deadline;
+mod dispatch;
 mod error;
 mod filter;
 mod follow;
+mod handler;
 mod journal;
+mod lanes;
 mod ledger;
+mod listener;
 mod payload;
 mod producer;
+mod reconcile;
+mod shared;
 mod stream;
+mod window;
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -38,12 +47,16 @@ pub use cursor::{Cursor, CursorError, MAX_POSITION_BYTES};
 pub use error::{BackendError, BackendErrorKind, ProduceError, SubscribeError};
 pub use filter::Filter;
 pub use follow::{Follower, Pace};
+pub use handler::{Handled, Handler};
 pub use journal::{Entry, Journal, JournalReader, Page, ReadError};
 pub use ledger::{Claim, Ledger, Scan, Scanned};
+pub use listener::{Counters, Drained, Listener, ListenerHandle, Settings};
 pub use payload::{
     Completion, ExecutionId, FlowId, Namespace, OtherOutcome, Outcome, Tag, Timestamp,
 };
 pub use producer::{Change, Execution, Producer};
+pub use reconcile::Report;
+pub use shared::SharedStream;
 pub use stream::{CompletionStream, Item, Payloads, Poison};
 
 /// A store that tells what finished.
