@@ -11,7 +11,9 @@ mod cursor;
 mod filter;
 mod ledger;
 mod listener;
+mod listening;
 mod producer;
+mod trial;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use midplane::completion::{
 };
 
 use crate::executor::Executor;
+pub use trial::{NoStream, Oracle, Outcomes, trial, trial_on};
 
 /// How the checks get at a store of completions.
 ///
@@ -41,7 +44,7 @@ pub trait Fixture: Send + Sync + 'static {
     /// What knows what was handled, whether or not the listeners are cut off.
     fn ledger(&self) -> Arc<dyn Ledger>;
 
-    /// Begins a transaction of the store; `None` where the store has none.
+    /// Begins a transaction of the store, once it answers if it does not; `None` where the store has none.
     async fn begin(&self) -> Option<Box<dyn Transaction>>;
 
     /// Ends every connection of a listener, and lets none connect until [`heal`](Self::heal).
@@ -87,7 +90,7 @@ pub trait Transaction: Send {
     /// Makes it so.
     async fn commit(self: Box<Self>) -> Result<(), ProduceError>;
 
-    /// Undoes everything, and resolves when that is done.
+    /// Undoes everything, and resolves when that is done, or the store is gone and it is done by that.
     async fn rollback(self: Box<Self>);
 }
 
@@ -144,6 +147,9 @@ checks! {
     ledger::a_claim_excludes_every_other,
     ledger::a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void,
     ledger::released_work_waits_and_comes_back,
+    listening::a_listener_handles_everything,
+    listening::a_listener_that_is_cut_off_handles_everything,
+    listening::a_listener_without_a_stream_handles_everything,
     producer::every_call_may_be_repeated,
     producer::an_illegal_transition_is_refused_and_changes_nothing,
 }
@@ -209,6 +215,9 @@ macro_rules! completion_suite {
             a_claim_excludes_every_other
             a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void
             released_work_waits_and_comes_back
+            a_listener_handles_everything
+            a_listener_that_is_cut_off_handles_everything
+            a_listener_without_a_stream_handles_everything
             every_call_may_be_repeated
             an_illegal_transition_is_refused_and_changes_nothing
         );
