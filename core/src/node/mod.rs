@@ -95,7 +95,8 @@ pub struct Node {
     limits: Limits,
     outbox: Outbox,
     link: Link,
-    /// When the next heartbeat is due, while there is a session.
+    /// When the last heartbeat was made, and the next one is due, while there is a session.
+    last_beat: Duration,
     next_beat: Duration,
     /// When our own heartbeats were sent that did not come back yet, oldest first.
     unheard: VecDeque<Duration>,
@@ -135,6 +136,7 @@ impl Node {
             limits,
             outbox: Outbox::new(id, limits.frame, config.queue),
             link: Link::Down,
+            last_beat: Duration::ZERO,
             next_beat: Duration::ZERO,
             unheard: VecDeque::new(),
             proven: None,
@@ -385,6 +387,7 @@ impl Node {
     fn beat(&mut self, now: Duration, hello: bool) {
         self.outbox.beat(now, hello, self.config.heartbeat);
         self.unheard.push_back(now);
+        self.last_beat = now;
         self.next_beat = now + self.config.heartbeat;
     }
 

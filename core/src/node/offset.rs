@@ -6,13 +6,17 @@ use core::time::Duration;
 /// frames before one is believed.
 const KEPT: usize = 3;
 
+/// How many moments a window has in which frames came.
+const MOMENTS: u32 = 4;
+
 /// The smallest difference between our clock and the origin's of late: in two windows, of which the older
 /// gives way when the younger is full. So nothing that was made up counts for longer than two windows,
-/// and a clock that stood still is followed as soon.
+/// a clock that stood still is followed as soon, and a flood of late frames is but one moment.
 #[derive(Debug, Default)]
 pub(super) struct Offset {
-    /// When the younger window began, on our clock.
-    began: Duration,
+    /// The latest moment, on our clock, and how many the younger window has.
+    moment: Duration,
+    moments: u32,
     younger: Smallest,
     older: Smallest,
 }
@@ -24,11 +28,15 @@ type Difference = i128;
 type Smallest = [Option<Difference>; KEPT];
 
 impl Offset {
-    /// How old a frame is that its origin made at `sent`, beside the fastest it sent in the last one or two
-    /// `window`s.
-    pub(super) fn age(&mut self, now: Duration, sent: Duration, window: Duration) -> Duration {
-        if now.saturating_sub(self.began) >= window {
-            self.began = now;
+    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately. Until three
+    /// came, a late one is not known from a fast one. Moments are `apart` at least.
+    pub(super) fn age(&mut self, now: Duration, sent: Duration, apart: Duration) -> Duration {
+        if now.saturating_sub(self.moment) >= apart {
+            self.moment = now;
+            self.moments += 1;
+        }
+        if self.moments > MOMENTS {
+            self.moments = 1;
             self.older = core::mem::take(&mut self.younger);
         }
         let difference = now.as_nanos() as i128 - sent.as_nanos() as i128;
@@ -68,7 +76,7 @@ fn note(smallest: &mut Smallest, difference: Difference) {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(8);
+    const APART: Duration = Duration::from_secs(1);
 
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
@@ -78,7 +86,7 @@ mod tests {
     fn known() -> Offset {
         let mut offset = Offset::default();
         for second in 100..103 {
-            offset.age(seconds(second), seconds(second - 50), WINDOW);
+            offset.age(seconds(second), seconds(second - 50), APART);
         }
         offset
     }
@@ -87,7 +95,7 @@ mod tests {
     fn age_is_judged_against_the_fastest_frames() {
         let mut offset = known();
         for (now, sent, age) in [(103, 53, 0), (106, 54, 2), (107, 57, 0), (140, 58, 32)] {
-            let judged = offset.age(seconds(now), seconds(sent), WINDOW);
+            let judged = offset.age(seconds(now), seconds(sent), APART);
             assert_eq!(judged, seconds(age), "{now}");
         }
         assert_eq!(offset.ours(seconds(10)), Some(seconds(60)));
@@ -96,9 +104,11 @@ mod tests {
     #[test]
     fn a_flood_of_late_frames_does_not_fill_the_windows() {
         let mut offset = known();
-        for sent in 60..90 {
-            let judged = offset.age(seconds(180), seconds(sent), WINDOW);
-            assert_eq!(judged, seconds(130 - sent));
+        for now in [180, 181, 200, 300] {
+            for sent in 60..90 {
+                let judged = offset.age(seconds(now), seconds(sent), APART);
+                assert_eq!(judged, seconds(now - 50 - sent));
+            }
         }
     }
 
@@ -107,10 +117,10 @@ mod tests {
         for forged in [Duration::ZERO, seconds(1_000), Duration::MAX] {
             for mut offset in [known(), Offset::default()] {
                 for _ in 1..KEPT {
-                    offset.age(seconds(103), forged, WINDOW);
+                    offset.age(seconds(103), forged, APART);
                 }
                 for second in 104..110 {
-                    let age = offset.age(seconds(second), seconds(second - 50), WINDOW);
+                    let age = offset.age(seconds(second), seconds(second - 50), APART);
                     assert_eq!(age, Duration::ZERO, "{forged:?} before {second}");
                 }
                 assert_eq!(offset.ours(seconds(1)), Some(seconds(51)), "{forged:?}");
@@ -122,11 +132,11 @@ mod tests {
     fn even_a_flood_of_forged_times_is_forgotten() {
         let mut offset = known();
         for _ in 0..100 {
-            offset.age(seconds(103), seconds(5_000), WINDOW);
+            offset.age(seconds(103), seconds(5_000), APART);
         }
         let mut age = Duration::ZERO;
-        for second in 104..122 {
-            age = offset.age(seconds(second), seconds(second - 50), WINDOW);
+        for second in 104..113 {
+            age = offset.age(seconds(second), seconds(second - 50), APART);
         }
         assert_eq!(age, Duration::ZERO);
     }

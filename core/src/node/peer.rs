@@ -49,9 +49,10 @@ impl Peer {
         }
     }
 
-    /// How old a frame is that its origin made at `sent`, beside the fastest it sent within a `window`.
-    pub(super) fn age(&mut self, now: Duration, sent: Duration, window: Duration) -> Duration {
-        self.offset.age(now, sent, window)
+    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately, with moments so
+    /// far `apart`.
+    pub(super) fn age(&mut self, now: Duration, sent: Duration, apart: Duration) -> Duration {
+        self.offset.age(now, sent, apart)
     }
 
     /// A number arrived on a lane. What it shows to be missing counts if the lane is `ours` to account for.

@@ -9,7 +9,7 @@ use super::{Link, Node};
 use crate::bus::Lane;
 use crate::envelope::{Frame, Heartbeat, Message, NodeId};
 
-/// A window in heartbeats.
+/// For how many heartbeats what one of them says may stand unconfirmed.
 const WINDOW: u32 = 4;
 
 impl Node {
@@ -36,7 +36,7 @@ impl Node {
             return;
         }
         let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
-        let window = self.window();
+        let apart = self.config.heartbeat / 2;
         let mut stale = false;
         for (number, message) in frame.messages() {
             let Some(peer) = self.peers.get_mut(&origin) else {
@@ -44,7 +44,7 @@ impl Node {
             };
             peer.heard = now;
             if let Ok(Message::Stamp(sent)) = message {
-                stale = peer.age(now, sent, window) > self.config.time_to_live;
+                stale = peer.age(now, sent, apart) > self.config.time_to_live;
             }
             let new = match peer.arrive(lane, number, ours) {
                 Arrival::New(missing) => {
@@ -100,7 +100,7 @@ impl Node {
     }
 
     fn heartbeat(&mut self, now: Duration, origin: NodeId, heartbeat: &Heartbeat) {
-        let (since, window) = (self.since(), self.window());
+        let (since, window) = (self.since(), self.config.heartbeat * WINDOW);
         let Some(peer) = self.peers.get_mut(&origin) else {
             return;
         };
@@ -120,10 +120,14 @@ impl Node {
         for (lane, run) in shown.missing {
             self.gap(origin, lane, Some(run));
         }
-        // Who has just come needs to know how far our numbers are. One answer serves all who came
-        // together.
-        if heartbeat.hello && self.link != Link::Down && !self.answered(now) {
-            self.beat(now, false);
+        // Who has just come needs to know how far our numbers are. One answer serves all who come together.
+        if heartbeat.hello {
+            self.next_beat = self
+                .next_beat
+                .min(now.max(self.last_beat + self.settle() / 2));
+            if now >= self.next_beat && self.link != Link::Down {
+                self.beat(now, false);
+            }
         }
     }
 
@@ -137,17 +141,6 @@ impl Node {
             .iter()
             .map(|(lane, heard)| (*lane, live.max(*heard)));
         since.collect()
-    }
-
-    /// How long an origin's fastest frame is looked for, at least.
-    fn window(&self) -> Duration {
-        self.config.heartbeat * WINDOW
-    }
-
-    /// Whether a heartbeat of ours is so young that it answers a hello of now.
-    fn answered(&self, now: Duration) -> bool {
-        let last = self.next_beat.saturating_sub(self.config.heartbeat);
-        now.saturating_sub(last) < self.settle() / 4
     }
 
     fn gap(&mut self, origin: NodeId, lane: Lane, run: Option<Run>) {

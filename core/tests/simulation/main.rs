@@ -71,6 +71,7 @@ fn everything_at_once() {
             lanes: true,
             stalls: true,
             mixed: true,
+            standstills: false,
             forged: false,
         },
         50,
@@ -84,6 +85,28 @@ fn forged_frames_mute_nobody() {
             forged: true,
             breaks: true,
             lanes: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn who_comes_knows_who_is_there() {
+    run(
+        Faults {
+            crashes: true,
+            ..Faults::default()
+        },
+        50,
+    );
+}
+
+#[test]
+fn a_bus_that_stood_still_delivers_nothing_stale() {
+    run(
+        Faults {
+            standstills: true,
             ..Faults::default()
         },
         50,

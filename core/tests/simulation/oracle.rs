@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midplane_core::bus::Lane;
 use midplane_core::envelope::NodeId;
 use midplane_core::node::News;
 
 use crate::forger;
-use crate::world::{Faults, Life, STEP, Told, World};
+use crate::world::{Faults, Life, Published, STEP, Told, World};
 
 /// How far back a gap may reach before it could have been lost: four heartbeats and one that is late.
 const REACH: Duration = Duration::from_secs(12);
@@ -18,9 +19,19 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// Two heartbeats, and the time that their answers may take.
 const NOTICED: Duration = Duration::from_millis(4_250);
 
+/// Who is live for so long answers whoever comes.
+const WHILE: Duration = Duration::from_secs(1);
+
+/// A frame is as old as it is later than the fastest, and that one took up to so long.
+const FASTEST: Duration = Duration::from_secs(1);
+
 pub(crate) fn judge(world: &World) {
     let mixed = Faults {
         mixed: true,
+        ..Faults::default()
+    };
+    let crashes = Faults {
+        crashes: true,
         ..Faults::default()
     };
     for life in &world.lives {
@@ -31,6 +42,9 @@ pub(crate) fn judge(world: &World) {
         }
         if world.faults == mixed {
             what_is_unknown_is_counted(world, life);
+        }
+        if world.faults == crashes {
+            everyone_is_known(world, life);
         }
         if life.ended.is_none() {
             assert!(life.live, "{:?} is not live in the end", life.id);
@@ -65,12 +79,13 @@ fn unique_and_ordered(world: &World, life: &Life) -> BTreeSet<u64> {
         );
         let (lane, sequence, at) = published.sent.unwrap();
         assert!(
-            told.at <= at + TIME_TO_LIVE,
+            told.at <= at + TIME_TO_LIVE + FASTEST,
             "event {number} came {:?} late",
             told.at - at
         );
-        let before = highest.insert((published.origin, lane), sequence);
-        assert!(before < Some(sequence), "event {number} came out of order");
+        let before = highest.insert((published.origin, lane), (sequence, number));
+        let rises = before.is_none_or(|(earlier, other)| earlier < sequence && other < number);
+        assert!(rises, "event {number} came out of order");
     }
     delivered
 }
@@ -92,6 +107,32 @@ fn nobody_is_live_while_cut_off(life: &Life) {
                 life.id
             );
         }
+    }
+}
+
+/// On a perfect bus, who is live knows everyone who was so for a while.
+fn everyone_is_known(world: &World, life: &Life) {
+    let live = |life: &Life| {
+        life.told
+            .iter()
+            .find(|told| told.news == News::Live)
+            .map(|told| told.at)
+    };
+    let Some(began) = live(life) else {
+        return;
+    };
+    for other in &world.lives {
+        let there = live(other).is_some_and(|since| since + WHILE < began);
+        if other.id == life.id || !there || other.ended.is_some_and(|ended| ended <= began) {
+            continue;
+        }
+        let joined = |told: &&Told| told.news == News::Joined(other.id) && told.at <= began;
+        assert!(
+            life.told.iter().any(|told| joined(&told)),
+            "{:?} is live and does not know {:?}",
+            life.id,
+            other.id
+        );
     }
 }
 
@@ -121,11 +162,7 @@ fn gaps_do_not_cry_wolf(world: &World, life: &Life, delivered: &BTreeSet<u64>) {
         if world.fooled.contains(&(life.id, *origin, *lane)) {
             continue;
         }
-        let used = world
-            .used
-            .get(&(*origin, *lane))
-            .copied()
-            .unwrap_or_default();
+        let used = world.used.get(&(*origin, *lane)).map_or(0, |used| used.0);
         assert!(
             run.first <= run.last && run.last <= used,
             "a gap of numbers nobody used: {told:?}"
@@ -185,34 +222,45 @@ fn every_event_is_accounted_for(world: &World, life: &Life, delivered: &BTreeSet
         if world.fooled.contains(&(life.id, published.origin, lane)) {
             continue;
         }
-        let accounted = at < live.at
-            || life.told.iter().any(|told| match &told.news {
-                News::Gap {
-                    origin,
-                    lane: on,
-                    run,
-                } => {
-                    *origin == published.origin
-                        && *on == lane
-                        && (run.first..=run.last).contains(&sequence)
-                }
-                News::Deaf {
-                    origin,
-                    since,
-                    until,
-                } => {
-                    origin.is_none_or(|origin| origin == published.origin)
-                        && (*since..=*until).contains(&at)
-                }
-                _ => false,
-            })
-            || after_silence(life, published.origin, at);
         assert!(
-            accounted,
+            at < live.at || is_told(life, published.origin, lane, sequence, [at, at]),
             "{:?} lost event {number} without a word",
             life.id
         );
     }
+    for (origin, lane, skipped, [before, behind]) in &world.skipped {
+        if *origin == life.id || !alive(origin) || world.fooled.contains(&(life.id, *origin, *lane))
+        {
+            continue;
+        }
+        assert!(
+            *before < live.at || is_told(life, *origin, *lane, *skipped, [*before, *behind]),
+            "{:?} was not told of what {origin:?} dropped as {skipped}",
+            life.id
+        );
+    }
+    // What was dropped where it waited used up its number.
+    let skips = world.skipped.iter().filter(|skip| skip.0 == life.id);
+    assert_eq!(skips.count() as u64, life.counters.expired);
+    let unsent = |published: &&Published| published.origin == life.id && published.sent.is_none();
+    let unsent = world.published.values().filter(unsent).count() as u64;
+    assert!(unsent <= life.counters.expired);
+}
+
+/// Whether the process was told that this message, sent between these moments, may be missing.
+fn is_told(life: &Life, of: NodeId, on: Lane, number: u64, at: [Duration; 2]) -> bool {
+    let told = life.told.iter().any(|told| match &told.news {
+        News::Gap { origin, lane, run } => {
+            (*origin, *lane) == (of, on) && (run.first..=run.last).contains(&number)
+        }
+        News::Deaf {
+            origin,
+            since,
+            until,
+        } => origin.is_none_or(|origin| origin == of) && *since <= at[1] && at[0] <= *until,
+        _ => false,
+    });
+    told || after_silence(life, of, at[0])
 }
 
 /// Whether the process was told that this origin is silent, before it heard of it again.

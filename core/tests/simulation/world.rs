@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) forged: bool,
     /// Processes do not run for up to 40 s, and find what came meanwhile.
     pub(crate) stalls: bool,
+    /// The bus stands still for up to 40 s, and then brings what it was given meanwhile.
+    pub(crate) standstills: bool,
     /// Three lanes instead of one.
     pub(crate) lanes: bool,
     /// The first node is of a later release: it also sends frames of another version, and messages of another
@@ -114,14 +116,16 @@ struct Flying {
     due: Duration,
     order: u64,
     to: usize,
-    /// The session it was sent to; frames do not survive theirs.
-    session: u32,
+    /// The session it was sent to; frames do not survive theirs, but on a bus that stood still.
+    session: Option<u32>,
     bytes: Bytes,
 }
 
 pub(crate) struct World {
     random: Random,
     pub(crate) faults: Faults,
+    /// Until when the bus stands still.
+    still_until: Duration,
     /// When the faults end.
     calm: Duration,
     healed: bool,
@@ -132,8 +136,11 @@ pub(crate) struct World {
     order: u64,
     pub(crate) published: BTreeMap<u64, Published>,
     pub(crate) lives: Vec<Life>,
-    /// The last number each origin used, by lane.
-    pub(crate) used: BTreeMap<(NodeId, Lane), u64>,
+    /// Numbers that no message was sent under, for what would have been had waited for too long; and the
+    /// times before and behind that the lane was used.
+    pub(crate) skipped: Vec<(NodeId, Lane, u64, [Duration; 2])>,
+    /// The last number each origin used, by lane, and when.
+    pub(crate) used: BTreeMap<(NodeId, Lane), (u64, Duration)>,
     /// How many messages of an unknown kind were queued, and frames of an unknown version sent.
     pub(crate) unknown: (u64, u64),
     /// To whom messages were forged, whose, and on which lanes.
@@ -143,10 +150,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn run(seed: u64, faults: Faults) -> Self {
-        let faulty = if faults.stalls { STALLING } else { FAULTY };
+        let faulty = if faults.stalls || faults.standstills {
+            STALLING
+        } else {
+            FAULTY
+        };
         let mut world = Self {
             random: Random(seed),
             faults,
+            still_until: Duration::ZERO,
             calm: START + STEP * faulty,
             healed: false,
             now: START,
@@ -156,6 +168,7 @@ impl World {
             order: 0,
             published: BTreeMap::new(),
             lives: Vec::new(),
+            skipped: Vec::new(),
             used: BTreeMap::new(),
             unknown: (0, 0),
             fooled: BTreeSet::new(),
@@ -236,6 +249,13 @@ impl World {
             let length = Duration::from_secs(1 + self.random.below(40));
             self.places[which].stalled_until = self.now + length;
         }
+        // How late a frame is shows beside its origin's others: a few have to have come.
+        let acquainted = self.now > START + Duration::from_secs(5);
+        if self.faults.standstills && acquainted && self.random.once_in(300) {
+            let length = Duration::from_secs(1 + self.random.below(40));
+            let until = (self.now + length).min(self.calm);
+            self.still_until = self.still_until.max(until);
+        }
         if self.faults.forged && self.random.once_in(30) {
             self.forge(which);
         }
@@ -267,19 +287,12 @@ impl World {
     fn forge(&mut self, to: usize) {
         let origin = self.places[self.random.below(NODES as u64) as usize].id;
         let lane = self.random.below(4) as u32;
-        let used = self.used.get(&(origin, Lane(lane))).copied();
+        let used = self.used.get(&(origin, Lane(lane))).map(|used| used.0);
         let (bytes, origin, lanes) =
             forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
         let fooled = lanes.map(|lane| (self.places[to].id, origin, Lane(lane)));
         self.fooled.extend(fooled);
-        self.order += 1;
-        self.flying.push(Flying {
-            due: self.now,
-            order: self.order,
-            to,
-            session: self.sessions[to],
-            bytes,
-        });
+        self.fly(self.now, to, Some(self.sessions[to]), &bytes);
     }
 
     fn cut(&mut self, which: usize, length: Duration) {
@@ -303,7 +316,7 @@ impl World {
             if now < place.stalled_until {
                 continue;
             }
-            if !place.connected && now >= place.reconnect_at {
+            if !place.connected && now >= place.reconnect_at.max(self.still_until) {
                 place.connected = true;
                 let clock = now - place.born;
                 place.node.connected(clock);
@@ -373,6 +386,12 @@ impl World {
         if self.now < self.places[from].mute_until {
             return;
         }
+        if self.now < self.still_until {
+            for to in 0..NODES {
+                self.fly(self.still_until, to, None, bytes);
+            }
+            return;
+        }
         let lossy = self.faults.lossy && faulty;
         for to in 0..NODES {
             if !self.places[to].connected || (lossy && self.random.once_in(20)) {
@@ -389,18 +408,21 @@ impl World {
                 } else {
                     0
                 };
-                let (due, session) = (self.now + STEP * slow as u32, self.sessions[to]);
-                self.order += 1;
-                let bytes = bytes.clone();
-                self.flying.push(Flying {
-                    due,
-                    order: self.order,
-                    to,
-                    session,
-                    bytes,
-                });
+                let due = self.now + STEP * slow as u32;
+                self.fly(due, to, Some(self.sessions[to]), bytes);
             }
         }
+    }
+
+    fn fly(&mut self, due: Duration, to: usize, session: Option<u32>, bytes: &Bytes) {
+        self.order += 1;
+        self.flying.push(Flying {
+            due,
+            order: self.order,
+            to,
+            session,
+            bytes: bytes.clone(),
+        });
     }
 
     /// Writes down which numbers the events of a frame got.
@@ -410,11 +432,12 @@ impl World {
         };
         let (origin, lane) = (frame.header().origin, Lane(frame.header().lane));
         for (number, message) in frame.messages() {
-            let used = self.used.insert((origin, lane), number);
-            assert!(
-                used.is_none_or(|used| used < number),
-                "a number was used twice"
-            );
+            let used = self.used.insert((origin, lane), (number, self.now));
+            let (used, before) = used.unwrap_or_default();
+            assert!(used < number, "a number was used twice");
+            let when = [before, self.now];
+            let skipped = (used + 1..number).map(|skipped| (origin, lane, skipped, when));
+            self.skipped.extend(skipped);
             if let Message::Publish { event, .. } = message.unwrap() {
                 let published: u64 = event.as_text().unwrap().parse().unwrap();
                 let entry = self.published.get_mut(&published).unwrap();
@@ -427,14 +450,19 @@ impl World {
         let now = self.now;
         let (mut due, flying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.flying)
             .into_iter()
-            .partition(|flying| flying.due <= now && now >= self.places[flying.to].stalled_until);
+            .partition(|flying| {
+                let runs = now >= self.places[flying.to].stalled_until;
+                flying.due <= now && runs && now >= self.still_until
+            });
         self.flying = flying;
         due.sort_by_key(|flying| (flying.due, flying.order));
         for landing in due {
             let to = landing.to;
             let place = &mut self.places[to];
-            let heard =
-                place.connected && landing.session == self.sessions[to] && now >= place.deaf_until;
+            let meant = landing
+                .session
+                .is_none_or(|session| session == self.sessions[to]);
+            let heard = place.connected && meant && now >= place.deaf_until;
             if heard {
                 place.node.receive(now - place.born, &landing.bytes);
                 self.listen(to);
