@@ -189,8 +189,9 @@ impl Transmit for Sender {
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
         self.shared.alive()?;
-        let lanes: BTreeSet<_> = lanes.iter().copied().collect();
-        self.lanes.retain(|lane| !lanes.contains(lane));
+        // Whoever has no subscription at all is told off by Valkey for giving one up.
+        let lanes = lanes.iter().copied();
+        let lanes: BTreeSet<_> = lanes.filter(|lane| self.lanes.remove(lane)).collect();
         self.shared.pushes.leave(&lanes);
         self.shared.each("UNSUBSCRIBE", &lanes).await
     }

@@ -1,4 +1,4 @@
-//! A Redis Cluster keeps every promise of a bus.
+//! A cluster, of Redis or of Valkey, keeps every promise of a bus.
 
 mod common;
 
@@ -16,6 +16,7 @@ use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::Redis;
 
 static CLUSTER: Shared<RedisCluster> = Shared::new(RedisCluster::start);
+static VALKEY: Shared<RedisCluster> = Shared::new(RedisCluster::valkey);
 
 /// The tests share a cluster, and each has a user of its own, by which its connections are told and killed. The user
 /// may do what the documentation says it must be allowed to, and no more. Who connects anew comes through a proxy,
@@ -27,10 +28,9 @@ struct OverCluster {
 }
 
 impl OverCluster {
-    fn start() -> Self {
+    fn on(cluster: Lease<RedisCluster>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
 
-        let cluster = CLUSTER.get();
         let user = format!("check-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let channels = format!("&{user}*");
         cluster.everywhere(&[
@@ -124,7 +124,13 @@ impl Drop for OverCluster {
     }
 }
 
-midplane_conformance::bus_suite!(OverCluster::start);
+midplane_conformance::bus_suite!(|| OverCluster::on(CLUSTER.get()));
+
+mod valkey {
+    use super::{OverCluster, VALKEY};
+
+    midplane_conformance::bus_suite!(|| OverCluster::on(VALKEY.get()));
+}
 
 // What is peculiar to a cluster.
 

@@ -1,4 +1,4 @@
-//! Redis, or the Valkey that `MIDPLANE_TEST_REDIS_SERVER` names, keeps every promise of a bus.
+//! Redis and Valkey keep every promise of a bus.
 
 mod common;
 
@@ -20,15 +20,21 @@ struct Real {
 }
 
 impl Real {
-    fn start() -> Self {
+    fn redis() -> Self {
         Self {
             server: Server::redis(),
         }
     }
 
+    fn valkey() -> Self {
+        Self {
+            server: Server::valkey(),
+        }
+    }
+
     /// A server that is not ours is shared by the tests that run at once, but not its address: each has a
     /// proxy of its own.
-    fn redis(&self, name: &str) -> Redis {
+    fn with_prefix(&self, name: &str) -> Redis {
         Redis::new(&self.server.url())
             .expect("a url")
             .with_prefix(format!("{name}-{}", self.server.address().port()))
@@ -39,11 +45,11 @@ impl Real {
 
 impl Fixture for Real {
     fn bus(&self) -> Arc<dyn Bus> {
-        Arc::new(self.redis("midplane"))
+        Arc::new(self.with_prefix("midplane"))
     }
 
     fn stranger(&self) -> Arc<dyn Bus> {
-        Arc::new(self.redis("midplane-too"))
+        Arc::new(self.with_prefix("midplane-too"))
     }
 
     fn cut(&self) {
@@ -82,7 +88,13 @@ impl Fixture for Real {
     }
 }
 
-midplane_conformance::bus_suite!(Real::start);
+midplane_conformance::bus_suite!(Real::redis);
+
+mod valkey {
+    use super::Real;
+
+    midplane_conformance::bus_suite!(Real::valkey);
+}
 
 // What is peculiar to Redis, on the executors that its driver runs on differently.
 

@@ -16,9 +16,13 @@ async fn watched() -> (Server, Server, Server) {
     let port = master.address().port().to_string();
     let answer = replica.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
     assert_eq!(answer, "+OK\r\n");
+    // It asks the master once at first, and then every ten seconds.
+    eventually("the master knows the replica", || {
+        let known = master.redis_command(&["INFO", "replication"]);
+        known.contains("state=online")
+    })
+    .await;
     let sentinel = Server::redis_sentinel("chat", &master);
-    let answer = sentinel.redis_command(&["SENTINEL", "SET", "chat", "auth-pass", "secret"]);
-    assert_eq!(answer, "+OK\r\n");
     // Before that it has nobody to put in the master's place.
     eventually("the sentinel knows the replica", || {
         let known = sentinel.redis_command(&["SENTINEL", "REPLICAS", "chat"]);
