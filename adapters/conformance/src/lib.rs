@@ -53,6 +53,7 @@ pub mod history;
 mod patience;
 pub mod proxy;
 mod random;
+pub mod simulation;
 pub mod suite;
 
 pub use patience::{PATIENCE, eventually, patience, set_patience, within};

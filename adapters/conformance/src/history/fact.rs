@@ -143,6 +143,8 @@ pub enum Fact {
         lane: u32,
         /// The hash of its content.
         hash: u64,
+        /// How many bytes its content has.
+        bytes: u64,
     },
     /// The publish returned.
     Published {

@@ -5,6 +5,8 @@
 //! event went under which number. [`judge`] then says which promises were broken, whatever produced the
 //! run: a simulation, real servers, other people's processes.
 //!
+//! [`Witness`] does all of this for one node of one's own.
+//!
 //! Without a tap it is not known which numbers the events had; then any gap on an event's lane that was
 //! told after it was published accounts for it, and the judge is that much milder.
 
@@ -13,6 +15,7 @@ mod judge;
 mod mark;
 mod recorder;
 mod tap;
+mod witness;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +25,7 @@ pub use judge::{Check, Terms, Violation, judge};
 pub use mark::{Mark, hash};
 pub use recorder::Recorder;
 pub use tap::Tapped;
+pub use witness::{Person, Publisher, Witness};
 
 pub(crate) use fact::name;
 

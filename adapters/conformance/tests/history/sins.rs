@@ -233,6 +233,16 @@ const SINS: &[Sin] = &[
         let (value, cap) = (101, 100);
         story.insert(last, Fact::Level { what, value, cap });
     }),
+    ("more waits to be sent than may", Check::Bounded, |story| {
+        let first = story.first;
+        for record in &mut story.history.records {
+            if let Fact::Publishing { mark, bytes, .. } = &mut record.fact
+                && *mark == first
+            {
+                *bytes = 1_001;
+            }
+        }
+    }),
     ("a receipt counts one too many", Check::Truthful, |story| {
         let first = story.first;
         let place =

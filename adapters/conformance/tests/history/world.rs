@@ -20,6 +20,7 @@ pub(crate) const TERMS: Terms = Terms {
     lanes: 1,
     delay: Duration::from_millis(100),
     notice: Duration::from_secs(7),
+    queue: 1_000,
     heal: Duration::from_secs(5),
 };
 
@@ -162,6 +163,7 @@ impl World {
             audience: audience.clone(),
             lane: 0,
             hash: hash(&mark.event(3)),
+            bytes: mark.event(3).bytes().len() as u64,
         });
         let accepted = self.deliver(node, mark, &audience);
         self.note(Fact::Published {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use midplane::envelope::NodeId;
 
 use super::delivered::whom;
-use super::index::{Deaf, Life, Point, Shot, Sitting};
+use super::index::{Point, Shot, Sitting};
+use super::life::{Deaf, Life};
 use super::{Bench, Check};
 use crate::history::{Mark, Relayed, Seat, name};
 
@@ -122,16 +123,11 @@ fn flight(bench: &Bench<'_>, mark: Mark, shot: &Shot<'_>, life: &Life) -> Point 
         Some((number, _)) => life
             .heard
             .get(&(shot.node, shot.lane))
-            .and_then(|heard| heard.range(number + 1..).map(|(_, point)| *point).min()),
+            .and_then(|heard| heard.above(number)),
         None => life
             .heard_of
             .get(&(mark.publisher, shot.lane))
-            .and_then(|heard| {
-                heard
-                    .range(mark.number + 1..)
-                    .map(|(_, point)| *point)
-                    .min()
-            }),
+            .and_then(|heard| heard.above(u64::from(mark.number))),
     };
     later.unwrap_or(bench.index.end)
 }
@@ -159,6 +155,12 @@ fn is_owed(bench: &Bench<'_>, mark: Mark, shot: &Shot<'_>, life: &Life) -> bool 
     }
     // Who closed sends no more heartbeats: a lost tail is told by its silence.
     if origin.ended.is_some() && index.is_broken(from.at, until) {
+        return false;
+    }
+    // Nor does who ended have to know what the next heartbeat that reached it would have told.
+    if let Some(end) = life.closing.or(life.ended)
+        && !index.was_well(from.at, end.at, terms.reach())
+    {
         return false;
     }
     let deaf = |deaf: &Deaf| {

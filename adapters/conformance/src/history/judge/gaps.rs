@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use midplane::envelope::NodeId;
 
-use super::index::{Deaf, Gap, Life, Shot};
+use super::index::Shot;
+use super::life::{Deaf, Gap, Life};
 use super::{Bench, Check};
 use crate::history::{Relayed, name};
 
@@ -60,10 +61,10 @@ fn wolf(
     }
     let line = (gap.origin, gap.lane);
     let heard = life.heard.get(&line);
-    let heard = heard.and_then(|heard| heard.range(first..=last).next());
+    let heard = heard.and_then(|heard| heard.any_of(first, last));
     if let Some((number, point)) = heard {
         let sent = bench.index.sent.get(&line);
-        let mark = sent.and_then(|sent| sent.get(number)?.mark);
+        let mark = sent.and_then(|sent| sent.get(&number)?.mark);
         return Some((format!("{number} came at {:?}", point.at), mark));
     }
     let sent = bench.index.sent.get(&line);
@@ -78,6 +79,9 @@ fn wolf(
             let why = format!("nothing was wrong when {number} was sent, at {at:?}");
             return Some((why, sending.mark));
         }
+    }
+    if last - first < used {
+        return None;
     }
     // Numbers that were used and not sent belong to events that were given up.
     let unsent = bench

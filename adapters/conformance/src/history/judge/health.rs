@@ -1,10 +1,11 @@
 //! C7 heals, C8 bounded: the nodes themselves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::index::Life;
+use super::life::Life;
 use super::{Bench, Check};
-use crate::history::name;
+use crate::history::{Relayed, name};
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     let index = bench.index;
@@ -17,9 +18,50 @@ pub(super) fn judge(bench: &mut Bench<'_>) {
             );
         }
     }
+    queues(bench);
     for (node, life) in &index.nodes {
         heals(bench, &name(*node), life);
         notices(bench, &name(*node), life);
+    }
+}
+
+/// Of what a node took to be sent and neither sent nor can have given up, no more waits than may.
+fn queues(bench: &mut Bench<'_>) {
+    let Bench { index, terms, .. } = bench;
+    let mut changes = BTreeMap::<_, Vec<(Duration, i64)>>::new();
+    for shot in index.events.values() {
+        let Some((returned, _, Relayed::Queued)) = shot.returned else {
+            continue;
+        };
+        let given_up = returned.at + terms.time_to_live;
+        let until = shot
+            .sent
+            .map_or(given_up, |(_, sent)| sent.at.min(given_up));
+        // It may be sent before the publish returns.
+        if until > returned.at && index.is_tapped(shot.node) {
+            let changes = changes.entry(shot.node).or_default();
+            let bytes = i64::try_from(shot.bytes).unwrap_or(i64::MAX);
+            changes.extend([(returned.at, bytes), (until, -bytes)]);
+        }
+    }
+    let cap = i64::try_from(terms.queue).unwrap_or(i64::MAX);
+    for (node, mut changes) in changes {
+        // What goes at a moment makes room for what comes.
+        changes.sort_unstable();
+        let mut waiting = 0;
+        let mut highest = (0, Duration::ZERO);
+        for (at, change) in changes {
+            waiting += change;
+            highest = highest.max((waiting, at));
+        }
+        if highest.0 > cap {
+            let (bytes, at) = highest;
+            let what = format!(
+                "{bytes} bytes wait in {} at {at:?}, at most {cap} may",
+                name(node)
+            );
+            bench.broken(Check::Bounded, None, what);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Scope, Target};
 
+use super::life::{Deaf, Gap, Life};
 use crate::history::{Fact, History, Mark, Outcome, Reach, Relayed, Seat, Tally};
 
 /// Where a fact stands: its place in the history, and its moment.
@@ -37,52 +38,6 @@ impl Default for Point {
         let (place, at) = (0, Duration::ZERO);
         Self { place, at }
     }
-}
-
-/// What became of a node.
-#[derive(Debug, Default)]
-pub(super) struct Life {
-    pub(super) ended: Option<Point>,
-    pub(super) closing: Option<Point>,
-    /// What its close reported as not sent; none of it was a crash.
-    pub(super) unsent: Option<usize>,
-    pub(super) states: Vec<(Point, bool)>,
-    pub(super) gaps: Vec<Gap>,
-    pub(super) deafs: Vec<Deaf>,
-    pub(super) silences: Vec<(Point, NodeId)>,
-    pub(super) joined: Vec<(Point, NodeId)>,
-    pub(super) lagged: Vec<Point>,
-    pub(super) cuts: Vec<(Point, Option<Point>)>,
-    /// When lanes may have been subscribed.
-    pub(super) joins: Vec<Point>,
-    /// By origin and lane, each number that was delivered, and where first.
-    pub(super) heard: HashMap<(NodeId, u32), BTreeMap<u64, Point>>,
-    /// The same by publisher and lane, of what number the publisher gave it.
-    pub(super) heard_of: HashMap<(u32, u32), BTreeMap<u32, Point>>,
-}
-
-impl Life {
-    pub(super) fn first_live(&self) -> Option<Point> {
-        let live = self.states.iter().find(|(_, live)| *live);
-        live.map(|(point, _)| *point)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Gap {
-    pub(super) told: Point,
-    pub(super) origin: NodeId,
-    pub(super) lane: u32,
-    pub(super) first: u64,
-    pub(super) last: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deaf {
-    pub(super) told: Point,
-    pub(super) origin: Option<NodeId>,
-    pub(super) since: Duration,
-    pub(super) until: Duration,
 }
 
 /// What became of an attachment.
@@ -123,6 +78,7 @@ pub(super) struct Shot<'a> {
     pub(super) audience: &'a Audience,
     pub(super) lane: u32,
     pub(super) hash: u64,
+    pub(super) bytes: u64,
     pub(super) called: Point,
     pub(super) returned: Option<(Point, Tally, Relayed)>,
     /// Under which number it was handed to the bus first, and when.
@@ -170,6 +126,15 @@ impl<'a> Index<'a> {
     pub(super) fn is_broken(&self, from: Duration, until: Duration) -> bool {
         let mut broken = self.broken.iter();
         broken.any(|(begin, end)| begin.at <= until && from <= end.at)
+    }
+
+    /// Whether nothing was wrong for so long at a stretch between these moments.
+    pub(super) fn was_well(&self, from: Duration, until: Duration, length: Duration) -> bool {
+        let begins = self.broken.iter().map(|(begin, _)| begin.at);
+        let ends = self.broken.iter().map(|(_, end)| end.at);
+        let spells = std::iter::once(Duration::ZERO).chain(ends);
+        let mut spells = spells.zip(begins.chain([Duration::MAX]));
+        spells.any(|(begin, end)| end.min(until).saturating_sub(begin.max(from)) >= length)
     }
 
     fn life(&mut self, node: NodeId) -> &mut Life {
@@ -318,6 +283,7 @@ impl<'a> Index<'a> {
                 audience,
                 lane,
                 hash,
+                bytes,
             } => {
                 self.events.insert(
                     *mark,
@@ -327,6 +293,7 @@ impl<'a> Index<'a> {
                         audience,
                         lane: *lane,
                         hash: *hash,
+                        bytes: *bytes,
                         called: point,
                         returned: None,
                         sent: None,
@@ -382,10 +349,10 @@ impl<'a> Index<'a> {
         }
         let life = self.life(node);
         let heard_of = life.heard_of.entry((mark.publisher, lane)).or_default();
-        heard_of.entry(mark.number).or_insert(delivery.point);
+        heard_of.note(u64::from(mark.number), delivery.point);
         if let Some((number, _)) = sent {
             let heard = life.heard.entry((origin, lane)).or_default();
-            heard.entry(number).or_insert(delivery.point);
+            heard.note(number, delivery.point);
         }
     }
 
@@ -398,11 +365,13 @@ impl<'a> Index<'a> {
         connection: &ConnectionId,
     ) {
         let own = Target::Connection(connection.clone());
+        // On a closed node it is detached from the start.
+        let doubted = self.life(node).closing;
         let sitting = Sitting {
             node,
             scope: scope.clone(),
             connection: connection.clone(),
-            doubted: None,
+            doubted,
             left: None,
             detached: None,
             joins: vec![(own.clone(), Join::begin(point))],

@@ -5,6 +5,7 @@ mod delivered;
 mod gaps;
 mod health;
 mod index;
+mod life;
 mod members;
 mod receipts;
 
@@ -27,6 +28,8 @@ pub struct Terms {
     pub delay: Duration,
     /// How soon after it is cut a node must say that it is not live.
     pub notice: Duration,
+    /// How many bytes of events may wait in a node to be sent.
+    pub queue: u64,
     /// How soon after everything is healed every node must be live.
     pub heal: Duration,
 }

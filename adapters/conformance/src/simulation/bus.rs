@@ -1,0 +1,424 @@
+//! A bus that does everything a bus may do to its nodes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
+use midplane::bus::{
+    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Outbound, Session, Transmit,
+};
+
+use super::clock::Clock;
+use crate::Random;
+
+/// The largest frame, in bytes: so small that a burst needs several.
+pub(super) const FRAME: usize = 2_048;
+
+/// How many frames wait in a session before it overflows.
+const INBOX: usize = 400;
+
+/// How long one way between a node and the bus takes, in microseconds, at the most.
+const LATENCY: u64 = 3_000;
+
+/// What is wrong with the bus as one node meets it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Connecting is refused, or takes for ever.
+    pub(super) refused: bool,
+    pub(super) hangs: bool,
+    /// Subscribing takes for ever.
+    pub(super) unanswered: bool,
+    /// Sending takes for ever.
+    pub(super) stuck: bool,
+    /// What is sent to the node is lost; what it sends is.
+    pub(super) deaf: bool,
+    pub(super) mute: bool,
+    /// What is sent to the node waits until this is over.
+    pub(super) held: bool,
+}
+
+/// What is wrong with the bus as a whole: once in so many frames, if ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Weather {
+    pub(super) lost: Option<u64>,
+    pub(super) repeated: Option<u64>,
+    pub(super) late: Option<u64>,
+}
+
+/// The server in the middle. A clone is the same one.
+#[derive(Clone)]
+pub(super) struct Hub(Arc<Mutex<State>>);
+
+struct State {
+    clock: Clock,
+    random: Random,
+    places: BTreeMap<usize, Place>,
+    weather: Weather,
+    next: u64,
+    sessions: BTreeMap<u64, Open>,
+    /// Who waits for something to change.
+    waiting: Vec<Waker>,
+}
+
+struct Open {
+    place: usize,
+    lanes: BTreeSet<Lane>,
+    inbox: VecDeque<Inbound>,
+    /// What came while the place was held.
+    held: VecDeque<Inbound>,
+    end: Option<BusErrorKind>,
+    /// When the last frame arrives that is under way: none overtakes it.
+    last: Duration,
+}
+
+impl Hub {
+    pub(super) fn new(clock: Clock, random: Random) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            clock,
+            random,
+            places: BTreeMap::new(),
+            weather: Weather::default(),
+            next: 0,
+            sessions: BTreeMap::new(),
+            waiting: Vec::new(),
+        })))
+    }
+
+    /// The bus as this place meets it.
+    pub(super) fn bus(&self, place: usize) -> Arc<dyn Bus> {
+        let hub = self.clone();
+        Arc::new(SimulatedBus { hub, place })
+    }
+
+    /// Changes what is wrong at a place.
+    pub(super) fn change(&self, place: usize, change: impl FnOnce(&mut Place)) {
+        let mut state = self.state();
+        let faults = state.places.entry(place).or_default();
+        change(faults);
+        if !faults.held {
+            let sessions = state.sessions.values_mut();
+            for open in sessions.filter(|open| open.place == place) {
+                open.inbox.append(&mut open.held);
+            }
+        }
+        wake(state);
+    }
+
+    pub(super) fn weather(&self, weather: Weather) {
+        self.state().weather = weather;
+    }
+
+    /// Ends the sessions of a place, or all of them.
+    pub(super) fn cut(&self, place: Option<usize>) {
+        let mut state = self.state();
+        for open in state.sessions.values_mut() {
+            if place.is_none_or(|place| place == open.place) {
+                open.end.get_or_insert(BusErrorKind::Unreachable);
+            }
+        }
+        wake(state);
+    }
+
+    /// Takes the subscription of a place away without a word, as a server does that lost it.
+    pub(super) fn forget(&self, place: usize) {
+        let mut state = self.state();
+        let sessions = state.sessions.values_mut();
+        for open in sessions.filter(|open| open.place == place) {
+            open.lanes.clear();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half done under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the state says, once it says anything.
+    async fn once<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        poll_fn(|context| self.poll(context, &mut look)).await
+    }
+
+    fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        look: &mut impl FnMut(&mut State) -> Option<T>,
+    ) -> Poll<T> {
+        let mut state = self.state();
+        if let Some(found) = look(&mut state) {
+            return Poll::Ready(found);
+        }
+        if !state
+            .waiting
+            .iter()
+            .any(|waker| waker.will_wake(context.waker()))
+        {
+            state.waiting.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Half of a way there and back.
+    async fn travel(&self) {
+        let sleep = {
+            let mut state = self.state();
+            let latency = state.latency();
+            state.clock.sleep(latency)
+        };
+        sleep.await;
+    }
+
+    /// Carries a frame to everyone who hears its lane.
+    fn carry(&self, from: usize, frame: &Outbound) {
+        let mut state = self.state();
+        if state.place(from).mute {
+            return;
+        }
+        let to: Vec<u64> = state
+            .sessions
+            .iter()
+            .filter(|(_, open)| open.lanes.contains(&frame.lane))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in to {
+            let weather = state.weather;
+            if state.chance(weather.lost) {
+                continue;
+            }
+            let copies = 1 + u8::from(state.chance(weather.repeated));
+            for _ in 0..copies {
+                let due = state.due(id);
+                let inbound = Inbound {
+                    lane: frame.lane,
+                    frame: frame.frame.clone(),
+                };
+                let hub = Arc::downgrade(&self.0);
+                let clock = state.clock.clone();
+                clock.at(due, move || arrive(&hub, id, inbound));
+            }
+        }
+    }
+}
+
+impl State {
+    fn place(&self, place: usize) -> Place {
+        self.places.get(&place).copied().unwrap_or_default()
+    }
+
+    fn chance(&mut self, once_in: Option<u64>) -> bool {
+        once_in.is_some_and(|times| self.random.once_in(times))
+    }
+
+    fn latency(&mut self) -> Duration {
+        Duration::from_micros(100 + self.random.below(LATENCY))
+    }
+
+    /// When a frame sent now arrives: behind those before it, unless it is one that dawdles.
+    fn due(&mut self, session: u64) -> Duration {
+        let due = self.clock.now() + self.latency();
+        if self.chance(self.weather.late) {
+            return due + Duration::from_millis(self.random.below(300));
+        }
+        let Some(open) = self.sessions.get_mut(&session) else {
+            return due;
+        };
+        open.last = open.last.max(due);
+        open.last
+    }
+
+    fn alive(&self, session: u64) -> Result<(), BusError> {
+        match self.sessions.get(&session).map(|open| open.end) {
+            Some(None) => Ok(()),
+            Some(Some(kind)) => Err(failure(kind)),
+            None => Err(failure(BusErrorKind::Unreachable)),
+        }
+    }
+}
+
+fn failure(kind: BusErrorKind) -> BusError {
+    BusError::new(kind, "the simulated bus says so")
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waiting = std::mem::take(&mut state.waiting);
+    drop(state);
+    waiting.into_iter().for_each(Waker::wake);
+}
+
+fn arrive(hub: &Weak<Mutex<State>>, session: u64, inbound: Inbound) {
+    let Some(hub) = hub.upgrade() else { return };
+    let mut state = hub.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(open) = state.sessions.get(&session) else {
+        return;
+    };
+    let place = state.place(open.place);
+    let Some(open) = state.sessions.get_mut(&session) else {
+        return;
+    };
+    if open.end.is_some() || place.deaf {
+        return;
+    }
+    if open.inbox.len() + open.held.len() >= INBOX {
+        open.end = Some(BusErrorKind::Overflow);
+    } else if place.held {
+        open.held.push_back(inbound);
+    } else {
+        open.inbox.push_back(inbound);
+    }
+    wake(state);
+}
+
+struct SimulatedBus {
+    hub: Hub,
+    place: usize,
+}
+
+impl fmt::Debug for SimulatedBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimulatedBus").field(&self.place).finish()
+    }
+}
+
+#[async_trait]
+impl Bus for SimulatedBus {
+    fn limits(&self) -> Limits {
+        Limits::new(FRAME)
+    }
+
+    async fn connect(&self) -> Result<Session, BusError> {
+        self.hub.travel().await;
+        let refused = self.hub.once(|state| {
+            let place = state.place(self.place);
+            (!place.hangs).then_some(place.refused)
+        });
+        if refused.await {
+            return Err(failure(BusErrorKind::Unreachable));
+        }
+        let id = {
+            let mut state = self.hub.state();
+            state.next += 1;
+            let id = state.next;
+            state.sessions.insert(
+                id,
+                Open {
+                    place: self.place,
+                    lanes: BTreeSet::new(),
+                    inbox: VecDeque::new(),
+                    held: VecDeque::new(),
+                    end: None,
+                    last: Duration::ZERO,
+                },
+            );
+            id
+        };
+        let (hub, place) = (self.hub.clone(), self.place);
+        let session = Arc::new(Half { hub, place, id });
+        self.hub.travel().await;
+        Ok(Session {
+            frames: frames(session.clone()).boxed(),
+            transmit: Box::new(Sender(session)),
+        })
+    }
+}
+
+/// The session ends when both of its halves are gone.
+struct Half {
+    hub: Hub,
+    place: usize,
+    id: u64,
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.hub.state().sessions.remove(&self.id);
+    }
+}
+
+fn frames(half: Arc<Half>) -> impl stream::Stream<Item = Result<Inbound, BusError>> + Send {
+    stream::unfold((half, false), |(half, over)| async move {
+        if over {
+            return None;
+        }
+        let next = half.hub.once(|state| {
+            let open = state.sessions.get_mut(&half.id)?;
+            match (open.inbox.pop_front(), open.end) {
+                (Some(inbound), _) => Some(Ok(inbound)),
+                (None, Some(kind)) => Some(Err(failure(kind))),
+                (None, None) => None,
+            }
+        });
+        let next = next.await;
+        let over = next.is_err();
+        Some((next, (half, over)))
+    })
+}
+
+struct Sender(Arc<Half>);
+
+impl Sender {
+    /// Waits until the place is not in this trouble, or the session is dead.
+    async fn unless(&self, trouble: fn(&Place) -> bool) -> Result<(), BusError> {
+        let Half { hub, place, id } = &*self.0;
+        hub.once(|state| match state.alive(*id) {
+            Ok(()) => (!trouble(&state.place(*place))).then_some(Ok(())),
+            dead => Some(dead),
+        })
+        .await
+    }
+
+    fn alive(&self) -> Result<(), BusError> {
+        self.0.hub.state().alive(self.0.id)
+    }
+
+    fn lanes(&self, change: impl FnOnce(&mut BTreeSet<Lane>)) {
+        if let Some(open) = self.0.hub.state().sessions.get_mut(&self.0.id) {
+            change(&mut open.lanes);
+        }
+    }
+}
+
+#[async_trait]
+impl Transmit for Sender {
+    async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
+        self.0.hub.travel().await;
+        self.unless(|place| place.unanswered).await?;
+        self.lanes(|heard| heard.extend(lanes));
+        self.0.hub.travel().await;
+        self.alive()
+    }
+
+    async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
+        self.0.hub.travel().await;
+        self.alive()?;
+        self.lanes(|heard| heard.retain(|lane| !lanes.contains(lane)));
+        Ok(())
+    }
+
+    async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
+        self.alive()?;
+        if frames.iter().any(|frame| frame.frame.len() > FRAME) {
+            return Err(failure(BusErrorKind::TooLarge));
+        }
+        for frame in frames {
+            // Whatever happens in the middle, what was sent is sent.
+            self.unless(|place| place.stuck).await?;
+            self.0.hub.carry(self.0.place, frame);
+        }
+        self.0.hub.travel().await;
+        self.alive()
+    }
+
+    async fn close(&mut self) -> Result<(), BusError> {
+        self.alive()?;
+        let mut state = self.0.hub.state();
+        if let Some(open) = state.sessions.get_mut(&self.0.id) {
+            open.end = Some(BusErrorKind::Unreachable);
+        }
+        wake(state);
+        Ok(())
+    }
+}

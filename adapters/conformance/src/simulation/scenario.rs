@@ -1,0 +1,176 @@
+//! What may go wrong in a run.
+
+use std::time::Duration;
+
+use crate::history::Terms;
+
+/// One thing that goes wrong for a while, at one place or with the whole bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Some frames are lost.
+    Lost,
+    /// Some frames arrive twice.
+    Repeated,
+    /// Some frames are late, and overtaken by others.
+    Late,
+    /// The sessions of one node end.
+    Cut,
+    /// The bus is gone with every session, and comes back.
+    Down,
+    /// One node is not let in, having lost its session.
+    Refused,
+    /// Connecting hangs for one node, having lost its session.
+    Hanging,
+    /// Subscribing hangs for one node, having lost its session.
+    Unanswered,
+    /// Sending hangs for one node.
+    Stuck,
+    /// What is sent to one node is lost in silence.
+    Deaf,
+    /// What one node sends is lost in silence.
+    Mute,
+    /// One node is cut off both ways, in silence.
+    Apart,
+    /// What is sent to one node comes when it is over.
+    Held,
+    /// The bus forgets what one node subscribed.
+    Forgotten,
+    /// One process does not run.
+    Stalled,
+    /// The clock of one node stands while it runs.
+    Stopped,
+    /// One machine sleeps: its process does not run, and its clock stands.
+    Asleep,
+    /// One process is killed, and another started.
+    Crashed,
+    /// One node is closed, and another started.
+    Closed,
+}
+
+/// What may go wrong in a run, and how the nodes are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// What the bus and the processes may suffer.
+    pub faults: &'static [Fault],
+    /// Whether sinks may say that they are full or closed, panic, and attach, detach or publish from inside.
+    pub manners: bool,
+    /// Whether futures are dropped before they are ready.
+    pub cancels: bool,
+    /// How many lanes there are.
+    pub lanes: u32,
+    /// How many bytes may wait in a node to be sent.
+    pub queue: usize,
+}
+
+/// The time between two heartbeats.
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// When an event is given up.
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(5);
+
+/// How long a fault lasts at the most: longer than any event lives.
+pub(super) const LONGEST: Duration = Duration::from_secs(7);
+
+impl Scenario {
+    /// Nothing goes wrong.
+    pub const FINE: Self = Self {
+        faults: &[],
+        manners: false,
+        cancels: false,
+        lanes: 1,
+        queue: 1 << 20,
+    };
+
+    /// Frames get lost, repeated and late.
+    pub const LOSSY: Self = Self {
+        faults: &[Fault::Lost, Fault::Repeated, Fault::Late],
+        ..Self::FINE
+    };
+
+    /// Sessions and the bus break in every way, and processes with them.
+    pub const BREAKING: Self = Self {
+        faults: &[
+            Fault::Cut,
+            Fault::Down,
+            Fault::Refused,
+            Fault::Hanging,
+            Fault::Unanswered,
+            Fault::Stuck,
+            Fault::Deaf,
+            Fault::Mute,
+            Fault::Apart,
+            Fault::Held,
+            Fault::Forgotten,
+            Fault::Stalled,
+            Fault::Crashed,
+            Fault::Closed,
+        ],
+        ..Self::FINE
+    };
+
+    /// Clocks stand, and everything else is in order.
+    pub const TIMELESS: Self = Self {
+        faults: &[Fault::Stopped, Fault::Asleep],
+        ..Self::FINE
+    };
+
+    /// Sinks behave in every way on a bus that works.
+    pub const UNRULY: Self = Self {
+        manners: true,
+        cancels: true,
+        ..Self::FINE
+    };
+
+    /// Everything at once, with a queue that is soon full.
+    pub const EVERYTHING: Self = Self {
+        faults: &[
+            Fault::Lost,
+            Fault::Repeated,
+            Fault::Late,
+            Fault::Cut,
+            Fault::Down,
+            Fault::Refused,
+            Fault::Hanging,
+            Fault::Unanswered,
+            Fault::Stuck,
+            Fault::Deaf,
+            Fault::Mute,
+            Fault::Apart,
+            Fault::Held,
+            Fault::Forgotten,
+            Fault::Stalled,
+            Fault::Crashed,
+            Fault::Closed,
+        ],
+        manners: true,
+        cancels: true,
+        lanes: 1,
+        queue: 4_096,
+    };
+
+    /// The same with this many lanes.
+    #[must_use]
+    pub const fn with_lanes(self, lanes: u32) -> Self {
+        Self { lanes, ..self }
+    }
+
+    /// What a run is held to.
+    pub(super) fn terms(&self) -> Terms {
+        let patient = self.faults.iter().any(|fault| {
+            matches!(
+                fault,
+                Fault::Held | Fault::Stalled | Fault::Stuck | Fault::Asleep
+            )
+        });
+        let slow = Duration::from_millis(400);
+        Terms {
+            heartbeat: HEARTBEAT,
+            time_to_live: TIME_TO_LIVE,
+            lanes: self.lanes,
+            delay: if patient { LONGEST + slow } else { slow },
+            notice: HEARTBEAT * 3 + Duration::from_millis(50),
+            queue: self.queue as u64,
+            heal: HEARTBEAT * 10,
+        }
+    }
+}
