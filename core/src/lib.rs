@@ -77,7 +77,7 @@ pub use attachment::{Associate, AssociateError, Attachment, Detach, Reach};
 pub use audience::Audience;
 pub use backoff::{Backoff, Random};
 pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
-pub use cluster::{Cluster, Driver, Notice};
+pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Notice, Parts, Status};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
 pub use local::Local;

@@ -23,6 +23,9 @@ pub type Listener = midplane_core::completion::Listener<Std>;
 /// One subscription for many consumers, in a program with std.
 pub type SharedStream = midplane_core::completion::SharedStream<Lock>;
 
+/// What a [`Cluster`] is made of beside its bus and its clock.
+pub type Parts = midplane_core::Parts<Std>;
+
 /// Threads, [`Lock`], and panics that are caught.
 ///
 /// The message of a caught panic goes to the panic hook, as that of any panic does.

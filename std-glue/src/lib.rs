@@ -55,6 +55,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod host;
+#[cfg(feature = "json")]
+pub mod json;
 mod lock;
 pub mod mailbox;
 mod memory;
@@ -67,16 +69,17 @@ pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use host::{Cluster, Listener, Local, Registry, SharedStream, Std};
+pub use host::{Cluster, Listener, Local, Parts, Registry, SharedStream, Std};
 pub use lock::Lock;
 pub use memory::Memory;
 pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
     AgentId, Associate, AssociateError, Attachment, Audience, Backoff, Backplane, CloseReport,
     ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach, Driver, Drops, Event,
-    EventKey, FlushError, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked,
-    ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope, SessionId, Sink, State,
-    Target, Timer, TopicId, UserId, Verdict, bus, completion, envelope, node,
+    EventKey, FlushError, Foreign, ForeignCounts, Host, IdError, Kind, MAX_ID_BYTES, NotUtf8,
+    Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope,
+    SessionId, Sink, State, Status, Target, Timer, TopicId, UserId, Verdict, bus, completion,
+    envelope, node,
 };
 pub use node_id::fresh_node_id;
 

@@ -21,7 +21,8 @@
 //! # Mapping
 //!
 //! - Lane 3 is the subject `midplane.3`, where `midplane` is the [prefix](Nats::with_prefix); a frame is a message's
-//!   payload. There is no `JetStream` and nothing is stored. It is tested on NATS 2.9.
+//!   payload. There is no `JetStream` and nothing is stored. It is tested on NATS 2.9. Programs that are no nodes
+//!   publish on `midplane.json`, where nodes listen there.
 //! - The user needs leave to publish and to subscribe to `midplane.*`, and to nothing else.
 //! - A subscription counts when a message sent through it came back. So whoever subscribes to a lane, and whoever
 //!   closes a session (on lane 0), sends it one empty message with a reply subject; nodes leave those alone.

@@ -83,7 +83,7 @@ impl Options {
 
     /// The subject of a lane.
     pub(crate) fn subject(&self, lane: Lane) -> String {
-        format!("{}.{}", self.prefix, lane.0)
+        format!("{}.{lane}", self.prefix)
     }
 
     /// The driver's options for one session. Files are read here, anew for each session.

@@ -24,7 +24,8 @@
 //!
 //! - Lane 3 is the channel `midplane_3`, where `midplane` is the [prefix](Postgres::with_prefix). Channels belong to a
 //!   database: nodes that are to hear each other connect to the same one. No table is touched, and any user who may
-//!   connect may notify and listen.
+//!   connect may notify and listen. Programs that are no nodes notify `midplane_json`, where nodes listen there; what
+//!   they say is the payload as it stands.
 //! - A frame is the payload of one `NOTIFY`: a colon, then the base64 (without padding) of one byte and the frame.
 //!   The byte numbers the frames of a transaction, since two equal payloads in one would arrive as one. A payload
 //!   that is not so made arrives as its text.

@@ -75,13 +75,13 @@ impl Options {
 
     /// The channel of a lane. Nothing in it needs escaping between double quotes.
     pub(crate) fn channel(&self, lane: Lane) -> String {
-        format!("{}_{}", self.prefix, lane.0)
+        format!("{}_{lane}", self.prefix)
     }
 
     /// The lane of a channel.
     pub(crate) fn lane(&self, channel: &str) -> Option<Lane> {
         let lane = channel.strip_prefix(&self.prefix)?.strip_prefix('_')?;
-        lane.parse().ok().map(Lane)
+        lane.parse().ok()
     }
 }
 
@@ -183,9 +183,9 @@ mod tests {
         let mut options = Options::parse("host=a").unwrap();
         let prefix = "p_1-".repeat(13);
         options.set_prefix(&prefix).unwrap();
-        let channel = options.channel(Lane(u32::MAX));
+        let channel = options.channel(Lane(u32::MAX - 1));
         assert_eq!(channel.len(), 63);
-        assert_eq!(options.lane(&channel), Some(Lane(u32::MAX)));
+        assert_eq!(options.lane(&channel), Some(Lane(u32::MAX - 1)));
         assert_eq!(options.lane("midplane_0"), None);
         for prefix in ["", "a\"b", "a.b", "a b", "ä", &format!("{prefix}x")] {
             let refused = SettingsError::Prefix(String::from(prefix));

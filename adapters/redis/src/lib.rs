@@ -19,7 +19,8 @@
 //!
 //! Lane 7 is the channel `midplane:7`; the prefix is [`with_prefix`](Redis::with_prefix)'s. Channels are not
 //! divided by database, so services that share a server need different prefixes, whatever number their
-//! URLs end with. A frame is one PUBLISH, its bytes unchanged.
+//! URLs end with. A frame is one PUBLISH, its bytes unchanged. Programs that are no nodes publish on
+//! `midplane:json`, where nodes listen there.
 //!
 //! A session is two connections: one that is subscribed, and one that publishes in pipelines, so that
 //! neither's traffic holds the other's up. Both speak RESP3, because there the driver hands each message to

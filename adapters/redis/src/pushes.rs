@@ -36,7 +36,7 @@ impl Pushes {
     }
 
     pub(crate) fn channel(&self, lane: Lane) -> String {
-        format!("{}{}", self.prefix, lane.0)
+        format!("{}{lane}", self.prefix)
     }
 
     /// Lets the server say that these are unsubscribed.
@@ -94,6 +94,6 @@ impl Pushes {
             return None;
         };
         let lane = channel.strip_prefix(self.prefix.as_bytes())?;
-        std::str::from_utf8(lane).ok()?.parse().ok().map(Lane)
+        std::str::from_utf8(lane).ok()?.parse().ok()
     }
 }

@@ -1,6 +1,7 @@
 //! The seam that adapters implement: moving opaque frames between nodes.
 
 mod inbox;
+mod lane;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use inbox::{End, Inbox};
+pub use lane::{Lane, ParseLaneError};
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///
@@ -105,10 +107,6 @@ impl Limits {
         Self { frame }
     }
 }
-
-/// One of the numbered channels that a bus is divided into. Lane 0 is heard by every node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane(pub u32);
 
 /// A frame to be sent.
 #[derive(Clone, PartialEq, Eq)]

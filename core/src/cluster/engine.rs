@@ -12,11 +12,15 @@ use core::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
+use lock_api::Mutex;
 
+use super::foreign::{Ear, ForeignCounts};
 use super::lanes::Lanes;
 use super::notices::{Notice, Notices};
 use super::outgoing::{Command, Held, Outgoing, Queued};
+use super::parts::Decode;
 use super::session::{Batch, Job, Open};
+use super::status::Status;
 use crate::attachment::Reach;
 use crate::backoff::{Backoff, Random};
 use crate::backplane::{FlushError, State};
@@ -47,6 +51,9 @@ pub(super) struct Engine<H: Host> {
     outgoing: Arc<Outgoing<H>>,
     lanes: Arc<Lanes<H>>,
     notices: Arc<Notices<H>>,
+    status: Arc<Mutex<H::Mutex, Status>>,
+    /// For programs that are no nodes.
+    ear: Option<Ear>,
     phase: Phase,
     backoff: Backoff,
     /// Attempts since the node was live.
@@ -95,14 +102,22 @@ impl<H: Host> Engine<H> {
         outgoing: Arc<Outgoing<H>>,
         lanes: Arc<Lanes<H>>,
         notices: Arc<Notices<H>>,
+        status: Arc<Mutex<H::Mutex, Status>>,
+        decode: Option<Decode>,
     ) -> Self {
         // What waits is bounded where it is let in.
         let unbounded = Config {
             queue: usize::MAX,
             ..config
         };
+        let limits = bus.limits();
+        let ear = decode.map(|decode| Ear {
+            decode,
+            counts: ForeignCounts::default(),
+            limit: limits.frame,
+        });
         Self {
-            node: Node::new(id, unbounded, bus.limits()),
+            node: Node::new(id, unbounded, limits),
             backoff: Backoff::new(config.heartbeat / 8, config.heartbeat * 5 / 2),
             failures: 0,
             random: Random::new(u128::from_le_bytes(id.0) as u64),
@@ -113,6 +128,8 @@ impl<H: Host> Engine<H> {
             outgoing,
             lanes,
             notices,
+            status,
+            ear,
             phase: Phase::Pausing(Duration::ZERO),
             alarm: None,
             again: None,
@@ -195,7 +212,9 @@ impl<H: Host> Engine<H> {
             Phase::Connecting(until, mut work) => match work.poll_unpin(context) {
                 Poll::Ready(Ok(session)) => {
                     let mut open = Open::new(session);
-                    open.start(Job::Subscribe(self.lanes.all_wanted()), self.deadline(now));
+                    let mut lanes = self.lanes.all_wanted();
+                    lanes.extend(self.ear.as_ref().map(|_| Lane::JSON));
+                    open.start(Job::Subscribe(lanes), self.deadline(now));
                     self.phase = Phase::Open(open);
                     true
                 }
@@ -286,12 +305,18 @@ impl<H: Host> Engine<H> {
     }
 
     fn receive(&mut self, now: Duration, inbound: &Inbound) {
-        self.node.receive(now, &inbound.frame);
+        if inbound.lane != Lane::JSON {
+            self.node.receive(now, &inbound.frame);
+        } else if let Some(ear) = &mut self.ear {
+            ear.take(inbound, self.node.is_stalled(now), &self.registry);
+        }
     }
 
     fn done(&mut self, now: Duration, job: Job, open: &mut Open) {
         match job {
-            Job::Subscribe(lanes) => {
+            Job::Subscribe(mut lanes) => {
+                // It has no members, no numbers, and nobody to give it up.
+                lanes.retain(|lane| *lane != Lane::JSON);
                 if !open.joined {
                     open.joined = true;
                     let before: Vec<Lane> = self.node.lanes().collect();
@@ -450,8 +475,14 @@ impl<H: Host> Engine<H> {
                     self.notices.tell(&Notice::State(State::Live));
                 }
                 News::Down => self.notices.tell(&Notice::State(State::Degraded)),
-                News::Joined(node) => self.notices.tell(&Notice::Joined(node)),
-                News::Silent(node) => self.notices.tell(&Notice::Silent(node)),
+                News::Joined(node) => {
+                    self.note_members();
+                    self.notices.tell(&Notice::Joined(node));
+                }
+                News::Silent(node) => {
+                    self.note_members();
+                    self.notices.tell(&Notice::Silent(node));
+                }
                 News::Reconnect => {
                     let batch = match &self.phase {
                         Phase::Open(open) => open.batch().cloned().map(Job::Send),
@@ -463,6 +494,24 @@ impl<H: Host> Engine<H> {
             }
         }
         any
+    }
+
+    fn note_members(&self) {
+        let members = self.node.members();
+        let members = members.map(|(id, version)| (id, version.to_string()));
+        self.status.lock().members = members.collect();
+    }
+
+    /// Notes for operators what has come to be.
+    fn note(&self) {
+        let mut status = self.status.lock();
+        status.lost = self.lost;
+        status.counters = self.node.counters();
+        if let Some(ear) = &self.ear
+            && status.foreign != ear.counts
+        {
+            status.foreign.clone_from(&ear.counts);
+        }
     }
 
     /// Answers whoever waits for what is so by now.
@@ -555,6 +604,7 @@ impl<H: Host> Future for Engine<H> {
             if let Phase::Over = engine.phase {
                 return Poll::Ready(());
             }
+            engine.note();
             let Some(due) = engine.due() else {
                 return Poll::Pending;
             };
@@ -562,6 +612,7 @@ impl<H: Host> Future for Engine<H> {
                 return Poll::Pending;
             }
         }
+        engine.note();
         context.waker().wake_by_ref();
         Poll::Pending
     }

@@ -2,10 +2,13 @@
 
 mod driver;
 mod engine;
+mod foreign;
 mod lanes;
 mod notices;
 mod outgoing;
+mod parts;
 mod session;
+mod status;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,10 +19,14 @@ use async_trait::async_trait;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
+use lock_api::Mutex;
 
 pub use driver::Driver;
+pub use foreign::{Foreign, ForeignCounts};
 pub use notices::Notice;
 pub(crate) use notices::Notices;
+pub use parts::Parts;
+pub use status::Status;
 
 use crate::attachment::Attachment;
 use crate::audience::Audience;
@@ -63,6 +70,7 @@ struct Shared<H: Host> {
     outgoing: Arc<Outgoing<H>>,
     notices: Arc<Notices<H>>,
     timer: Arc<dyn Timer>,
+    status: Arc<Mutex<H::Mutex, Status>>,
 }
 
 impl<H: Host> Cluster<H> {
@@ -76,12 +84,28 @@ impl<H: Host> Cluster<H> {
         timer: Arc<dyn Timer>,
         config: Config,
     ) -> (Self, Driver) {
+        Self::with_parts(id, bus, timer, Parts::new(config))
+    }
+
+    /// The same, of these parts.
+    pub fn with_parts(
+        id: NodeId,
+        bus: Arc<dyn Bus>,
+        timer: Arc<dyn Timer>,
+        parts: Parts<H>,
+    ) -> (Self, Driver) {
+        let Parts {
+            config,
+            registry,
+            decode,
+        } = parts;
         let config = config.checked();
         let outgoing = Arc::new(Outgoing::new(config.queue));
         let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
-        let registry = Arc::new(Registry::new().with_interest(lanes.clone()));
+        let registry = Arc::new(registry.with_interest(lanes.clone()));
         let notices = Notices::new(State::Degraded);
         let frame = bus.limits().frame;
+        let status = Arc::new(Mutex::new(Status::default()));
         let engine = Engine::new(
             id,
             bus,
@@ -91,6 +115,8 @@ impl<H: Host> Cluster<H> {
             outgoing.clone(),
             lanes,
             notices.clone(),
+            status.clone(),
+            decode,
         );
         let shared = Arc::new(Shared {
             id,
@@ -100,6 +126,7 @@ impl<H: Host> Cluster<H> {
             outgoing,
             notices,
             timer,
+            status,
         });
         let scope = Scope::default();
         (Self { shared, scope }, Driver::new(engine))
@@ -115,6 +142,18 @@ impl<H: Host> Cluster<H> {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry<H>> {
         &self.shared.registry
+    }
+
+    /// How the node is, for its operators.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (queued, queued_bytes) = self.shared.outgoing.waiting();
+        let status = self.shared.status.lock().clone();
+        Status {
+            queued,
+            queued_bytes,
+            ..status
+        }
     }
 
     fn relay(&self, audience: &Audience, event: &Event) -> Result<(), Refusal> {

@@ -132,6 +132,13 @@ impl<H: Host> Outgoing<H> {
         state.messages.len() + state.held.messages
     }
 
+    /// What waits for the bus, in messages and in bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        let bytes = state.bytes + state.held.bytes;
+        (state.messages.len() + state.held.messages, bytes)
+    }
+
     /// The driver is to be woken when there is something for it.
     pub(super) fn register(&self, driver: &Waker) {
         self.driver.register(driver);

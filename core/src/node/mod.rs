@@ -255,7 +255,7 @@ impl Node {
     /// the bus had lost it.
     pub fn receive(&mut self, now: Duration, frame: &Bytes) {
         let unread = self.unread + frame.len() + FRAME;
-        if self.stalled(now) {
+        if self.is_stalled(now) {
             self.rebuild();
         } else if unread > self.config.queue && !self.news.is_empty() && self.link != Link::Down {
             self.counters.overflows += 1;
@@ -280,7 +280,7 @@ impl Node {
         if self.link == Link::Down {
             return;
         }
-        if self.canary().is_some_and(|due| now > due) || self.stalled(now) {
+        if self.canary().is_some_and(|due| now > due) || self.is_stalled(now) {
             self.rebuild();
             return;
         }
@@ -375,7 +375,7 @@ impl Node {
     }
 
     /// Whether we were not run for so long that what waits in the session may be of any age.
-    fn stalled(&self, now: Duration) -> bool {
+    pub(crate) fn is_stalled(&self, now: Duration) -> bool {
         self.link != Link::Down && now.saturating_sub(self.next_beat) > self.patience()
     }
 

@@ -1,0 +1,218 @@
+//! JSON that programs publish that are no nodes.
+//!
+//! A node whose [`Parts`](crate::Parts) were told [`with_foreign`](midplane_core::Parts::with_foreign)`(json::decode)`
+//! hears one more lane of its bus, [`Lane::JSON`](crate::bus::Lane::JSON), and so any language with a client of the
+//! server publishes:
+//!
+//! ```text
+//! redis-cli PUBLISH midplane:json '{"target":{"type":"session","id":"s1"},"event":{"hello":1}}'
+//! nats pub midplane.json '{"target":{"type":"session","id":"s1"},"event":{"hello":1}}'
+//! psql -c "NOTIFY midplane_json, '{\"target\":{\"type\":\"session\",\"id\":\"s1\"},\"event\":{\"hello\":1}}'"
+//! ```
+//!
+//! | field | |
+//! |---|---|
+//! | `target` | whom it is for: `{"type":"topic","id":"t"}`, or as `{"Topic":"t"}` |
+//! | `event` | any JSON; it is delivered as text, byte for byte as it is written |
+//! | `key` | what the event is the latest value of: see [`Event::keyed`](crate::Event::keyed) |
+//! | `scope` | the labels of the target's scope, outermost first: `["acme"]` |
+//! | `except` | the ids of connections that are left out |
+//! | `origin` | a name of the publisher's, which nobody reads |
+//!
+//! The first two must be there, the others may be, and any other field is an error.
+//!
+//! # Trust
+//!
+//! Whoever may publish on that channel may publish to everyone in every scope, and is asked for nothing else: it is
+//! the server's permissions that guard it, and none but those who publish should have them. Such messages have no
+//! numbers, so a node that was deaf for one reports no gap, and one that is sent twice is delivered twice. What is no
+//! such JSON, or larger than a frame of the bus, is counted and changes nothing else.
+
+use std::fmt;
+
+use bytes::Bytes;
+use midplane_core::{
+    AgentId, Audience, ConnectionId, Event, EventKey, Foreign, OrgId, Scope, SessionId, Target,
+    TopicId, UserId,
+};
+use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::value::RawValue;
+
+/// Why a message is not understood.
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a message on the json lane is not understood: {}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for JsonError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    #[serde(borrow)]
+    target: &'a RawValue,
+    #[serde(borrow)]
+    event: &'a RawValue,
+    key: Option<EventKey>,
+    #[serde(default)]
+    scope: Vec<String>,
+    #[serde(default)]
+    except: Vec<ConnectionId>,
+    #[serde(borrow, default, rename = "origin")]
+    _origin: Option<&'a RawValue>,
+}
+
+/// A target with its kind for a key.
+#[derive(Deserialize)]
+enum Tagged {
+    Connection(ConnectionId),
+    Session(SessionId),
+    User(UserId),
+    Org(OrgId),
+    Agent(AgentId),
+    Topic(TopicId),
+}
+
+impl From<Tagged> for Target {
+    fn from(tagged: Tagged) -> Self {
+        match tagged {
+            Tagged::Connection(id) => Self::Connection(id),
+            Tagged::Session(id) => Self::Session(id),
+            Tagged::User(id) => Self::User(id),
+            Tagged::Org(id) => Self::Org(id),
+            Tagged::Agent(id) => Self::Agent(id),
+            Tagged::Topic(id) => Self::Topic(id),
+        }
+    }
+}
+
+/// Reads a message, as the [module](self) describes it.
+///
+/// # Errors
+/// When it is no such JSON.
+pub fn decode(message: &Bytes) -> Result<Foreign, JsonError> {
+    read(message).map_err(JsonError)
+}
+
+fn read(message: &Bytes) -> Result<Foreign, serde_json::Error> {
+    let message: Message<'_> = serde_json::from_slice(message)?;
+    let mut scope = Scope::default();
+    for label in &message.scope {
+        scope = scope.child(label).map_err(serde_json::Error::custom)?;
+    }
+    let event = Event::text(message.event.get());
+    Ok(Foreign {
+        scope,
+        audience: message
+            .except
+            .into_iter()
+            .fold(Audience::from(target(message.target)?), Audience::except),
+        event: match message.key {
+            Some(key) => event.keyed(key),
+            None => event,
+        },
+    })
+}
+
+fn target(text: &RawValue) -> Result<Target, serde_json::Error> {
+    let text = text.get();
+    serde_json::from_str(text).or_else(|error| match serde_json::from_str::<Tagged>(text) {
+        Ok(tagged) => Ok(tagged.into()),
+        Err(_) => Err(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understand(text: &str) -> Result<Foreign, String> {
+        decode(&Bytes::copy_from_slice(text.as_bytes())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_forms_of_a_target_are_read() {
+        for kind in ["connection", "session", "user", "org", "agent", "topic"] {
+            let upper = format!("{}{}", kind[..1].to_uppercase(), &kind[1..]);
+            let plain = understand(&format!(
+                r#"{{"target":{{"type":"{kind}","id":"x"}},"event":1}}"#
+            ))
+            .unwrap();
+            let tagged = understand(&format!(
+                r#"{{"origin":"o","target":{{"{upper}":"x"}},"event":1}}"#
+            ))
+            .unwrap();
+            assert_eq!(plain, tagged);
+            let target: Target = format!("{kind}:x").parse().unwrap();
+            assert_eq!(plain.audience, target.into());
+        }
+    }
+
+    #[test]
+    fn an_event_is_taken_byte_for_byte_and_every_field_counts() {
+        let event = r#"{ "b" : 1.0, "a":"\u00e9" }"#;
+        let text = format!(
+            r#"{{"target":{{"type":"topic","id":"t"}},"event": {event} ,"key":"k","scope":["a","b"],"except":["c"]}}"#
+        );
+        let scope = Scope::default().child("a").unwrap().child("b").unwrap();
+        let except = ConnectionId::new("c").unwrap();
+        let expected = Foreign {
+            scope,
+            audience: Audience::from(Target::topic("t").unwrap()).except(except),
+            event: Event::text(event).keyed(EventKey::new("k").unwrap()),
+        };
+        assert_eq!(understand(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_not_understood_says_what() {
+        let deep = format!(r#"{{"target":{},"event":1}}"#, "[".repeat(100_000));
+        for (text, wants) in [
+            ("", "EOF"),
+            ("null", "invalid type"),
+            (r#"{"event":1}"#, "missing field `target`"),
+            (
+                r#"{"target":{"type":"topic","id":"t"}}"#,
+                "missing field `event`",
+            ),
+            (
+                r#"{"target":{"type":"room","id":"t"},"event":1}"#,
+                "unknown variant `room`",
+            ),
+            (
+                r#"{"target":{"Session":""},"event":1}"#,
+                "expected \"type\"",
+            ),
+            (
+                r#"{"target":{"type":"topic","id":""},"event":1}"#,
+                "must not be empty",
+            ),
+            (
+                r#"{"target":{"type":"topic","id":"t"},"event":1,"evnt":2}"#,
+                "unknown field `evnt`",
+            ),
+            (
+                r#"{"target":{"type":"topic","id":"t"},"event":1,"scope":[""]}"#,
+                "must not be empty",
+            ),
+            (&deep, ""),
+        ] {
+            let message = understand(text).unwrap_err();
+            assert!(message.contains(wants), "{message}");
+        }
+        assert!(decode(&Bytes::from_static(b"{\"target\":\"\xff\"}")).is_err());
+    }
+}

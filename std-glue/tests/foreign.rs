@@ -1,0 +1,139 @@
+//! What programs publish that are no nodes reaches the connections of every node, and harms none.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use midplane::bus::{Bus, Lane, Outbound, Session};
+use midplane::node::Config;
+use midplane::smol::{Timer, spawn};
+use midplane::{
+    Attachment, Backplane, Cluster, ConnectionId, Event, ForeignCounts, Memory, Notice, Parts,
+    Sink, State, Target, fresh_node_id, json,
+};
+
+/// A wait that is met only on failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The largest frame, and so the largest message.
+const LIMIT: usize = 4 << 10;
+
+struct Node {
+    cluster: Cluster,
+    _phone: Attachment,
+    heard: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Node {
+    async fn start(bus: &Memory, parts: Parts) -> Self {
+        let bus: Arc<dyn Bus> = Arc::new(bus.clone());
+        let id = fresh_node_id().unwrap();
+        let (cluster, driver) = Cluster::with_parts(id, bus, Arc::new(Timer::new()), parts);
+        spawn(driver);
+        let heard = Arc::<Mutex<Vec<Event>>>::default();
+        let kept = heard.clone();
+        let sink = Sink::new(move |event: &Event| kept.lock().unwrap().push(event.clone()));
+        let phone = cluster.attach(ConnectionId::new("phone").unwrap(), sink);
+        phone.associate(&Target::topic("t").unwrap()).await.unwrap();
+        let live = cluster
+            .notices()
+            .any(async |notice| notice == Notice::State(State::Live));
+        assert!(live.await);
+        Self {
+            cluster,
+            _phone: phone,
+            heard,
+        }
+    }
+
+    async fn hears(&self, events: &[&str]) {
+        until(|| self.heard.lock().unwrap().len() >= events.len()).await;
+        let heard = self.heard.lock().unwrap();
+        let texts: Vec<_> = heard.iter().filter_map(Event::as_text).collect();
+        assert_eq!(texts, events);
+    }
+
+    /// What became of the messages of strangers, once there were so many.
+    async fn counts(&self, messages: u64) -> ForeignCounts {
+        let counts = || self.cluster.status().foreign;
+        until(|| counts().understood + counts().refused >= messages).await;
+        counts()
+    }
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    let waited = async {
+        while !holds() {
+            smol::Timer::after(Duration::from_millis(1)).await;
+        }
+    };
+    let patience = async {
+        smol::Timer::after(PATIENCE).await;
+    };
+    smol::future::or(waited, patience).await;
+}
+
+fn config() -> Config {
+    Config {
+        heartbeat: Duration::from_secs(1),
+        lanes: 16,
+        ..Config::default()
+    }
+}
+
+async fn send(stranger: &mut Session, lane: Lane, text: impl Into<Bytes>) {
+    let frame = text.into();
+    let frames = [Outbound { lane, frame }];
+    stranger.transmit.send(&frames).await.unwrap();
+}
+
+fn message(event: &str) -> String {
+    format!(r#"{{"target":{{"type":"topic","id":"t"}},"event":{event}}}"#)
+}
+
+#[test]
+fn json_reaches_every_node_that_listens_and_harms_none() {
+    smol::block_on(async {
+        let bus = Memory::new();
+        let small = bus.clone().with_frame_limit(LIMIT);
+        let listening = || Parts::new(config()).with_foreign(json::decode);
+        let nodes = [
+            Node::start(&small, listening()).await,
+            Node::start(&small, listening()).await,
+        ];
+        let deaf = Node::start(&small, Parts::new(config())).await;
+        let mut stranger = bus.connect().await.unwrap();
+        send(&mut stranger, Lane::JSON, message("1")).await;
+        for hostile in [
+            Bytes::new(),
+            Bytes::from_static(&[0xff; 100]),
+            Bytes::from_static(b"[[[[[["),
+            Bytes::from(message(&"9".repeat(LIMIT))),
+        ] {
+            send(&mut stranger, Lane::JSON, hostile).await;
+        }
+        // On any other lane it is no frame, and is counted as such.
+        send(&mut stranger, Lane(0), message("2")).await;
+        send(&mut stranger, Lane::JSON, message("3")).await;
+        for node in &nodes {
+            node.hears(&["1", "3"]).await;
+        }
+        // The fence: what a node says on the lane of the topic comes behind all of it.
+        let fence = Event::text("fence");
+        let _ = nodes[0]
+            .cluster
+            .publish(&Target::topic("t").unwrap().into(), &fence);
+        for node in &nodes {
+            node.hears(&["1", "3", "fence"]).await;
+            // It is noted when the driver rests.
+            let counts = node.counts(6).await;
+            assert_eq!((counts.understood, counts.refused), (2, 4));
+            let refusal = counts.refusal.unwrap();
+            assert!(refusal.contains("at most 4096"), "{refusal}");
+            assert_eq!(node.cluster.state(), State::Live);
+        }
+        deaf.hears(&["fence"]).await;
+        assert_eq!(deaf.cluster.status().foreign.understood, 0);
+    });
+}
