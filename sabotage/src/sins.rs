@@ -89,8 +89,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "2: what a replaced connection joined is kept",
         file: REGISTRY,
-        sound: "        for key in &home.joined {\n            self.leave(key, &home.member);\n        }\n",
-        broken: "",
+        sound: "            if self.leave(key, &home.member) {\n",
+        broken: "            if false && self.leave(key, &home.member) {\n",
         package: CORE,
         suite: PROMISES,
         test: "promise_2_nothing_is_inherited_and_nothing_left_behind",
@@ -136,8 +136,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "2: a leave is done in two steps",
         file: REGISTRY,
-        sound: "        self.leave(&key, member);\n        true",
-        broken: "        drop(homes);\n        self.leave(&key, member);\n        true",
+        sound: "        let emptied = self.leave(&key, member);\n        drop(homes);\n",
+        broken: "        drop(homes);\n        let emptied = self.leave(&key, member);\n",
         package: CORE,
         suite: SCHEDULES,
         test: "attaching::an_acknowledged_join_is_not_lost_beside_a_leave",
@@ -172,7 +172,7 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "2: an association is not remembered",
         file: REGISTRY,
-        sound: "home.joined.extend(joined);",
+        sound: "home.joined.extend(joined.map(|joined| joined.key));",
         broken: "drop(joined);",
         package: CORE,
         suite: SCHEDULES,
@@ -280,8 +280,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: an empty target is kept",
         file: TABLE,
-        sound: "if emptied {",
-        broken: "if emptied && false {",
+        sound: "if removed.emptied {",
+        broken: "if removed.emptied && false {",
         package: CORE,
         suite: MEMORY,
         test: "promise_5_memory_returns_to_its_base",
