@@ -14,6 +14,7 @@ use crate::cluster::Notice;
 use crate::envelope::TooMany;
 use crate::event::Event;
 use crate::node::NotQueued;
+use crate::question::{Answers, Question};
 use crate::registry::Delivered;
 use crate::sink::Sink;
 use crate::target::{ConnectionId, IdError};
@@ -34,6 +35,10 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     /// before it returns, to those of other nodes as the receipt's [`Relay`] says. It never waits for
     /// a bus.
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
+
+    /// Asks every node, this one first, and waits until each member answered or the deadline has passed;
+    /// see [`Ask`](crate::Ask) for the questions by name. The answers name who did not.
+    async fn ask(&self, question: Question, deadline: Duration) -> Answers;
 
     /// A handle inside the scope that `label` names within this handle's own. Whatever it attaches or
     /// publishes to is in that scope or below; it can name nothing beside or above. The methods

@@ -68,6 +68,7 @@ mod host;
 mod local;
 pub mod mailbox;
 pub mod node;
+mod question;
 mod registry;
 mod sink;
 mod target;
@@ -81,6 +82,7 @@ pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Notice, Parts, Status
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
 pub use local::Local;
+pub use question::{Answer, Answers, Ask, Question};
 pub use registry::{DEFAULT_TARGETS_PER_CONNECTION, Delivered, Drops, Registry};
 pub use sink::{Sink, Verdict};
 pub use target::{

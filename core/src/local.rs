@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Rel
 use crate::cluster::{Notice, Notices};
 use crate::event::Event;
 use crate::host::Host;
+use crate::question::{Answers, Question};
 use crate::registry::{Delivered, Registry};
 use crate::sink::Sink;
 use crate::target::{ConnectionId, IdError, Scope};
@@ -63,6 +65,21 @@ impl<H: Host> Backplane for Local<H> {
             self.registry.deliver(&self.scope, audience, event),
             Relay::NotConfigured,
         )
+    }
+
+    /// Ready at once: there is nobody else to ask.
+    async fn ask(&self, question: Question, _deadline: Duration) -> Answers {
+        let relay = match self.registry.is_closed() {
+            true => Relay::Refused(Refusal::Closed),
+            false => Relay::NotConfigured,
+        };
+        Answers {
+            here: self.registry.answer(&self.scope, &question),
+            others: Vec::new(),
+            silent: Vec::new(),
+            relay,
+            live: true,
+        }
     }
 
     fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError> {

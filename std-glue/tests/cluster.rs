@@ -8,8 +8,8 @@ use futures::{FutureExt, StreamExt};
 use midplane::bus::Bus;
 use midplane::node::Config;
 use midplane::{
-    Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Relay, Sink, State, Target,
-    Timer, fresh_node_id,
+    Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Relay,
+    Sink, State, Target, Timer, fresh_node_id,
 };
 
 /// A wait that is met only on failure.
@@ -143,6 +143,83 @@ async fn lanes_are_subscribed_where_members_are(timer: Arc<dyn Timer>, spawn: Sp
     }
 }
 
+/// What each node answered, this one first.
+fn counts(answers: &Answers) -> Vec<Answer> {
+    let others = answers.others.iter().map(|(_, answer)| *answer);
+    [answers.here].into_iter().chain(others).collect()
+}
+
+async fn questions_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
+    const DEADLINE: Duration = PATIENCE;
+    let bus = Memory::new();
+    let nodes = [0; 3].map(|_| node(&bus, &timer, config(), spawn));
+    for node in &nodes {
+        becomes(node, State::Live).await;
+    }
+    let ada = Target::user("ada").unwrap();
+    let everyone: midplane::Audience = ada.clone().into();
+    let mut listeners = Vec::new();
+    for (number, node) in nodes.iter().enumerate() {
+        let (attachment, heard) = listener(node, &format!("phone {number}"));
+        let _ = attachment.associate(&ada).await.unwrap();
+        listeners.push((attachment, heard));
+    }
+    // Members are known when their first heartbeat has come, which is when both are live.
+    let one = |count| Answer::Connections(count);
+    let answers = nodes[0].count(&everyone, DEADLINE).await;
+    assert_eq!(
+        (counts(&answers), answers.is_complete()),
+        (vec![one(1); 3], true)
+    );
+
+    let hello = Event::text("hello");
+    let but_one = everyone
+        .clone()
+        .except(ConnectionId::new("phone 1").unwrap());
+    let answers = nodes[1].publish_confirmed(&but_one, &hello, DEADLINE).await;
+    assert!(answers.is_complete(), "{answers:?}");
+    assert_eq!(answers.delivered().accepted, 2);
+    assert_eq!(
+        *listeners[0].1.lock().unwrap(),
+        std::slice::from_ref(&hello)
+    );
+    assert_eq!(*listeners[1].1.lock().unwrap(), []);
+
+    let room = Target::topic("room").unwrap();
+    let answers = Ask::associate(&nodes[2], &but_one, &room, DEADLINE).await;
+    assert_eq!(answers.connections(), 2);
+    assert!(listeners[0].0.is_in(&room) && !listeners[1].0.is_in(&room));
+    let answers = nodes[0].dissociate(&everyone, &room, DEADLINE).await;
+    assert_eq!(answers.connections(), 2);
+    assert!(!listeners[2].0.is_in(&room));
+
+    let phone = Target::connection("phone 2").unwrap().into();
+    let answers = nodes[0].disconnect(&phone, DEADLINE).await;
+    assert_eq!(
+        counts(&answers)
+            .iter()
+            .filter(|answer| **answer == one(1))
+            .count(),
+        1
+    );
+    assert!(!listeners[2].0.is_attached());
+    assert_eq!(nodes[0].count(&everyone, DEADLINE).await.connections(), 2);
+
+    // Who closes says goodbye and is not waited for.
+    assert_eq!(nodes[2].close(PATIENCE).await.unsent, 0);
+    let answers = nodes[0].count(&everyone, DEADLINE).await;
+    assert!(
+        answers.is_complete() && answers.others.len() == 1,
+        "{answers:?}"
+    );
+    // Who is cut off is named.
+    bus.block();
+    becomes(&nodes[0], State::Degraded).await;
+    let answers = nodes[0].count(&everyone, Duration::from_millis(50)).await;
+    assert_eq!((answers.here, answers.live), (one(1), false));
+    assert_eq!(answers.silent, [nodes[1].id()]);
+}
+
 fn on_every_executor<F>(check: fn(Arc<dyn Timer>, Spawn) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -166,6 +243,11 @@ where
 #[test]
 fn promise_4_events_reach_every_node_or_it_says_when_it_was_deaf() {
     on_every_executor(events_reach_every_node);
+}
+
+#[test]
+fn questions_are_answered_by_every_node_or_it_is_named() {
+    on_every_executor(questions_reach_every_node);
 }
 
 #[test]

@@ -36,13 +36,14 @@ use crate::envelope::{Encoded, NodeId};
 use crate::event::Event;
 use crate::host::Host;
 use crate::node::{self, Config};
+use crate::question::{Answers, Question};
 use crate::registry::{Delivered, Registry};
 use crate::sink::Sink;
 use crate::target::{ConnectionId, IdError, Scope};
 use crate::time::Timer;
 use engine::Engine;
 use lanes::Lanes;
-use outgoing::{Command, Outgoing, Queued};
+use outgoing::{Answered, Command, Outgoing, Queued};
 
 /// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to it.
 ///
@@ -185,6 +186,45 @@ impl<H: Host> Backplane for Cluster<H> {
             Err(refusal) => Relay::Refused(refusal),
         };
         Receipt::new(local, relay)
+    }
+
+    async fn ask(&self, question: Question, deadline: Duration) -> Answers {
+        let Shared {
+            registry,
+            outgoing,
+            timer,
+            config,
+            ..
+        } = &*self.shared;
+        let here = registry.answer(&self.scope, &question);
+        let (answer, answered) = oneshot::channel();
+        outgoing.command(Command::Ask {
+            until: timer.now() + deadline,
+            scope: self.scope.clone(),
+            question,
+            answer,
+        });
+        // The driver keeps the deadline; a driver that does not run keeps none.
+        let overdue = timer.sleep(deadline + config.heartbeat);
+        let (outcome, relay) = match select(answered, overdue).await {
+            Either::Left((Ok(Ok(answered)), _)) => (Some(answered), Relay::Queued),
+            Either::Left((Ok(Err(refusal)), _)) => (None, Relay::Refused(refusal)),
+            Either::Left((Err(_), _)) | Either::Right(_) => {
+                (None, Relay::Refused(Refusal::Stopped))
+            }
+        };
+        let Answered {
+            others,
+            silent,
+            live,
+        } = outcome.unwrap_or_default();
+        Answers {
+            here,
+            others,
+            silent,
+            relay,
+            live,
+        }
     }
 
     fn scoped(&self, label: &str) -> Result<Arc<dyn Backplane>, IdError> {

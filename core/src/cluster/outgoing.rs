@@ -11,8 +11,10 @@ use lock_api::Mutex;
 use crate::attachment::Reach;
 use crate::backplane::{FlushError, Refusal};
 use crate::bus::Lane;
-use crate::envelope::Encoded;
+use crate::envelope::{Encoded, NodeId};
 use crate::host::Host;
+use crate::question::{Answer, Question};
+use crate::target::Scope;
 
 /// A message on its way out.
 pub(super) struct Queued {
@@ -33,8 +35,23 @@ pub(super) enum Command {
         lane: Lane,
         answer: oneshot::Sender<Reach>,
     },
+    /// Ask every other node, and answer what they do until the deadline.
+    Ask {
+        until: Duration,
+        scope: Scope,
+        question: Question,
+        answer: oneshot::Sender<Result<Answered, Refusal>>,
+    },
     /// Hand over what is queued, close the session and end.
     Close { answer: oneshot::Sender<()> },
+}
+
+/// What other nodes said.
+#[derive(Default)]
+pub(super) struct Answered {
+    pub(super) others: Vec<(NodeId, Answer)>,
+    pub(super) silent: Vec<NodeId>,
+    pub(super) live: bool,
 }
 
 /// Bounded by bytes; nobody ever waits to put something in.

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::append;
 use super::error::{DecodeError, EncodeError, TooMany};
+use super::frame::NodeId;
+use super::question::{UnknownKind, append_answer, append_question, read_answer, read_question};
 use crate::audience::Audience;
 use crate::event::Event;
+use crate::question::{Answer, Question};
 use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
 
 /// The most targets, and the most exclusions, of an audience that travels between nodes.
@@ -20,6 +23,9 @@ pub const MAX_AUDIENCE: usize = 256;
 const PUBLISH: u8 = 1;
 const HEARTBEAT: u8 = 2;
 const STAMP: u8 = 3;
+const QUESTION: u8 = 4;
+const ANSWER: u8 = 5;
+const GOODBYE: u8 = 6;
 
 /// One message of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +44,27 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// When the frame was made, on its origin's clock; the first message of every frame.
     Stamp(Duration),
-    /// A kind that this release does not know, to be counted and skipped.
+    /// A question to every node; always on lane 0.
+    Question {
+        /// What the answer is to name. It is the asker's own.
+        id: u64,
+        /// The scope of what it names.
+        scope: Scope,
+        /// The question.
+        question: Question,
+    },
+    /// What the origin answers; always on lane 0.
+    Answer {
+        /// Who asked.
+        to: NodeId,
+        /// Which question.
+        id: u64,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The origin leaves for good; the last message on lane 0.
+    Goodbye,
+    /// A kind that this release does not know, or a question or an answer of such a kind, to be counted and skipped.
     Unknown {
         /// The number of the kind.
         kind: u8,
@@ -73,8 +99,24 @@ impl Message {
                 body.push(STAMP);
                 append(&mut body, &micros(*sent));
             }
+            Self::Question {
+                id,
+                scope,
+                question,
+            } => {
+                bounded(question.audience())?;
+                body.push(QUESTION);
+                append(&mut body, id);
+                append_question(&mut body, scope, question);
+            }
+            Self::Answer { to, id, answer } => {
+                body.push(ANSWER);
+                append(&mut body, &(to, id));
+                append_answer(&mut body, answer);
+            }
+            Self::Goodbye => body.push(GOODBYE),
             Self::Unknown {
-                kind: kind @ (PUBLISH | HEARTBEAT | STAMP),
+                kind: kind @ PUBLISH..=GOODBYE,
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
@@ -99,10 +141,7 @@ impl Encoded {
     /// # Errors
     /// When the audience has more than [`MAX_AUDIENCE`] targets or exclusions.
     pub fn publish(scope: &Scope, audience: &Audience, event: &Event) -> Result<Self, TooMany> {
-        let count = audience.targets().count().max(audience.excluded().len());
-        if count > MAX_AUDIENCE {
-            return Err(TooMany { count });
-        }
+        bounded(audience)?;
         let mut body = Vec::from([PUBLISH]);
         append_publish(&mut body, scope, audience, event);
         Ok(Self(body.into()))
@@ -124,6 +163,14 @@ impl fmt::Debug for Encoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Encoded").field(&self.0.len()).finish()
     }
+}
+
+fn bounded(audience: &Audience) -> Result<(), TooMany> {
+    let count = audience.targets().count().max(audience.excluded().len());
+    if count > MAX_AUDIENCE {
+        return Err(TooMany { count });
+    }
+    Ok(())
 }
 
 /// What a node says of itself every few seconds.
@@ -155,58 +202,44 @@ pub struct LaneProgress {
 
 /// Reads one message of a frame that has so many bytes; `frame` is where it lies.
 pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message, DecodeError> {
-    match message {
-        [PUBLISH, body @ ..] => publish(frame, size, body).ok_or(DecodeError::Malformed),
-        [HEARTBEAT, body @ ..] => heartbeat(body).ok_or(DecodeError::Malformed),
-        [STAMP, body @ ..] => stamp(body).ok_or(DecodeError::Malformed),
-        [kind, body @ ..] => Ok(Message::Unknown {
-            kind: *kind,
-            body: frame.slice_ref(body),
-        }),
-        [] => Err(DecodeError::Malformed),
-    }
+    let [kind, body @ ..] = message else {
+        return Err(DecodeError::Malformed);
+    };
+    let unknown = || Message::Unknown {
+        kind: *kind,
+        body: frame.slice_ref(body),
+    };
+    let mut reader = Reader {
+        frame,
+        size,
+        rest: body,
+    };
+    let message = match *kind {
+        PUBLISH => publish(&mut reader),
+        HEARTBEAT => heartbeat(&mut reader),
+        STAMP => stamp(&mut reader),
+        QUESTION => match asked(&mut reader) {
+            Some(Ok(asked)) => Some(asked),
+            Some(Err(_)) => return Ok(unknown()),
+            None => None,
+        },
+        ANSWER => match answered(&mut reader) {
+            Some(Ok(answered)) => Some(answered),
+            Some(Err(_)) => return Ok(unknown()),
+            None => None,
+        },
+        GOODBYE => Some(Message::Goodbye),
+        _ => return Ok(unknown()),
+    };
+    let whole = message.filter(|_| reader.rest.is_empty());
+    whole.ok_or(DecodeError::Malformed)
 }
 
-fn publish(frame: &Bytes, size: usize, body: &[u8]) -> Option<Message> {
-    let mut reader = Reader(body);
-    let scope = Scope::from_bytes(reader.take()?)?;
-    let text: bool = reader.take()?;
-    let key = match reader.take::<Option<&str>>()? {
-        Some(key) => Some(EventKey::new(key).ok()?),
-        None => None,
-    };
-    let targets = reader.count()?;
-    let mut audience: Option<Audience> = None;
-    // The lists are read item by item: a count is only a claim, and nothing is reserved for it.
-    for _ in 0..targets {
-        let (kind, id) = reader.take::<(u8, &str)>()?;
-        let target = Target::new(Kind::from_number(kind)?, id).ok()?;
-        audience = Some(match audience {
-            Some(audience) => audience.or(target),
-            None => target.into(),
-        });
-    }
-    let mut audience = audience?;
-    for _ in 0..reader.count()? {
-        audience = audience.except(ConnectionId::new(reader.take::<&str>()?).ok()?);
-    }
-    let payload: &[u8] = reader.take()?;
-    let payload = match payload.len() < size / 2 {
-        true => Bytes::copy_from_slice(payload),
-        false => frame.slice_ref(payload),
-    };
-    if !reader.0.is_empty() {
-        return None;
-    }
-    let event = if text {
-        Event::from_utf8(payload).ok()?
-    } else {
-        Event::binary(payload)
-    };
-    let event = match key {
-        Some(key) => event.keyed(key),
-        None => event,
-    };
+fn publish(reader: &mut Reader<'_>) -> Option<Message> {
+    let scope = reader.scope()?;
+    let (text, key) = reader.form()?;
+    let audience = reader.audience()?;
+    let event = reader.payload(text, key)?;
     Some(Message::Publish {
         scope,
         audience,
@@ -214,8 +247,7 @@ fn publish(frame: &Bytes, size: usize, body: &[u8]) -> Option<Message> {
     })
 }
 
-fn heartbeat(body: &[u8]) -> Option<Message> {
-    let mut reader = Reader(body);
+fn heartbeat(reader: &mut Reader<'_>) -> Option<Message> {
     let (version, hello, sent): (&str, bool, u64) = reader.take()?;
     let earlier = reader.list::<u64>()?;
     let mut lanes = Vec::new();
@@ -226,7 +258,7 @@ fn heartbeat(body: &[u8]) -> Option<Message> {
     }
     let rising = earlier.iter().chain([&sent]).is_sorted();
     let told = |progress: &LaneProgress| progress.lasts.len() == earlier.len();
-    let whole = reader.0.is_empty() && rising && lanes.iter().all(told);
+    let whole = rising && lanes.iter().all(told);
     whole.then(|| {
         Message::Heartbeat(Heartbeat {
             version: version.into(),
@@ -238,11 +270,25 @@ fn heartbeat(body: &[u8]) -> Option<Message> {
     })
 }
 
-fn stamp(body: &[u8]) -> Option<Message> {
-    let mut reader = Reader(body);
+fn stamp(reader: &mut Reader<'_>) -> Option<Message> {
     let sent = reader.take()?;
-    let sent = Message::Stamp(Duration::from_micros(sent));
-    reader.0.is_empty().then_some(sent)
+    Some(Message::Stamp(Duration::from_micros(sent)))
+}
+
+fn asked(reader: &mut Reader<'_>) -> Option<Result<Message, UnknownKind>> {
+    let id = reader.take()?;
+    let asked = read_question(reader)?;
+    Some(asked.map(|(scope, question)| Message::Question {
+        id,
+        scope,
+        question,
+    }))
+}
+
+fn answered(reader: &mut Reader<'_>) -> Option<Result<Message, UnknownKind>> {
+    let (to, id) = reader.take()?;
+    let answer = read_answer(reader)?;
+    Some(answer.map(|answer| Message::Answer { to, id, answer }))
 }
 
 /// The wire counts microseconds, which last for half a million years.
@@ -250,14 +296,76 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Takes one postcard value after the other off a slice.
-struct Reader<'a>(&'a [u8]);
+/// Takes one value after the other off a message.
+pub(super) struct Reader<'a> {
+    frame: &'a Bytes,
+    size: usize,
+    rest: &'a [u8],
+}
 
 impl<'a> Reader<'a> {
-    fn take<T: Deserialize<'a>>(&mut self) -> Option<T> {
-        let (value, rest) = postcard::take_from_bytes(self.0).ok()?;
-        self.0 = rest;
+    pub(super) fn take<T: Deserialize<'a>>(&mut self) -> Option<T> {
+        let (value, rest) = postcard::take_from_bytes(self.rest).ok()?;
+        self.rest = rest;
         Some(value)
+    }
+
+    pub(super) fn scope(&mut self) -> Option<Scope> {
+        Scope::from_bytes(self.take()?)
+    }
+
+    pub(super) fn target(&mut self) -> Option<Target> {
+        let (kind, id) = self.take::<(u8, &str)>()?;
+        Target::new(Kind::from_number(kind)?, id).ok()
+    }
+
+    pub(super) fn audience(&mut self) -> Option<Audience> {
+        let targets = self.count()?;
+        let mut audience: Option<Audience> = None;
+        // The lists are read item by item: a count is only a claim, and nothing is reserved for it.
+        for _ in 0..targets {
+            let target = self.target()?;
+            audience = Some(match audience {
+                Some(audience) => audience.or(target),
+                None => target.into(),
+            });
+        }
+        let mut audience = audience?;
+        for _ in 0..self.count()? {
+            audience = audience.except(ConnectionId::new(self.take::<&str>()?).ok()?);
+        }
+        Some(audience)
+    }
+
+    pub(super) fn event(&mut self) -> Option<Event> {
+        let (text, key) = self.form()?;
+        self.payload(text, key)
+    }
+
+    /// What an event is beside its bytes: whether it is text, and its key.
+    fn form(&mut self) -> Option<(bool, Option<EventKey>)> {
+        let text = self.take()?;
+        let key = match self.take::<Option<&str>>()? {
+            Some(key) => Some(EventKey::new(key).ok()?),
+            None => None,
+        };
+        Some((text, key))
+    }
+
+    fn payload(&mut self, text: bool, key: Option<EventKey>) -> Option<Event> {
+        let payload: &[u8] = self.take()?;
+        let payload = match payload.len() < self.size / 2 {
+            true => Bytes::copy_from_slice(payload),
+            false => self.frame.slice_ref(payload),
+        };
+        let event = match text {
+            true => Event::from_utf8(payload).ok()?,
+            false => Event::binary(payload),
+        };
+        Some(match key {
+            Some(key) => event.keyed(key),
+            None => event,
+        })
     }
 
     /// How many targets or exclusions there are.
@@ -274,8 +382,22 @@ impl<'a> Reader<'a> {
 
 fn append_publish(bytes: &mut Vec<u8>, scope: &Scope, audience: &Audience, event: &Event) {
     append(bytes, &serde_bytes::Bytes::new(scope.as_bytes()));
+    append_form(bytes, event);
+    append_audience(bytes, audience);
+    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
+}
+
+fn append_form(bytes: &mut Vec<u8>, event: &Event) {
     append(bytes, &event.is_text());
     append(bytes, &event.key().map(EventKey::as_str));
+}
+
+pub(super) fn append_event(bytes: &mut Vec<u8>, event: &Event) {
+    append_form(bytes, event);
+    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
+}
+
+pub(super) fn append_audience(bytes: &mut Vec<u8>, audience: &Audience) {
     append(bytes, &audience.targets().count());
     for target in audience.targets() {
         append(bytes, &(target.kind() as u8, target.id()));
@@ -284,5 +406,4 @@ fn append_publish(bytes: &mut Vec<u8>, scope: &Scope, audience: &Audience, event
     for connection in audience.excluded() {
         append(bytes, &connection.as_str());
     }
-    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
 }

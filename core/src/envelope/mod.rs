@@ -7,6 +7,11 @@
 //! publish  kind 1: scope | text | key? | targets | except | payload
 //! heartbeat kind 2: version | hello | sent:varint64 in us | earlier* in us | (lane, last*)*
 //! stamp    kind 3: sent:varint64 in us of the origin's clock
+//! question kind 4: id:varint64 | kind:u8 | scope | targets | except | target? | event?
+//!          kind: 1 count, 2 disconnect, 3 associate, 4 dissociate, 5 publish; event: text | key? | payload
+//! answer   kind 5: to:[u8; 16] | id:varint64 | kind:u8 | counts
+//!          kind: 1 connections; 2 accepted, full, closed, panicked; each varint64
+//! goodbye  kind 6: nothing
 //! ```
 //!
 //! Fields are [postcard](https://postcard.jamesmunns.com/wire-format); a reader ignores flags it does
@@ -39,6 +44,7 @@
 mod error;
 mod frame;
 mod message;
+mod question;
 
 pub use error::{DecodeError, EncodeError, TooMany};
 pub use frame::{Decoded, Frame, FrameWriter, Header, NodeId};

@@ -59,6 +59,7 @@ mod news;
 mod offset;
 mod outbox;
 mod peer;
+mod questions;
 mod receive;
 mod sequence;
 
@@ -80,6 +81,7 @@ use crate::event::Event;
 use crate::target::Scope;
 use outbox::Outbox;
 use peer::Peer;
+use questions::Questions;
 
 /// A peer that was not heard for so many heartbeats is no member any more.
 const SILENCE: u32 = 10;
@@ -109,6 +111,7 @@ pub struct Node {
     peers: BTreeMap<NodeId, Peer>,
     /// The lanes we hear, and since when.
     hears: BTreeMap<Lane, Duration>,
+    questions: Questions,
     news: VecDeque<News>,
     /// The bytes of the frames that came since all news was taken.
     unread: usize,
@@ -144,6 +147,7 @@ impl Node {
             deaf_since: None,
             peers: BTreeMap::new(),
             hears: BTreeMap::from([(Lane(0), Duration::ZERO)]),
+            questions: Questions::default(),
             news: VecDeque::new(),
             unread: 0,
             counters: Counters::default(),
@@ -164,6 +168,7 @@ impl Node {
         if let Link::Live(since) = self.link {
             self.deaf_since = Some(self.proven.unwrap_or(since));
             self.news.push_back(News::Down);
+            self.doubt_questions();
         }
         self.link = Link::Down;
     }
@@ -277,6 +282,7 @@ impl Node {
 
     /// Does what is due. To be called at [`timeout`](Self::timeout), and harmless at any time.
     pub fn tick(&mut self, now: Duration) {
+        self.close_questions(now);
         if self.link == Link::Down {
             return;
         }
@@ -297,12 +303,12 @@ impl Node {
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         let settled = match self.link {
-            Link::Down => return None,
+            Link::Down => return self.questions_due(),
             Link::Joining(since) => self.proven.map(|_| since + self.settle()),
             Link::Live(_) => None,
         };
         let canary = self.canary().map(|due| due + TICK);
-        [Some(self.next_beat), settled, canary]
+        [Some(self.next_beat), settled, canary, self.questions_due()]
             .into_iter()
             .flatten()
             .min()

@@ -1,13 +1,15 @@
 //! What a node tells its host.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
 use super::sequence::Run;
 use crate::audience::Audience;
 use crate::bus::Lane;
-use crate::envelope::{MAX_AUDIENCE, NodeId, TooMany};
+use crate::envelope::{EncodeError, MAX_AUDIENCE, NodeId, TooMany};
 use crate::event::Event;
+use crate::question::{Answer, Question};
 use crate::target::Scope;
 
 /// What the host is told, in order.
@@ -49,6 +51,30 @@ pub enum News {
     Joined(NodeId),
     /// A node was not heard for ten heartbeats. Until it is heard again, what it publishes may be missing.
     Silent(NodeId),
+    /// A node said that it leaves.
+    Left(NodeId),
+    /// Another node asks; [`Node::answer`](super::Node::answer) is to answer.
+    Asked {
+        /// Who asks.
+        origin: NodeId,
+        /// Its number of the question.
+        id: u64,
+        /// The scope of what the question names.
+        scope: Scope,
+        /// The question.
+        question: Question,
+    },
+    /// The answers to a question of ours.
+    Answered {
+        /// The number that [`Node::ask`](super::Node::ask) gave.
+        id: u64,
+        /// What each node answered.
+        answers: Vec<(NodeId, Answer)>,
+        /// The members that did not.
+        silent: Vec<NodeId>,
+        /// Whether we were live all the while; if not, there may be members we do not know of.
+        live: bool,
+    },
     /// The session is to be dropped and another opened: our own heartbeats do not come back, or what came
     /// was not taken.
     Reconnect,
@@ -93,7 +119,7 @@ pub enum NotQueued {
         /// How many there are of what there is more of.
         count: usize,
     },
-    /// As much waits to be sent as may.
+    /// As much waits to be sent, or as many questions to be answered, as may.
     Full,
 }
 
@@ -120,5 +146,16 @@ impl core::error::Error for NotQueued {}
 impl From<TooMany> for NotQueued {
     fn from(TooMany { count }: TooMany) -> Self {
         Self::TooMany { count }
+    }
+}
+
+impl From<EncodeError> for NotQueued {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
+            EncodeError::TooMany { count } => Self::TooMany { count },
+            // No message of ours is of an unknown kind, and a message alone has no number.
+            EncodeError::SequenceExhausted | EncodeError::KnownKind(_) => Self::Full,
+        }
     }
 }

@@ -139,7 +139,8 @@ impl Outbox {
         }
     }
 
-    fn remember(&mut self, moment: Duration) {
+    /// Notes how far the numbers are, for the heartbeats to come.
+    pub(super) fn remember(&mut self, moment: Duration) {
         remember(&mut self.beats, moment);
         for lines in self.lanes.values_mut() {
             remember(&mut lines.history, lines.last);

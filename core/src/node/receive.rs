@@ -68,7 +68,17 @@ impl Node {
                     false
                 }
                 _ if !new => false,
-                Ok(Message::Publish { .. }) if stale => {
+                Ok(Message::Goodbye) => {
+                    self.receive_goodbye(now, origin);
+                    false
+                }
+                Ok(Message::Answer { to, id, answer }) => {
+                    if to == self.id {
+                        self.receive_answer(now, origin, id, answer);
+                    }
+                    false
+                }
+                Ok(Message::Publish { .. } | Message::Question { .. }) if stale => {
                     self.counters.stale += 1;
                     true
                 }
@@ -84,7 +94,20 @@ impl Node {
                     });
                     false
                 }
-                Ok(_) => {
+                Ok(Message::Question {
+                    id,
+                    scope,
+                    question,
+                }) => {
+                    self.news.push_back(News::Asked {
+                        origin,
+                        id,
+                        scope,
+                        question,
+                    });
+                    false
+                }
+                Ok(Message::Unknown { .. }) => {
                     self.counters.unknown_kinds += 1;
                     true
                 }

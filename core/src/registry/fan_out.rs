@@ -1,6 +1,7 @@
 //! One event to every connection of an audience, each once.
 
 use alloc::vec::Vec;
+use core::ops::Add;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashSet;
@@ -48,6 +49,19 @@ pub(super) struct DropCounters {
     full: AtomicUsize,
     closed: AtomicUsize,
     panicked: AtomicUsize,
+}
+
+impl Add for Delivered {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            full: self.full + other.full,
+            closed: self.closed + other.closed,
+            panicked: self.panicked + other.panicked,
+        }
+    }
 }
 
 impl DropCounters {
@@ -103,25 +117,10 @@ impl<H: Host> Registry<H> {
         event: &Event,
         delivered: &mut Delivered,
     ) {
-        // A target named twice is named once; who names it may be anyone, and each snapshot costs a look
-        // at every member.
-        let mut targets: Vec<&Target> = audience.targets().collect();
-        targets.sort_unstable();
-        targets.dedup();
-        // All snapshots are taken before the first call, so a connection that is replaced meanwhile
-        // is closed before its successor can stand in one.
-        let snapshots: Vec<Members> = targets
-            .into_iter()
-            .filter_map(|target| self.snapshot(scope, target))
-            .collect();
+        let snapshots = self.snapshots(scope, audience);
         // Who is left out is looked up after the snapshots: a member that lost its id since then is
         // closed already, and the snapshots keep every other's address its own.
-        let excluded = audience.excluded().iter().filter_map(|id| {
-            let key = KeyRef::connection(scope, id.as_str());
-            let hash = key.hash(&self.hasher);
-            self.homes(hash).connection(hash, key).map(address)
-        });
-        let mut seen: HashSet<usize> = excluded.collect();
+        let mut seen: HashSet<usize> = self.excluded(scope, audience).collect();
         let overlap = snapshots.len() > 1;
         for members in &snapshots {
             self.serve(members, event, delivered, |member| {
@@ -133,6 +132,33 @@ impl<H: Host> Registry<H> {
             });
         }
         self.dispose(snapshots);
+    }
+
+    /// The members of every target of the audience, taken before any of them is looked at: a connection that
+    /// is replaced meanwhile is closed before its successor can stand in one.
+    pub(super) fn snapshots(&self, scope: &Scope, audience: &Audience) -> Vec<Members> {
+        // A target named twice is named once; who names it may be anyone, and each snapshot costs a look
+        // at every member.
+        let mut targets: Vec<&Target> = audience.targets().collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+            .into_iter()
+            .filter_map(|target| self.snapshot(scope, target))
+            .collect()
+    }
+
+    /// The addresses of the connections that the audience leaves out.
+    pub(super) fn excluded(
+        &self,
+        scope: &Scope,
+        audience: &Audience,
+    ) -> impl Iterator<Item = usize> {
+        audience.excluded().iter().filter_map(|id| {
+            let key = KeyRef::connection(scope, id.as_str());
+            let hash = key.hash(&self.hasher);
+            self.homes(hash).connection(hash, key).map(address)
+        })
     }
 
     fn snapshot(&self, scope: &Scope, target: &Target) -> Option<Members> {

@@ -6,6 +6,7 @@
 //! One order keeps the locks from deadlock: that of a connection's home, then that of a room, and never
 //! two of a kind.
 
+mod answer;
 mod connection;
 mod fan_out;
 mod key;
@@ -188,13 +189,13 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    /// Detaches the connection if it still is attached.
-    fn expel(&self, member: &Member) {
+    /// Detaches the connection; false if it is detached.
+    fn expel(&self, member: &Member) -> bool {
         let hash = self.home_hash(member);
         let home = self.homes(hash).detach(hash, member, &self.hasher);
-        if let Some(home) = home {
-            self.clear(home);
-        }
+        let attached = home.is_some();
+        home.into_iter().for_each(|home| self.clear(home));
+        attached
     }
 
     /// Takes a closed connection, already out of its home, out of every target it joined. No lock is

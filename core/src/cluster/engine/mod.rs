@@ -1,5 +1,8 @@
 //! The driver's inside: the one place where the protocol, the bus and the clock meet.
 
+mod jobs;
+mod tell;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -17,17 +20,17 @@ use lock_api::Mutex;
 use super::foreign::{Ear, ForeignCounts};
 use super::lanes::Lanes;
 use super::notices::{Notice, Notices};
-use super::outgoing::{Command, Held, Outgoing, Queued};
+use super::outgoing::{Answered, Command, Held, Outgoing, Queued};
 use super::parts::Decode;
 use super::session::{Batch, Job, Open};
 use super::status::Status;
 use crate::attachment::Reach;
 use crate::backoff::{Backoff, Random};
-use crate::backplane::{FlushError, State};
-use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Session};
+use crate::backplane::{FlushError, Refusal, State};
+use crate::bus::{Bus, BusError, Inbound, Lane, Session};
 use crate::envelope::NodeId;
 use crate::host::Host;
-use crate::node::{Config, News, Node};
+use crate::node::{Config, Node};
 use crate::registry::Registry;
 use crate::time::Timer;
 
@@ -70,7 +73,10 @@ pub(super) struct Engine<H: Host> {
     wanting: BTreeSet<Lane>,
     /// Lanes that nobody here needs any more, and until when they are heard all the same.
     cooling: BTreeMap<Lane, Duration>,
+    asks: BTreeMap<u64, oneshot::Sender<Result<Answered, Refusal>>>,
     closing: Option<oneshot::Sender<()>>,
+    /// The others were told that this node leaves.
+    left: bool,
     messages: Vec<Queued>,
     commands: Vec<Command>,
 }
@@ -138,7 +144,9 @@ impl<H: Host> Engine<H> {
             hears: Vec::new(),
             wanting: BTreeSet::new(),
             cooling: BTreeMap::new(),
+            asks: BTreeMap::new(),
             closing: None,
+            left: false,
             messages: Vec::new(),
             commands: Vec::new(),
         }
@@ -168,6 +176,19 @@ impl<H: Host> Engine<H> {
                     self.wanting.insert(lane);
                     self.hears.push((lane, answer));
                 }
+                Command::Ask {
+                    until,
+                    scope,
+                    question,
+                    answer,
+                } => match self.node.ask(now, until, &scope, &question) {
+                    Ok(id) => {
+                        self.asks.insert(id, answer);
+                    }
+                    Err(reason) => {
+                        let _ = answer.send(Err(reason.into()));
+                    }
+                },
                 Command::Close { answer } => self.closing = Some(answer),
             }
         }
@@ -242,64 +263,6 @@ impl<H: Host> Engine<H> {
         moved
     }
 
-    fn step_open(&mut self, now: Duration, mut open: Open, context: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        match open.poll_work(context) {
-            Poll::Ready((job, Ok(()))) => {
-                moved = true;
-                if matches!(job, Job::Close) {
-                    self.over();
-                    return true;
-                }
-                self.done(now, job, &mut open);
-            }
-            Poll::Ready((Job::Send(batch), Err(error)))
-                if error.kind() == BusErrorKind::TooLarge =>
-            {
-                // The bus takes less than it said. Others will see that the numbers are missing.
-                self.lost += batch.messages as u64;
-                self.notices.tell(&Notice::Bus(explain(&error)));
-                moved = true;
-            }
-            Poll::Ready((job, Err(error))) => {
-                self.bury(now, Some(job), explain(&error));
-                return true;
-            }
-            Poll::Pending if open.until().is_some_and(|until| now >= until) => {
-                let reason = late("answering", self.config.heartbeat * TO_ACT);
-                let batch = open.batch().cloned().map(Job::Send);
-                self.bury(now, batch, reason);
-                return true;
-            }
-            Poll::Pending => {}
-        }
-        match open.poll_frame(context) {
-            Poll::Ready(Some(Ok(inbound))) => {
-                moved = true;
-                self.receive(now, &inbound);
-            }
-            Poll::Ready(end) => {
-                let reason = match end {
-                    Some(Err(error)) => explain(&error),
-                    _ => String::from("the bus ended the session"),
-                };
-                let batch = open.batch().cloned().map(Job::Send);
-                self.bury(now, batch, reason);
-                return true;
-            }
-            Poll::Pending => {}
-        }
-        if open.is_idle()
-            && open.joined
-            && let Some(job) = self.next_job(now, &mut open)
-        {
-            open.start(job, self.deadline(now));
-            moved = true;
-        }
-        self.phase = Phase::Open(open);
-        moved
-    }
-
     fn deadline(&self, now: Duration) -> Duration {
         now + self.config.heartbeat * TO_ACT
     }
@@ -309,104 +272,6 @@ impl<H: Host> Engine<H> {
             self.node.receive(now, &inbound.frame);
         } else if let Some(ear) = &mut self.ear {
             ear.take(inbound, self.node.is_stalled(now), &self.registry);
-        }
-    }
-
-    fn done(&mut self, now: Duration, job: Job, open: &mut Open) {
-        match job {
-            Job::Subscribe(mut lanes) => {
-                // It has no members, no numbers, and nobody to give it up.
-                lanes.retain(|lane| *lane != Lane::JSON);
-                if !open.joined {
-                    open.joined = true;
-                    let before: Vec<Lane> = self.node.lanes().collect();
-                    let unheard = before.iter().filter(|lane| !lanes.contains(lane));
-                    unheard.for_each(|lane| self.node.ignore(*lane));
-                    self.node.connected(now);
-                }
-                for lane in &lanes {
-                    self.node.hear(now, *lane);
-                    self.lanes.hear(*lane);
-                    // Whoever came and went meanwhile is not noted twice.
-                    if !self.lanes.wanted(*lane) {
-                        self.cooling.insert(*lane, now + self.config.cool_down);
-                    }
-                }
-                open.lanes.extend(lanes);
-            }
-            Job::Send(_) | Job::Unsubscribe(_) | Job::Close => {}
-        }
-    }
-
-    /// What the idle session does next.
-    fn next_job(&mut self, now: Duration, open: &mut Open) -> Option<Job> {
-        let missing = self.missing(open);
-        if !missing.is_empty() {
-            return Some(Job::Subscribe(missing));
-        }
-        let cooled = self.cooled(now, open);
-        if !cooled.is_empty() {
-            return Some(Job::Unsubscribe(cooled));
-        }
-        if let Some(batch) = self.again.take() {
-            return Some(Job::Send(batch));
-        }
-        let batch = self.gather(now);
-        if !batch.frames.is_empty() {
-            return Some(Job::Send(batch));
-        }
-        self.closing.is_some().then_some(Job::Close)
-    }
-
-    fn missing(&mut self, open: &Open) -> Vec<Lane> {
-        let wanting = core::mem::take(&mut self.wanting);
-        let missing = wanting
-            .into_iter()
-            .filter(|lane| !open.lanes.contains(lane) && self.lanes.wanted(*lane));
-        missing.collect()
-    }
-
-    /// The lanes that nobody needed for the whole cool-down, given up.
-    fn cooled(&mut self, now: Duration, open: &mut Open) -> Vec<Lane> {
-        let due = self.cooling.iter().filter(|(_, until)| **until <= now);
-        let due: Vec<Lane> = due.map(|(lane, _)| *lane).collect();
-        let mut given_up = Vec::new();
-        for lane in due {
-            self.cooling.remove(&lane);
-            self.lanes.ignore(lane);
-            if self.lanes.wanted(lane) {
-                if open.lanes.contains(&lane) {
-                    self.lanes.hear(lane);
-                }
-            } else if open.lanes.contains(&lane) {
-                open.lanes.remove(&lane);
-                self.node.ignore(lane);
-                given_up.push(lane);
-            }
-        }
-        given_up
-    }
-
-    /// As many frames as go out in one go.
-    fn gather(&mut self, now: Duration) -> Batch {
-        self.lost += self.node.expire(now);
-        let oldest = self.node.oldest();
-        let (messages, held) = (self.node.queued(), self.node.queued_bytes());
-        let mut frames = Vec::new();
-        let mut bytes = 0;
-        while frames.len() < FRAMES
-            && bytes < BYTES
-            && let Some(outbound) = self.node.transmit(now)
-        {
-            bytes += outbound.frame.len();
-            frames.push(outbound);
-        }
-        Batch {
-            frames: Arc::new(frames),
-            messages: messages - self.node.queued(),
-            bytes: held - self.node.queued_bytes(),
-            oldest,
-            again: false,
         }
     }
 
@@ -442,114 +307,6 @@ impl<H: Host> Engine<H> {
         self.phase = Phase::Over;
         if let Some(answer) = self.closing.take() {
             let _ = answer.send(());
-        }
-    }
-
-    /// Hands what the node says to whom it concerns; true if it said anything.
-    fn take_news(&mut self, now: Duration) -> bool {
-        let mut any = false;
-        while let Some(news) = self.node.news() {
-            any = true;
-            match news {
-                News::Event {
-                    scope,
-                    audience,
-                    event,
-                } => {
-                    self.registry.deliver(&scope, &audience, &event);
-                }
-                News::Gap { origin, lane, run } => {
-                    self.notices.tell(&Notice::Gap { origin, lane, run });
-                }
-                News::Deaf {
-                    origin,
-                    since,
-                    until,
-                } => self.notices.tell(&Notice::Deaf {
-                    origin,
-                    since,
-                    until,
-                }),
-                News::Live => {
-                    self.failures = 0;
-                    self.notices.tell(&Notice::State(State::Live));
-                }
-                News::Down => self.notices.tell(&Notice::State(State::Degraded)),
-                News::Joined(node) => {
-                    self.note_members();
-                    self.notices.tell(&Notice::Joined(node));
-                }
-                News::Silent(node) => {
-                    self.note_members();
-                    self.notices.tell(&Notice::Silent(node));
-                }
-                News::Reconnect => {
-                    let batch = match &self.phase {
-                        Phase::Open(open) => open.batch().cloned().map(Job::Send),
-                        _ => None,
-                    };
-                    let reason = "our own heartbeats do not come back: the subscription is deaf";
-                    self.bury(now, batch, String::from(reason));
-                }
-            }
-        }
-        any
-    }
-
-    fn note_members(&self) {
-        let members = self.node.members();
-        let members = members.map(|(id, version)| (id, version.to_string()));
-        self.status.lock().members = members.collect();
-    }
-
-    /// Notes for operators what has come to be.
-    fn note(&self) {
-        let mut status = self.status.lock();
-        status.lost = self.lost;
-        status.counters = self.node.counters();
-        if let Some(ear) = &self.ear
-            && status.foreign != ear.counts
-        {
-            status.foreign.clone_from(&ear.counts);
-        }
-    }
-
-    /// Answers whoever waits for what is so by now.
-    fn answer(&mut self) {
-        for (lane, answer) in core::mem::take(&mut self.hears) {
-            match &self.phase {
-                Phase::Open(open) if open.lanes.contains(&lane) => {
-                    let _ = answer.send(Reach::Everywhere);
-                }
-                Phase::Open(_) if self.lanes.wanted(lane) => self.hears.push((lane, answer)),
-                _ => {
-                    let _ = answer.send(Reach::Here);
-                }
-            }
-        }
-        if self.flushes.is_empty() {
-            return;
-        }
-        let flying = match &self.phase {
-            Phase::Open(open) => open.batch(),
-            _ => None,
-        };
-        let batches = flying.into_iter().chain(&self.again);
-        let oldest = batches
-            .filter_map(|batch| batch.oldest)
-            .chain(self.node.oldest())
-            .min();
-        for flush in core::mem::take(&mut self.flushes) {
-            if oldest.is_some_and(|oldest| oldest <= flush.until) {
-                self.flushes.push(flush);
-                continue;
-            }
-            let lost = usize::try_from(self.lost - flush.lost).unwrap_or(usize::MAX);
-            let outcome = match lost {
-                0 => Ok(()),
-                count => Err(FlushError::Lost { count }),
-            };
-            let _ = flush.answer.send(outcome);
         }
     }
 

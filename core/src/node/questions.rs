@@ -1,0 +1,149 @@
+//! The questions this node asked, until they are answered or their time is over.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Node;
+use super::news::{News, NotQueued};
+use crate::bus::Lane;
+use crate::envelope::{Message, NodeId};
+use crate::question::{Answer, Question};
+use crate::target::Scope;
+
+/// The most questions that wait for answers at once.
+const OPEN: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    last: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    until: Duration,
+    /// Members that did not answer yet.
+    waiting: BTreeSet<NodeId>,
+    answers: Vec<(NodeId, Answer)>,
+    live: bool,
+}
+
+impl Node {
+    /// Asks every other node. [`News::Answered`] with the number given here follows when every member has
+    /// answered, at once if there is none, and at `until` at the latest.
+    ///
+    /// # Errors
+    /// When it will not be sent; nothing is asked.
+    pub fn ask(
+        &mut self,
+        now: Duration,
+        until: Duration,
+        scope: &Scope,
+        question: &Question,
+    ) -> Result<u64, NotQueued> {
+        if self.questions.open.len() >= OPEN {
+            return Err(NotQueued::Full);
+        }
+        let id = self.questions.last + 1;
+        let message = Message::Question {
+            id,
+            scope: scope.clone(),
+            question: question.clone(),
+        };
+        self.enqueue(now, Lane(0), message.encode()?)?;
+        self.questions.last = id;
+        let open = Open {
+            until,
+            waiting: self.members().map(|(node, _)| node).collect(),
+            answers: Vec::new(),
+            live: self.is_live(),
+        };
+        self.questions.open.insert(id, open);
+        self.close_questions(now);
+        Ok(id)
+    }
+
+    /// Answers a [`News::Asked`].
+    ///
+    /// # Errors
+    /// When it will not be sent; the asker will count this node as silent.
+    pub fn answer(
+        &mut self,
+        now: Duration,
+        to: NodeId,
+        id: u64,
+        answer: Answer,
+    ) -> Result<(), NotQueued> {
+        let message = Message::Answer { to, id, answer };
+        self.enqueue(now, Lane(0), message.encode()?)
+    }
+
+    /// Says goodbye: the last thing to send. What was sent before is told of once more, so that who missed
+    /// the end of it knows.
+    pub fn leave(&mut self, now: Duration) {
+        self.outbox.remember(now);
+        self.outbox.beat(now, false, self.config.heartbeat);
+        if let Ok(goodbye) = Message::Goodbye.encode() {
+            // If it does not fit the queue, the others will find out by silence.
+            let _ = self.enqueue(now, Lane(0), goodbye);
+        }
+    }
+
+    pub(super) fn receive_answer(&mut self, now: Duration, from: NodeId, id: u64, answer: Answer) {
+        let Some(open) = self.questions.open.get_mut(&id) else {
+            return;
+        };
+        // One that came meanwhile counts too, each once.
+        if open.waiting.remove(&from) || open.answers.iter().all(|(node, _)| *node != from) {
+            open.answers.push((from, answer));
+        }
+        self.close_questions(now);
+    }
+
+    /// Whoever has left has no connections.
+    pub(super) fn receive_goodbye(&mut self, now: Duration, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&from)
+            && peer.member
+        {
+            peer.member = false;
+            self.news.push_back(News::Left(from));
+        }
+        for open in self.questions.open.values_mut() {
+            open.waiting.remove(&from);
+        }
+        self.close_questions(now);
+    }
+
+    /// From here on there may be members we do not know of.
+    pub(super) fn doubt_questions(&mut self) {
+        for open in self.questions.open.values_mut() {
+            open.live = false;
+        }
+    }
+
+    /// Tells the answers to the questions that are answered by all or whose time is over.
+    pub(super) fn close_questions(&mut self, now: Duration) {
+        let over = |open: &Open| open.waiting.is_empty() || open.until <= now;
+        let all = self.questions.open.iter();
+        let closed: Vec<u64> = all
+            .filter(|(_, open)| over(open))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in closed {
+            if let Some(open) = self.questions.open.remove(&id) {
+                self.news.push_back(News::Answered {
+                    id,
+                    answers: open.answers,
+                    silent: open.waiting.into_iter().collect(),
+                    live: open.live,
+                });
+            }
+        }
+    }
+
+    /// When the time of the next question is over.
+    pub(super) fn questions_due(&self) -> Option<Duration> {
+        self.questions.open.values().map(|open| open.until).min()
+    }
+}

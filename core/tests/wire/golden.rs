@@ -1,0 +1,124 @@
+//! Frames in bytes that never change.
+
+use std::time::Duration;
+
+use midplane_core::envelope::{Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane_core::{
+    Answer, Audience, ConnectionId, Delivered, Event, EventKey, Question, Scope, Target,
+};
+
+use crate::publish;
+
+/// What each golden file means. A file is added when the wire grows; none is ever changed.
+pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
+    let header = |lane, first| Header {
+        origin: NodeId(*b"0123456789abcdef"),
+        lane,
+        first,
+    };
+    vec![
+        (
+            "one-text",
+            include_str!("golden/one-text.hex"),
+            header(0, 1),
+            vec![publish(
+                &[],
+                Target::session("s1").unwrap().into(),
+                Event::text("hello"),
+            )],
+        ),
+        (
+            "everything",
+            include_str!("golden/everything.hex"),
+            header(300, u64::MAX - 2),
+            vec![
+                publish(
+                    &["acme", "eu"],
+                    Audience::from(Target::connection("c").unwrap())
+                        .or(Target::session("s").unwrap())
+                        .or(Target::user("ü").unwrap())
+                        .or(Target::org("o").unwrap())
+                        .or(Target::agent("a").unwrap())
+                        .or(Target::topic("t:1/2").unwrap())
+                        .except(ConnectionId::new("me").unwrap())
+                        .except(ConnectionId::new("you").unwrap()),
+                    Event::binary(vec![0, 255, 1]).keyed(EventKey::new("k").unwrap()),
+                ),
+                Message::Unknown {
+                    kind: 200,
+                    body: vec![1, 2, 3].into(),
+                },
+                publish(&[], Target::topic("t").unwrap().into(), Event::text("")),
+            ],
+        ),
+        (
+            "heartbeat",
+            include_str!("golden/heartbeat.hex"),
+            header(0, 500),
+            vec![
+                Message::Stamp(Duration::from_micros(7_000_001)),
+                Message::Heartbeat(Heartbeat {
+                    version: "0.1.0".into(),
+                    hello: true,
+                    sent: Duration::from_secs(7),
+                    earlier: [1, 3, 5].map(Duration::from_secs).into(),
+                    lanes: vec![
+                        LaneProgress {
+                            lane: 0,
+                            lasts: vec![1, 3, 499],
+                        },
+                        LaneProgress {
+                            lane: 300,
+                            lasts: vec![0, 0, u64::MAX],
+                        },
+                    ],
+                }),
+            ],
+        ),
+        (
+            "questions",
+            include_str!("golden/questions.hex"),
+            header(0, 90),
+            questions(),
+        ),
+        (
+            "no-messages",
+            include_str!("golden/no-messages.hex"),
+            header(7, 0),
+            vec![],
+        ),
+    ]
+}
+
+pub(crate) fn questions() -> Vec<Message> {
+    let audience = Audience::from(Target::user("ada").unwrap())
+        .or(Target::org("o").unwrap())
+        .except(ConnectionId::new("me").unwrap());
+    let room = Target::topic("room").unwrap();
+    let event = Event::text("there?").keyed(EventKey::new("k").unwrap());
+    let asked = [
+        Question::Count(audience.clone()),
+        Question::Disconnect(audience.clone()),
+        Question::Associate(audience.clone(), room.clone()),
+        Question::Dissociate(audience.clone(), room),
+        Question::Publish(audience, event),
+    ];
+    let asked = asked
+        .into_iter()
+        .zip(1..)
+        .map(|(question, id)| Message::Question {
+            id,
+            scope: Scope::default().child("acme").unwrap(),
+            question,
+        });
+    let mut delivered = Delivered::default();
+    (delivered.accepted, delivered.full) = (300, 2);
+    (delivered.closed, delivered.panicked) = (1, 0);
+    let answered = [Answer::Connections(7), Answer::Delivered(delivered)];
+    let answered = answered.map(|answer| Message::Answer {
+        to: NodeId(*b"fedcba9876543210"),
+        id: u64::MAX,
+        answer,
+    });
+    asked.chain(answered).chain([Message::Goodbye]).collect()
+}
