@@ -56,5 +56,6 @@ mod random;
 pub mod simulation;
 pub mod suite;
 
+pub(crate) use patience::pause;
 pub use patience::{PATIENCE, eventually, patience, set_patience, within};
 pub use random::Random;

@@ -49,8 +49,13 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     within(what, async {
         while !holds() {
-            Delay::new(GLANCE).await;
+            pause().await;
         }
     })
     .await;
+}
+
+/// The time between two looks.
+pub(crate) async fn pause() {
+    Delay::new(GLANCE).await;
 }

@@ -6,7 +6,7 @@ use midplane::completion::{BackendErrorKind, CompletionBackend, SubscribeError};
 
 use super::Fixture;
 use super::listener::{Listener, Work};
-use crate::{eventually, within};
+use crate::{eventually, pause, within};
 
 /// "Later faults are handled inside, and the stream goes on until dropped"; "`Resync`, emitted after the
 /// resubscription is confirmed".
@@ -112,7 +112,11 @@ pub(crate) async fn dropping_a_stream_that_is_cut_off_leaves_nothing(fixture: Ar
     let before = fixture.connections();
     let mut listener = Listener::new(&fixture).await;
     fixture.cut();
-    listener.idles();
+    // So that it is in the middle of it, somewhere.
+    for _ in 0..20 {
+        listener.idles();
+        pause().await;
+    }
     drop(listener);
     fixture.heal();
     let mut fence = Listener::new(&fixture).await;

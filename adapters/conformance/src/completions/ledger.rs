@@ -8,7 +8,7 @@ use midplane::completion::{Claim, ExecutionId, Ledger, Outcome, Scan};
 
 use super::Fixture;
 use super::listener::{Work, execution};
-use crate::within;
+use crate::{pause, within};
 
 /// Longer than any check takes.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -177,6 +177,7 @@ pub(crate) async fn a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void(
             if !claims.is_empty() {
                 return claims;
             }
+            pause().await;
         }
     })
     .await;
@@ -209,7 +210,9 @@ pub(crate) async fn released_work_waits_and_comes_back(fixture: Arc<dyn Fixture>
     let claims = book.claim(&["a"], LONG).await;
     book.release(&claims, Duration::from_millis(50)).await;
     within("the pause ends", async {
-        while book.scan(10).await != ["a", "b"] {}
+        while book.scan(10).await != ["a", "b"] {
+            pause().await;
+        }
     })
     .await;
     let claims = book.claim(&["a"], LONG).await;

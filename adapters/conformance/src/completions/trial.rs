@@ -19,7 +19,7 @@ use midplane::completion::{
 use midplane::{Backoff, Listener};
 
 use super::Fixture;
-use crate::{eventually, within};
+use crate::{eventually, pause, within};
 
 /// How long a producer waits before it asks a store again that did not answer.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -284,6 +284,8 @@ async fn produce(fixture: &Arc<dyn Fixture>, oracle: &Oracle, executions: usize)
         for execution in late {
             finish(execution).await;
         }
+        // A store that never waits would leave the fault no time.
+        pause().await;
     }
 }
 
