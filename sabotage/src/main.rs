@@ -61,7 +61,7 @@ fn run(wanted: &str) -> Outcome<bool> {
             chosen.len(),
             sin.name,
             match &verdict {
-                Ok(()) => format!("caught by {}", sin.test),
+                Ok(seed) => format!("caught by {}{seed}", sin.test),
                 Err(why) => format!("NOT CAUGHT by {}: {why}", sin.test),
             },
             start.elapsed().as_secs_f64()
@@ -103,8 +103,9 @@ fn copy_tracked(root: &Path, copy: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// Makes the edit, runs the test, and takes the edit back. `Err` says why the sin counts as unnoticed.
-fn commit(sin: &Sin, copy: &Path) -> Outcome<Result<(), String>> {
+/// Makes the edit, runs the test, and takes the edit back. `Ok` says with which seed, of a test that has one;
+/// `Err`, why the sin counts as unnoticed.
+fn commit(sin: &Sin, copy: &Path) -> Outcome<Result<String, String>> {
     let file = copy.join(sin.file);
     let sound = fs::read_to_string(&file)?;
     if sound.matches(sin.sound).count() != 1 {
@@ -130,10 +131,18 @@ fn commit(sin: &Sin, copy: &Path) -> Outcome<Result<(), String>> {
     let failed = said.contains(&format!("{} --- FAILED", sin.test))
         || said.contains(&format!("{} ... FAILED", sin.test));
     Ok(if failed {
-        Ok(())
+        Ok(seed(&said))
     } else {
         Err(format!("the test did not run:\n{said}"))
     })
+}
+
+/// The seed that a failed simulation replays.
+fn seed(said: &str) -> String {
+    let after = said.split_once("SIMULATION_SEED=").map(|(_, after)| after);
+    let seed = after.and_then(|after| after.split_whitespace().next());
+    seed.map(|seed| format!(" with seed {seed}"))
+        .unwrap_or_default()
 }
 
 fn test(sin: &Sin, copy: &Path) -> Outcome<Output> {

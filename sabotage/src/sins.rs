@@ -24,6 +24,7 @@ const PROMISES: &[&str] = &["--test", "promises"];
 const MAILBOXES: &[&str] = &["--test", "mailbox"];
 const MEMORY: &[&str] = &["--test", "memory"];
 const SIMULATION: &[&str] = &["--test", "simulation"];
+const STEPS: &[&str] = &["--test", "node"];
 const WIRE: &[&str] = &["--test", "wire"];
 const END_TO_END: &[&str] = &["--test", "end_to_end"];
 
@@ -37,6 +38,9 @@ const QUEUE: &str = "core/src/mailbox/queue.rs";
 const MESSAGE: &str = "core/src/envelope/message.rs";
 const NODE: &str = "core/src/node/mod.rs";
 const PEER: &str = "core/src/node/peer.rs";
+const RECEIVE: &str = "core/src/node/receive.rs";
+const OUTBOX: &str = "core/src/node/outbox.rs";
+const OFFSET: &str = "core/src/node/offset.rs";
 const SEQUENCE: &str = "core/src/node/sequence.rs";
 const FRAME: &str = "core/src/envelope/frame.rs";
 
@@ -396,7 +400,7 @@ pub(crate) const SINS: &[Sin] = &[
         test: "what_a_lossy_bus_loses_lies_in_gaps",
     },
     Sin {
-        name: "node: what heartbeats tell is ignored",
+        name: "node: a lost tail is not revealed",
         file: PEER,
         sound: "shown\n                .missing\n                .extend(runs.into_iter().flatten().map(|run| (lane, run)));",
         broken: "let _ = runs;",
@@ -412,6 +416,132 @@ pub(crate) const SINS: &[Sin] = &[
         package: CORE,
         suite: SIMULATION,
         test: "forged_frames_mute_nobody",
+    },
+    Sin {
+        name: "node: a hello is not answered",
+        file: RECEIVE,
+        sound: "if heartbeat.hello {",
+        broken: "if heartbeat.hello && false {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "who_comes_knows_who_is_there",
+    },
+    Sin {
+        name: "node: the canary is ignored",
+        file: NODE,
+        sound: "if self.proven.is_none() || now",
+        broken: "if now",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_is_lost_while_sessions_break_lies_in_gaps",
+    },
+    Sin {
+        name: "node: missed heartbeats are ignored",
+        file: NODE,
+        sound: "if self.canary().is_some_and(|due| now > due) ||",
+        broken: "if",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_is_lost_while_sessions_break_lies_in_gaps",
+    },
+    Sin {
+        name: "node: nobody says that it was deaf",
+        file: NODE,
+        sound: "if let Some(since) = self.deaf_since.take() {",
+        broken: "if let Some(since) = self.deaf_since.take()\n            && false\n        {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_is_lost_while_sessions_break_lies_in_gaps",
+    },
+    Sin {
+        name: "node: a first contact hides what came before",
+        file: PEER,
+        sound: "if blank && !follows && !whole {",
+        broken: "if blank && !follows && !whole && false {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "everything_at_once",
+    },
+    Sin {
+        name: "node: stale events are delivered",
+        file: RECEIVE,
+        sound: "if stale => {",
+        broken: "if stale && false => {",
+        package: CORE,
+        suite: SIMULATION,
+        test: "a_bus_that_stood_still_delivers_nothing_stale",
+    },
+    Sin {
+        name: "node: what expires uses up no number",
+        file: OUTBOX,
+        sound: "lines.last += 1;",
+        broken: "",
+        package: CORE,
+        suite: SIMULATION,
+        test: "a_bus_that_stood_still_delivers_nothing_stale",
+    },
+    Sin {
+        name: "node: the queue is a stack",
+        file: OUTBOX,
+        sound: "lines.waiting.push_back(Waiting",
+        broken: "lines.waiting.push_front(Waiting",
+        package: CORE,
+        suite: SIMULATION,
+        test: "what_is_lost_while_sessions_break_lies_in_gaps",
+    },
+    Sin {
+        name: "node: an unknown kind ends the frame",
+        file: RECEIVE,
+        sound: "self.counters.unknown_kinds += 1;\n                    true",
+        broken: "self.counters.unknown_kinds += 1;\n                    return",
+        package: CORE,
+        suite: SIMULATION,
+        test: "releases_that_differ_by_one_share_a_bus",
+    },
+    Sin {
+        name: "node: an unknown version is not counted",
+        file: NODE,
+        sound: "self.counters.unknown_versions += 1",
+        broken: "{}",
+        package: CORE,
+        suite: SIMULATION,
+        test: "releases_that_differ_by_one_share_a_bus",
+    },
+    Sin {
+        name: "node: news piles up",
+        file: NODE,
+        sound: "unread > self.config.queue &&",
+        broken: "unread > self.config.queue && false &&",
+        package: CORE,
+        suite: STEPS,
+        test: "news_that_nobody_takes_costs_the_session_and_lies_in_a_gap",
+    },
+    Sin {
+        name: "node: the queue is not bounded",
+        file: OUTBOX,
+        sound: "if self.bytes + message.size() > self.capacity {",
+        broken: "if false {",
+        package: CORE,
+        suite: STEPS,
+        test: "what_does_not_fit_is_refused_with_its_size",
+    },
+    Sin {
+        name: "node: a number from afar is believed",
+        file: SEQUENCE,
+        sound: "if number - self.high > FAR &&",
+        broken: "if false &&",
+        package: CORE,
+        suite: LIB,
+        test: "node::sequence::tests::a_number_from_afar_costs_nothing",
+    },
+    Sin {
+        name: "node: a forged time is believed",
+        file: OFFSET,
+        sound: "both.into_iter().flatten().last()",
+        broken: "both.into_iter().flatten().next()",
+        package: CORE,
+        suite: LIB,
+        test: "node::offset::tests::a_forged_time_mutes_nobody",
     },
     Sin {
         name: "server: events are written anew",

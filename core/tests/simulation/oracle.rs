@@ -40,6 +40,7 @@ pub(crate) fn judge(world: &World) {
         if !world.faults.stalls {
             nobody_is_live_while_cut_off(life);
         }
+        who_was_down_says_since_when(life);
         if world.faults == mixed {
             what_is_unknown_is_counted(world, life);
         }
@@ -107,6 +108,24 @@ fn nobody_is_live_while_cut_off(life: &Life) {
                 life.id
             );
         }
+    }
+}
+
+/// What was published by whoever is gone since, no number tells of: so the time of every outage is told.
+fn who_was_down_says_since_when(life: &Life) {
+    let turns = life.told.iter();
+    let turns = turns.filter(|told| matches!(told.news, News::Live | News::Down));
+    let turns: Vec<&Told> = turns.collect();
+    for outage in turns.windows(2).filter(|pair| pair[0].news == News::Down) {
+        let told = life.told.iter().any(|told| match told.news {
+            News::Deaf {
+                origin: None,
+                since,
+                until,
+            } => since <= outage[0].at && outage[1].at <= until,
+            _ => false,
+        });
+        assert!(told, "{:?} was down and does not say so", life.id);
     }
 }
 
