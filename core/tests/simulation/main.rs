@@ -8,7 +8,8 @@
 //! SIMULATION_SEEDS=112000 cargo test --release -p midplane-core --test simulation
 //! ```
 //!
-//! The last is a million runs in nine scenarios of so many seeds each.
+//! The last is a million runs in nine scenarios of so many seeds each. With both variables, the seeds begin
+//! with the one and are as many as the other says.
 
 mod forger;
 mod oracle;
@@ -25,7 +26,7 @@ fn seeds(default: u64) -> impl Iterator<Item = u64> {
             .and_then(|text| text.parse::<u64>().ok())
     };
     let (first, count) = match number("SIMULATION_SEED") {
-        Some(seed) => (seed, 1),
+        Some(seed) => (seed, number("SIMULATION_SEEDS").unwrap_or(1)),
         None => (0, number("SIMULATION_SEEDS").unwrap_or(default)),
     };
     first..first + count
