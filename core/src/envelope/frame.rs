@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DecodeError, EncodeError};
-use super::message::{self, Encoded, Message};
+use super::message::{self, Encoded, Heartbeat, Message};
 use super::{VERSION, append};
 
 /// One start of one process: sequences and clocks are told apart by it.
@@ -157,6 +157,24 @@ impl Frame {
     /// A message that cannot be read is an error and the next is read behind it; where its end is not
     /// known, the error is the last item.
     pub fn messages(&self) -> impl Iterator<Item = (u64, Result<Message, DecodeError>)> {
+        self.raw().map(|(sequence, message)| {
+            let message = message.and_then(|raw| message::read(&self.messages, self.size, raw));
+            (sequence, message)
+        })
+    }
+
+    /// The heartbeats alone, without a look into anything else.
+    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = Heartbeat> {
+        let raw = self.raw().filter_map(|(_, message)| message.ok());
+        let heartbeats = raw.filter(|raw| raw.first() == Some(&message::HEARTBEAT));
+        heartbeats.filter_map(|raw| match message::read(&self.messages, self.size, raw) {
+            Ok(Message::Heartbeat(heartbeat)) => Some(heartbeat),
+            _ => None,
+        })
+    }
+
+    /// The messages in bytes.
+    fn raw(&self) -> impl Iterator<Item = (u64, Result<&[u8], DecodeError>)> {
         let mut rest: &[u8] = &self.messages;
         let mut next = Some(self.header.first);
         core::iter::from_fn(move || {
@@ -171,7 +189,7 @@ impl Frame {
             match postcard::take_from_bytes::<&[u8]>(rest) {
                 Ok((message, tail)) => {
                     rest = tail;
-                    Some((sequence, message::read(&self.messages, self.size, message)))
+                    Some((sequence, Ok(message)))
                 }
                 Err(error) => {
                     rest = &[];

@@ -1,6 +1,6 @@
 //! What waits to be sent, lane by lane, and the numbers it is sent under.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::iter;
@@ -32,9 +32,12 @@ pub(super) struct Outbox {
     /// The most that may wait, in bytes, and what does.
     capacity: usize,
     bytes: usize,
-    /// How many messages waited and do not any more.
+    /// How many messages wait, and how many did and do not any more.
+    waiting: usize,
     taken: u64,
     lanes: BTreeMap<Lane, Lines>,
+    /// The lanes on which something waits: of many that were ever used, few are busy at once.
+    busy: BTreeSet<Lane>,
     /// The parts of the heartbeat that is to be sent before everything else, and whether it greets.
     beat: VecDeque<Encoded>,
     hello: bool,
@@ -77,8 +80,10 @@ impl Outbox {
             frame,
             capacity,
             bytes: 0,
+            waiting: 0,
             taken: 0,
             lanes: BTreeMap::new(),
+            busy: BTreeSet::new(),
             beat: VecDeque::new(),
             hello: false,
             beats: VecDeque::new(),
@@ -100,6 +105,8 @@ impl Outbox {
         self.bytes += message.size();
         let lines = self.lanes.entry(lane).or_default();
         lines.waiting.push_back(Waiting { since, message });
+        self.waiting += 1;
+        self.busy.insert(lane);
         Ok(())
     }
 
@@ -171,8 +178,12 @@ impl Outbox {
                 break;
             }
             self.bytes -= waiting.message.size();
+            self.waiting -= 1;
             self.taken += 1;
             lines.waiting.pop_front();
+        }
+        if lines.waiting.is_empty() {
+            self.busy.remove(&lane);
         }
         lines.last += writer.messages() as u64;
         self.used = now;
@@ -181,30 +192,32 @@ impl Outbox {
     }
 
     fn next_lane(&self) -> Option<Lane> {
-        let waits = |lane: &(&Lane, &Lines)| !lane.1.waiting.is_empty();
         let after = self.served.map_or(0, |lane| lane.0.saturating_add(1));
-        let mut later = self.lanes.range(Lane(after)..).filter(waits);
-        later
-            .next()
-            .or_else(|| self.lanes.iter().find(waits))
-            .map(|(lane, _)| *lane)
+        let mut later = self.busy.range(Lane(after)..);
+        later.next().or_else(|| self.busy.first()).copied()
     }
 
     /// Drops what waits for longer than `ttl` and uses up its numbers, so that everyone sees that
     /// something is missing. Gives how many were dropped.
     pub(super) fn expire(&mut self, now: Duration, ttl: Duration) -> u64 {
         let before = self.taken;
-        for lines in self.lanes.values_mut() {
+        let lanes = &mut self.lanes;
+        self.busy.retain(|lane| {
+            let Some(lines) = lanes.get_mut(lane) else {
+                return false;
+            };
             while let Some(waiting) = lines.waiting.front()
                 && now.saturating_sub(waiting.since) > ttl
             {
                 self.bytes -= waiting.message.size();
+                self.waiting -= 1;
                 self.taken += 1;
                 lines.waiting.pop_front();
                 lines.last += 1;
                 self.used = now;
             }
-        }
+            !lines.waiting.is_empty()
+        });
         self.taken - before
     }
 
@@ -235,16 +248,14 @@ impl Outbox {
 
     /// Since when the oldest message waits.
     pub(super) fn oldest(&self) -> Option<Duration> {
-        let fronts = self
-            .lanes
-            .values()
-            .filter_map(|lines| lines.waiting.front());
+        let lanes = self.busy.iter().filter_map(|lane| self.lanes.get(lane));
+        let fronts = lanes.filter_map(|lines| lines.waiting.front());
         fronts.map(|waiting| waiting.since).min()
     }
 
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
-        self.lanes.values().map(|lines| lines.waiting.len()).sum()
+        self.waiting
     }
 
     /// How many waited and do not any more.

@@ -14,15 +14,11 @@ const WINDOW: u32 = 4;
 
 impl Node {
     pub(super) fn receive_own(&mut self, now: Duration, frame: &Frame) {
-        for (_, message) in frame.messages() {
-            if let Ok(Message::Heartbeat(heartbeat)) = message
-                && let Some(at) = self
-                    .unheard
-                    .iter()
-                    .position(|sent| same(*sent, heartbeat.sent))
-            {
-                self.proven = self.unheard.get(at).copied();
-                self.unheard.drain(..=at);
+        for heartbeat in frame.heartbeats() {
+            let unheard = &mut self.unheard;
+            if let Some(at) = unheard.iter().position(|sent| same(*sent, heartbeat.sent)) {
+                self.proven = unheard.get(at).copied();
+                unheard.drain(..=at);
             }
         }
         self.go_live(now);
