@@ -48,4 +48,22 @@ pub(crate) const SINS: &[Sin] = &[
         suite: &["--test", "conformance"],
         test: "a_master_that_is_demoted_ends_the_session_at_its_next_send",
     },
+    Sin {
+        name: "postgres: any name is good for verify-full",
+        file: "adapters/postgres/src/tls.rs",
+        sound: "if security.mode == Mode::VerifyFull {",
+        broken: "if security.mode == Mode::VerifyFull && security.roots.is_none() {",
+        package: "midplane-postgres",
+        suite: &["--features", "tls", "--test", "tls"],
+        test: "a_server_is_trusted_as_far_as_sslmode_says",
+    },
+    Sin {
+        name: "postgres: who demands tls takes none",
+        file: "adapters/postgres/src/options.rs",
+        sound: "_ => SslMode::Require,",
+        broken: "_ => SslMode::Prefer,",
+        package: "midplane-postgres",
+        suite: &["--features", "tls", "--test", "tls"],
+        test: "a_server_is_trusted_as_far_as_sslmode_says",
+    },
 ];

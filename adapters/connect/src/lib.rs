@@ -28,6 +28,7 @@
 //! | `redis+sentinel://`, several hosts with commas between, `/name` | the same on the master that Sentinels tell; `rediss`, `valkey` and `valkeys` too | `redis` |
 //! | `nats://`, `tls://`, several with commas between | `midplane-nats`, by TLS where the server or `tls://` demands it | `nats` |
 //! | `postgres://`, `postgresql://` | `midplane-postgres` | `postgres` |
+//! | the same with `sslmode=require` and above | the same with TLS | `postgres` and `tls` |
 //!
 //! What stands behind the scheme is the adapter's: each crate's documentation says what it takes. The case of the
 //! scheme, and space around the URL, do not matter.

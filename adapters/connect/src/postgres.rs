@@ -22,6 +22,7 @@ pub(crate) fn bus(
 fn refusal(error: SettingsError) -> Refusal {
     match error {
         SettingsError::Prefix(_) => Refusal::Prefix(error.into()),
+        SettingsError::NoTls => Refusal::NotCompiledIn("tls"),
         error => Refusal::Invalid(error.into()),
     }
 }

@@ -38,6 +38,7 @@ fn a_url_says_which_bus_it_is_of() {
         ("postgresql://h/d?password=hunter2", Kind::Postgres),
         (" REDIS://h\n", Kind::Redis),
         ("Postgres://h", Kind::Postgres),
+        ("postgres://h?sslmode=verify-full", Kind::Postgres),
     ] {
         let settings = Settings::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
         assert_eq!(settings.kind(), kind, "{url}");

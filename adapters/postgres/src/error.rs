@@ -9,8 +9,8 @@ use std::fmt;
 pub enum SettingsError {
     /// The URL is not that of a Postgres server, or names no host.
     Url,
-    /// The URL asks for TLS, which this bus does not speak.
-    Tls,
+    /// The URL asks for TLS, and the feature `tls` is not compiled in.
+    NoTls,
     /// The URL asks for a standby, which knows no `LISTEN`.
     ReadOnly,
     /// The prefix is empty, longer than 52 bytes, or has a character other than ASCII letters, digits, `_` and `-`.
@@ -21,11 +21,11 @@ impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url => f.write_str(
-                "the url of postgres must be like postgres://user:password@host:5432/database",
+                "the url of postgres must be like postgres://user:password@host:5432/database, its sslmode one of \
+                 disable, prefer, require, verify-ca and verify-full",
             ),
-            Self::Tls => f.write_str(
-                "the url of postgres asks for tls, which midplane-postgres does not speak yet: connect \
-                 through a tunnel or a local socket with sslmode=disable, or take another bus",
+            Self::NoTls => f.write_str(
+                "the url of postgres asks for tls: compile midplane-postgres with its feature `tls`",
             ),
             Self::ReadOnly => f.write_str(
                 "the url of postgres asks for a standby, which knows no LISTEN: name the primary",

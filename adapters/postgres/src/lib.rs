@@ -43,8 +43,12 @@
 //!   committed, so they queue behind each other, those of your application included, and each wakes every listening
 //!   session of the database. On two cores, one sender and one reader: 2,000 to 7,000 frames a second sent one by one,
 //!   45,000 to 130,000 sent by the hundred. More nodes share that; they do not add to it.
-//! - **There is no TLS yet.** A URL with `sslmode=require` is refused; with `prefer`, the default, the connection is
-//!   in the clear. Use a local socket, a private network or a tunnel.
+//! - **TLS is the feature `tls`.** Without it a URL that demands TLS is refused, and with `sslmode=prefer`, the default,
+//!   the connection is in the clear. With it, `sslmode` and `sslrootcert` in the URL mean what they do to libpq:
+//!   `prefer` takes TLS where the server has it; `require` demands it, and keeps out who listens but not who poses as
+//!   the server; `verify-ca` demands a certificate signed by one of `sslrootcert`, a PEM file that is read for each
+//!   session, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
+//!   over any network you do not own. Not supported are certificates of the client, channel binding, and `allow`.
 //! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot
 //!   listen. Connect past it.
 //! - What is not read stays with the server, whose queue of notifications, 8 GB for all listeners together, ends where
@@ -59,11 +63,17 @@
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
 
 mod error;
+#[cfg(feature = "tls")]
+mod lenient;
+mod link;
 mod options;
 mod payload;
+mod security;
 mod session;
 mod settings;
 mod socket;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 pub use error::SettingsError;
 pub use settings::Postgres;

@@ -8,6 +8,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 
 use crate::error::SettingsError;
+use crate::security::{Mode, Security};
+use crate::tls;
 
 /// The longest prefix, in bytes: Postgres cuts names at 63, and a lane adds 11.
 const MAX_PREFIX_BYTES: usize = 52;
@@ -18,6 +20,7 @@ pub(crate) struct Options {
     pub(crate) servers: Vec<Server>,
     /// Who we are. The driver takes nothing else from it.
     pub(crate) login: Config,
+    pub(crate) security: Security,
     /// What is asked for the password at each connect, instead of `login`.
     pub(crate) password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     pub(crate) prefix: String,
@@ -29,6 +32,8 @@ pub(crate) struct Options {
 pub(crate) struct Server {
     pub(crate) host: Host,
     pub(crate) port: u16,
+    /// What the host is called, whatever its address: its certificate must have this name.
+    pub(crate) name: String,
 }
 
 impl Options {
@@ -36,19 +41,23 @@ impl Options {
         if url.trim().is_empty() {
             return Err(SettingsError::Url);
         }
-        let mut login: Config = url.parse().map_err(|_| {
-            // The driver does not know `verify-ca` and `verify-full`.
-            if url.contains("sslmode=verify") {
-                SettingsError::Tls
-            } else {
-                SettingsError::Url
-            }
-        })?;
-        if login.get_ssl_mode() == SslMode::Require
-            || login.get_ssl_negotiation() == SslNegotiation::Direct
-        {
-            return Err(SettingsError::Tls);
+        let (rest, mut security) = Security::split(url.trim())?;
+        let mut login: Config = rest.parse().map_err(|_| SettingsError::Url)?;
+        // What is left in it was not said in a URL.
+        security.mode = match login.get_ssl_mode() {
+            SslMode::Prefer => security.mode,
+            SslMode::Disable => Mode::Disable,
+            _ => Mode::Require,
+        };
+        let direct = login.get_ssl_negotiation() == SslNegotiation::Direct;
+        if !tls::COMPILED && (direct || security.mode > Mode::Prefer) {
+            return Err(SettingsError::NoTls);
         }
+        login.ssl_mode(match security.mode {
+            Mode::Disable => SslMode::Disable,
+            Mode::Prefer if !direct => SslMode::Prefer,
+            _ => SslMode::Require,
+        });
         if login.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
             return Err(SettingsError::ReadOnly);
         }
@@ -58,6 +67,7 @@ impl Options {
         Ok(Self {
             servers: servers(&login)?,
             login,
+            security,
             password: None,
             prefix: String::from("midplane"),
             queue: 16 << 20,
@@ -91,6 +101,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Postgres")
             .field("servers", &servers)
             .field("database", &self.login.get_dbname())
+            .field("security", &self.security)
             .field("prefix", &self.prefix)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
@@ -127,6 +138,11 @@ fn servers(config: &Config) -> Result<Vec<Server>, SettingsError> {
             Some(address) => Host::Tcp(address.to_string()),
             None => hosts[index].clone(),
         },
+        name: match (hosts.get(index), addresses.get(index)) {
+            (Some(Host::Tcp(name)), _) => name.clone(),
+            (_, Some(address)) => address.to_string(),
+            (_, None) => String::new(),
+        },
         port: ports
             .get(index)
             .or_else(|| ports.first())
@@ -161,14 +177,33 @@ mod tests {
             ("user=ada", SettingsError::Url),
             ("postgres://a:port", SettingsError::Url),
             ("host=a,b port=1,2,3", SettingsError::Url),
-            ("postgres://a/?sslmode=require", SettingsError::Tls),
-            ("postgres://a/?sslmode=verify-full", SettingsError::Tls),
+            ("postgres://a/?sslmode=allow", SettingsError::Url),
+            ("host=a sslmode=verify-full", SettingsError::Url),
             (
                 "postgres://a/?target_session_attrs=read-only",
                 SettingsError::ReadOnly,
             ),
         ] {
             assert_eq!(Options::parse(url).err(), Some(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_is_asked_for_or_is_not_compiled_in() {
+        for (url, expected) in [
+            ("host=a", Mode::Prefer),
+            ("host=a sslmode=disable", Mode::Disable),
+            ("host=a sslmode=require", Mode::Require),
+            ("postgres://a?sslmode=require", Mode::Require),
+            ("postgres://a?sslmode=verify-full", Mode::VerifyFull),
+            ("postgres://a?sslrootcert=system", Mode::VerifyFull),
+        ] {
+            let mode = Options::parse(url).map(|options| options.security.mode);
+            if tls::COMPILED || expected <= Mode::Prefer {
+                assert_eq!(mode, Ok(expected), "{url}");
+            } else {
+                assert_eq!(mode, Err(SettingsError::NoTls), "{url}");
+            }
         }
     }
 

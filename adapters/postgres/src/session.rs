@@ -12,14 +12,12 @@ use midplane_core::bus::{
     BusError, BusErrorKind, End, Inbound, Inbox, Lane, Outbound, Session, Transmit,
 };
 use parking_lot::RawMutex;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{
-    AsyncMessage, Client, Connection, Error, NoTls, Notification, SimpleQueryMessage,
-};
+use tokio_postgres::{AsyncMessage, Client, Error, Notification, SimpleQueryMessage};
 
+use crate::link::Link;
 use crate::options::{Options, Server};
-use crate::payload;
-use crate::socket::{self, Socket};
+use crate::tls::Connector;
+use crate::{payload, socket};
 
 /// Nothing that a bus carries is durable, so no commit waits for a disk. A standby takes no `LISTEN`.
 const SET_UP: &str = "SET synchronous_commit = off; SELECT pg_is_in_recovery()";
@@ -41,19 +39,14 @@ async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, Bus
         let message = format!("no Postgres server was reached at {server}");
         BusError::new(BusErrorKind::Unreachable, message).caused_by(error)
     };
+    let connector = Connector::new(options, server)?;
     let socket = socket::open(server).await.map_err(unreachable)?;
     let mut login = options.login.clone();
     if let Some(password) = &options.password {
         login.password(password());
     }
-    let connected = login.connect_raw(socket, NoTls).await;
-    let (client, connection) = connected.map_err(|error| {
-        let message = format!(
-            "the Postgres server at {server} does not let us in: look at the user, the password and \
-             the database of the url"
-        );
-        BusError::new(kind(&error), message).caused_by(error)
-    })?;
+    let connected = connector.connect(&login, socket).await;
+    let (client, connection) = connected.map_err(|error| refused(server, error))?;
     let wakers = Arc::new(Wakers::default());
     let shared = Arc::new(Shared {
         options: Arc::clone(options),
@@ -81,13 +74,29 @@ async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, Bus
     })
 }
 
+fn refused(server: &Server, error: Error) -> BusError {
+    // Only the text tells this from other failures.
+    let message = if error.to_string().contains("TLS") {
+        format!(
+            "there is no TLS with the Postgres server at {server} that we can trust: look at `sslmode` and \
+             `sslrootcert` of the url, and at the certificate of the server"
+        )
+    } else {
+        format!(
+            "the Postgres server at {server} does not let us in: look at the user, the password and \
+             the database of the url"
+        )
+    };
+    BusError::new(kind(&error), message).caused_by(error)
+}
+
 /// What both halves of the session share. Whichever is polled moves the connection on.
 struct Shared {
     options: Arc<Options>,
     inbox: Inbox<RawMutex>,
     /// Dropping it makes the connection say goodbye.
     client: Mutex<Option<Arc<Client>>>,
-    connection: Mutex<Option<Connection<Socket, NoTlsStream>>>,
+    connection: Mutex<Option<Box<dyn Link>>>,
     wakers: Arc<Wakers>,
     /// The only waker that the connection ever sees: it keeps one, and there are two to wake.
     waker: Waker,

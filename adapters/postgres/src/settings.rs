@@ -21,7 +21,7 @@ impl Postgres {
     /// none is given.
     ///
     /// # Errors
-    /// When that is not what the text is, or it asks for TLS.
+    /// When that is not what the text is, or it asks for a TLS that is not compiled in.
     pub fn new(url: &str) -> Result<Self, SettingsError> {
         Options::parse(url).map(|options| Self {
             options: Arc::new(options),

@@ -8,6 +8,7 @@ mod lanes;
 mod lifetime;
 mod limits;
 mod node;
+mod proxied;
 mod refusal;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use futures::future::BoxFuture;
 use midplane::bus::Bus;
 
 use crate::executor::Executor;
+
+pub use proxied::Proxied;
 
 /// How the checks get at a bus, and at what is behind it.
 ///
@@ -63,7 +66,7 @@ pub trait Fixture: Send + Sync + 'static {
 }
 
 /// A bus that is not let in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Guarded {
     /// The bus, whose `connect` fails.
     pub bus: Arc<dyn Bus>,

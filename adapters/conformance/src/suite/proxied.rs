@@ -1,0 +1,126 @@
+//! A fixture over a server that several tests share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use midplane::bus::Bus;
+
+use super::{Fixture, Guarded};
+use crate::fixture::Lease;
+use crate::proxy::Proxy;
+
+/// A [`Fixture`] over a server that is slow to start or need not die: each test has a proxy of its own in front of
+/// it, which plays the cuts and counts the connections, and a prefix of its own.
+#[derive(Debug)]
+pub struct Proxied {
+    proxy: Proxy,
+    server: Lease,
+    open: fn(&str, &str) -> Arc<dyn Bus>,
+    prefix: String,
+    intruder: Option<Guarded>,
+    nowhere: Option<Guarded>,
+    holds_back: bool,
+    _kept: Option<Lease>,
+}
+
+impl Proxied {
+    /// A place on this server, whose buses are made of a URL and a prefix: letters, digits and `-`, at most 40 bytes.
+    ///
+    /// # Panics
+    /// When no loopback port is free.
+    #[must_use]
+    pub fn new(server: Lease, open: fn(url: &str, prefix: &str) -> Arc<dyn Bus>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            proxy: Proxy::start(server.address()),
+            server,
+            open,
+            prefix: format!("check-{}-{number}", std::process::id()),
+            intruder: None,
+            nowhere: None,
+            holds_back: false,
+            _kept: None,
+        }
+    }
+
+    /// Where the proxy is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.address()
+    }
+
+    /// The same with a bus whose credentials are wrong.
+    #[must_use]
+    pub fn with_intruder(mut self, intruder: Guarded) -> Self {
+        self.intruder = Some(intruder);
+        self
+    }
+
+    /// The same with a bus where nobody listens: what stands before the address in its URL, and the secret in that.
+    #[must_use]
+    pub fn with_nowhere(mut self, before: &str, secret: &str) -> Self {
+        // Port 1 is nobody's.
+        let address = "127.0.0.1:1";
+        self.nowhere = Some(Guarded {
+            bus: (self.open)(&format!("{before}{address}"), &self.prefix),
+            secrets: vec![secret.to_owned()],
+            names: address.to_owned(),
+        });
+        self
+    }
+
+    /// The same, whose server [holds back](Fixture::holds_back) what is not read.
+    #[must_use]
+    pub fn holding_back(mut self) -> Self {
+        self.holds_back = true;
+        self
+    }
+
+    /// The same, with another server kept alive for as long as it.
+    #[must_use]
+    pub fn keeping(mut self, server: Lease) -> Self {
+        self._kept = Some(server);
+        self
+    }
+
+    fn with_prefix(&self, prefix: &str) -> Arc<dyn Bus> {
+        (self.open)(&self.server.url_at(self.proxy.address()), prefix)
+    }
+}
+
+impl Fixture for Proxied {
+    fn bus(&self) -> Arc<dyn Bus> {
+        self.with_prefix(&self.prefix)
+    }
+
+    fn stranger(&self) -> Arc<dyn Bus> {
+        self.with_prefix(&format!("{}-stranger", self.prefix))
+    }
+
+    fn cut(&self) {
+        self.proxy.refuse();
+    }
+
+    fn heal(&self) {
+        self.proxy.accept();
+    }
+
+    fn connections(&self) -> usize {
+        self.proxy.connections()
+    }
+
+    fn intruder(&self) -> Option<Guarded> {
+        self.intruder.clone()
+    }
+
+    fn nowhere(&self) -> Option<Guarded> {
+        self.nowhere.clone()
+    }
+
+    fn holds_back(&self) -> bool {
+        self.holds_back
+    }
+}

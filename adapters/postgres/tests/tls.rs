@@ -1,0 +1,269 @@
+//! TLS, as `sslmode` asks for it.
+
+use std::fs;
+use std::sync::{Arc, LazyLock};
+
+use futures::StreamExt;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::{Server, Shared};
+use midplane_conformance::suite::{self, Proxied};
+use midplane_conformance::within;
+use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
+use midplane_postgres::Postgres;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// Who signs, and where its certificate lies.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    directory: TempDir,
+}
+
+static TRUSTED: LazyLock<Authority> = LazyLock::new(Authority::new);
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("ca.pem"), certificate.pem()).expect("it is written");
+        Self {
+            issuer: Issuer::new(parameters, key),
+            directory,
+        }
+    }
+
+    /// The file of its certificate.
+    fn file(&self) -> String {
+        let path = self.directory.path().join("ca.pem");
+        path.to_str().expect("a path of text").to_owned()
+    }
+
+    /// A server with a certificate for these names.
+    fn server(&self, names: &[&str]) -> Server {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let certificate = CertificateParams::new(names)
+            .and_then(|parameters| parameters.signed_by(&key, &self.issuer))
+            .expect("a certificate");
+        Server::postgres_with_tls(&certificate.pem(), &key.serialize_pem())
+    }
+}
+
+// Every promise of a bus, over TLS.
+
+static SERVER: Shared = Shared::new(|| TRUSTED.server(&["127.0.0.1"]));
+
+fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
+    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file());
+    let bus = Postgres::new(&url).expect("a URL");
+    Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+}
+
+/// On one executor: what TLS adds to the session is the same on each.
+#[test]
+fn every_promise_of_a_bus_is_kept() {
+    // It is started once.
+    let _server = SERVER.get();
+    for check in suite::CHECKS {
+        suite::run(check.name, Executor::Smol, || {
+            Proxied::new(SERVER.get(), open).holding_back()
+        });
+    }
+}
+
+// Who is trusted.
+
+/// Whether the connection of a session on this bus is encrypted, as the server sees it; or why there is none. The
+/// session hears itself.
+async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, String> {
+    let port = server.address().port();
+    let url = format!(
+        "postgres://midplane:midplane@{host}:{port}/postgres?application_name=probe{query}"
+    );
+    let bus = Postgres::new(&url).expect("a URL");
+    let connected = within("connecting", bus.connect()).await;
+    let mut session = connected.map_err(|error| {
+        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+        error.to_string()
+    })?;
+    let lanes = [Lane(0)];
+    within("subscribing", session.transmit.subscribe(&lanes))
+        .await
+        .expect("subscribed");
+    let frames = [Outbound {
+        lane: Lane(0),
+        frame: vec![7; 5_000].into(),
+    }];
+    within("sending", session.transmit.send(&frames))
+        .await
+        .expect("sent");
+    let heard = within("the frame", session.frames.next()).await;
+    let heard = heard.expect("a session").expect("a frame");
+    assert_eq!(heard.frame, frames[0].frame);
+    Ok(is_encrypted(&server.url()))
+}
+
+/// Asks on a connection of its own, in the clear.
+fn is_encrypted(url: &str) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let url = url.to_owned();
+    let ask = move || {
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("SQL");
+            let connection = tokio::spawn(connection);
+            let query = "SELECT ssl FROM pg_stat_ssl NATURAL JOIN pg_stat_activity \
+                         WHERE application_name = 'probe'";
+            let messages = client.simple_query(query).await.expect("it is SQL");
+            drop(client);
+            connection.await.expect("no panic").expect("a goodbye");
+            let rows: Vec<_> = messages
+                .iter()
+                .filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => row.get(0),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(rows.len(), 1, "one probe at a time");
+            rows[0] == "t"
+        })
+    };
+    // The check may run on a runtime, and in one there is no other.
+    std::thread::spawn(ask).join().expect("an answer")
+}
+
+#[test]
+fn a_server_is_trusted_as_far_as_sslmode_says() {
+    let right = Arc::new(TRUSTED.server(&["localhost", "127.0.0.1"]));
+    let misnamed = Arc::new(TRUSTED.server(&["elsewhere"]));
+    let plain = Arc::new(Server::postgres_with(&[]));
+    let (ours, other) = (TRUSTED.file(), Authority::new());
+    let theirs = other.file();
+    for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
+        for (server, host, query, expected) in [
+            (&right, "127.0.0.1", String::new(), Ok(true)),
+            (&right, "127.0.0.1", "&sslmode=disable".into(), Ok(false)),
+            (&right, "127.0.0.1", "&sslmode=prefer".into(), Ok(true)),
+            (&right, "127.0.0.1", "&sslmode=require".into(), Ok(true)),
+            (
+                &right,
+                "127.0.0.1",
+                format!("&sslmode=require&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                format!("&sslmode=require&sslrootcert={theirs}"),
+                Err("trust"),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                format!("&sslmode=verify-ca&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                format!("&sslmode=verify-ca&sslrootcert={theirs}"),
+                Err("trust"),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                "&sslmode=verify-ca".into(),
+                Err("trust"),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                format!("&sslmode=verify-full&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (
+                &right,
+                "localhost",
+                format!("&sslmode=verify-full&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                "&sslmode=verify-full".into(),
+                Err("trust"),
+            ),
+            (
+                &right,
+                "127.0.0.1",
+                "&sslrootcert=system".into(),
+                Err("trust"),
+            ),
+            (&misnamed, "127.0.0.1", "&sslmode=require".into(), Ok(true)),
+            (
+                &misnamed,
+                "127.0.0.1",
+                format!("&sslmode=verify-ca&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (
+                &misnamed,
+                "127.0.0.1",
+                format!("&sslmode=verify-full&sslrootcert={ours}"),
+                Err("trust"),
+            ),
+            (
+                &misnamed,
+                "elsewhere",
+                format!("&hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={ours}"),
+                Ok(true),
+            ),
+            (&plain, "127.0.0.1", "&sslmode=prefer".into(), Ok(false)),
+            (
+                &plain,
+                "127.0.0.1",
+                "&sslmode=require".into(),
+                Err("sslmode"),
+            ),
+            (
+                &plain,
+                "127.0.0.1",
+                format!("&sslmode=verify-full&sslrootcert={ours}"),
+                Err("sslmode"),
+            ),
+        ] {
+            let server = server.clone();
+            executor.run(async move {
+                let found = encrypted(&server, host, &query).await;
+                match (&found, expected) {
+                    (Ok(found), Ok(expected)) => assert_eq!(*found, expected, "{host} {query}"),
+                    (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                    _ => panic!("{host} {query}: {found:?} in place of {expected:?}"),
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_file_of_certificates_that_is_missing_is_named() {
+    Executor::Smol.run(async {
+        let server = SERVER.get();
+        let url = format!(
+            "{}?sslmode=verify-full&sslrootcert=/no/such/file",
+            server.url()
+        );
+        let bus = Postgres::new(&url).expect("a URL");
+        let error = within("the refusal", bus.connect())
+            .await
+            .expect_err("no file");
+        assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
+        assert!(error.to_string().contains("sslrootcert"), "{error}");
+    });
+}
