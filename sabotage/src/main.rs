@@ -11,6 +11,7 @@
 //! error: none is skipped.
 
 mod adapters;
+mod completions;
 mod sins;
 
 use std::error::Error;
@@ -44,6 +45,7 @@ fn run(wanted: &str) -> Outcome<bool> {
     let chosen: Vec<&Sin> = SINS
         .iter()
         .chain(adapters::SINS)
+        .chain(completions::SINS)
         .filter(|sin| sin.name.contains(wanted))
         .collect();
     if chosen.is_empty() {

@@ -18,10 +18,10 @@ use midplane_core::Timer;
 const END: Duration = Duration::from_secs(1_000_000);
 
 /// A clock that stands still until everybody waits for it.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Clock(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     now: Duration,
     count: u64,

@@ -12,9 +12,9 @@ use midplane::completion::{
     Cursor, Execution, ExecutionId, Filter, Ledger, Outcome, Producer, Report, Scan, Scanned,
     Settings, SubscribeError, Tag,
 };
-use midplane::{Listener, MemoryStore};
+use midplane::{Listener, MemoryStore, Timer};
 
-use crate::clock::World;
+use crate::clock::{Clock, World};
 use crate::world::{
     Act, Scribe, assert_handled, execution, finish, finish_all, listen, listen_to, store,
 };
@@ -154,6 +154,37 @@ impl Ledger for Paused {
     }
 }
 
+/// A backend that takes its time to subscribe.
+#[derive(Debug)]
+struct Slow(MemoryStore, Clock);
+
+#[async_trait]
+impl CompletionBackend for Slow {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        self.1.sleep(Duration::from_millis(1)).await;
+        self.0.backend().subscribe_completions().await
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(
+        &self,
+        _: &Cursor,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::NotDurable)
+    }
+}
+
 /// A completion that is committed behind the scan's back is heard, since the subscription stood before it.
 #[test]
 fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
@@ -162,11 +193,11 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
     let scribe = Scribe::quick(&world);
     let mut settings = Settings::default();
     settings.interval = SECOND * 500_000;
+    let backend = Arc::new(Slow(store.clone(), world.clock.clone()));
     let ledger = Arc::new(Paused {
-        store: store.clone(),
+        store,
         done: AtomicBool::new(false),
     });
-    let backend = Arc::new(store.backend());
     let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());
     let (_handle, run) = listener.with_settings(settings).start();
     world.spawn(run);

@@ -1,0 +1,338 @@
+//! A flow on its way.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, select};
+use midplane::completion::{
+    Completion, CompletionBackend, Counters, Execution, ExecutionId, Filter, FlowId, Handled,
+    Handler, Ledger, Namespace, Outcome, ProduceError, Producer, Settings,
+};
+use midplane::{Listener, MemoryStore, Timer};
+
+use crate::Plan;
+
+/// How many executions are at work at once.
+const WORKERS: usize = 32;
+
+/// How long to wait before a store is asked again that did not answer.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// The three sides of a store of completions.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// What tells what finished.
+    pub backend: Arc<dyn CompletionBackend>,
+    /// What knows what was handled.
+    pub ledger: Arc<dyn Ledger>,
+    /// What starts and finishes executions.
+    pub producer: Arc<dyn Producer>,
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Self {
+        Self {
+            backend: Arc::new(store.backend()),
+            ledger: Arc::new(store.clone()),
+            producer: Arc::new(store),
+        }
+    }
+}
+
+/// What is told of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It was started.
+    Started(usize),
+    /// It finished, and its completion was handled.
+    Finished(usize, Outcome),
+}
+
+/// A flow that is to be run.
+pub struct Run {
+    name: String,
+    plan: Plan,
+    store: Store,
+    timer: Arc<dyn Timer>,
+    settings: Settings,
+    work: Duration,
+    observer: Box<dyn Fn(Progress) + Send + Sync>,
+}
+
+/// A flow that was run.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// How long it took.
+    pub elapsed: Duration,
+    /// How each execution ended.
+    pub outcomes: Vec<Outcome>,
+    /// How each had to end.
+    pub expected: Vec<Outcome>,
+    /// What the listener saw.
+    pub counters: Counters,
+}
+
+impl Done {
+    /// Whether every execution ended as it had to.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.outcomes == self.expected
+    }
+}
+
+impl Run {
+    /// A flow of this name, which the store has not seen before.
+    #[must_use]
+    pub fn new(name: impl Into<String>, plan: Plan, store: Store, timer: Arc<dyn Timer>) -> Self {
+        Self {
+            name: name.into(),
+            plan,
+            store,
+            timer,
+            settings: Settings::default(),
+            work: Duration::ZERO,
+            observer: Box::new(drop),
+        }
+    }
+
+    /// Has the listener work like this.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Has each execution take this long.
+    #[must_use]
+    pub fn with_work(mut self, work: Duration) -> Self {
+        self.work = work;
+        self
+    }
+
+    /// Tells this of everything that happens. It must not block.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Runs it to its end, however long the store is away. Whichever task polls this does the work.
+    ///
+    /// # Panics
+    /// When the name is empty, or so long that the ids of its executions would not be ids.
+    pub async fn finish(self) -> Done {
+        let begun = self.timer.now();
+        let expected = self.plan.outcomes();
+        let (ready, promoted) = mpsc::unbounded();
+        let (tell, over) = oneshot::channel();
+        // Its own part of the store: other flows have listeners of their own.
+        let namespace = Namespace::new(&self.name).expect("the name of a flow is an id");
+        let promoter = Arc::new(Promoter {
+            ids: (0..self.plan.len())
+                .map(|number| id(&self.name, number))
+                .collect(),
+            numbers: (0..self.plan.len())
+                .map(|number| (id(&self.name, number), number))
+                .collect(),
+            flow: FlowId::new(&self.name).expect("the name of a flow is an id"),
+            namespace: namespace.clone(),
+            state: Mutex::new(State {
+                outcomes: vec![None; self.plan.len()],
+                promoted: vec![false; self.plan.len()],
+                left: self.plan.len(),
+                tell: Some(tell),
+            }),
+            plan: self.plan,
+            producer: Arc::clone(&self.store.producer),
+            ready,
+            observer: self.observer,
+        });
+        let listener = Listener::new(
+            self.store.backend,
+            self.store.ledger,
+            promoter.clone(),
+            Arc::clone(&self.timer),
+        );
+        let (handle, listening) = listener
+            .with_filter(Filter::all().with_namespace(namespace))
+            .with_settings(self.settings)
+            .start();
+        let working = promoted.for_each_concurrent(WORKERS, |number| {
+            let promoter = &promoter;
+            let timer = &self.timer;
+            async move {
+                if !self.work.is_zero() {
+                    timer.sleep(self.work).await;
+                }
+                let outcome = promoter.plan.work(number);
+                insist(&**timer, || {
+                    promoter
+                        .producer
+                        .finish(&promoter.ids[number], &outcome, None)
+                })
+                .await;
+            }
+        });
+        let script = async {
+            for number in 0..promoter.plan.len() {
+                if promoter.plan.needs(number).is_empty() {
+                    insist(&*self.timer, || promoter.promote(number)).await;
+                }
+            }
+            if !promoter.plan.is_empty() {
+                // The sender is in the promoter, which lives.
+                let _ = over.await;
+            }
+        };
+        let background = futures::future::join(listening, working);
+        match select(pin!(script), pin!(background)).await {
+            Either::Left(_) => {}
+            Either::Right(_) => {
+                unreachable!("a listener ends when it is closed, and this one is not")
+            }
+        }
+        let state = promoter.state();
+        Done {
+            elapsed: self.timer.now() - begun,
+            outcomes: state.outcomes.iter().flatten().cloned().collect(),
+            expected,
+            counters: handle.counters(),
+        }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("name", &self.name)
+            .field("executions", &self.plan.len())
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "documented: the name of a flow leaves room"
+)]
+fn id(flow: &str, number: usize) -> ExecutionId {
+    ExecutionId::new(format!("{flow}/{number}")).expect("the name of a flow leaves room")
+}
+
+/// Asks until the store answers.
+async fn insist<T, F: Future<Output = Result<T, ProduceError>>>(
+    timer: &dyn Timer,
+    mut call: impl FnMut() -> F,
+) {
+    while call().await.is_err() {
+        timer.sleep(AGAIN).await;
+    }
+}
+
+/// The handler: what finishes promotes what waited for it.
+struct Promoter {
+    plan: Plan,
+    flow: FlowId,
+    namespace: Namespace,
+    ids: Vec<ExecutionId>,
+    numbers: HashMap<ExecutionId, usize>,
+    producer: Arc<dyn Producer>,
+    ready: mpsc::UnboundedSender<usize>,
+    observer: Box<dyn Fn(Progress) + Send + Sync>,
+    state: Mutex<State>,
+}
+
+struct State {
+    outcomes: Vec<Option<Outcome>>,
+    promoted: Vec<bool>,
+    left: usize,
+    /// Told when nothing is left.
+    tell: Option<oneshot::Sender<()>>,
+}
+
+impl Promoter {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts an execution whose needs are done, and runs it if they succeeded. Doing it again does no
+    /// harm, and once it is done does nothing.
+    async fn promote(&self, number: usize) -> Result<(), ProduceError> {
+        let execution = Execution::new(self.ids[number].clone())
+            .with_flow(self.flow.clone())
+            .with_namespace(self.namespace.clone());
+        self.producer.start(&execution).await?;
+        let runs = {
+            let state = self.state();
+            let mut needs = self.plan.needs(number).iter();
+            needs.all(|need| state.outcomes[*need] == Some(Outcome::Success))
+        };
+        if !runs {
+            self.producer.skip(&execution.id, None).await?;
+        }
+        let first = !std::mem::replace(&mut self.state().promoted[number], true);
+        if first {
+            (self.observer)(Progress::Started(number));
+        }
+        if first && runs {
+            // The workers live as long as the run; without it nothing has to be run.
+            let _ = self.ready.unbounded_send(number);
+        }
+        Ok(())
+    }
+
+    /// What waited for this execution last, and was not promoted.
+    fn unblocked(&self, number: usize) -> Vec<usize> {
+        let state = self.state();
+        let free = |waiting: &usize| {
+            let mut needs = self.plan.needs(*waiting).iter();
+            !state.promoted[*waiting] && needs.all(|need| state.outcomes[*need].is_some())
+        };
+        let waiting = self.plan.needed(number).iter().copied();
+        waiting.filter(free).collect()
+    }
+}
+
+#[async_trait]
+impl Handler for Promoter {
+    async fn handle(
+        &self,
+        completion: &Completion,
+    ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
+        let Some(&number) = self.numbers.get(&completion.execution) else {
+            return Err("no execution of this flow has this id".into());
+        };
+        let outcome = completion.outcome.clone();
+        let first = self.state().outcomes[number]
+            .replace(outcome.clone())
+            .is_none();
+        let unblocked = self.unblocked(number);
+        let nothing = !first && unblocked.is_empty();
+        for waiting in unblocked {
+            self.promote(waiting).await?;
+        }
+        if first {
+            (self.observer)(Progress::Finished(number, outcome));
+            let mut state = self.state();
+            state.left -= 1;
+            if state.left == 0
+                && let Some(tell) = state.tell.take()
+            {
+                // Nobody waits for a run that was dropped.
+                let _ = tell.send(());
+            }
+        }
+        Ok(match nothing {
+            true => Handled::NoOp,
+            false => Handled::Done,
+        })
+    }
+}
