@@ -38,10 +38,14 @@
 //! # Map
 //!
 //! [`Target`], [`Scope`] and [`Audience`] say whom an [`Event`] is for; a [`Sink`] takes it, often into
-//! a [`mailbox`]. A [`Registry`] knows the connections of one process; [`Local`] is the [`Backplane`]
-//! over it. [`envelope`] is how events look between nodes, and [`bus`] the seam of what carries them.
-//! [`completion`] is what finished, and how nobody misses it. Nothing here ever depends on a crate that
-//! carries frames, and nothing outside `envelope` knows a byte of the wire.
+//! a [`mailbox`]. A [`Registry`] knows the connections of one process. A [`Backplane`] is what services
+//! program against: [`Local`] is the registry alone, [`Cluster`] joins it to other nodes by a [`bus`],
+//! with the protocol of [`node`] and the wire of [`envelope`], driven by the [`Driver`] future that the host
+//! spawns. [`Ask`] has the questions to all nodes. [`completion`] is beside all that: how a listener learns
+//! that an execution finished.
+//!
+//! Nothing here ever depends on a crate that carries frames, and nothing outside `envelope` knows a byte of
+//! the wire.
 
 #![no_std]
 #![warn(

@@ -69,7 +69,11 @@ impl<H: Host> Engine<H> {
             && open.joined
             && let Some(job) = self.next_job(now, &mut open)
         {
-            open.start(job, self.deadline(now));
+            let until = match &job {
+                Job::Subscribe(lanes) => self.subscribed_by(now, lanes),
+                _ => self.deadline(now),
+            };
+            open.start(job, until);
             moved = true;
         }
         self.phase = Phase::Open(open);

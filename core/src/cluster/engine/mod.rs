@@ -44,6 +44,7 @@ const BYTES: usize = 1 << 20;
 /// A connect may take so many heartbeats, everything else on a session so many.
 const TO_CONNECT: u32 = 5;
 const TO_ACT: u32 = 2;
+const PER_LANE: Duration = Duration::from_millis(1);
 
 pub(super) struct Engine<H: Host> {
     node: Node,
@@ -235,7 +236,8 @@ impl<H: Host> Engine<H> {
                     let mut open = Open::new(session);
                     let mut lanes = self.lanes.all_wanted();
                     lanes.extend(self.ear.as_ref().map(|_| Lane::JSON));
-                    open.start(Job::Subscribe(lanes), self.deadline(now));
+                    let until = self.subscribed_by(now, &lanes);
+                    open.start(Job::Subscribe(lanes), until);
                     self.phase = Phase::Open(open);
                     true
                 }
@@ -261,6 +263,11 @@ impl<H: Host> Engine<H> {
         let moved = self.take_news(now) || moved;
         self.answer();
         moved
+    }
+
+    /// Some servers confirm one lane after the other.
+    fn subscribed_by(&self, now: Duration, lanes: &[Lane]) -> Duration {
+        self.deadline(now) + PER_LANE * lanes.len() as u32
     }
 
     fn deadline(&self, now: Duration) -> Duration {
