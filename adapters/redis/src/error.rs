@@ -45,6 +45,9 @@ impl fmt::Display for SettingsError {
 
 impl Error for SettingsError {}
 
+/// What caused an error.
+pub(crate) type Source = Box<dyn Error + Send + Sync>;
+
 /// What the messages of one bus may and may not say.
 #[derive(Clone)]
 pub(crate) struct Voice {
@@ -56,6 +59,12 @@ pub(crate) struct Voice {
 impl Voice {
     /// The driver's error in the terms of a bus.
     pub(crate) fn error(&self, what: &str, error: RedisError) -> BusError {
+        let (kind, message, source) = self.told(what, error);
+        BusError::new(kind, message).caused_by(source)
+    }
+
+    /// What kind of error it is, what to say of it, and what caused it.
+    pub(crate) fn told(&self, what: &str, error: RedisError) -> (BusErrorKind, String, Source) {
         let kind = kind(&error);
         let address = &self.address;
         let message = match kind {
@@ -76,14 +85,14 @@ impl Voice {
             ),
         };
         let shown = format!("{error} {error:?}");
-        let bus_error = BusError::new(kind, message);
-        match &self.password {
+        let source = match &self.password {
             // A server that does not know a command quotes it back, with the password that was in it.
             Some(password) if !password.is_empty() && shown.contains(password.as_str()) => {
-                bus_error.caused_by(error.to_string().replace(password.as_str(), "***"))
+                error.to_string().replace(password.as_str(), "***").into()
             }
-            _ => bus_error.caused_by(error),
-        }
+            _ => error.into(),
+        };
+        (kind, message, source)
     }
 }
 

@@ -54,24 +54,50 @@ pub(crate) async fn find(
     pushes: &Arc<Pushes>,
 ) -> Result<Found, BusError> {
     let mut failure = None;
-    for step in 0..site.doors.len() {
-        let door = &site.doors[(first + step) % site.doors.len()];
+    for door in doors(site, first) {
         let found = match &site.topology {
             Topology::One => one(Server::new(door.clone()), pushes).await,
             Topology::Cluster => cluster(Server::new(door.clone()), pushes).await,
-            Topology::Sentinel(name) => behind_sentinel(door, name, pushes).await,
+            Topology::Sentinel(name) => match master(door, name).await {
+                Ok(master) => one(master, pushes).await,
+                Err(error) => Err(error),
+            },
         };
         match found {
             Ok(found) => return Ok(found),
             Err(error) => failure = Some(error),
         }
     }
-    Err(failure.unwrap_or_else(|| {
-        BusError::new(
-            BusErrorKind::Unreachable,
-            "the url of redis names no server",
-        )
-    }))
+    Err(failure.unwrap_or_else(no_door))
+}
+
+/// Asks the doors in turn, starting with this one, until one tells the server that a key is on.
+pub(crate) async fn owner(site: &Site, first: usize, key: &str) -> Result<Server, BusError> {
+    let mut failure = None;
+    for door in doors(site, first) {
+        let found = match &site.topology {
+            Topology::One => Ok(Server::new(door.clone())),
+            Topology::Cluster => shard(Server::new(door.clone()), key).await,
+            Topology::Sentinel(name) => master(door, name).await,
+        };
+        match found {
+            Ok(found) => return Ok(found),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(no_door))
+}
+
+fn doors(site: &Site, first: usize) -> impl Iterator<Item = &ConnectionInfo> {
+    let count = site.doors.len();
+    (0..count).map(move |step| &site.doors[(first % count + step) % count])
+}
+
+fn no_door() -> BusError {
+    BusError::new(
+        BusErrorKind::Unreachable,
+        "the url of redis names no server",
+    )
 }
 
 async fn one(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
@@ -88,24 +114,7 @@ async fn one(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
 
 async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
     let mut door = node.connect(pushes).await?;
-    let answer: Value = redis::cmd("CLUSTER")
-        .arg("SLOTS")
-        .query_async(&mut door)
-        .await
-        .map_err(|error| node.voice.error("tell the shards of its cluster", error))?;
-    let (asked, _) = node.voice.address.rsplit_once(':').unwrap_or_default();
-    let slots = Slots::parse(&answer, asked).ok_or_else(|| {
-        let message = format!(
-            "redis at {} did not tell the shards of its cluster so that it could be understood",
-            node.voice.address
-        );
-        BusError::new(BusErrorKind::Protocol, message)
-    })?;
-    let servers: Vec<_> = slots
-        .masters()
-        .iter()
-        .map(|(host, port)| Server::new(site::moved(node.info(), host, *port)))
-        .collect();
+    let (servers, slots) = shards(&node, &mut door).await?;
     Ok(Found {
         links: servers.iter().map(|_| None).collect(),
         layout: Layout {
@@ -116,16 +125,53 @@ async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> 
     })
 }
 
-async fn behind_sentinel(
-    door: &ConnectionInfo,
-    name: &str,
-    pushes: &Arc<Pushes>,
-) -> Result<Found, BusError> {
+/// The server of a key, as this node has it.
+async fn shard(node: Server, key: &str) -> Result<Server, BusError> {
+    let dialled = node.dial(|_| {}).await;
+    let mut door = dialled.map_err(|error| node.voice.error("connect", error))?;
+    let (servers, slots) = shards(&node, &mut door).await?;
+    let mut layout = Layout {
+        servers,
+        slots: Some(slots),
+    };
+    let owner = layout.owner(key)?;
+    Ok(layout.servers.swap_remove(owner))
+}
+
+/// The masters of a cluster, and how it divides its keys among them.
+async fn shards(
+    node: &Server,
+    door: &mut MultiplexedConnection,
+) -> Result<(Vec<Server>, Slots), BusError> {
+    let answer: Value = redis::cmd("CLUSTER")
+        .arg("SLOTS")
+        .query_async(door)
+        .await
+        .map_err(|error| node.voice.error("tell the shards of its cluster", error))?;
+    let (asked, _) = node.voice.address.rsplit_once(':').unwrap_or_default();
+    let slots = Slots::parse(&answer, asked).ok_or_else(|| {
+        let message = format!(
+            "redis at {} did not tell the shards of its cluster so that it could be understood",
+            node.voice.address
+        );
+        BusError::new(BusErrorKind::Protocol, message)
+    })?;
+    let servers = slots
+        .masters()
+        .iter()
+        .map(|(host, port)| Server::new(site::moved(node.info(), host, *port)))
+        .collect();
+    Ok((servers, slots))
+}
+
+/// The master that a Sentinel knows by this name.
+async fn master(door: &ConnectionInfo, name: &str) -> Result<Server, BusError> {
     // The credentials are the master's.
     let nobody = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
     let sentinel = Server::new(door.clone().set_redis_settings(nobody));
     // What becomes of this connection is nothing to the session.
-    let mut asking = sentinel.connect(&Arc::new(pushes.deaf())).await?;
+    let dialled = sentinel.dial(|_| {}).await;
+    let mut asking = dialled.map_err(|error| sentinel.voice.error("connect", error))?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
     let answer: Option<(String, u16)> = question
@@ -139,5 +185,5 @@ async fn behind_sentinel(
         );
         return Err(BusError::new(BusErrorKind::Unreachable, message));
     };
-    one(Server::new(site::moved(door, &host, port)), pushes).await
+    Ok(Server::new(site::moved(door, &host, port)))
 }

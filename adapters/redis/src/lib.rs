@@ -72,6 +72,7 @@
 //! drops it. What was sent but not answered when the connection broke may have been published or not; it is not sent
 //! again.
 
+mod completions;
 mod error;
 mod layout;
 mod pushes;
@@ -83,5 +84,6 @@ mod slots;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 
+pub use completions::RedisStore;
 pub use error::SettingsError;
 pub use settings::Redis;

@@ -26,15 +26,6 @@ impl Pushes {
         }
     }
 
-    /// For a connection that is no part of the session.
-    pub(crate) fn deaf(&self) -> Self {
-        Self {
-            prefix: self.prefix.clone(),
-            inbox: Inbox::new(0),
-            leaving: Mutex::default(),
-        }
-    }
-
     pub(crate) fn channel(&self, lane: Lane) -> String {
         format!("{}{lane}", self.prefix)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::try_join;
 use midplane_core::bus::{BusError, BusErrorKind};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, RedisError, Value};
 
 use crate::error::Voice;
 use crate::pushes::Pushes;
@@ -44,18 +44,27 @@ impl Server {
         pushes: &Arc<Pushes>,
     ) -> Result<MultiplexedConnection, BusError> {
         let (pushes, address) = (pushes.clone(), self.voice.address.clone());
-        // The deadlines are the caller's. The loss of a connection is told by a push.
+        let connection = self.dial(move |push| pushes.take(&address, push)).await;
+        connection.map_err(|error| self.voice.error("connect", error))
+    }
+
+    /// One connection, whose pushes are handed over; its loss is one of them.
+    pub(crate) async fn dial(
+        &self,
+        take: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        // The deadlines are the caller's.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(move |push| {
-                pushes.take(&address, push);
+                take(push);
                 Ok::<_, Infallible>(())
             });
-        let failed = |error: RedisError| self.voice.error("connect", error);
-        let client = Client::open(self.info.clone()).map_err(failed)?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config);
-        connection.await.map_err(failed)
+        let client = Client::open(self.info.clone())?;
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
     }
 
     /// Both connections.

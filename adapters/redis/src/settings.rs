@@ -9,6 +9,7 @@ use midplane_core::bus::{Bus, BusError, Limits, Session};
 
 use crate::error::SettingsError;
 use crate::pushes::Pushes;
+use crate::server::Server;
 use crate::site::Site;
 use crate::{layout, session, tls};
 
@@ -19,7 +20,7 @@ pub struct Redis {
     /// How many sessions were tried, so that each starts at another door.
     tried: Arc<AtomicUsize>,
     password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
-    prefix: String,
+    pub(crate) prefix: String,
     frame: usize,
     queue: usize,
 }
@@ -81,6 +82,17 @@ impl Redis {
         self
     }
 
+    /// The server that this key is on, found anew.
+    pub(crate) async fn owner(&self, key: &str) -> Result<Server, BusError> {
+        tls::prepare();
+        layout::owner(&self.now(), self.door(), key).await
+    }
+
+    /// Which door to try first.
+    fn door(&self) -> usize {
+        self.tried.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Where to connect now, and as whom.
     fn now(&self) -> Site {
         let mut site = self.site.clone();
@@ -116,8 +128,7 @@ impl Bus for Redis {
     async fn connect(&self) -> Result<Session, BusError> {
         tls::prepare();
         let pushes = Arc::new(Pushes::new(&self.prefix, self.queue));
-        let first = self.tried.fetch_add(1, Ordering::Relaxed);
-        let found = layout::find(&self.now(), first, &pushes).await?;
+        let found = layout::find(&self.now(), self.door(), &pushes).await?;
         Ok(session::open(found, pushes, self.frame))
     }
 }

@@ -1,0 +1,82 @@
+//! The function library, and how its functions are called.
+
+use redis::Cmd;
+
+/// What is loaded into the server: `library.lua` says what it does.
+pub(super) const SOURCE: &str = include_str!("library.lua");
+
+/// The version of the library's functions and of what they keep.
+const VERSION: u8 = 1;
+
+/// What the functions refuse with, before anything is changed. They are the codes of their errors.
+pub(super) const UNKNOWN: &str = "UNKNOWNEXECUTION";
+pub(super) const ILLEGAL: &str = "ILLEGALTRANSITION";
+pub(super) const UNFIT: &str = "UNFITCOMPLETION";
+pub(super) const POISON: &str = "POISONEXECUTION";
+pub(super) const NO_STORE: &str = "NOSTORE";
+pub(super) const OTHER_VERSION: &str = "STOREVERSION";
+
+/// The names of the five keys of a store, which are in one slot of a cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Keys([String; 5]);
+
+impl Keys {
+    /// The keys behind this prefix, whatever is in it: no two prefixes share a key.
+    pub(super) fn new(prefix: &str) -> Self {
+        // A cluster looks for the slot between the first brace and the next that closes.
+        let prefix = prefix
+            .replace('%', "%25")
+            .replace('{', "%7B")
+            .replace('}', "%7D");
+        let names = ["store", "executions", "history", "unhandled", "leases"];
+        Self(names.map(|name| format!("{{{prefix}}}:{name}")))
+    }
+
+    /// Where the wake-ups are published.
+    pub(super) fn channel(&self) -> &str {
+        &self.0[2]
+    }
+
+    /// A call of a function, without its arguments.
+    pub(super) fn call(&self, function: &str) -> Cmd {
+        self.called("FCALL", function)
+    }
+
+    /// A call of a function that changes nothing, without its arguments.
+    pub(super) fn look(&self, function: &str) -> Cmd {
+        self.called("FCALL_RO", function)
+    }
+
+    fn called(&self, command: &str, function: &str) -> Cmd {
+        let mut call = redis::cmd(command);
+        call.arg(format!("midplane_{function}_{VERSION}"))
+            .arg(self.0.len())
+            .arg(&self.0);
+        call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A library that is released keeps its code: a change is a new version, under a new name.
+    #[test]
+    fn the_library_and_its_functions_have_the_version() {
+        let name = format!("#!lua name=midplane_completions_{VERSION}\n");
+        assert!(SOURCE.starts_with(&name));
+        assert!(SOURCE.contains(&format!("local VERSION = '{VERSION}'\n")));
+    }
+
+    #[test]
+    fn no_prefix_breaks_the_slot_or_meets_another() {
+        for (prefix, channel) in [
+            ("midplane", "{midplane}:history"),
+            ("chat:eu{1}", "{chat:eu%7B1%7D}:history"),
+            ("}a{}", "{%7Da%7B%7D}:history"),
+            ("%7Da", "{%257Da}:history"),
+        ] {
+            assert_eq!(Keys::new(prefix).channel(), channel);
+        }
+    }
+}

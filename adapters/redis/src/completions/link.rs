@@ -1,0 +1,250 @@
+//! Connections: the one that producers and the ledger share, and how any is opened.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::{Either, Future, select};
+use futures::lock::Mutex;
+use midplane_core::bus::BusErrorKind;
+use midplane_core::completion::{BackendError, BackendErrorKind};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, PushInfo, RedisError, Value};
+
+use super::Shared;
+use super::library::Keys;
+use super::{library, reply};
+use crate::Redis;
+use crate::error::Voice;
+
+/// The connection that is shared, if there is one.
+#[derive(Default)]
+pub(super) struct Link {
+    current: Mutex<Current>,
+    /// What tells the store that was connected last from others.
+    store: AtomicU64,
+}
+
+impl Link {
+    pub(super) fn store(&self) -> u64 {
+        self.store.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Default)]
+struct Current {
+    /// How many connections there were, so that one which failed is not taken for its successor.
+    count: u64,
+    open: Option<(MultiplexedConnection, Voice)>,
+}
+
+/// Why a call was not answered with what it asked for.
+pub(super) enum CallError {
+    /// A function refused, with this code and this text, and changed nothing.
+    Refused(String, String),
+    Backend(BackendError),
+}
+
+impl From<BackendError> for CallError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<CallError> for BackendError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Backend(error) => error,
+            CallError::Refused(code, text) => {
+                Self::new(BackendErrorKind::Protocol, format!("{code} {text}"))
+            }
+        }
+    }
+}
+
+/// Opens a connection to the server that the keys are on, and hears its pushes.
+pub(super) async fn open(
+    redis: &Redis,
+    keys: &Keys,
+    take: impl Fn(PushInfo) + Send + Sync + 'static,
+) -> Result<(MultiplexedConnection, Voice), BackendError> {
+    let server = redis.owner(keys.channel()).await.map_err(|error| {
+        let message = "the redis that the completions are on was not found";
+        BackendError::new(kind(error.kind()), message).caused_by(error)
+    })?;
+    let connection = server.dial(take).await;
+    let connection = connection.map_err(|error| failure(&server.voice, "connect", error))?;
+    Ok((connection, server.voice))
+}
+
+fn kind(kind: BusErrorKind) -> BackendErrorKind {
+    match kind {
+        BusErrorKind::Denied => BackendErrorKind::Denied,
+        BusErrorKind::Protocol => BackendErrorKind::Protocol,
+        _ => BackendErrorKind::Unreachable,
+    }
+}
+
+/// What became of a call, in the terms of a store.
+pub(super) fn failure(voice: &Voice, what: &str, error: RedisError) -> BackendError {
+    let address = &voice.address;
+    match error.code() {
+        Some(library::NO_STORE) => BackendError::new(
+            BackendErrorKind::NotInstalled,
+            format!("redis at {address} holds no store of completions with this prefix: call `install` once"),
+        ),
+        Some(library::OTHER_VERSION) => BackendError::new(
+            BackendErrorKind::NotInstalled,
+            format!("the store of completions of redis at {address} is of another version than this program"),
+        )
+        .caused_by(error),
+        _ if is_missing(&error) => BackendError::new(
+            BackendErrorKind::NotInstalled,
+            format!("redis at {address} has no functions for completions of this version: call `install` once"),
+        ),
+        _ => {
+            let (told, message, source) = voice.told(what, error);
+            BackendError::new(kind(told), message).caused_by(source)
+        }
+    }
+}
+
+/// Whether the functions of this version are not in the server.
+fn is_missing(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.starts_with("Function not found"))
+}
+
+impl Shared {
+    /// What the server answers to the call. It is made a second time where the connection, or the store on
+    /// it, turns out to be gone.
+    pub(super) async fn call(&self, what: &str, call: &Cmd) -> Result<Value, CallError> {
+        let mut tried = None;
+        loop {
+            let (mut connection, voice, count) = self.connection(tried).await?;
+            let answer = self.in_time(async { Ok(call.query_async(&mut connection).await) });
+            let error = match answer.await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => match error.code() {
+                    Some(
+                        code @ (library::UNKNOWN
+                        | library::ILLEGAL
+                        | library::UNFIT
+                        | library::POISON),
+                    ) => {
+                        let text = error.detail().unwrap_or_default();
+                        return Err(CallError::Refused(code.to_owned(), text.to_owned()));
+                    }
+                    _ => failure(&voice, what, error),
+                },
+                Err(error) => error,
+            };
+            if tried.is_some() {
+                self.forget(count).await;
+                return Err(error.into());
+            }
+            tried = Some(count);
+        }
+    }
+
+    /// The shared connection, or a new one if it is this that failed.
+    async fn connection(
+        &self,
+        failed: Option<u64>,
+    ) -> Result<(MultiplexedConnection, Voice, u64), BackendError> {
+        let mut current = self.link.current.lock().await;
+        if failed == Some(current.count) {
+            current.open = None;
+        }
+        let (connection, voice) = match &current.open {
+            Some(open) => open.clone(),
+            None => {
+                let open = self.in_time(self.connect()).await?;
+                current.count += 1;
+                current.open = Some(open.clone());
+                open
+            }
+        };
+        Ok((connection, voice, current.count))
+    }
+
+    async fn forget(&self, count: u64) {
+        let mut current = self.link.current.lock().await;
+        if current.count == count {
+            current.open = None;
+        }
+    }
+
+    /// A connection to a store that is installed.
+    async fn connect(&self) -> Result<(MultiplexedConnection, Voice), BackendError> {
+        let (mut connection, voice) = open(&self.redis, &self.keys, |_| {}).await?;
+        let retention = self.retention.map(|records| records.to_string());
+        let mut install = self.keys.call("install");
+        install
+            .arg(format!("{:x}", RandomState::new().build_hasher().finish()))
+            .arg(retention.unwrap_or_default());
+        let failed = |error| failure(&voice, "install the store of completions", error);
+        let answer = match install.query_async(&mut connection).await {
+            Err(error) if is_missing(&error) => {
+                let mut load = redis::cmd("FUNCTION");
+                load.arg("LOAD").arg("REPLACE").arg(library::SOURCE);
+                let loaded = load.query_async::<Value>(&mut connection).await;
+                loaded.map_err(failed)?;
+                install.query_async::<Value>(&mut connection).await
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(failed)?;
+        let store = reply::store(&answer).ok_or_else(|| nonsense("install"))?;
+        self.link.store.store(store, Ordering::Relaxed);
+        Ok((connection, voice))
+    }
+
+    pub(super) async fn install(&self) -> Result<(), BackendError> {
+        let connected = self.in_time(self.connect()).await?;
+        let mut current = self.link.current.lock().await;
+        current.count += 1;
+        current.open = Some(connected);
+        Ok(())
+    }
+
+    pub(super) async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
+        let mut forgotten = 0;
+        loop {
+            let mut call = self.keys.call("trim");
+            call.arg(keep);
+            let answer = self.call("trim the history", &call).await?;
+            match reply::number(&answer) {
+                Some(0) => return Ok(forgotten),
+                Some(number) => forgotten += number,
+                None => return Err(nonsense("trim")),
+            }
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        match select(pin!(answer), self.timer.sleep(self.deadline)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(BackendError::new(
+                BackendErrorKind::Unreachable,
+                format!("redis did not answer within {:?}", self.deadline),
+            )),
+        }
+    }
+}
+
+/// The error of an answer that no function of this version gives.
+pub(super) fn nonsense(function: &str) -> BackendError {
+    BackendError::new(
+        BackendErrorKind::Protocol,
+        format!(
+            "redis gave an answer that makes no sense when the function {function} of completions was \
+             called: was another library loaded under its name?"
+        ),
+    )
+}

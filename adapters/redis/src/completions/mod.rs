@@ -1,0 +1,201 @@
+//! The store of completions in a Redis or a Valkey.
+
+mod journal;
+mod ledger;
+mod library;
+mod link;
+mod place;
+mod producer;
+mod reply;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use midplane_core::Timer;
+use midplane_core::completion::{BackendError, Follower};
+
+use crate::Redis;
+use library::Keys;
+use link::Link;
+
+/// How long the server has to answer a call, unless [`RedisStore::with_deadline`] says otherwise.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Executions, the history of their completions and the record of what was handled, in a Redis or a
+/// Valkey, by a library of functions in the server. It is a
+/// [`Journal`](midplane_core::completion::Journal), a [`Producer`](midplane_core::completion::Producer) and
+/// a [`Ledger`](midplane_core::completion::Ledger); [`backend`](Self::backend) subscribes. Clones share one
+/// connection for what they produce and settle; each subscription has its own.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use midplane_core::Timer;
+/// use midplane_core::completion::{CompletionBackend, Execution, ExecutionId, Producer};
+/// use midplane_redis::{Redis, RedisStore};
+///
+/// # async fn run(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
+/// let redis = Redis::new("redis://:hunter2@localhost:6379")?.with_prefix("jobs")?;
+/// let store = RedisStore::new(&redis, timer);
+/// store.install().await?;
+/// let backend: Arc<dyn CompletionBackend> = Arc::new(store.backend());
+/// let stream = backend.subscribe_completions().await?;
+///
+/// let producer: Arc<dyn Producer> = Arc::new(store);
+/// let job = ExecutionId::new("job")?;
+/// producer.start(&Execution::new(job.clone())).await?;
+/// producer.complete(&job, Some("done".into())).await?;
+/// # drop(stream);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Mapping
+///
+/// A store is five keys, `{midplane}:store`, `:executions`, `:history`, `:unhandled` and `:leases`, the
+/// prefix in the braces being that of [`Redis::with_prefix`]; a brace in it is written as `%7B` or `%7D`.
+/// The braces put all five in one slot of a cluster, and no id is ever part of a key.
+///
+/// Finishing an execution is one call of a function: it changes the execution, appends to the history,
+/// a stream, adds to what is unhandled, and publishes a wake-up on the channel that has the name of the
+/// stream. The server runs it as one step. A program that has more to change finishes executions between
+/// its own `MULTI` and `EXEC`, by [`finishing`](Self::finishing); what it discards never was. A function
+/// that is refused changes nothing, but `EXEC` still does the rest of the transaction: Redis rolls nothing
+/// back. The functions are called `midplane_complete_1`, `midplane_fail_1` and so on, and take the five
+/// keys, the id and the bytes; the first words of their errors are `UNKNOWNEXECUTION`, `ILLEGALTRANSITION`,
+/// `UNFITCOMPLETION`, `POISONEXECUTION`, `NOSTORE` and `STOREVERSION`.
+///
+/// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
+/// woken and when [`Pace::poll`](midplane_core::completion::Pace::poll) is over. A filter is applied by
+/// the server, to each entry. A cursor is the number of an entry, which have no gaps, and a digest of the
+/// history up to it. So entries that are no longer there are counted, by whomever they were trimmed; and a
+/// history that is not the one of the cursor, as when a replica took over that had not got everything, or
+/// when the database was flushed, is found out with the first read, even if its numbers are the same.
+///
+/// # Limits
+///
+/// Redis 7 or newer, or any Valkey. The bytes of a completion are 1 MiB at most, and a page about as much.
+/// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention). An
+/// execution is kept while it is not handled, and after that as long as its record is. One call looks at
+/// 2,048 unhandled executions at most, so a page of a scan may hold fewer than asked, and none.
+///
+/// The user needs the keys and the channel, `FCALL`, `FCALL_RO`, `SUBSCRIBE`, `FUNCTION LOAD` unless an
+/// operator did it, and what the functions call: `ACL SETUSER jobs on >secret resetkeys ~{jobs}:*
+/// resetchannels &{jobs}:* +hello +subscribe +publish +fcall +fcall_ro +function|load +time +hmget +hget
+/// +hset +hdel +hincrby +xadd +xlen +xrange +xtrim +xinfo|stream +zadd +zrem +zscore +zrange`.
+///
+/// # What happens on disconnect
+///
+/// A subscription connects again, as [`Follower`] says, and goes on from its place. A call on the shared
+/// connection that fails is made once more on a new one, since every call may be repeated, and then
+/// reports; a [`Change`](midplane_core::completion::Change) may then say that what the first attempt made
+/// was so before.
+///
+/// # What is durable
+///
+/// As much as the server is. With `appendonly yes` and `appendfsync always` a completion that was answered
+/// survives a crash of the server; with `everysec` the last second may be gone, and without a file
+/// everything is. Replication is asynchronous: a replica that takes over may lack the last completions
+/// that were answered. The ledger is in the same server, so what is lost is lost to the reconciler too:
+/// such an execution is running again, as far as the store knows, and its producer has to finish it once
+/// more. Where that must not be, use Postgres. The server must not evict: `maxmemory-policy noeviction`.
+#[derive(Clone)]
+pub struct RedisStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    redis: Redis,
+    keys: Keys,
+    timer: Arc<dyn Timer>,
+    /// Records of the history to keep, where this node has an opinion.
+    retention: Option<usize>,
+    deadline: Duration,
+    link: Link,
+}
+
+impl RedisStore {
+    /// The store on the server of this bus, with its prefix and credentials, by this clock. Nothing is
+    /// connected yet.
+    #[must_use]
+    pub fn new(redis: &Redis, timer: Arc<dyn Timer>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                keys: Keys::new(&redis.prefix),
+                redis: redis.clone(),
+                timer,
+                retention: None,
+                deadline: DEADLINE,
+                link: Link::default(),
+            }),
+        }
+    }
+
+    /// The same store, keeping this many records of the history: 100,000 unless any node ever set it. It is
+    /// the store's, and the node that connected last has its way.
+    #[must_use]
+    pub fn with_retention(self, records: usize) -> Self {
+        self.with(|shared| shared.retention = Some(records))
+    }
+
+    /// The same store, with this long for each answer; 5 s unless it is set.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        self.with(|shared| shared.deadline = deadline)
+    }
+
+    /// What subscribes to this store, by its clock.
+    #[must_use]
+    pub fn backend(&self) -> Follower {
+        Follower::new(Arc::new(self.clone()), Arc::clone(&self.shared.timer))
+    }
+
+    /// Loads the functions, of this version, and lays the store out, unless both was done: so it may be
+    /// called by every node when it starts. Producers do so when they connect; a subscription does not, and
+    /// is refused with [`NotInstalled`](midplane_core::completion::BackendErrorKind::NotInstalled) where
+    /// nobody did.
+    ///
+    /// # Errors
+    /// When the server is not reached, refuses, or holds a store of another version. Functions may have
+    /// been loaded.
+    pub async fn install(&self) -> Result<(), BackendError> {
+        self.shared.install().await
+    }
+
+    /// Forgets the oldest records of the history but for this many, as retention does, and says how many:
+    /// cursors before them are expired. What is not handled stays in the ledger. Retention needs no help;
+    /// this is for operators.
+    ///
+    /// # Errors
+    /// When the server does not answer. Some may have been forgotten.
+    pub async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
+        self.shared.trim(keep).await
+    }
+
+    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
+        let old = &self.shared;
+        let mut shared = Shared {
+            redis: old.redis.clone(),
+            keys: old.keys.clone(),
+            timer: Arc::clone(&old.timer),
+            retention: old.retention,
+            deadline: old.deadline,
+            link: Link::default(),
+        };
+        change(&mut shared);
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("redis", &self.shared.redis)
+            .field("retention", &self.shared.retention)
+            .field("deadline", &self.shared.deadline)
+            .finish_non_exhaustive()
+    }
+}

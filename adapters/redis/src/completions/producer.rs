@@ -1,0 +1,126 @@
+//! Starting and finishing executions.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use midplane_core::completion::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
+use redis::{Arg, Cmd};
+
+use super::link::{CallError, nonsense};
+use super::{RedisStore, library, reply};
+
+impl RedisStore {
+    /// The command that finishes an execution, word by word, for a program to send by whatever driver it
+    /// has between its own `MULTI` and `EXEC`; the store must be [installed](Self::install). It answers 1
+    /// when the execution finished, and 0 when it had finished so before.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use midplane_core::Timer;
+    /// use midplane_core::completion::{ExecutionId, Outcome};
+    /// # use midplane_redis::{Redis, RedisStore};
+    /// # fn words(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = RedisStore::new(&Redis::new("redis://localhost")?, timer);
+    /// let words = store.finishing(&ExecutionId::new("job")?, &Outcome::Success, None)?;
+    /// assert_eq!(words[..2], ["FCALL", "midplane_complete_1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ProduceError::Unfit`] when the outcome is none of [`Outcome::KNOWN`].
+    pub fn finishing(
+        &self,
+        execution: &ExecutionId,
+        outcome: &Outcome,
+        bytes: Option<&[u8]>,
+    ) -> Result<Vec<Bytes>, ProduceError> {
+        let call = self.finish_call(execution, outcome, bytes)?;
+        let words = call.args_iter().map(|word| match word {
+            Arg::Simple(word) => Bytes::copy_from_slice(word),
+            _ => Bytes::new(),
+        });
+        Ok(words.collect())
+    }
+
+    fn finish_call(
+        &self,
+        execution: &ExecutionId,
+        outcome: &Outcome,
+        bytes: Option<&[u8]>,
+    ) -> Result<Cmd, ProduceError> {
+        let function = match outcome {
+            Outcome::Success => "complete",
+            Outcome::Failure => "fail",
+            Outcome::Cancelled => "cancel",
+            Outcome::Expired => "expire",
+            Outcome::Skipped => "skip",
+            other => {
+                let why =
+                    format!("an execution cannot be finished with the unknown outcome {other}");
+                return Err(ProduceError::Unfit(why));
+            }
+        };
+        let mut call = self.shared.keys.call(function);
+        call.arg(execution.as_str());
+        if let Some(bytes) = bytes {
+            call.arg(bytes);
+        }
+        Ok(call)
+    }
+
+    async fn change(
+        &self,
+        what: &str,
+        execution: &ExecutionId,
+        asked: &str,
+        call: &Cmd,
+    ) -> Result<Change, ProduceError> {
+        let answer = self.shared.call(what, call).await;
+        let answer = answer.map_err(|error| match error {
+            CallError::Refused(code, _) if code == library::UNKNOWN => {
+                ProduceError::Unknown(execution.clone())
+            }
+            CallError::Refused(code, text) if code == library::ILLEGAL => ProduceError::Illegal {
+                execution: execution.clone(),
+                finished: Outcome::from(text.split(':').next().unwrap_or_default()),
+                asked: asked.to_owned(),
+            },
+            CallError::Refused(code, text) if code == library::UNFIT => ProduceError::Unfit(text),
+            error => ProduceError::Backend(error.into()),
+        })?;
+        match reply::number(&answer) {
+            Some(1) => Ok(Change::Made),
+            Some(0) => Ok(Change::AlreadySo),
+            _ => Err(nonsense(what).into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Producer for RedisStore {
+    async fn start(&self, execution: &Execution) -> Result<Change, ProduceError> {
+        let mut call = self.shared.keys.call("start");
+        call.arg(execution.id.as_str())
+            .arg(execution.flow.as_ref().map_or("", |flow| flow.as_str()))
+            .arg(
+                execution
+                    .namespace
+                    .as_ref()
+                    .map_or("", |name| name.as_str()),
+            )
+            .arg(execution.tag.as_ref().map_or("", |tag| tag.as_str()));
+        self.change("start an execution", &execution.id, "started", &call)
+            .await
+    }
+
+    async fn finish(
+        &self,
+        execution: &ExecutionId,
+        outcome: &Outcome,
+        bytes: Option<Bytes>,
+    ) -> Result<Change, ProduceError> {
+        let call = self.finish_call(execution, outcome, bytes.as_deref())?;
+        self.change("finish an execution", execution, outcome.as_str(), &call)
+            .await
+    }
+}

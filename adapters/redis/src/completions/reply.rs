@@ -1,0 +1,162 @@
+//! What the functions answer.
+
+use bytes::Bytes;
+use midplane_core::completion::{
+    Claim, Completion, Cursor, CursorError, Entry, ExecutionId, FlowId, Namespace, Outcome, Page,
+    Poison, ReadError, Scanned, Tag, Timestamp,
+};
+use redis::Value;
+
+use super::place::Place;
+
+/// What `head` answers: which store this is, and where its history ends.
+pub(super) fn head(value: &Value) -> Option<(u64, Place)> {
+    let [store, place @ ..] = value.as_sequence()? else {
+        return None;
+    };
+    Some((self::store(store)?, self::place(place)?))
+}
+
+/// What tells the store from others.
+pub(super) fn store(value: &Value) -> Option<u64> {
+    u64::from_str_radix(text(value)?, 16).ok()
+}
+
+/// What `read` answers in the store that it was asked of; `None` where it makes no sense.
+pub(super) fn read(value: &Value, store: u64) -> Option<Result<Page, ReadError>> {
+    let [answering, kind, rest @ ..] = value.as_sequence()? else {
+        return None;
+    };
+    if self::store(answering)? != store {
+        return None;
+    }
+    Some(match (text(kind)?, rest) {
+        ("page", [place @ .., more, entries]) => {
+            let position = self::place(place)?.cursor(store);
+            let entries = entries.as_sequence()?.iter();
+            let entries = entries.map(|value| entry(value, store));
+            Ok(Page::new(
+                entries.collect::<Option<_>>()?,
+                position,
+                number(more)? != 0,
+            ))
+        }
+        ("expired", [place @ .., missed]) => Err(ReadError::Expired {
+            oldest: self::place(place)?.cursor(store),
+            missed: Some(number(missed)?),
+        }),
+        // The place is of a history that is no more: only the reconciler knows what was missed.
+        ("replaced", []) => Err(CursorError::Expired.into()),
+        _ => return None,
+    })
+}
+
+/// What `scan` answers.
+pub(super) fn scanned(value: &Value) -> Option<Scanned> {
+    let [answering, next, executions] = value.as_sequence()? else {
+        return None;
+    };
+    let next = match text(next)? {
+        "" => None,
+        number => Some(scan_place(number.parse().ok()?).cursor(store(answering)?)),
+    };
+    let executions = executions.as_sequence()?.iter();
+    // One whose record is not fit for a completion is passed: what reads the history surfaces it.
+    Some(Scanned::new(
+        executions.filter_map(completion).collect(),
+        next,
+    ))
+}
+
+/// The place of an entry with this number, as scans know it.
+pub(super) fn scan_place(number: u64) -> Place {
+    Place {
+        number,
+        sequence: 0,
+        check: String::new(),
+    }
+}
+
+/// What `claim` answers.
+pub(super) fn claims(value: &Value) -> Option<Vec<Claim>> {
+    let claim = |value: &Value| {
+        let [execution, token, failures] = value.as_sequence()? else {
+            return None;
+        };
+        Some(Claim::new(
+            ExecutionId::new(text(execution)?).ok()?,
+            number(token)?,
+            u32::try_from(number(failures)?).unwrap_or(u32::MAX),
+        ))
+    };
+    value.as_sequence()?.iter().map(claim).collect()
+}
+
+/// A number, as a number or as text.
+pub(super) fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        value => text(value)?.parse().ok(),
+    }
+}
+
+fn entry(value: &Value, store: u64) -> Option<Entry> {
+    let [place @ .., what] = value.as_sequence()? else {
+        return None;
+    };
+    let cursor = self::place(place)?.cursor(store);
+    let poison = |cursor: Cursor, reason: &str| Entry::Poison(Poison::new(cursor, reason));
+    Some(match text(what) {
+        Some(reason) => poison(cursor, reason),
+        None => match completion(what) {
+            Some(completion) => Entry::Completion(completion.with_cursor(cursor)),
+            None => poison(
+                cursor,
+                "the record of the execution is not fit for a completion",
+            ),
+        },
+    })
+}
+
+fn place(values: &[Value]) -> Option<Place> {
+    let [number, sequence, check] = values else {
+        return None;
+    };
+    Some(Place {
+        number: self::number(number)?,
+        sequence: self::number(sequence)?,
+        check: text(check)?.to_owned(),
+    })
+}
+
+fn completion(value: &Value) -> Option<Completion> {
+    let [execution, outcome, at, flow, namespace, tag, bytes] = value.as_sequence()? else {
+        return None;
+    };
+    let mut completion = Completion::new(
+        ExecutionId::new(text(execution)?).ok()?,
+        Outcome::from(text(outcome)?),
+        Timestamp::from_micros(number(at)?),
+    );
+    completion.flow = some(flow)?.map(FlowId::new).transpose().ok()?;
+    completion.namespace = some(namespace)?.map(Namespace::new).transpose().ok()?;
+    completion.tag = some(tag)?.map(Tag::new).transpose().ok()?;
+    completion.bytes = match bytes {
+        Value::BulkString(bytes) => Some(Bytes::copy_from_slice(bytes)),
+        _ => None,
+    };
+    Some(completion)
+}
+
+/// A text that is there unless it is empty; `None` where there is no text.
+fn some(value: &Value) -> Option<Option<&str>> {
+    Some(Some(text(value)?).filter(|text| !text.is_empty()))
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
