@@ -53,16 +53,76 @@ pub fn per_call<T>(mut call: impl FnMut() -> T) -> impl FnMut(usize) -> Duration
     }
 }
 
-/// Prints the heading of a case.
-#[expect(clippy::print_stdout, reason = "the benchmark's result")]
-pub fn section(title: &str) {
-    println!("\n## {title}\n");
+/// What came of a case.
+#[derive(Debug)]
+pub struct Case {
+    title: String,
+    unit: &'static str,
+    rows: Vec<Row>,
 }
 
-/// Runs the contenders in turn and prints, for each, the median of its ratios to the first and of its
-/// times, with the quarters around the ratio. Gives the medians of the ratios.
-#[expect(clippy::print_stdout, reason = "the benchmark's result")]
-pub fn compare(case: &str, unit: &str, mut contenders: Vec<Contender<'_>>) -> Vec<f64> {
+/// What came of one contender.
+#[derive(Debug)]
+pub struct Row {
+    /// The contender.
+    pub name: &'static str,
+    /// To the first contender of the same round: the median, and the quarters around it.
+    pub ratio: f64,
+    quarters: (f64, f64),
+    /// The median, in nanoseconds per unit.
+    pub nanoseconds: f64,
+}
+
+impl Case {
+    /// The contenders, in the order they were given.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The contender of a name.
+    ///
+    /// # Panics
+    /// When none has it.
+    #[must_use]
+    pub fn row(&self, name: &str) -> &Row {
+        let row = self.rows.iter().find(|row| row.name == name);
+        row.unwrap_or_else(|| panic!("no contender is called {name}"))
+    }
+
+    /// The fastest contender but the first and the one of this name.
+    #[must_use]
+    pub fn best_but(&self, name: &str) -> &Row {
+        let others = self.rows[1..].iter().filter(|row| row.name != name);
+        others
+            .min_by(|one, other| one.nanoseconds.total_cmp(&other.nanoseconds))
+            .unwrap_or(&self.rows[0])
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, unit, rows } = self;
+        writeln!(f, "### {title}\n")?;
+        writeln!(f, "| | ratio | (quarters) | ns per {unit} |")?;
+        writeln!(f, "|---|---:|---:|---:|")?;
+        for row in rows {
+            writeln!(
+                f,
+                "| {} | {:.2} | {:.2} to {:.2} | {:.1} |",
+                row.name, row.ratio, row.quarters.0, row.quarters.1, row.nanoseconds
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the contenders in turn: for each, the median of its ratios to the first and of its times.
+pub fn compare(
+    title: impl Into<String>,
+    unit: &'static str,
+    mut contenders: Vec<Contender<'_>>,
+) -> Case {
     let times: Vec<usize> = contenders
         .iter_mut()
         .map(|contender| {
@@ -79,25 +139,25 @@ pub fn compare(case: &str, unit: &str, mut contenders: Vec<Contender<'_>>) -> Ve
             measured.push(contender.per_unit(*times));
         }
     }
-    println!("### {case}\n");
-    println!("| | ratio | (quarters) | ns per {unit} |");
-    println!("|---|---:|---:|---:|");
     let first = measured[0].clone();
-    let mut medians = Vec::new();
-    for (contender, measured) in contenders.iter().zip(measured) {
-        let ratios = Quantiles::new(measured.iter().zip(&first).map(|(one, first)| one / first));
-        println!(
-            "| {} | {:.2} | {:.2} to {:.2} | {:.1} |",
-            contender.name,
-            ratios.at(0.5),
-            ratios.at(0.25),
-            ratios.at(0.75),
-            Quantiles::new(measured).at(0.5),
-        );
-        medians.push(ratios.at(0.5));
+    let rows = contenders
+        .iter()
+        .zip(measured)
+        .map(|(contender, measured)| {
+            let ratios =
+                Quantiles::new(measured.iter().zip(&first).map(|(one, first)| one / first));
+            Row {
+                name: contender.name,
+                ratio: ratios.at(0.5),
+                quarters: (ratios.at(0.25), ratios.at(0.75)),
+                nanoseconds: Quantiles::new(measured).at(0.5),
+            }
+        });
+    Case {
+        title: title.into(),
+        unit,
+        rows: rows.collect(),
     }
-    println!();
-    medians
 }
 
 /// Values in order.

@@ -23,13 +23,19 @@ pub fn id(number: usize) -> ConnectionId {
 /// What a numbered connection joins beside its own target: a user and a session that are its own, an
 /// org of 1,000 and a topic of 100.
 #[must_use]
-#[expect(clippy::unwrap_used, reason = "the texts are ids")]
 pub fn targets(number: usize) -> [Target; 4] {
+    targets_among(number, MEMBERS)
+}
+
+/// The same among so many connections.
+#[must_use]
+#[expect(clippy::unwrap_used, reason = "the texts are ids")]
+pub fn targets_among(number: usize, count: usize) -> [Target; 4] {
     [
         Target::user(format!("user-{number:08}")).unwrap(),
         Target::session(format!("session-{number:08}")).unwrap(),
         Target::org(format!("org-{:04}", number / 1_000)).unwrap(),
-        Target::topic(format!("topic-{:06}", number % (MEMBERS / 100))).unwrap(),
+        Target::topic(format!("topic-{:06}", number % (count / 100))).unwrap(),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod floor;
 mod locked;
 mod midplane;
+mod rooms;
 mod sharded;
 
 use ::midplane::{Audience, ConnectionId, Event, Target, Verdict};
@@ -10,6 +11,7 @@ use ::midplane::{Audience, ConnectionId, Event, Target, Verdict};
 pub use floor::Floor;
 pub use locked::Locked;
 pub use midplane::Midplane;
+pub use rooms::Rooms;
 pub use sharded::Sharded;
 
 /// A sink as the peers hold it.

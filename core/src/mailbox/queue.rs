@@ -16,7 +16,7 @@ use crate::target::EventKey;
 
 /// An emptied queue that has room for more entries than this gives it all back. With less kept, a queue
 /// that gets 16 events between two drains asks for memory each time, and a push takes twice as long
-/// (`cargo bench -p benches --bench mailboxes`).
+/// (`report mailboxes` of `benches`).
 const KEPT: usize = 16;
 
 /// How many slots there may be beyond three per event before a sweep. One leaves at most two per event

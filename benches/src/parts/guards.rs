@@ -1,28 +1,31 @@
 //! What the guard behind an awaited detach costs a delivery, beside the other candidates.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 use benches::{
     Contender, Floor, Inboxes, MEMBERS, Midplane, Plane, compare, count_only, event, id, per_call,
-    section,
 };
 use midplane::{Audience, Event, Target, Verdict};
 
-fn main() {
-    section("The same loop under each guard, without a registry around it");
-    for (case, members) in [
+use crate::report::Report;
+
+pub(crate) fn run(report: &mut Report) -> io::Result<()> {
+    report.say("The same loop under each guard, without a registry around it:");
+    for (name, members) in [
         ("one member", 1),
         ("1,000 members", 1_000),
         ("100,000 members", MEMBERS),
     ] {
+        report.progress(name);
         let contenders = vec![
             guarded::<FlagAlone>(crowd(members)),
             guarded::<Snapshot>(crowd(members)),
             guarded::<Updates>(crowd(members)),
             guarded::<Quiescence>(crowd(members)),
         ];
-        compare(case, "delivery", contenders);
+        report.say(compare(name, "delivery", contenders));
     }
     let contenders = vec![
         guarded_mailboxes::<FlagAlone>(1_000),
@@ -30,21 +33,27 @@ fn main() {
         guarded_mailboxes::<Updates>(1_000),
         guarded_mailboxes::<Quiescence>(1_000),
     ];
-    compare("1,000 members with mailboxes", "delivery", contenders);
+    report.say(compare(
+        "1,000 members with mailboxes",
+        "delivery",
+        contenders,
+    ));
 
-    section("The registry, and the registry with two updates around each sink");
-    for (case, members) in [
-        ("one member", 1),
-        ("1,000 members", 1_000),
-        ("100,000 members", MEMBERS),
+    report.say("The registry, and the registry with two updates around each sink:");
+    for (name, members) in [
+        ("one member of a registry", 1),
+        ("1,000 members of a registry", 1_000),
+        ("100,000 members of a registry", MEMBERS),
     ] {
+        report.progress(name);
         let contenders = vec![
             registry::<Floor, _>(Floor::NAME, members, count_only),
             registry::<Midplane, _>(Midplane::NAME, members, count_only),
             registry::<Midplane, _>("midplane and two updates", members, with_updates),
         ];
-        compare(case, "delivery", contenders);
+        report.say(compare(name, "delivery", contenders));
     }
+    Ok(())
 }
 
 /// A connection as the loops read it.

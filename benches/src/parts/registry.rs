@@ -1,64 +1,102 @@
-//! Publishing and joining, beside the floor and two peers.
+//! Publishing and joining, beside the floor and three peers.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use benches::{
-    Contender, Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Sharded, compare, count_only,
-    event, id, per_call, section, shuffled, targets,
+    Case, Contender, Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, compare,
+    count_only, event, id, per_call, shuffled, targets,
 };
 use midplane::{Audience, ConnectionId, Event, Target};
 
-fn main() {
-    section("Publish");
-    for (case, members) in [
-        ("to a target of one connection", 1),
-        ("to 1,000 members", 1_000),
-        ("to 100,000 members", MEMBERS),
+use crate::report::{Goal, Lines, Report, Scale};
+
+pub(crate) fn run(report: &mut Report) -> io::Result<()> {
+    let mut speeds: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    for (name, members, bound) in [
+        ("publish to one connection", 1, 2.0),
+        ("publish to 1,000 members, per delivery", 1_000, 2.0),
+        ("publish to 100,000 members, per delivery", MEMBERS, 2.0),
     ] {
+        report.progress(name);
         let contenders = vec![
             fan_out::<Floor>(members),
             fan_out::<Midplane>(members),
             fan_out::<Locked>(members),
             fan_out::<Sharded>(members),
+            fan_out::<Rooms>(members),
         ];
-        compare(case, "delivery", contenders);
+        let case = compare(name, "delivery", contenders);
+        for (at, row) in case.rows().iter().enumerate() {
+            if speeds.len() == at {
+                speeds.push((row.name.to_owned(), Vec::new()));
+            }
+            speeds[at].1.push((members as f64, row.nanoseconds));
+        }
+        hold(report, name, &case, bound);
     }
+    report.picture(
+        "publish",
+        &Lines {
+            title: "Nanoseconds per delivery",
+            x: ("members of the target", Scale::Logarithmic),
+            y: ("nanoseconds", Scale::Logarithmic),
+            lines: speeds,
+        },
+    )?;
+    let name = "publish into the mailboxes of 1,000 members";
+    report.progress(name);
     let contenders = vec![
         into_mailboxes::<Floor>(1_000),
         into_mailboxes::<Midplane>(1_000),
         into_mailboxes::<Locked>(1_000),
         into_mailboxes::<Sharded>(1_000),
+        into_mailboxes::<Rooms>(1_000),
     ];
-    compare(
-        "into the mailboxes of 1,000 members",
-        "delivery",
-        contenders,
-    );
+    hold(report, name, &compare(name, "delivery", contenders), 1.05);
+    let name = "publish to random connections of 100,000";
+    report.progress(name);
     let contenders = vec![
         at_random::<Floor>(),
         at_random::<Midplane>(),
         at_random::<Locked>(),
         at_random::<Sharded>(),
+        at_random::<Rooms>(),
     ];
-    compare(
-        "to one connection after the other of 100,000, at random",
-        "delivery",
-        contenders,
-    );
+    hold(report, name, &compare(name, "delivery", contenders), 1.1);
 
-    section("Attach, associate with four targets, detach");
-    for (case, connections) in [
-        ("beside 1,000 connections", 1_000),
-        ("beside 100,000 connections", MEMBERS),
+    for (name, connections) in [
+        ("attach, four associates, detach beside 1,000", 1_000),
+        ("attach, four associates, detach beside 100,000", MEMBERS),
     ] {
+        report.progress(name);
         let contenders = vec![
             come_and_go::<Floor>(connections),
             come_and_go::<Midplane>(connections),
             come_and_go::<Locked>(connections),
             come_and_go::<Sharded>(connections),
+            come_and_go::<Rooms>(connections),
         ];
-        compare(case, "connection", contenders);
+        let case = compare(name, "connection", contenders);
+        report.say(&case);
+        if connections == 1_000 {
+            report.goal(figure(name, &case).at_most(1_000.0));
+        }
     }
+    Ok(())
+}
+
+/// What midplane needs, beside the floor and the best peer.
+fn figure(name: &str, case: &Case) -> Goal {
+    Goal::new(name, case.row(Midplane::NAME).nanoseconds, "ns")
+        .floor(case.rows()[0].nanoseconds)
+        .peer(case.best_but(Midplane::NAME).nanoseconds)
+}
+
+fn hold(report: &mut Report, name: &str, case: &Case, bound: f64) {
+    report.say(case);
+    let ratio = case.row(Midplane::NAME).ratio;
+    report.goal(figure(name, case).ratio_at_most(ratio, bound, "the floor"));
 }
 
 #[expect(clippy::unwrap_used, reason = "the text is an id")]

@@ -1,0 +1,74 @@
+//! The report: `cargo run --release --locked -p benches -- report` measures everything, `-- report
+//! registry ws` some of its parts. It writes `benches/REPORT.md`, its pictures and `benches/report.json`.
+
+mod children;
+mod parts;
+mod report;
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+use parts::PARTS;
+use report::Report;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures, and writes the report.
+    Report {
+        /// Some parts alone; `report list` names them.
+        parts: Vec<String>,
+    },
+}
+
+#[expect(clippy::print_stderr, reason = "what a command says")]
+fn main() -> ExitCode {
+    let Command::Report { parts } = Arguments::parse().command;
+    match report(&parts) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "what a command says")]
+fn report(wanted: &[String]) -> io::Result<()> {
+    if wanted == ["list"] {
+        for part in PARTS {
+            let when = if part.in_whole { "" } else { " (only by name)" };
+            eprintln!("{:>12}  {}{when}", part.name, part.title);
+        }
+        return Ok(());
+    }
+    let known = |name: &String| PARTS.iter().any(|part| part.name == *name);
+    if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
+        return Err(io::Error::other(format!(
+            "no part is called {unknown}; `report list` names them"
+        )));
+    }
+    let start = Instant::now();
+    let order: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+    let mut report = Report::open(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    for part in PARTS {
+        let named = wanted.iter().any(|name| name == part.name);
+        if named || (wanted.is_empty() && part.in_whole) {
+            report.begin(part.name, part.title);
+            (part.run)(&mut report)?;
+            let took = report.end(&order)?;
+            eprintln!("{:>12} done in {} s", part.name, took.as_secs());
+        }
+    }
+    eprintln!("written in {} s", start.elapsed().as_secs());
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The parts of the report, each in a file of its own: what it measures and which goals that is held
+//! against.
+
+mod churn;
+mod guards;
+mod mailboxes;
+mod memory;
+mod registry;
+mod threads;
+mod websocket;
+
+use std::io;
+
+use crate::report::Report;
+
+/// One part.
+pub(crate) struct Part {
+    /// What it is called on the command line.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// Whether it belongs to the whole report; what does not takes too long.
+    pub(crate) in_whole: bool,
+    pub(crate) run: fn(&mut Report) -> io::Result<()>,
+}
+
+const fn part(
+    name: &'static str,
+    title: &'static str,
+    run: fn(&mut Report) -> io::Result<()>,
+) -> Part {
+    Part {
+        name,
+        title,
+        in_whole: true,
+        run,
+    }
+}
+
+/// All parts, in the order of the page.
+pub(crate) const PARTS: &[Part] = &[
+    part("registry", "Registry", registry::run),
+    part("guards", "The guard behind an awaited detach", guards::run),
+    part("mailboxes", "Mailboxes", mailboxes::run),
+    part("churn", "Joins and leaves beside a publisher", churn::run),
+    part("threads", "Publishing threads", threads::run),
+    part("memory", "Memory of idle connections", memory::run),
+    part("ws", "WebSocket fan-out", websocket::run),
+];

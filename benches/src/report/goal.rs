@@ -1,0 +1,69 @@
+//! What is to be reached, and what was.
+
+use serde::{Deserialize, Serialize};
+
+/// One goal and the figure that is held against it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Goal {
+    /// What was measured; its first word is the part that measures it.
+    pub(crate) figure: String,
+    pub(crate) value: f64,
+    pub(crate) unit: String,
+    /// The same of the floor, in the same run.
+    pub(crate) floor: Option<f64>,
+    /// The same of the best peer, in the same run.
+    pub(crate) peer: Option<f64>,
+    /// The value to what the goal names.
+    pub(crate) ratio: Option<f64>,
+    pub(crate) goal: String,
+    pub(crate) met: bool,
+}
+
+impl Goal {
+    /// A figure without a goal yet, which [`at_most`](Self::at_most) and the others give it.
+    pub(crate) fn new(figure: impl Into<String>, value: f64, unit: &str) -> Self {
+        Self {
+            figure: figure.into(),
+            value,
+            unit: unit.into(),
+            floor: None,
+            peer: None,
+            ratio: None,
+            goal: String::new(),
+            met: false,
+        }
+    }
+
+    pub(crate) fn floor(mut self, floor: f64) -> Self {
+        self.floor = Some(floor);
+        self
+    }
+
+    pub(crate) fn peer(mut self, peer: f64) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// The value is to be no larger.
+    pub(crate) fn at_most(mut self, bound: f64) -> Self {
+        self.goal = format!("at most {bound} {}", self.unit);
+        self.met = self.value <= bound;
+        self
+    }
+
+    /// The ratio to what `of` names is to be no larger.
+    pub(crate) fn ratio_at_most(mut self, ratio: f64, bound: f64, of: &str) -> Self {
+        self.ratio = Some(ratio);
+        self.goal = format!("at most {bound} x {of}");
+        self.met = ratio <= bound;
+        self
+    }
+
+    /// The ratio to what `of` names is to be no smaller.
+    pub(crate) fn ratio_at_least(mut self, ratio: f64, bound: f64, of: &str) -> Self {
+        self.ratio = Some(ratio);
+        self.goal = format!("at least {bound} x {of}");
+        self.met = ratio >= bound;
+        self
+    }
+}
