@@ -1,0 +1,114 @@
+//! What must not get slower, by instructions under callgrind: times differ from run to run and machine to
+//! machine, the instructions of one compiler hardly do.
+//!
+//! What a case costs once is the difference between doing it often and doing it twice as often, so what
+//! a program does before and after is not counted. A change that costs a tenth more fails here, and one
+//! that saves a third does too: then the number below is to be written anew, in the commit that earned it.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// A case, how often it is done, how much of what it counts that is each time, and the instructions for each.
+struct Case<'a> {
+    name: &'a str,
+    times: u64,
+    units: u64,
+    instructions: f64,
+}
+
+const fn case(name: &str, times: u64, units: u64, instructions: f64) -> Case<'_> {
+    Case {
+        name,
+        times,
+        units,
+        instructions,
+    }
+}
+
+const PUBLISH: Case<'_> = case("publish", 5_000, 1, 516.0);
+
+/// The cases, of which the registry's are small, the wire's frames of 64 messages.
+const CASES: [Case<'_>; 7] = [
+    PUBLISH,
+    case("deliver", 100, 1_000, 41.6),
+    case("cycle", 500, 1, 8_221.0),
+    case("encode-64", 100, 64, 1_005.0),
+    case("encode-1024", 100, 64, 1_556.0),
+    case("decode-64", 100, 64, 1_403.0),
+    case("decode-1024", 100, 64, 1_550.0),
+];
+
+/// The program, optimised as a release is but for what takes long to compile.
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.args(["build", "--locked", "--quiet", "--profile", "instructions"]);
+        build.args(["-p", "benches", "--bin", "instructions"]);
+        assert!(build.status().expect("cargo runs").success());
+        // Next to the folder of this test's profile.
+        let folder = PathBuf::from(env!("CARGO_BIN_EXE_instructions"));
+        let target = folder.ancestors().nth(2).expect("a target folder");
+        target.join("instructions/instructions")
+    })
+}
+
+/// The instructions of a run.
+fn count(name: &str, times: u64) -> u64 {
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    valgrind.arg(program()).args([name, &times.to_string()]);
+    let output = valgrind
+        .stdin(Stdio::null())
+        .output()
+        .expect("valgrind is installed, as ./test tools sees to");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said.lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .and_then(|(_, count)| count.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no count in {said}"))
+}
+
+fn instructions(case: &Case<'_>) -> f64 {
+    let more = count(case.name, 2 * case.times) - count(case.name, case.times);
+    more as f64 / (case.times * case.units) as f64
+}
+
+/// How far a case is from what it is known to need.
+#[expect(clippy::print_stdout, reason = "for whoever writes a number anew")]
+fn change(case: &Case<'_>) -> f64 {
+    let instructions = instructions(case);
+    println!("{}: {instructions:.1} instructions", case.name);
+    instructions / case.instructions
+}
+
+#[test]
+fn nothing_takes_more_instructions_than_it_did() {
+    let changed: Vec<String> = CASES
+        .iter()
+        .map(|case| (case, change(case)))
+        .filter(|(_, change)| !(0.67..=1.1).contains(change))
+        .map(|(case, change)| format!("{} needs {change:.2} of what it did", case.name))
+        .collect();
+    assert!(changed.is_empty(), "{}", changed.join(", "));
+}
+
+/// The guard sees what it is there for: one allocation more in a publish.
+#[test]
+fn an_allocation_more_is_seen() {
+    assert!(change(&case("publish-copied", 5_000, 1, PUBLISH.instructions)) > 1.1);
+}
+
+/// The payload of a frame that holds nothing else is not looked at and not copied, however long. One of
+/// many in a frame is copied once in every node, so that it does not keep the whole frame.
+#[test]
+fn a_payload_of_its_own_frame_is_not_copied() {
+    let [short, long] = [1_024, 65_536]
+        .map(|bytes| instructions(&case(&format!("decode-alone-{bytes}"), 500, 1, 0.0)));
+    let per_byte = (long - short) / (65_536.0 - 1_024.0);
+    println!("decoding takes {per_byte:.5} instructions for each byte of payload");
+    assert!(per_byte < 0.001, "{per_byte}");
+}
