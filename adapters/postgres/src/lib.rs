@@ -63,9 +63,11 @@
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
 
 mod error;
+mod fault;
 #[cfg(feature = "tls")]
 mod lenient;
 mod link;
+mod login;
 mod options;
 mod payload;
 mod security;

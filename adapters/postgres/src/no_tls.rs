@@ -1,8 +1,8 @@
 //! What stands in for TLS where it is not compiled in.
 
-use midplane_core::bus::BusError;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use crate::fault::Fault;
 use crate::link::Link;
 use crate::options::{Options, Server};
 use crate::socket::Socket;
@@ -15,7 +15,7 @@ pub(crate) struct Connector;
 
 impl Connector {
     /// There is nothing to prepare.
-    pub(crate) fn new(_options: &Options, _server: &Server) -> Result<Self, BusError> {
+    pub(crate) fn new(_options: &Options, _server: &Server) -> Result<Self, Fault> {
         Ok(Self)
     }
 

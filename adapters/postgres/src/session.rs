@@ -12,41 +12,19 @@ use midplane_core::bus::{
     BusError, BusErrorKind, End, Inbound, Inbox, Lane, Outbound, Session, Transmit,
 };
 use parking_lot::RawMutex;
-use tokio_postgres::{AsyncMessage, Client, Error, Notification, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Error, Notification};
 
+use crate::fault::{self, FaultKind};
 use crate::link::Link;
-use crate::options::{Options, Server};
-use crate::tls::Connector;
-use crate::{payload, socket};
+use crate::options::Options;
+use crate::{login, payload};
 
-/// Nothing that a bus carries is durable, so no commit waits for a disk. A standby takes no `LISTEN`.
-const SET_UP: &str = "SET synchronous_commit = off; SELECT pg_is_in_recovery()";
+/// Nothing that a bus carries is durable, so no commit waits for a disk.
+const SET_UP: &str = "SET synchronous_commit = off";
 
-/// One attempt to connect to each server, in the order given, until one is a primary that lets us in.
+/// One attempt to open a session.
 pub(crate) async fn open(options: &Arc<Options>) -> Result<Session, BusError> {
-    let mut failure = None;
-    for server in &options.servers {
-        match connect(options, server).await {
-            Ok(session) => return Ok(session),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.unwrap_or_else(|| lost().error()))
-}
-
-async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, BusError> {
-    let unreachable = |error| {
-        let message = format!("no Postgres server was reached at {server}");
-        BusError::new(BusErrorKind::Unreachable, message).caused_by(error)
-    };
-    let connector = Connector::new(options, server)?;
-    let socket = socket::open(server).await.map_err(unreachable)?;
-    let mut login = options.login.clone();
-    if let Some(password) = &options.password {
-        login.password(password());
-    }
-    let connected = connector.connect(&login, socket).await;
-    let (client, connection) = connected.map_err(|error| refused(server, error))?;
+    let (client, connection) = login::open(options, SET_UP).await?;
     let wakers = Arc::new(Wakers::default());
     let shared = Arc::new(Shared {
         options: Arc::clone(options),
@@ -56,38 +34,11 @@ async fn connect(options: &Arc<Options>, server: &Server) -> Result<Session, Bus
         waker: Waker::from(Arc::clone(&wakers)),
         wakers,
     });
-    let client = shared.client()?;
-    let rows = shared.drive(client.simple_query(SET_UP)).await?;
-    drop(client);
-    let standby = rows.iter().any(
-        |row| matches!(row, SimpleQueryMessage::Row(row) if row.try_get(0).is_ok_and(|value| value == Some("t"))),
-    );
-    if standby {
-        let message =
-            format!("the Postgres server at {server} is a standby, which knows no LISTEN");
-        return Err(BusError::new(BusErrorKind::Unreachable, message));
-    }
     let frames = Frames(Arc::clone(&shared));
     Ok(Session {
         transmit: Box::new(Sender(shared)),
         frames: frames.boxed(),
     })
-}
-
-fn refused(server: &Server, error: Error) -> BusError {
-    // Only the text tells this from other failures.
-    let message = if error.to_string().contains("TLS") {
-        format!(
-            "there is no TLS with the Postgres server at {server} that we can trust: look at `sslmode` and \
-             `sslrootcert` of the url, and at the certificate of the server"
-        )
-    } else {
-        format!(
-            "the Postgres server at {server} does not let us in: look at the user, the password and \
-             the database of the url"
-        )
-    };
-    BusError::new(kind(&error), message).caused_by(error)
 }
 
 /// What both halves of the session share. Whichever is polled moves the connection on.
@@ -212,42 +163,12 @@ impl Shared {
 }
 
 fn lost() -> End {
-    End::Failed(
-        BusErrorKind::Unreachable,
-        String::from("the connection to the Postgres server is gone"),
-    )
+    End::Failed(BusErrorKind::Unreachable, String::from(fault::LOST))
 }
 
-/// What an error of the driver means for the session. The server's texts hold no secrets.
+/// What an error of the driver means for the session.
 fn failed(error: &Error) -> End {
-    let text = match error.as_db_error() {
-        Some(error) => format!("the Postgres server says: {}", error.message()),
-        None => format!("the connection to the Postgres server failed: {error}"),
-    };
-    End::Failed(kind(error), text)
-}
-
-/// Codes are of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters are
-/// the class.
-fn kind(error: &Error) -> BusErrorKind {
-    match error.code().map(|code| code.code()) {
-        Some("42501") => BusErrorKind::Denied,
-        Some(code) if code.starts_with("28") => BusErrorKind::Denied,
-        // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
-        Some(code) if ["08", "3D", "53", "54", "57", "58"].contains(&&code[..2]) => {
-            BusErrorKind::Unreachable
-        }
-        Some(_) => BusErrorKind::Protocol,
-        // The driver's own: only the text tells those of logging in.
-        None => {
-            let text = error.to_string();
-            if text.contains("authentication") || text.contains("password") {
-                BusErrorKind::Denied
-            } else {
-                BusErrorKind::Unreachable
-            }
-        }
-    }
+    End::Failed(FaultKind::of(error).into(), fault::text(error))
 }
 
 /// The receiving half.

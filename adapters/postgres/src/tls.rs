@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use midplane_core::bus::{BusError, BusErrorKind};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
@@ -21,6 +20,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_rustls::TlsConnector;
 
+use crate::fault::{Fault, FaultKind};
 use crate::lenient::Lenient;
 use crate::link::Link;
 use crate::options::{Options, Server};
@@ -38,7 +38,7 @@ pub(crate) struct Connector(Option<Secure>);
 
 impl Connector {
     /// The settings for one session; the file of certificates is read anew.
-    pub(crate) fn new(options: &Options, server: &Server) -> Result<Self, BusError> {
+    pub(crate) fn new(options: &Options, server: &Server) -> Result<Self, Fault> {
         // No network is behind a socket of the system.
         let local = !matches!(server.host, Host::Tcp(_));
         if local || options.security.mode == Mode::Disable {
@@ -49,7 +49,7 @@ impl Connector {
                 "TLS with the Postgres server at {server} cannot be set up: look at `sslrootcert`, and at the host, of \
                  the url"
             );
-            BusError::new(BusErrorKind::Denied, message).caused_by(error)
+            Fault::new(FaultKind::Denied, message).caused_by(error)
         })?;
         Ok(Self(Some(secure)))
     }
