@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Why a bus could not be made of its settings. No message holds the URL, which may hold a password.
+/// Why a bus or a store could not be made of its settings. No message holds the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -15,6 +15,9 @@ pub enum SettingsError {
     ReadOnly,
     /// The prefix is empty, longer than 52 bytes, or has a character other than ASCII letters, digits, `_` and `-`.
     Prefix(String),
+    /// The name of the schema is empty, longer than 63 bytes, begins with `pg_`, or has a character other than letters,
+    /// digits, `_` and `-`.
+    Schema(String),
 }
 
 impl fmt::Display for SettingsError {
@@ -33,6 +36,10 @@ impl fmt::Display for SettingsError {
             Self::Prefix(prefix) => write!(
                 f,
                 "the prefix {prefix:?} must be 1 to 52 ASCII letters, digits, '_' and '-'"
+            ),
+            Self::Schema(schema) => write!(
+                f,
+                "the schema {schema:?} must be 1 to 63 bytes of letters, digits, '_' and '-', and not begin with pg_"
             ),
         }
     }

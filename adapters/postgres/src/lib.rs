@@ -1,6 +1,6 @@
-//! A midplane bus over LISTEN and NOTIFY of Postgres.
+//! A midplane bus over LISTEN and NOTIFY of Postgres, and a store of completions in its tables.
 //!
-//! For teams whose only server is Postgres. It is the slowest of the buses and carries the smallest frames;
+//! The store is [`PostgresStore`], which says all about itself; the rest of this page is about the bus, for teams whose only server is Postgres. It is the slowest of the buses and carries the smallest frames;
 //! read its [limits](#limits) first.
 //!
 //! ```no_run
@@ -74,8 +74,10 @@ mod security;
 mod session;
 mod settings;
 mod socket;
+mod store;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 
 pub use error::SettingsError;
 pub use settings::Postgres;
+pub use store::{PostgresStore, Pruned};

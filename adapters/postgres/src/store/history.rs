@@ -1,0 +1,199 @@
+//! Reading the history.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::{Either, select};
+use midplane_core::Timer;
+use midplane_core::completion::{
+    BackendError, BackendErrorKind, Capabilities, Cursor, CursorError, Entry, Filter, Journal,
+    JournalReader, Page, Poison, ReadError,
+};
+use tokio_postgres::types::Type;
+
+use super::PostgresStore;
+use super::line::Line;
+use super::row;
+use super::schema::Schema;
+use crate::fault::Fault;
+
+/// How soon after a read a reader that is woken reads again, at the least: under load, what is committed meanwhile
+/// makes one page. One that was idle is woken at once.
+const GATHER: Duration = Duration::from_millis(5);
+
+#[async_trait]
+impl Journal for PostgresStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new().with_resume().with_filter()
+    }
+
+    async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
+        let mut line = Line::open(&self.options).await?;
+        let (store, channel) = self.installed(&mut line).await?;
+        line.run(&format!("LISTEN \"{channel}\"")).await?;
+        Ok(Box::new(Reader {
+            line,
+            store,
+            namespace: wanted(filter.namespace().map(AsRef::as_ref)),
+            tag: wanted(filter.tag().map(AsRef::as_ref)),
+            statement: self
+                .schema
+                .place("SELECT * FROM \"midplane\".read($1, $2, $3, $4)"),
+            horizon: self.schema.place("SELECT upto FROM \"midplane\".horizon()"),
+            timer: Arc::clone(&self.timer),
+            read_at: None,
+            held: None,
+        }))
+    }
+}
+
+impl PostgresStore {
+    /// The number of the store, and the channel that its listeners are woken on.
+    async fn installed(&self, line: &mut Line) -> Result<(i64, String), BackendError> {
+        let statement = self.schema.place(
+            "SELECT (SELECT max(version) FROM \"midplane\".migrations), store.id, \
+             \"midplane\".channel() FROM \"midplane\".store",
+        );
+        let missing = || {
+            let message = format!(
+                "the schema {:?} has no completions of this version: call PostgresStore::migrate",
+                self.schema.name()
+            );
+            BackendError::new(BackendErrorKind::NotInstalled, message)
+        };
+        let rows = line.query(&statement, &[]).await.map_err(|error| {
+            let error = BackendError::from(Fault::of(error));
+            match error.kind() {
+                BackendErrorKind::NotInstalled => missing().caused_by(error),
+                _ => error,
+            }
+        })?;
+        let row = rows.first().ok_or_else(missing)?;
+        match row.get::<_, Option<i32>>(0) {
+            Some(version) if version >= Schema::version() => Ok((row.get(1), row.get(2))),
+            _ => Err(missing()),
+        }
+    }
+}
+
+/// What a column must be. A text with a NUL cannot be in Postgres, nor be sent there; the empty text is in no
+/// column either.
+fn wanted(text: Option<&str>) -> Option<String> {
+    text.map(|text| match text.contains('\0') {
+        true => String::new(),
+        false => text.to_owned(),
+    })
+}
+
+struct Reader {
+    line: Line,
+    store: i64,
+    namespace: Option<String>,
+    tag: Option<String>,
+    statement: String,
+    horizon: String,
+    timer: Arc<dyn Timer>,
+    /// When the last read was asked.
+    read_at: Option<Duration>,
+    /// Transactions are under way that may have woken nobody: how long until it is looked again.
+    held: Option<Duration>,
+}
+
+#[async_trait]
+impl JournalReader for Reader {
+    async fn head(&mut self) -> Result<Cursor, BackendError> {
+        let rows = self
+            .line
+            .query(&self.horizon, &[])
+            .await
+            .map_err(Fault::of)?;
+        let upto = rows.first().map_or(0, |row| row.get(0));
+        Ok(row::cursor(self.store, upto))
+    }
+
+    async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
+        let from = row::number(self.store, after)?;
+        let most = i32::try_from(most)
+            .unwrap_or(i32::MAX - 1)
+            .min(i32::MAX - 1);
+        self.line.forget_wakes();
+        self.read_at = Some(self.timer.now());
+        let rows = self
+            .line
+            .query(
+                &self.statement,
+                &[
+                    (&from, Type::INT8),
+                    (&most, Type::INT4),
+                    (&self.namespace, Type::TEXT),
+                    (&self.tag, Type::TEXT),
+                ],
+            )
+            .await
+            .map_err(|error| BackendError::from(Fault::of(error)))?;
+        // One row is always there, unless somebody emptied the table of the store.
+        let first = rows.first().ok_or_else(|| {
+            BackendError::new(
+                BackendErrorKind::NotInstalled,
+                "the store is empty of itself",
+            )
+        })?;
+        if first.get::<_, i64>("store") != self.store {
+            // It was dropped and made again behind our back: find out when connecting.
+            let message = "the store is another than the one that was connected to";
+            return Err(BackendError::new(BackendErrorKind::Unreachable, message).into());
+        }
+        let (last, trimmed): (i64, i64) = (first.get("last"), first.get("trimmed"));
+        if from > last {
+            return Err(CursorError::Malformed.into());
+        }
+        if from < trimmed {
+            return Err(ReadError::Expired {
+                oldest: row::cursor(self.store, trimmed),
+                missed: u64::try_from(trimmed - from).ok(),
+            });
+        }
+        let mut position: i64 = first.get("upto");
+        let (more, held): (bool, bool) = (first.get("more"), first.get("held"));
+        let mut entries = Vec::new();
+        for row in &rows {
+            let Some(number) = row.get::<_, Option<i64>>("number") else {
+                continue;
+            };
+            if more {
+                position = number;
+            }
+            let place = row::cursor(self.store, number);
+            entries.push(match row::completion(row, place.clone()) {
+                Ok(completion) => Entry::Completion(completion),
+                Err(reason) => Entry::Poison(Poison::new(place, reason)),
+            });
+        }
+        self.held = match (held, self.held) {
+            (false, _) => None,
+            (true, Some(before)) if entries.is_empty() => Some(before * 2),
+            (true, _) => Some(GATHER),
+        };
+        Ok(Page::new(entries, row::cursor(self.store, position), more))
+    }
+
+    async fn wait(&mut self) -> Result<(), BackendError> {
+        if let Some(held) = self.held {
+            let woken = pin!(self.line.woken());
+            if let Either::Left((woken, _)) = select(woken, self.timer.sleep(held)).await {
+                woken?;
+            }
+        } else {
+            self.line.woken().await?;
+        }
+        let since = self
+            .read_at
+            .map(|read_at| self.timer.now().saturating_sub(read_at));
+        if let Some(rest) = since.and_then(|since| GATHER.checked_sub(since)) {
+            self.timer.sleep(rest).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! Completions in a database.
+
+mod history;
+mod ledger;
+mod line;
+mod lines;
+mod migrate;
+mod producer;
+mod row;
+mod schema;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use midplane_core::Timer;
+use midplane_core::completion::{BackendError, Follower};
+use parking_lot::Mutex;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::error::SettingsError;
+use crate::options::Options;
+use line::Parameter;
+use lines::{Failure, Lines};
+use schema::Schema;
+
+/// How many connections producers and the ledger share, and how long the server has to answer them, if nothing is
+/// said.
+const CONNECTIONS: usize = 4;
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A store of completions in a Postgres database: a history to follow, executions to start and finish, and a ledger
+/// of what was handled. A clone is the same store.
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use futures::StreamExt;
+/// use midplane_core::Timer;
+/// use midplane_core::completion::{CompletionBackend, Execution, ExecutionId, Producer};
+/// use midplane_postgres::PostgresStore;
+///
+/// # async fn example(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
+/// let store = PostgresStore::new("postgres://user:password@localhost/shop", timer)?;
+/// store.migrate().await?;
+/// let mut stream = store.backend().subscribe_completions().await?;
+///
+/// let job = ExecutionId::new("job")?;
+/// store.start(&Execution::new(job.clone())).await?;
+/// // Or, in the transaction that does the work: SELECT midplane.complete('job', 'done')
+/// let producer: &dyn Producer = &store;
+/// producer.complete(&job, Some("done".into())).await?;
+/// println!("{:?}", stream.next().await);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Mapping
+///
+/// - Everything is in one schema, [`midplane`](Self::with_schema) if nothing is said, which
+///   [`migrate`](Self::migrate) puts there. A program finishes an execution in its own transaction by
+///   `SELECT midplane.complete(id, bytes)`, or `fail`, `cancel`, `expire`, `skip`; an execution is begun by
+///   `midplane.start(id, flow, namespace, tag)`. Each says true when it changed something and false when that was so
+///   before. What is not allowed is an error of the statement, of the SQLSTATE `MP001` for an execution that was never
+///   started, `MP002` for one that finished otherwise, whose detail is how, and `MP003` for what does not fit.
+/// - They write the row of the execution and one of the `outbox`, whose numbers are the cursors. Numbers are drawn
+///   before they are committed: a reader goes no further than up to where no transaction that finishes executions of
+///   this store is still open, so none is skipped. Other transactions, however long, hold nothing back.
+/// - `NOTIFY` is only a wake-up. A transaction that notifies takes a lock of the whole server until it is on the disk,
+///   so of those that are being committed at the same moment one notifies, and the others skip it; a listener that is
+///   woken sees that they are under way and looks again. With 64 clients that is some percent of the commits a second,
+///   where one `NOTIFY` each costs more than nine of ten: `cargo bench -p midplane-postgres` shows it on your machine.
+///   The listener also looks every [`poll`](midplane_core::completion::Pace::poll).
+/// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
+///   ledger share a [few more](Self::with_connections), opened when first needed.
+/// - Claims are rows with the time their lease ends and a token, taken with `FOR UPDATE SKIP LOCKED`. All times are
+///   the server's.
+///
+/// # Limits
+///
+/// - Ids are text, and text of Postgres has no NUL: an execution with one in its id, flow, namespace or tag is refused
+///   as unfit. Bytes are 16 MiB at most. A page ends at about 4 MiB.
+/// - While a transaction that has finished an execution stays open, what others finish after it is held back from the
+///   streams, though not from the ledger: finish last, and commit.
+/// - Finishing takes part in no two-phase commit: `PREPARE TRANSACTION` refuses a transaction that notifies.
+/// - The history and handled executions are kept until [`prune`](Self::prune) is called, which is the program's to do
+///   now and then. What is never handled is kept for ever.
+/// - After a failover to a standby that had not received everything, or with `synchronous_commit` off and a crash,
+///   numbers may be given out a second time: a stream may then miss what has such a number, and the reconciler finds
+///   it.
+/// - TLS, poolers and standbys are as with the [bus](crate#limits). Postgres 14 is the oldest.
+///
+/// # Grants
+///
+/// The procedures run with the rights of their caller. Listeners need `USAGE` on the schema and `SELECT` on its tables
+/// and sequences; producers and the ledger `SELECT, INSERT, UPDATE` on its tables and `SELECT, USAGE` on its
+/// sequences; pruning also `DELETE`.
+///
+/// # What happens on disconnect
+///
+/// The stream connects again by itself, listens, reads on from where it was, and then yields
+/// [`Resync`](midplane_core::completion::Item::Resync), so nothing committed meanwhile is missed while it is kept; a
+/// place that was pruned meanwhile yields [`Lagged`](midplane_core::completion::Item::Lagged). A server that is silent
+/// is noticed by the poll, within [`poll`](midplane_core::completion::Pace::poll) and
+/// [`deadline`](midplane_core::completion::Pace::deadline). A producer's call that was under way errs, and may or may not
+/// have been committed; it can be repeated. Dropping a stream closes its connection.
+#[derive(Clone)]
+pub struct PostgresStore {
+    options: Arc<Options>,
+    schema: Schema,
+    timer: Arc<dyn Timer>,
+    connections: usize,
+    deadline: Duration,
+    lines: Arc<Lines>,
+    /// The number of the store, once it is known.
+    number: Arc<Mutex<Option<i64>>>,
+}
+
+/// What [`PostgresStore::prune`] removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Records of the history.
+    pub records: u64,
+    /// Executions that were handled.
+    pub executions: u64,
+}
+
+impl PostgresStore {
+    /// The store in the database of a server, `postgres://user:password@host:port/database`. It does not connect. The
+    /// clock is for deadlines and waits.
+    ///
+    /// # Errors
+    /// When that is not what the text is, or it asks for TLS.
+    pub fn new(url: &str, timer: Arc<dyn Timer>) -> Result<Self, SettingsError> {
+        Ok(Self {
+            options: Arc::new(Options::parse(url)?),
+            schema: Schema::new("midplane")?,
+            connections: CONNECTIONS,
+            deadline: DEADLINE,
+            lines: Arc::new(Lines::new(CONNECTIONS, DEADLINE, Arc::clone(&timer))),
+            timer,
+            number: Arc::default(),
+        })
+    }
+
+    /// The same in this schema.
+    ///
+    /// # Errors
+    /// When the name is not made of 1 to 63 bytes of letters, digits, `_` and `-`, or begins with `pg_`.
+    pub fn with_schema(mut self, schema: &str) -> Result<Self, SettingsError> {
+        self.schema = Schema::new(schema)?;
+        self.number = Arc::default();
+        Ok(self)
+    }
+
+    /// The same, asking this for the password at each connect, instead of the URL: for passwords that are rotated.
+    /// It is called in the connecting task and must not block.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.options).password = Some(Arc::new(password));
+        self.with_lines()
+    }
+
+    /// The same, with so many connections at most for producers and the ledger together, one at least; 4 if nothing is
+    /// said. Whoever finds all in use waits.
+    #[must_use]
+    pub fn with_connections(mut self, most: usize) -> Self {
+        self.connections = most;
+        self.with_lines()
+    }
+
+    /// The same, giving the server so long to answer producers and the ledger, waiting for a connection included; 5 s
+    /// if nothing is said. Streams have their [`Pace`](midplane_core::completion::Pace).
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self.with_lines()
+    }
+
+    fn with_lines(mut self) -> Self {
+        let lines = Lines::new(self.connections, self.deadline, Arc::clone(&self.timer));
+        self.lines = Arc::new(lines);
+        self
+    }
+
+    /// What subscribes to this store, at the default pace.
+    #[must_use]
+    pub fn backend(&self) -> Follower {
+        Follower::new(Arc::new(self.clone()), Arc::clone(&self.timer))
+    }
+
+    /// Removes what was recorded in the history before so long ago, and the executions in it that are handled. Cursors
+    /// from within it are expired from then on; one at its end is not. Executions that are not handled stay.
+    ///
+    /// # Errors
+    /// When the server does not do it; nothing is removed then, or everything, if the answer was lost.
+    pub async fn prune(&self, age: Duration) -> Result<Pruned, BackendError> {
+        let statement = "SELECT * FROM \"midplane\".prune($1)";
+        let rows = self.query(statement, &[(&micros(age), Type::INT8)]).await?;
+        let count = |column| {
+            let count = rows.first().map_or(0_i64, |row| row.get(column));
+            u64::try_from(count).unwrap_or_default()
+        };
+        Ok(Pruned {
+            records: count(0),
+            executions: count(1),
+        })
+    }
+
+    /// The rows that a statement gives, on one of the shared connections.
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, Failure> {
+        let statement = self.schema.place(statement);
+        self.lines
+            .query(&self.options, &statement, parameters)
+            .await
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    /// Nothing of the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("at", &self.options)
+            .field("schema", &self.schema.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A length of time as the procedures take it, cut to a hundred years.
+fn micros(length: Duration) -> i64 {
+    const MOST: i64 = 100 * 365 * 24 * 3_600 * 1_000_000;
+    i64::try_from(length.as_micros()).map_or(MOST, |micros| micros.min(MOST))
+}

@@ -1,0 +1,57 @@
+//! Rows as completions.
+
+use bytes::Bytes;
+use midplane_core::IdError;
+use midplane_core::completion::{Completion, Cursor, CursorError, ExecutionId, Outcome, Timestamp};
+use tokio_postgres::Row;
+
+/// What the cursors of this backend say they are.
+const NAME: &str = "postgres";
+const VERSION: u8 = 1;
+
+/// The place behind the record of this number.
+pub(super) fn cursor(store: i64, number: i64) -> Cursor {
+    Cursor::new(NAME, store.cast_unsigned(), VERSION, &number.to_be_bytes())
+}
+
+/// The number of the record before the place.
+pub(super) fn number(store: i64, cursor: &Cursor) -> Result<i64, CursorError> {
+    let position = cursor.position(NAME, store.cast_unsigned(), VERSION)?;
+    let bytes = position.try_into().map_err(|_| CursorError::Malformed)?;
+    match i64::from_be_bytes(bytes) {
+        number if number >= 0 => Ok(number),
+        _ => Err(CursorError::Malformed),
+    }
+}
+
+/// The completion in a row, or why there is none. The server's procedures return these columns.
+pub(super) fn completion(row: &Row, place: Cursor) -> Result<Completion, String> {
+    let named: &str = row.get("execution");
+    let outcome: Option<&str> = row.get("outcome");
+    let outcome = outcome.ok_or_else(|| {
+        format!("the outbox names {named:?}, and no execution of this id has finished")
+    })?;
+    let execution = ExecutionId::new(named).map_err(|error| unreadable("execution", &error))?;
+    let finished_at: Option<i64> = row.get("finished_at");
+    let micros = finished_at.and_then(|micros| u64::try_from(micros).ok());
+    let produced_at = Timestamp::from_micros(micros.unwrap_or_default());
+    let mut completion =
+        Completion::new(execution, Outcome::from(outcome), produced_at).with_cursor(place);
+    let bytes: Option<&[u8]> = row.get("bytes");
+    completion.bytes = bytes.map(Bytes::copy_from_slice);
+    completion.flow = id(row, "flow")?;
+    completion.namespace = id(row, "namespace")?;
+    completion.tag = id(row, "tag")?;
+    Ok(completion)
+}
+
+fn id<T: std::str::FromStr<Err = IdError>>(row: &Row, column: &str) -> Result<Option<T>, String> {
+    let text: Option<&str> = row.get(column);
+    text.map(str::parse)
+        .transpose()
+        .map_err(|error| unreadable(column, &error))
+}
+
+fn unreadable(column: &str, error: &IdError) -> String {
+    format!("the {column} cannot be read: {error}")
+}

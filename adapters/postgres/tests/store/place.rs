@@ -1,0 +1,163 @@
+//! A store to test, in a schema of its own, with a proxy before its listeners.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use midplane_conformance::completions::{Fixture, Transaction};
+use midplane_conformance::fixture::{Lease, Server, Shared};
+use midplane_conformance::proxy::Proxy;
+use midplane_core::Backoff;
+use midplane_core::completion::{CompletionBackend, Ledger, Pace, Producer};
+use midplane_postgres::PostgresStore;
+
+use crate::sql::{Begun, Sql, sql};
+
+static SERVER: Shared = Shared::new(Server::postgres);
+
+/// Who the server is.
+pub(crate) enum Host {
+    Shared(Lease),
+    Own(Server),
+}
+
+pub(crate) struct Place {
+    pub(crate) proxy: Proxy,
+    pub(crate) host: Host,
+    pub(crate) schema: String,
+    store: PostgresStore,
+}
+
+impl Place {
+    /// On a server that others use too.
+    pub(crate) fn start() -> Self {
+        Self::on(Host::Shared(SERVER.get()))
+    }
+
+    /// On a server that can be killed.
+    pub(crate) fn alone() -> Self {
+        Self::on(Host::Own(Server::postgres_with(&[])))
+    }
+
+    fn on(host: Host) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // A name that is only right between quotes.
+        let schema = format!("Check-{}-{number}", std::process::id());
+        let store = store(&host.server().url(), &schema);
+        smol::block_on(store.migrate()).expect("it migrates");
+        Self {
+            proxy: Proxy::start(host.server().address()),
+            host,
+            schema,
+            store,
+        }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        self.host.server()
+    }
+
+    /// The same data, without a proxy.
+    pub(crate) fn store(&self) -> PostgresStore {
+        self.store.clone()
+    }
+
+    /// What listeners connect to, calling themselves so.
+    pub(crate) fn listeners(&self, name: &str) -> PostgresStore {
+        let url = self.server().url_at(self.proxy.address());
+        store(&format!("{url}?application_name={name}"), &self.schema)
+    }
+
+    /// Statements with the schema in place of `midplane`, on a connection of their own.
+    pub(crate) async fn sql(&self, text: &str) -> Option<String> {
+        sql(&self.server().url(), &self.place(text)).await
+    }
+
+    pub(crate) async fn open(&self) -> Sql {
+        Sql::open(&self.server().url()).await
+    }
+
+    pub(crate) fn place(&self, text: &str) -> String {
+        text.replace("midplane.", &format!("\"{}\".", self.schema))
+    }
+}
+
+impl Host {
+    fn server(&self) -> &Server {
+        match self {
+            Self::Shared(lease) => lease,
+            Self::Own(server) => server,
+        }
+    }
+}
+
+pub(crate) fn store(url: &str, schema: &str) -> PostgresStore {
+    let timer = Arc::new(midplane::threads::Timer::new());
+    let store = PostgresStore::new(url, timer).expect("a url");
+    store.with_schema(schema).expect("a schema")
+}
+
+/// Looks for itself often, and tries again soon.
+pub(crate) fn brisk() -> Pace {
+    let mut pace = Pace::default();
+    pace.poll = Duration::from_millis(100);
+    pace.deadline = Duration::from_secs(2);
+    pace.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
+    pace
+}
+
+#[async_trait]
+impl Fixture for Place {
+    fn backend(&self) -> Arc<dyn CompletionBackend> {
+        Arc::new(self.listeners(&self.schema).backend().with_pace(brisk()))
+    }
+
+    fn producer(&self) -> Arc<dyn Producer> {
+        Arc::new(self.store())
+    }
+
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(self.store())
+    }
+
+    async fn begin(&self) -> Option<Box<dyn Transaction>> {
+        let sql = Sql::insist(&self.server().url()).await;
+        Some(Box::new(Begun::new(sql, &self.schema).await))
+    }
+
+    fn cut(&self) {
+        self.proxy.refuse();
+    }
+
+    fn heal(&self) {
+        self.proxy.accept();
+    }
+
+    fn connections(&self) -> usize {
+        self.proxy.connections()
+    }
+
+    async fn expire_history(&self) {
+        self.store.prune(Duration::ZERO).await.expect("it prunes");
+    }
+
+    async fn poison(&self) {
+        self.sql("INSERT INTO midplane.outbox (execution) VALUES ('nobody')")
+            .await;
+    }
+
+    fn intruder(&self) -> Option<(Arc<dyn CompletionBackend>, Vec<String>)> {
+        let address = self.proxy.address();
+        let url = format!("postgres://midplane:wr0ng%20one@{address}/postgres");
+        let secrets = vec!["wr0ng one".into(), "wr0ng%20one".into()];
+        Some((Arc::new(store(&url, &self.schema).backend()), secrets))
+    }
+
+    fn bare(&self) -> Option<Arc<dyn CompletionBackend>> {
+        let url = self.server().url();
+        Some(Arc::new(store(&url, "never-migrated").backend()))
+    }
+}

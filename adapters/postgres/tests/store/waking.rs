@@ -1,0 +1,206 @@
+//! How a stream hears of what is committed, and reads it without a gap.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{FutureExt, StreamExt};
+use midplane_conformance::completions::Transaction;
+use midplane_conformance::proxy::Way;
+use midplane_conformance::{eventually, within};
+use midplane_core::completion::CompletionBackend;
+
+use crate::place::{Place, brisk, store};
+use crate::sql::Begun;
+use crate::work::{asleep, begin, complete, finish, finish_in, hears, ids, subscribe};
+
+#[test]
+fn a_stream_is_woken_for_everything() {
+    const PRODUCERS: usize = 8;
+    const EACH: usize = 60;
+    smol::block_on(async {
+        let place = Place::start();
+        let store = place.store().with_connections(PRODUCERS);
+        let mut stream = subscribe(&place, asleep()).await;
+        let names: Vec<_> = (0..PRODUCERS)
+            .map(|number| ids(&number.to_string(), EACH))
+            .collect();
+        let produced = join_all(names.iter().map(async |names| {
+            for name in names {
+                complete(&store, name).await;
+            }
+        }));
+        let heard = hears(&mut stream, names.concat(), false);
+        futures::join!(produced, heard);
+    });
+}
+
+/// One that is committed while another notifies wakes nobody itself: the stream looks again for it.
+#[test]
+fn what_leaves_the_waking_to_another_is_seen() {
+    smol::block_on(async {
+        let place = Place::start();
+        let store = place.store();
+        begin(&store, "quiet").await;
+        let mut stream = subscribe(&place, asleep()).await;
+        assert_eq!(stream.next().now_or_never(), None);
+        // Somebody who is being committed, and notifies.
+        let other = place.open().await;
+        let key = "(x'6d696470'::bigint << 32) | 'midplane.outbox'::regclass::oid::bigint";
+        let key = place.place(key);
+        other.run(&format!("SELECT pg_advisory_lock({key})")).await;
+        let mut quiet = Box::new(Begun::new(place.open().await, &place.schema).await);
+        finish_in(&mut quiet, "quiet").await;
+        quiet.sql.run("SET CONSTRAINTS ALL IMMEDIATE").await;
+        other
+            .run(&place.place("SELECT pg_notify(midplane.channel(), '')"))
+            .await;
+        // The stream is woken, and finds nothing yet.
+        for _ in 0..20 {
+            assert_eq!(stream.next().now_or_never(), None);
+            futures_timer::Delay::new(Duration::from_millis(5)).await;
+        }
+        quiet.commit().await.expect("it commits");
+        hears(&mut stream, ["quiet".to_owned()], false).await;
+    });
+}
+
+#[test]
+fn a_stream_that_nobody_wakes_looks_for_itself() {
+    smol::block_on(async {
+        let place = Place::start();
+        place
+            .sql("ALTER TABLE midplane.outbox DISABLE TRIGGER wake")
+            .await;
+        let mut stream = subscribe(&place, brisk()).await;
+        for id in ids("job", 3) {
+            complete(&place.store(), &id).await;
+            hears(&mut stream, [id], false).await;
+        }
+    });
+}
+
+/// With the horizon of the snapshot, it would hold everything back.
+#[test]
+fn a_transaction_that_has_nothing_to_do_with_it_holds_nothing_back() {
+    smol::block_on(async {
+        let place = Place::start();
+        let other = place.open().await;
+        other.run("BEGIN; SELECT pg_current_xact_id()").await;
+        let mut stream = subscribe(&place, asleep()).await;
+        for id in ids("job", 3) {
+            complete(&place.store(), &id).await;
+            hears(&mut stream, [id], false).await;
+        }
+        other.run("COMMIT").await;
+    });
+}
+
+/// What a savepoint undoes, the lock and the number, is taken anew.
+#[test]
+fn a_savepoint_that_is_rolled_back_skips_nothing() {
+    smol::block_on(async {
+        let place = Place::start();
+        let store = place.store();
+        for id in ["undone", "late", "later"] {
+            begin(&store, id).await;
+        }
+        let mut stream = subscribe(&place, brisk()).await;
+        let mut begun = Box::new(Begun::new(place.open().await, &place.schema).await);
+        begun.sql.run("SAVEPOINT here").await;
+        finish_in(&mut begun, "undone").await;
+        begun.sql.run("ROLLBACK TO here").await;
+        for id in ["late", "later"] {
+            finish_in(&mut begun, id).await;
+        }
+        complete(&store, "early").await;
+        let between = subscribe(&place, brisk()).await;
+        let glanced = stream.next().now_or_never();
+        assert_eq!(glanced, None, "the earlier number is open");
+        begun.commit().await.expect("it commits");
+        let all = ["late", "later", "early"].map(String::from);
+        for mut stream in [stream, between] {
+            hears(&mut stream, all.clone(), false).await;
+        }
+        finish(&store, "undone").await;
+    });
+}
+
+#[test]
+fn a_transaction_may_finish_thousands() {
+    const COUNT: usize = 20_000;
+    smol::block_on(async {
+        let place = Place::start();
+        let mut stream = subscribe(&place, asleep()).await;
+        place
+            .sql(&format!(
+                "DO $$ BEGIN FOR number IN 0..{COUNT} - 1 LOOP
+                    PERFORM midplane.start('job ' || number);
+                    PERFORM midplane.skip('job ' || number);
+                END LOOP; END $$"
+            ))
+            .await;
+        hears(&mut stream, ids("job", COUNT), false).await;
+    });
+}
+
+/// A notification has some forty bytes: it is cut behind each of them, and behind some of what follows.
+#[test]
+fn a_cut_behind_each_byte_of_a_notification_loses_nothing() {
+    const EACH: usize = 20;
+    smol::block_on(async {
+        let place = Place::start();
+        let store = place.store();
+        let mut stream = subscribe(&place, asleep()).await;
+        for byte in 1..=64 {
+            // Nothing is on its way to an idle stream, so what comes next is the notification.
+            assert_eq!(stream.next().now_or_never(), None);
+            let before = format!("fence {byte}");
+            complete(&store, &before).await;
+            hears(&mut stream, [before], true).await;
+            eventually("the stream sleeps", || {
+                stream.next().now_or_never().is_none()
+            })
+            .await;
+            place.proxy.cut_after(Way::ToClient, Some(byte));
+            let names = ids(&format!("byte {byte}"), EACH);
+            let produced = async {
+                for id in &names {
+                    complete(&store, id).await;
+                }
+            };
+            let heard = hears(&mut stream, names.clone(), true);
+            futures::join!(produced, heard);
+        }
+    });
+}
+
+#[test]
+fn dropping_an_idle_stream_ends_its_backend() {
+    smol::block_on(async {
+        let place = Place::start();
+        let backend = place.listeners("idle").backend();
+        let stream = backend.subscribe_completions().await.expect("one");
+        let watching = place.open().await;
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'idle'";
+        assert_eq!(watching.run(count).await.as_deref(), Some("1"));
+        drop(stream);
+        within("the backend ends", async {
+            while watching.run(count).await.as_deref() != Some("0") {}
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_database_that_defaults_to_another_isolation_is_read_all_the_same() {
+    smol::block_on(async {
+        let place = Place::start();
+        let url = place.server().url();
+        let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
+        let store = store(&format!("{url}?{isolation}"), &place.schema);
+        let backend = store.backend().with_pace(brisk());
+        let mut stream = backend.subscribe_completions().await.expect("one");
+        complete(&store, "job").await;
+        hears(&mut stream, ["job".to_owned()], false).await;
+    });
+}
