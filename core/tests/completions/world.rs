@@ -57,6 +57,8 @@ pub(crate) enum Act {
 /// What was done, and when.
 #[derive(Default)]
 pub(crate) struct Log {
+    /// How often the handler was called for each.
+    called: HashMap<String, usize>,
     /// Begins and ends, in order.
     pub(crate) steps: Vec<(Duration, bool, String)>,
     pub(crate) running: usize,
@@ -129,14 +131,17 @@ impl Handler for Scribe {
         completion: &Completion,
     ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
         let id = completion.execution.to_string();
-        let calls = self.calls(&id).len();
-        {
+        let calls = {
             let now = self.clock.now();
             let mut log = self.log.lock().unwrap();
+            let called = log.called.entry(id.clone()).or_default();
+            *called += 1;
+            let calls = *called - 1;
             log.steps.push((now, true, id.clone()));
             log.running += 1;
             log.most = log.most.max(log.running);
-        }
+            calls
+        };
         let _running = Running(self, id.clone());
         let handled = match (self.act)(&id, calls) {
             Act::Work(time) => {
