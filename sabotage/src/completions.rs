@@ -217,7 +217,7 @@ pub(crate) const SINS: &[Sin] = &[
         broken: "            Item::Resync => self.shared.count(|counters| counters.subscribed += 1),",
         package: CORE,
         suite: COMPLETIONS,
-        test: "reconcile::promise_9_what_the_history_forgot_is_found_with_the_new_subscription",
+        test: "reconcile::promise_9_the_reconciler_walks_after_each_subscription",
     },
     Sin {
         name: "9: the report counts what was filtered as nothing",

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::future::ready;
 use futures::stream;
 use midplane::completion::{
     BackendError, BackendErrorKind, Capabilities, Claim, CompletionBackend, CompletionStream,
-    Cursor, Execution, ExecutionId, Filter, Ledger, Outcome, Producer, Report, Scan, Scanned,
+    Cursor, Execution, ExecutionId, Filter, Item, Ledger, Outcome, Producer, Report, Scan, Scanned,
     Settings, SubscribeError, Tag,
 };
 use midplane::{Listener, MemoryStore, Timer};
@@ -118,6 +119,59 @@ fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
     assert_handled(&scribe, ids("", 100), 1);
     let counters = handle.counters();
     assert_eq!((counters.subscribed, counters.lagged), (2, 100));
+}
+
+/// A stream of notices alone.
+#[derive(Debug)]
+struct Notices(MemoryStore);
+
+#[async_trait]
+impl CompletionBackend for Notices {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        let stream = self.0.backend().subscribe_completions().await?;
+        let notice = |item: &Item| ready(!matches!(item, Item::Completion(_)));
+        Ok(CompletionStream::new(stream.filter(notice)))
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(
+        &self,
+        _: &Cursor,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::NotDurable)
+    }
+}
+
+#[test]
+fn promise_9_the_reconciler_walks_after_each_subscription() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::quick(&world);
+    let mut settings = Settings::default();
+    settings.interval = SECOND * 500_000;
+    let backend = Arc::new(Notices(store.clone()));
+    let _handle = listen_to(&world, backend, &store, &scribe, settings);
+    world.pass(SECOND);
+    for round in 1..4 {
+        let producer = store.clone();
+        world.run(async move { finish(&producer, format!("{}", round - 1)).await });
+        world.pass(SECOND * 100);
+        assert_handled(&scribe, ids("", round - 1), 1);
+        store.cut();
+        world.pass(SECOND);
+        assert_handled(&scribe, ids("", round), 1);
+    }
 }
 
 /// A ledger that does something the first time it has been scanned: the pause between the steps.
