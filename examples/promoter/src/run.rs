@@ -166,20 +166,8 @@ impl Run {
             .with_settings(self.settings)
             .start();
         let working = promoted.for_each_concurrent(WORKERS, |number| {
-            let promoter = &promoter;
-            let timer = &self.timer;
-            async move {
-                if !self.work.is_zero() {
-                    timer.sleep(self.work).await;
-                }
-                let outcome = promoter.plan.work(number);
-                insist(&**timer, || {
-                    promoter
-                        .producer
-                        .finish(&promoter.ids[number], &outcome, None)
-                })
-                .await;
-            }
+            let (promoter, timer) = (Arc::clone(&promoter), Arc::clone(&self.timer));
+            work(promoter, timer, number, self.work)
         });
         let script = async {
             for number in 0..promoter.plan.len() {
@@ -225,6 +213,15 @@ impl fmt::Debug for Run {
 )]
 fn id(flow: &str, number: usize) -> ExecutionId {
     ExecutionId::new(format!("{flow}/{number}")).expect("the name of a flow leaves room")
+}
+
+/// Runs an execution: it takes its time, and ends as the plan says.
+async fn work(promoter: Arc<Promoter>, timer: Arc<dyn Timer>, number: usize, time: Duration) {
+    if !time.is_zero() {
+        timer.sleep(time).await;
+    }
+    let (id, outcome) = (&promoter.ids[number], promoter.plan.work(number));
+    insist(&*timer, || promoter.producer.finish(id, &outcome, None)).await;
 }
 
 /// Asks until the store answers.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::Socket;
 use crate::clock::within;
+use crate::flows::{Flows, Refused};
 use crate::guard;
 use crate::identity;
 use crate::message::Posted;
@@ -29,11 +30,11 @@ pub(crate) async fn answer<S: Socket>(
     let methods = match request.uri().path() {
         "/" | "/healthz" | "/readyz" => "GET, HEAD",
         "/ws" => "GET",
-        "/publish" => "POST",
+        "/publish" | "/flows" => "POST",
         _ => {
             let failed = &Failure::new(
                 "not_found",
-                "there is /, /ws, /publish, /healthz and /readyz",
+                "there is /, /ws, /publish, /flows, /healthz and /readyz",
             );
             return Ok(failure(StatusCode::NOT_FOUND, failed));
         }
@@ -58,6 +59,7 @@ pub(crate) async fn answer<S: Socket>(
         "/healthz" => healthz(&app),
         "/readyz" => readyz(&app),
         "/ws" => upgrade::<S>(&app, request),
+        "/flows" => start_flow(&app, request).await,
         _ => publish(&app, request).await,
     })
 }
@@ -137,30 +139,9 @@ fn readyz(app: &App) -> Response<Full<Bytes>> {
 }
 
 async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let limit = app.config.max_body;
-    let reading = read_body(request.into_body(), limit);
-    let body = match within(&*app.runtime.timer, app.config.body_timeout, reading).await {
-        Some(Ok(body)) => body,
-        Some(Err(BodyError::TooLarge)) => {
-            let message = format!("the body has at most {limit} bytes");
-            return failure(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                &Failure::new("too_large", message),
-            );
-        }
-        Some(Err(BodyError::Broken(error))) => {
-            return failure(
-                StatusCode::BAD_REQUEST,
-                &Failure::new("malformed", error.to_string()),
-            );
-        }
-        None => {
-            let message = format!("the body did not come within {:?}", app.config.body_timeout);
-            return failure(
-                StatusCode::REQUEST_TIMEOUT,
-                &Failure::new("timeout", message),
-            );
-        }
+    let body = match body(app, request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
     };
     let publish = match parse_publish(&body) {
         Ok(publish) => publish,
@@ -186,6 +167,64 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         outcome: receipt.into(),
     };
     json(status, &posted)
+}
+
+async fn start_flow(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let body = match body(app, request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let started = match serde_json::from_slice(&body) {
+        Ok(wanted) => Flows::start(app, wanted),
+        Err(error) => {
+            let failed = &Failure {
+                error: "invalid",
+                message: error.to_string(),
+                line: Some(error.line()),
+                column: Some(error.column()),
+            };
+            return failure(StatusCode::BAD_REQUEST, failed);
+        }
+    };
+    let refused = match started {
+        Ok(started) => return json(StatusCode::ACCEPTED, &started),
+        Err(refused) => refused,
+    };
+    let (status, code) = match refused {
+        Refused::Size => (StatusCode::BAD_REQUEST, "invalid"),
+        Refused::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Refused::NoEntropy(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    };
+    failure(status, &Failure::new(code, refused.message()))
+}
+
+/// The body of a request, or the answer to one that is too large or too slow.
+async fn body(app: &App, request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
+    let limit = app.config.max_body;
+    let reading = read_body(request.into_body(), limit);
+    let (status, failed) = match within(&*app.runtime.timer, app.config.body_timeout, reading).await
+    {
+        Some(Ok(body)) => return Ok(body),
+        Some(Err(BodyError::TooLarge)) => {
+            let message = format!("the body has at most {limit} bytes");
+            (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Failure::new("too_large", message),
+            )
+        }
+        Some(Err(BodyError::Broken(error))) => (
+            StatusCode::BAD_REQUEST,
+            Failure::new("malformed", error.to_string()),
+        ),
+        None => {
+            let message = format!("the body did not come within {:?}", app.config.body_timeout);
+            (
+                StatusCode::REQUEST_TIMEOUT,
+                Failure::new("timeout", message),
+            )
+        }
+    };
+    Err(failure(status, &failed))
 }
 
 enum BodyError {

@@ -81,6 +81,12 @@
 //! the server shuts down the relay is `refused_closed` and the status 503. Every error of HTTP is
 //! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
 //!
+//! `POST /flows` takes `{"session":"...","executions":24}` (the number is optional) and answers 202 and
+//! `{"flow":"...","executions":24}`: this node runs a flow of that many executions that wait for each other,
+//! and the session is sent an event for each of their steps, on whatever node its connections are:
+//! `{"flow":"...","execution":3,"state":"started","finished":0,"of":24}`, and in the end one whose state is
+//! `success`, `failure` or `skipped`. While 16 flows run the answer is 503.
+//!
 //! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when
 //! not.
 //!
@@ -95,7 +101,7 @@
 //! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the
 //! routes, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
-//! socket; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
+//! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
 //! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share.
 
 mod bounded;
@@ -103,6 +109,7 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+mod flows;
 mod guard;
 mod heartbeat;
 mod http;

@@ -10,6 +10,7 @@ use midplane::{Audience, Backplane, Event, Receipt, State};
 
 use crate::Runtime;
 use crate::config::Config;
+use crate::flows::Flows;
 
 /// One server: the backplane, the limits and the counts.
 pub(crate) struct App {
@@ -21,6 +22,7 @@ pub(crate) struct App {
     /// The sockets that became WebSocket connections.
     pub(crate) connections: Arc<Gauge>,
     pub(crate) counts: Counts,
+    pub(crate) flows: Flows,
 }
 
 /// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the
@@ -30,6 +32,7 @@ const SOCKETS: usize = 1_024;
 
 impl App {
     pub(crate) fn new(config: Config, runtime: Runtime, plane: Arc<dyn Backplane>) -> Self {
+        let flows = Flows::new(&runtime);
         Self {
             sockets: Gauge::new(SOCKETS),
             connections: Gauge::new(config.max_connections),
@@ -37,6 +40,7 @@ impl App {
             runtime,
             plane,
             counts: Counts::default(),
+            flows,
         }
     }
 
@@ -92,7 +96,7 @@ pub(crate) struct Gauge {
 }
 
 impl Gauge {
-    fn new(limit: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
             open: AtomicUsize::new(0),

@@ -3,6 +3,7 @@
 pub mod command_line;
 pub mod delivery;
 pub mod drain;
+pub mod flows;
 pub mod hostile;
 pub mod http;
 pub mod identity;
@@ -34,6 +35,11 @@ macro_rules! suite {
                 events_accepted_before_a_drain_are_delivered
                 a_drain_ends_by_its_deadline
                 a_second_signal_ends_at_once
+            }
+            flows {
+                a_flow_is_seen_by_its_session
+                a_bad_flow_is_refused
+                the_page_watches_a_flow
             }
             hostile {
                 a_foreign_origin_is_403

@@ -1,0 +1,92 @@
+//! Flows: what finishes in the background is seen by the session that waits for it.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::client::Client;
+use crate::fixture::{Program, Server};
+use crate::http::Request;
+
+/// Starts a flow for a session, and gives what was answered.
+async fn start(server: &Server, body: &Value) -> (u16, Value) {
+    let request = Request::new("POST", "/flows").body(body.to_string());
+    let answer = request.send(server.address).await;
+    (answer.status, answer.json())
+}
+
+/// Hears a flow to its end: every execution starts once and then ends once, and the counts rise to the last.
+async fn watch(client: &mut Client, flow: &str, executions: usize) {
+    let mut states: HashMap<u64, String> = HashMap::new();
+    let mut finished = 0;
+    while finished < executions as u64 {
+        let step: Value = serde_json::from_str(&client.event().await).expect("an event is JSON");
+        assert_eq!(step["flow"], flow);
+        assert_eq!(step["of"], executions);
+        let execution = step["execution"].as_u64().expect("a number");
+        let state = step["state"].as_str().expect("a state").to_owned();
+        let before = states.insert(execution, state.clone());
+        match &*state {
+            "started" => assert_eq!(before, None),
+            "success" | "failure" | "skipped" => {
+                assert_eq!(before.as_deref(), Some("started"));
+                finished += 1;
+            }
+            other => panic!("{other} is no state"),
+        }
+        assert_eq!(step["finished"], finished, "{step}");
+    }
+    assert_eq!(states.len(), executions);
+}
+
+/// A flow is seen from its first step to its last by its session, and by nobody else.
+pub async fn a_flow_is_seen_by_its_session(program: Program) {
+    let server = program.start(&[]);
+    let mut watcher = Client::connect(&server, "user=ada").await;
+    let mut other = Client::connect(&server, "user=bob").await;
+    let session = watcher.create_session("agent").await;
+    other.create_session("agent").await;
+    let (status, answer) = start(&server, &json!({"session": session, "executions": 40})).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["executions"], 40);
+    let flow = answer["flow"].as_str().expect("a name");
+    watch(&mut watcher, flow, 40).await;
+    assert!(other.events(&server).await.is_empty(), "nobody else hears");
+}
+
+/// What is no flow is refused with what is wrong, and so is one too many.
+pub async fn a_bad_flow_is_refused(program: Program) {
+    let server = program.start(&[]);
+    for (body, word) in [
+        (json!({}), "session"),
+        (json!({"session": ""}), "empty"),
+        (json!({"session": "s", "executions": 0}), "1000"),
+        (json!({"session": "s", "executions": 1001}), "1000"),
+        (json!({"session": "s", "executions": -1}), "-1"),
+        (json!({"session": "s", "size": 1}), "size"),
+    ] {
+        let (status, answer) = start(&server, &body).await;
+        assert_eq!(status, 400, "{body}: {answer}");
+        assert!(answer.to_string().contains(word), "{body}: {answer}");
+    }
+    let body = json!({"session": "s", "executions": 1000});
+    for _ in 0..16 {
+        assert_eq!(start(&server, &body).await.0, 202);
+    }
+    let (status, answer) = start(&server, &body).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("busy")));
+}
+
+/// The page starts a flow and shows it running to its end.
+pub async fn the_page_watches_a_flow(program: Program) {
+    let server = program.start(&[]);
+    let browser = Browser::start().await;
+    let tab = browser.open(&server.url()).await;
+    tab.says("status", "connected").await;
+    tab.click("run-flow").await;
+    tab.shows("flow-text", "24 of 24 finished").await;
+    let ended = "return document.querySelectorAll('#flow-steps .success, #flow-steps .failure, #flow-steps .skipped').length";
+    assert_eq!(tab.script(ended).await, 24);
+    browser.close().await;
+}
