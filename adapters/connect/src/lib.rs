@@ -33,6 +33,9 @@
 //! What stands behind the scheme is the adapter's: each crate's documentation says what it takes. The case of the
 //! scheme, and space around the URL, do not matter.
 //!
+//! The certificates that TLS trusts are the system's, or those in the PEM file that `SSL_CERT_FILE` names in the
+//! environment. What a URL cannot say, such as a file of NATS credentials, the adapter is told in the program.
+//!
 //! The environment is `MIDPLANE_BACKPLANE`, one of `memory`, `redis`, `valkey`, `nats` and `postgres` in any case;
 //! `MIDPLANE_BACKPLANE_URL`, whose scheme must fit it; and `MIDPLANE_BACKPLANE_PREFIX`, what the channels' names start
 //! with, for services that share a server. The URL may stand alone, for it says which bus it is of, and so may

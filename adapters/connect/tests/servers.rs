@@ -1,7 +1,9 @@
 //! A bus is opened over every server, and is loud where there is none.
 
 use std::error::Error;
+use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,5 +182,82 @@ fn a_server_that_is_silent_is_given_up_at_the_deadline() {
                 assert!(!shown.contains("hunter2"), "{shown}");
             });
         }
+    }
+}
+
+const CHILD: &str = "MIDPLANE_TEST_CONNECT_CHILD";
+
+/// The next test, run by itself in this environment, opens what it names there.
+fn opened_in_environment(variables: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "--exact",
+            "what_the_environment_names_is_opened",
+            "--nocapture",
+        ])
+        .env_clear()
+        .env(CHILD, "1")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("this program starts");
+    let output = String::from_utf8(output.stdout).expect("text");
+    let said = output.lines().find_map(|line| line.split_once("opened: "));
+    said.unwrap_or_else(|| panic!("nothing is said: {output}"))
+        .1
+        .to_owned()
+}
+
+#[test]
+fn what_the_environment_names_is_opened() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let said = Executor::Smol.run(async {
+        let settings = Settings::from_env()
+            .expect("it is sound")
+            .expect("it is set");
+        let opened = settings.open(&*timer(Executor::Smol)).await;
+        opened.map_or_else(|error| shown(&error), |_| "yes".to_owned())
+    });
+    println!("opened: {}", said.replace('\n', " "));
+}
+
+/// Every adapter asks for the system's certificates, in the one way in which they can be replaced.
+#[test]
+fn an_authority_of_ones_own_is_named_by_ssl_cert_file() {
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| {
+        let path = directory.path().join(name);
+        path.to_str().expect("a path of text").to_owned()
+    };
+    let [cert_path, key_path] = [path("cert"), path("key")];
+    fs::write(&cert_path, &certificate).expect("it is written");
+    fs::write(&key_path, &key).expect("it is written");
+    // The first `--port`, which the fixture gives, is taken back: only TLS is spoken.
+    let flags = [
+        "--port",
+        "0",
+        "--tls-port",
+        "{port}",
+        "--tls-auth-clients",
+        "no",
+    ];
+    let files = ["--tls-cert-file", &cert_path, "--tls-key-file", &key_path];
+    let redis = Server::redis_with(&[&flags[..], &files].concat());
+    let nats = Server::nats_with(&["--tls", "--tlscert", &cert_path, "--tlskey", &key_path]);
+    let postgres = Server::postgres_with_tls(&certificate, &key);
+    for url in [
+        format!("rediss://{}", redis.address()),
+        format!("tls://{}", nats.address()),
+        format!("{}?sslmode=verify-full", postgres.url()),
+    ] {
+        let url = ("MIDPLANE_BACKPLANE_URL", &*url);
+        let stranger = opened_in_environment(&[url]);
+        assert!(stranger.contains("MIDPLANE_BACKPLANE_URL"), "{stranger}");
+        let trusted = opened_in_environment(&[url, ("SSL_CERT_FILE", &cert_path)]);
+        assert_eq!(trusted, "yes", "{url:?}");
     }
 }

@@ -35,7 +35,7 @@
 //! uses a lane, opened when it first does, and one to the node that told of the shards. Of the nodes named, each
 //! session asks another one first. A prefix with braces in it, such as `{chat}`, puts all lanes on one shard. The
 //! nodes are Redis 7 or newer, or any Valkey, and the user needs `+hello +cluster|slots +ssubscribe +sunsubscribe
-//! +spublish` on each of them. Without `+cluster`, one node of a cluster is used as a lone server: its cluster
+//! +spublish` on each of them. Programs that are no nodes say `SPUBLISH midplane:json` there. Without `+cluster`, one node of a cluster is used as a lone server: its cluster
 //! broadcasts channels to all nodes, and nothing is followed when that node fails.
 //!
 //! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each session asks them for

@@ -198,6 +198,28 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
 }
 
 #[test]
+fn what_a_program_that_is_no_node_publishes_is_heard() {
+    Executor::Smol.run(async {
+        let cluster = CLUSTER.get();
+        let bus = bus(&cluster).with_prefix("foreign").expect("a prefix");
+        let mut session = connect(&bus).await;
+        within("subscribing", session.transmit.subscribe(&[Lane::JSON]))
+            .await
+            .expect("subscribed");
+        // All but one of the shards send it on to that one.
+        let heard: Vec<_> = cluster
+            .everywhere(&["SPUBLISH", "foreign:json", "{}"])
+            .into_iter()
+            .filter(|answer| !answer.starts_with("-MOVED"))
+            .collect();
+        assert_eq!(heard, [":1\r\n"]);
+        let frame = within("the frame", session.frames.next()).await;
+        let frame = frame.expect("a session").expect("a frame");
+        assert_eq!((frame.lane, &frame.frame[..]), (Lane::JSON, &b"{}"[..]));
+    });
+}
+
+#[test]
 fn a_slot_that_moves_ends_the_sessions_of_its_lane() {
     let cluster = Arc::new(RedisCluster::start());
     let (bus, slot) = on_the_first(&cluster);
