@@ -1,4 +1,4 @@
-//! A midplane bus over Redis and Valkey.
+//! A midplane bus, and a store of completions, over Redis and Valkey.
 //!
 //! ```no_run
 //! use midplane_core::bus::Bus;
@@ -14,6 +14,9 @@
 //!
 //! It needs no runtime of its own: within tokio it runs on that, and everywhere else, under smol or on
 //! plain threads, on smol's global executor. Nothing is chosen for the program as a whole.
+//!
+//! [`Redis`] is the bus, of which the rest of this page speaks; [`RedisStore`] keeps completions on the same
+//! server and says how.
 //!
 //! # Mapping
 //!

@@ -1,8 +1,17 @@
-//! Redis, or the Valkey that `MIDPLANE_TEST_REDIS_SERVER` names, keeps every promise of a store of
-//! completions.
+//! Redis and Valkey keep every promise of a store of completions. `MIDPLANE_TEST_REDIS_SERVER` may name
+//! another program for the first.
 
+mod faults;
+mod peculiar;
+mod places;
 mod real;
 
 use real::Real;
 
 midplane_conformance::completion_suite!(Real::start);
+
+mod valkey {
+    use super::Real;
+
+    midplane_conformance::completion_suite!(Real::valkey);
+}

@@ -1,17 +1,21 @@
 //! A store on a real server, as the checks get at it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_timer::Delay;
 use midplane::Backoff;
 use midplane::completion::{
-    CompletionBackend, ExecutionId, Follower, Ledger, Outcome, Pace, ProduceError, Producer,
+    BackendError, BackendErrorKind, CompletionBackend, ExecutionId, Follower, Ledger, Outcome,
+    Pace, ProduceError, Producer,
 };
 use midplane_conformance::completions::{Fixture, Transaction};
-use midplane_conformance::fixture::{Lease, Server, Shared};
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::proxy::Proxy;
 use midplane_conformance::within;
 use midplane_redis::{Redis, RedisStore};
@@ -19,28 +23,55 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Value};
 
 static REDIS: Shared = Shared::new(Server::redis);
+static VALKEY: Shared = Shared::new(Server::valkey);
+
+/// What a completion that was answered survives a crash with.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// What differs from one test to the next on the shared server.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// A server that others use too, or not.
+type AnyServer = Box<dyn Deref<Target = Server> + Send + Sync>;
+
 /// A store of its own, which listeners reach through a proxy of its own.
 pub(crate) struct Real {
-    server: Lease,
-    proxy: Proxy,
-    prefix: String,
+    pub(crate) server: AnyServer,
+    pub(crate) proxy: Proxy,
+    pub(crate) prefix: String,
     /// What producers and the ledger use.
-    store: RedisStore,
+    pub(crate) store: RedisStore,
 }
 
 impl Real {
     pub(crate) fn start() -> Self {
-        let server = REDIS.get();
+        Self::on(Box::new(REDIS.get()))
+    }
+
+    pub(crate) fn valkey() -> Self {
+        Self::on(Box::new(VALKEY.get()))
+    }
+
+    /// On a server that nobody else uses, and that may be killed.
+    pub(crate) fn alone() -> Self {
+        Self::on(Box::new(Box::new(Server::redis_with(&DURABLE))))
+    }
+
+    fn on(server: AnyServer) -> Self {
         let proxy = Proxy::start(server.address());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("test-{}-{number}", std::process::id());
         let store = store(&server.url(), &prefix);
-        // Listeners may come before producers, and are refused where nothing is installed.
-        futures::executor::block_on(within("installing", store.install())).expect("a store");
+        // Listeners may come before producers, and are refused where nothing is installed. We may be called
+        // on an executor: another one does it.
+        let installing = self::store(&server.url(), &prefix);
+        let thread = std::thread::spawn(move || {
+            Executor::TokioCurrent.run(async move {
+                let installed = within("installing", installing.install()).await;
+                installed.expect("a store");
+            });
+        });
+        thread.join().expect("it is installed");
         Self {
             server,
             proxy,
@@ -49,7 +80,7 @@ impl Real {
         }
     }
 
-    fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         format!("{{{}}}:{name}", self.prefix)
     }
 }
@@ -65,6 +96,7 @@ pub(crate) fn store(url: &str, prefix: &str) -> RedisStore {
 pub(crate) fn hasty(store: &RedisStore) -> Follower {
     let mut pace = Pace::default();
     pace.poll = Duration::from_millis(100);
+    pace.deadline = Duration::from_secs(2);
     pace.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
     store.backend().with_pace(pace)
 }
@@ -135,24 +167,46 @@ pub(crate) struct Multi {
 }
 
 impl Multi {
+    /// Begins as soon as the server answers.
     pub(crate) async fn begin(url: &str, store: &RedisStore) -> Self {
         let client = Client::open(url).expect("a url");
-        let connecting = client.get_multiplexed_async_connection();
-        let connection = within("connecting", connecting).await;
-        let mut multi = Self {
-            connection: connection.expect("a connection"),
-            store: store.clone(),
-        };
-        multi.ask(&["MULTI".into()]).await.expect("a transaction");
-        multi
+        within("beginning", async {
+            loop {
+                if let Ok(connection) = client.get_multiplexed_async_connection().await {
+                    let store = store.clone();
+                    let mut multi = Self { connection, store };
+                    if multi.ask(&["MULTI".into()]).await.is_ok() {
+                        return multi;
+                    }
+                }
+                Delay::new(Duration::from_millis(20)).await;
+            }
+        })
+        .await
     }
 
-    async fn ask(&mut self, words: &[Bytes]) -> Result<Value, redis::RedisError> {
+    /// Commits, and shows what the server says to that.
+    pub(crate) async fn said(mut self) -> String {
+        let mut exec = redis::Pipeline::new();
+        exec.cmd("EXEC").ignore_errors();
+        format!(
+            "{:?}",
+            exec.query_async::<Value>(&mut self.connection).await
+        )
+    }
+
+    async fn ask(&mut self, words: &[Bytes]) -> Result<Value, ProduceError> {
         let mut command = redis::Cmd::new();
         for word in words {
             command.arg(&word[..]);
         }
-        within("an answer", command.query_async(&mut self.connection)).await
+        let answer = command.query_async(&mut self.connection).await;
+        answer.map_err(|error| {
+            let why = "the program's own connection failed";
+            BackendError::new(BackendErrorKind::Unreachable, why)
+                .caused_by(error)
+                .into()
+        })
     }
 }
 
@@ -165,18 +219,19 @@ impl Transaction for Multi {
         bytes: Option<Bytes>,
     ) -> Result<(), ProduceError> {
         let words = self.store.finishing(execution, outcome, bytes.as_deref())?;
-        self.ask(&words).await.expect("it is queued");
+        self.ask(&words).await?;
         Ok(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), ProduceError> {
-        let answers = self.ask(&["EXEC".into()]).await.expect("an answer");
-        let answers: Vec<u64> = redis::from_redis_value(answers).expect("it finishes");
+        let answers = self.ask(&["EXEC".into()]).await?;
+        let answers: Vec<u64> = redis::from_redis_value(answers).expect("numbers");
         assert!(answers.iter().all(|made| *made == 1), "{answers:?}");
         Ok(())
     }
 
     async fn rollback(mut self: Box<Self>) {
-        self.ask(&["DISCARD".into()]).await.expect("an answer");
+        // Where the connection is gone, the server has discarded it.
+        let _ = self.ask(&["DISCARD".into()]).await;
     }
 }

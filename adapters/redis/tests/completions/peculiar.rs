@@ -1,0 +1,516 @@
+//! What is peculiar to Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use midplane::completion::{
+    BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Execution,
+    ExecutionId, Filter, Item, Ledger, Outcome, Pace, ProduceError, Producer, Scan, SubscribeError,
+};
+use midplane_conformance::completions::{Fixture, Transaction};
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::{eventually, within};
+use midplane_redis::RedisStore;
+
+use crate::real::{Multi, Real, hasty, store};
+
+const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioMulti, Executor::Threads];
+
+fn id(text: impl AsRef<str>) -> ExecutionId {
+    ExecutionId::new(text).expect("an id")
+}
+
+async fn subscribe(store: &RedisStore) -> CompletionStream {
+    let backend = hasty(store);
+    within("subscribing", backend.subscribe_completions())
+        .await
+        .expect("a subscription")
+}
+
+async fn begin(store: &RedisStore, text: &str) {
+    let started = within("starting", store.start(&Execution::new(id(text)))).await;
+    assert_eq!(started.expect("it starts"), Change::Made);
+}
+
+async fn finish(store: &RedisStore, text: &str) -> Result<Change, ProduceError> {
+    within(
+        "finishing",
+        store.finish(&id(text), &Outcome::Success, None),
+    )
+    .await
+}
+
+async fn run(store: &RedisStore, text: &str) {
+    begin(store, text).await;
+    assert_eq!(
+        finish(store, text).await.expect("it finishes"),
+        Change::Made
+    );
+}
+
+/// What the server answers, which is no error.
+fn ask(server: &Server, command: &[&str]) -> String {
+    let answer = server.redis_command(command);
+    assert!(!answer.starts_with('-'), "{command:?}: {answer}");
+    answer
+}
+
+async fn handle(store: &RedisStore, text: &str) {
+    let ids = [id(text)];
+    let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
+    let claims = claims.expect("a claim");
+    within("settling", store.handled(&claims))
+        .await
+        .expect("it is settled");
+}
+
+async fn next(stream: &mut CompletionStream) -> Item {
+    within("the next item", stream.next())
+        .await
+        .expect("the stream goes on")
+}
+
+async fn hears(stream: &mut CompletionStream, text: &str) {
+    match next(stream).await {
+        Item::Completion(completion) => assert_eq!(completion.execution.as_str(), text),
+        item => panic!("the next item should be {text}, not {item:?}"),
+    }
+}
+
+async fn unhandled(store: &RedisStore) -> Vec<String> {
+    let scan = Scan::new(Duration::ZERO, 1_000);
+    let page = within("scanning", store.scan(&scan)).await.expect("a page");
+    let ids = page.completions.iter();
+    ids.map(|completion| completion.execution.to_string())
+        .collect()
+}
+
+#[test]
+fn the_wake_up_comes_long_before_the_poll() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let real = Real::start();
+            let mut pace = Pace::default();
+            pace.poll = Duration::from_secs(3_600);
+            let backend = real.store.backend().with_pace(pace);
+            let mut stream = within("subscribing", backend.subscribe_completions())
+                .await
+                .expect("a subscription");
+            for round in 0..20 {
+                // It waits before the completion is there.
+                assert!(stream.next().now_or_never().is_none());
+                let job = format!("job {round}");
+                run(&real.store, &job).await;
+                hears(&mut stream, &job).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_lost_connection_is_noticed_without_a_poll() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let real = Real::start();
+            let url = real.server.url_at(real.proxy.address());
+            let mut pace = Pace::default();
+            pace.poll = Duration::from_secs(3_600);
+            let backend = store(&url, &real.prefix).backend().with_pace(pace);
+            let mut stream = within("subscribing", backend.subscribe_completions())
+                .await
+                .expect("a subscription");
+            run(&real.store, "before").await;
+            hears(&mut stream, "before").await;
+            assert!(stream.next().now_or_never().is_none());
+            real.proxy.reset();
+            assert_eq!(next(&mut stream).await, Item::Resync);
+        });
+    }
+}
+
+/// By what the server itself lists.
+#[test]
+fn a_stream_that_is_dropped_idle_leaves_no_connection() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let server = Server::redis_with(&[]);
+            let store = store(&server.url(), "jobs");
+            within("installing", store.install())
+                .await
+                .expect("a store");
+            assert_eq!(server.redis_connections(), 1, "that of the producer");
+            let mut waiting = subscribe(&store).await;
+            let unpolled = subscribe(&store).await;
+            assert_eq!(server.redis_connections(), 3, "one for each subscription");
+            assert!(waiting.next().now_or_never().is_none());
+            drop((waiting, unpolled));
+            eventually("the connections are closed", || {
+                server.redis_connections() == 1
+            })
+            .await;
+            drop(store);
+            eventually("the last one is closed", || server.redis_connections() == 0).await;
+        });
+    }
+}
+
+/// Two commands of a program that fail, each where another key is not what it should be.
+#[test]
+fn a_call_that_fails_has_changed_nothing() {
+    Executor::Smol.run(async {
+        let real = Real::start();
+        let mut stream = subscribe(&real.store).await;
+        begin(&real.store, "job").await;
+        for name in ["history", "unhandled"] {
+            let key = real.key(name);
+            let answer = ask(&real.server, &["SET", &key, "in the way"]);
+            assert_eq!(answer, "+OK\r\n");
+            let error = finish(&real.store, "job").await.expect_err("a wrong type");
+            assert!(matches!(error, ProduceError::Backend(_)), "{error:?}");
+            ask(&real.server, &["DEL", &key]);
+            assert!(unhandled(&real.store).await.is_empty(), "{name}");
+        }
+        // A refusal in a transaction, too, is no completion; the rest of the transaction is.
+        run(&real.store, "done").await;
+        hears(&mut stream, "done").await;
+        let answer = transaction(&real, &["done", "job"]).await;
+        assert!(answer.contains("ILLEGALTRANSITION"), "{answer}");
+        hears(&mut stream, "job").await;
+        assert_eq!(unhandled(&real.store).await, ["done", "job"]);
+    });
+}
+
+/// What the server says to a transaction that fails the executions.
+async fn transaction(real: &Real, ids: &[&str]) -> String {
+    let mut multi = Multi::begin(&real.server.url(), &real.store).await;
+    for text in ids {
+        let queued = multi.finish(&id(text), &Outcome::Failure, None).await;
+        queued.expect("it is queued");
+    }
+    multi.said().await
+}
+
+/// As after a failover to a replica that had not got everything.
+#[test]
+fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let real = Real::start();
+            let names = ["store", "executions", "history", "unhandled"];
+            for text in ["a", "b", "c"] {
+                run(&real.store, text).await;
+            }
+            let copy = |from: &str, to: &str| {
+                for name in names {
+                    let (from, to) = (
+                        real.key(&format!("{name}{from}")),
+                        real.key(&format!("{name}{to}")),
+                    );
+                    let answer = ask(&real.server, &["COPY", &from, &to, "REPLACE"]);
+                    assert_eq!(answer, ":1\r\n");
+                }
+            };
+            copy("", "-kept");
+            let mut stream = subscribe(&real.store).await;
+            let mut last = None;
+            for text in ["lost 1", "lost 2"] {
+                run(&real.store, text).await;
+                match next(&mut stream).await {
+                    Item::Completion(completion) => last = completion.cursor,
+                    item => panic!("the next item should be {text}, not {item:?}"),
+                }
+            }
+            copy("-kept", "");
+            for text in ["other 1", "other 2", "other 3"] {
+                run(&real.store, text).await;
+            }
+            assert_eq!(next(&mut stream).await, Item::Resync);
+            run(&real.store, "after").await;
+            hears(&mut stream, "after").await;
+            let backend = hasty(&real.store);
+            let cursor = last.expect("a cursor");
+            let refused = within(
+                "subscribing",
+                backend.subscribe_from(&cursor, &Filter::all()),
+            )
+            .await;
+            let error = refused.expect_err("its history is gone");
+            assert!(
+                matches!(error, SubscribeError::Cursor(CursorError::Expired)),
+                "{error:?}"
+            );
+            assert_eq!(
+                unhandled(&real.store).await,
+                ["a", "b", "c", "other 1", "other 2", "other 3", "after"]
+            );
+        });
+    }
+}
+
+#[test]
+fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
+    Executor::TokioMulti.run(async {
+        let real = Real::start();
+        let mut stream = subscribe(&real.store).await;
+        run(&real.store, "before").await;
+        let Item::Completion(before) = next(&mut stream).await else {
+            panic!("a completion");
+        };
+        for name in ["store", "executions", "history", "unhandled", "leases"] {
+            ask(&real.server, &["DEL", &real.key(name)]);
+        }
+        // The first call finds nothing there, lays it out, and starts anew.
+        run(&real.store, "meanwhile").await;
+        assert_eq!(next(&mut stream).await, Item::Resync);
+        run(&real.store, "after").await;
+        within("the next completion", async {
+            loop {
+                match stream.next().await.expect("the stream goes on") {
+                    Item::Completion(completion) if completion.execution == id("after") => return,
+                    Item::Completion(completion) => {
+                        assert_eq!(completion.execution, id("meanwhile"));
+                    }
+                    _ => {}
+                }
+            }
+        })
+        .await;
+        let backend = hasty(&real.store);
+        let cursor = before.cursor.expect("a cursor");
+        let refused = within(
+            "subscribing",
+            backend.subscribe_from(&cursor, &Filter::all()),
+        )
+        .await;
+        let error = refused.expect_err("its store is gone");
+        assert!(
+            matches!(error, SubscribeError::Cursor(CursorError::Foreign { .. })),
+            "{error:?}"
+        );
+    });
+}
+
+/// Somebody trims the stream with the server's own command, or takes one entry out of it.
+#[test]
+fn what_others_trimmed_is_counted() {
+    Executor::Smol.run(async {
+        let real = Real::start();
+        let mut stream = subscribe(&real.store).await;
+        for round in 1..=10 {
+            run(&real.store, &format!("job {round}")).await;
+        }
+        hears(&mut stream, "job 1").await;
+        drop(stream);
+        let mut stream = subscribe(&real.store).await;
+        for round in 11..=20 {
+            run(&real.store, &format!("job {round}")).await;
+        }
+        let history = real.key("history");
+        ask(&real.server, &["XTRIM", &history, "MAXLEN", "6"]);
+        ask(&real.server, &["XDEL", &history, "18-0", "19-0"]);
+        assert_eq!(next(&mut stream).await, Item::Lagged(4));
+        for text in ["job 15", "job 16", "job 17"] {
+            hears(&mut stream, text).await;
+        }
+        assert_eq!(next(&mut stream).await, Item::Lagged(2));
+        hears(&mut stream, "job 20").await;
+    });
+}
+
+#[test]
+fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
+    Executor::Smol.run(async {
+        let real = Real::start();
+        let small = real.store.clone().with_retention(10);
+        begin(&small, "running").await;
+        for round in 0..50 {
+            let job = format!("job {round}");
+            run(&small, &job).await;
+            if round % 2 == 0 {
+                handle(&small, &job).await;
+            }
+        }
+        let count = |command: &str, name: &str| {
+            let answer = ask(&real.server, &[command, &real.key(name)]);
+            answer
+                .trim()
+                .trim_start_matches(':')
+                .parse::<usize>()
+                .expect("a number")
+        };
+        assert_eq!(count("XLEN", "history"), 10);
+        assert_eq!(unhandled(&small).await.len(), 25);
+        // The unhandled, the handled that the history holds, and the one that runs.
+        assert_eq!(count("HLEN", "executions"), 25 + 5 + 1);
+        assert_eq!(count("HLEN", "leases"), 0);
+        // What is handled once it is out of the history goes at once.
+        handle(&small, "job 1").await;
+        assert_eq!(count("HLEN", "executions"), 25 + 5);
+    });
+}
+
+#[test]
+fn a_connection_that_died_costs_a_producer_nothing() {
+    for executor in EXECUTORS {
+        executor.run(async {
+            let real = Real::alone();
+            begin(&real.store, "job").await;
+            ask(&real.server, &["CLIENT", "KILL", "TYPE", "normal"]);
+            assert_eq!(
+                finish(&real.store, "job").await.expect("it finishes"),
+                Change::Made
+            );
+            real.server.kill();
+            let error = finish(&real.store, "job")
+                .await
+                .expect_err("nobody is there");
+            let ProduceError::Backend(error) = error else {
+                panic!("the server is at fault, not {error:?}");
+            };
+            assert_eq!(error.kind(), BackendErrorKind::Unreachable);
+            real.server.restart();
+            assert_eq!(
+                finish(&real.store, "job").await.expect("it had finished"),
+                Change::AlreadySo
+            );
+        });
+    }
+}
+
+#[test]
+fn a_mebibyte_is_taken_and_no_byte_more() {
+    Executor::Smol.run(async {
+        let real = Real::start();
+        let mut stream = subscribe(&real.store).await;
+        begin(&real.store, "job").await;
+        let large = Bytes::from(vec![b'x'; (1 << 20) + 1]);
+        let job = id("job");
+        let finished = real
+            .store
+            .finish(&job, &Outcome::Success, Some(large.clone()));
+        let error = within("finishing", finished).await.expect_err("too many");
+        assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
+        assert!(error.to_string().contains("1 MiB"), "{error}");
+        let largest = large.slice(1..);
+        let finished = real
+            .store
+            .finish(&job, &Outcome::Success, Some(largest.clone()));
+        within("finishing", finished).await.expect("it fits");
+        let Item::Completion(completion) = next(&mut stream).await else {
+            panic!("a completion");
+        };
+        assert_eq!(completion.bytes, Some(largest));
+    });
+}
+
+/// A page ends where it is large enough, whatever its number of entries.
+#[test]
+fn large_completions_come_in_several_pages() {
+    Executor::TokioMulti.run(async {
+        let real = Real::start();
+        let mut stream = subscribe(&real.store).await;
+        let large = Bytes::from(vec![b'x'; 700_000]);
+        for round in 0..10 {
+            let job = format!("job {round}");
+            begin(&real.store, &job).await;
+            let job = id(&job);
+            let finished = real
+                .store
+                .finish(&job, &Outcome::Success, Some(large.clone()));
+            within("finishing", finished).await.expect("it finishes");
+        }
+        for round in 0..10 {
+            hears(&mut stream, &format!("job {round}")).await;
+        }
+        let scan = Scan::new(Duration::ZERO, 10);
+        let page = within("scanning", real.store.scan(&scan))
+            .await
+            .expect("a page");
+        assert_eq!(page.completions.len(), 2, "about a mebibyte");
+        assert!(page.next.is_some());
+    });
+}
+
+/// The documentation says what a user must be allowed; that is enough.
+#[test]
+fn a_user_with_the_documented_permissions_can_do_everything() {
+    Executor::Smol.run(async {
+        let server = Server::redis_with(&[]);
+        let rules = "on >hunter2 resetkeys ~{jobs}:* resetchannels &{jobs}:* +hello +subscribe +publish +fcall \
+            +fcall_ro +function|load +time +hmget +hget +hset +hdel +hincrby +xadd +xlen +xrange +xtrim \
+            +xinfo|stream +zadd +zrem +zscore +zrange";
+        let rules: Vec<_> = rules.split_whitespace().collect();
+        let answer = ask(&server, &[&["ACL", "SETUSER", "jobs"], &rules[..]].concat());
+        assert_eq!(answer, "+OK\r\n");
+        let url = format!("redis://jobs:hunter2@{}", server.address());
+        let store = store(&url, "jobs").with_retention(3);
+        within("installing", store.install()).await.expect("a store");
+        let mut stream = subscribe(&store).await;
+        for round in 0..5 {
+            let job = format!("job {round}");
+            run(&store, &job).await;
+            hears(&mut stream, &job).await;
+        }
+        let ids = ["job 0", "job 1"].map(id);
+        let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
+        let (done, failed) = {
+            let mut claims = claims.expect("claims");
+            let failed = claims.split_off(1);
+            (claims, failed)
+        };
+        within("settling", store.handled(&done)).await.expect("settled");
+        within("settling", store.release(&failed, Duration::ZERO)).await.expect("settled");
+        assert_eq!(unhandled(&store).await.len(), 4);
+        // An alien entry, behind which the numbers go on.
+        ask(&server, &["XADD", "{jobs}:history", "*", "what", "ever"]);
+        run(&store, "behind").await;
+        // A channel that is taken away is said by the call, which changes nothing.
+        ask(&server, &["ACL", "SETUSER", "jobs", "resetchannels"]);
+        begin(&store, "mute").await;
+        let error = finish(&store, "mute").await.expect_err("it may not publish");
+        assert!(matches!(error, ProduceError::Backend(_)), "{error:?}");
+        assert!(!unhandled(&store).await.contains(&"mute".to_owned()));
+    });
+}
+
+/// A program that was built for another layout keeps its hands off.
+#[test]
+fn a_store_of_another_version_is_refused() {
+    Executor::Smol.run(async {
+        let real = Real::start();
+        ask(&real.server, &["HSET", &real.key("store"), "version", "2"]);
+        let error = finish(&real.store, "job")
+            .await
+            .expect_err("another version");
+        let ProduceError::Backend(error) = error else {
+            panic!("the store is at fault, not {error:?}");
+        };
+        assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
+        let backend = hasty(&real.store);
+        let refused = within("subscribing", backend.subscribe_completions()).await;
+        match refused.expect_err("another version") {
+            SubscribeError::Backend(error) => {
+                assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
+            }
+            error => panic!("the store is at fault, not {error:?}"),
+        }
+    });
+}
+
+/// The fixture cuts the way of listeners, not of producers.
+#[test]
+fn a_subscription_says_where_it_could_not_connect() {
+    Executor::Smol.run(async {
+        let real = Arc::new(Real::start());
+        real.cut();
+        let refused = within("subscribing", real.backend().subscribe_completions()).await;
+        let SubscribeError::Backend(error) = refused.expect_err("it is cut") else {
+            panic!("the way is at fault");
+        };
+        let address = real.proxy.address().to_string();
+        assert!(error.to_string().contains(&address), "{error}");
+    });
+}

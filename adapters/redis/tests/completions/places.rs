@@ -1,0 +1,130 @@
+//! Where else a store may be: on a cluster, behind Sentinels, on a master that is one no more.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures_timer::Delay;
+use midplane::completion::{
+    CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Producer,
+};
+use midplane_conformance::executor::Executor;
+use midplane_conformance::fixture::{RedisCluster, Server};
+use midplane_conformance::within;
+use midplane_redis::RedisStore;
+
+use crate::real::{hasty, store};
+
+async fn listening(store: &RedisStore) -> CompletionStream {
+    within("installing", store.install())
+        .await
+        .expect("it is installed");
+    let backend = hasty(store);
+    within("subscribing", backend.subscribe_completions())
+        .await
+        .expect("a subscription")
+}
+
+/// Finishes an execution, as soon as that works.
+async fn run(store: &RedisStore, id: &str) {
+    let id = ExecutionId::new(id).expect("an id");
+    within("finishing", async {
+        while store.start(&Execution::new(id.clone())).await.is_err() {}
+        while store.finish(&id, &Outcome::Success, None).await.is_err() {}
+    })
+    .await;
+}
+
+/// What comes until this completion does.
+async fn hears(stream: &mut CompletionStream, id: &str) {
+    within(id, async {
+        loop {
+            match stream.next().await.expect("the stream goes on") {
+                Item::Completion(completion) if completion.execution.as_str() == id => return,
+                _ => {}
+            }
+        }
+    })
+    .await;
+}
+
+/// The keys are on one of three shards, for most prefixes not on the one that is asked first.
+#[test]
+fn a_store_is_on_one_shard_of_a_cluster() {
+    Executor::TokioMulti.run(async {
+        let cluster = RedisCluster::start();
+        let doors: Vec<_> = cluster.nodes().iter().map(Server::address).collect();
+        for prefix in ["one", "two", "three", "four"] {
+            let url = format!("redis+cluster://{}", doors[0]);
+            let store = store(&url, prefix);
+            let mut stream = listening(&store).await;
+            for round in 0..20 {
+                let id = format!("job {round}");
+                run(&store, &id).await;
+                hears(&mut stream, &id).await;
+            }
+        }
+    });
+}
+
+/// It follows its new master, and so do those who listen to it.
+#[test]
+fn a_master_that_is_demoted_is_heard_through() {
+    Executor::Smol.run(async {
+        let (old, new) = (Server::redis_with(&[]), Server::redis_with(&[]));
+        let before = store(&old.url(), "jobs");
+        let mut stream = listening(&before).await;
+        run(&before, "first").await;
+        hears(&mut stream, "first").await;
+        follow(&new, &old).await;
+        let answer = new.redis_command(&["REPLICAOF", "NO", "ONE"]);
+        assert!(answer.starts_with('+'), "{answer}");
+        follow(&old, &new).await;
+        let after = store(&new.url(), "jobs");
+        run(&after, "second").await;
+        hears(&mut stream, "second").await;
+    });
+}
+
+#[test]
+fn a_store_behind_a_sentinel_follows_the_master() {
+    Executor::TokioMulti.run(async {
+        let (master, replica) = (Server::redis_with(&[]), Server::redis_with(&[]));
+        let sentinel = Server::redis_sentinel("jobs", &master);
+        let store = store(&sentinel.url(), "jobs");
+        let mut stream = listening(&store).await;
+        run(&store, "first").await;
+        hears(&mut stream, "first").await;
+        follow(&replica, &master).await;
+        within("the sentinel knows the replica", async {
+            while !sentinel
+                .redis_command(&["SENTINEL", "REPLICAS", "jobs"])
+                .contains(&replica.address().port().to_string())
+            {
+                Delay::new(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        master.kill();
+        run(&store, "second").await;
+        hears(&mut stream, "second").await;
+    });
+}
+
+/// Makes one a replica of the other, and waits until it has everything.
+async fn follow(replica: &Server, master: &Server) {
+    let (host, port) = (
+        master.address().ip().to_string(),
+        master.address().port().to_string(),
+    );
+    let answer = replica.redis_command(&["REPLICAOF", &host, &port]);
+    assert!(answer.starts_with('+'), "{answer}");
+    within("replicating", async {
+        while !replica
+            .redis_command(&["INFO", "replication"])
+            .contains("master_link_status:up")
+        {
+            Delay::new(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
