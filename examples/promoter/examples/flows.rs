@@ -1,4 +1,7 @@
-//! Runs a flow of executions that wait for each other, with the stream whole, halved and dead.
+//! Runs a flow of executions that wait for each other, over each store, with the stream whole, halved and dead.
+
+#[path = "../tests/stores/mod.rs"]
+mod stores;
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -7,14 +10,15 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::executor::block_on;
-use midplane::MemoryStore;
 use midplane::completion::Settings;
 use midplane::threads::Timer;
-use promoter::{Carries, Plan, Run, Store};
+use promoter::{Carries, Plan, Run};
 
-/// Runs a flow of executions with random dependencies, once with a stream that carries everything, once with
-/// one that loses half, and once with one that carries nothing. Tells how long each took, and whether every
-/// execution ended as it had to.
+use stores::Kind;
+
+/// Runs a flow of executions with random dependencies over each store, on servers of its own: once with a
+/// stream that carries everything, once with one that loses half, and once with one that carries nothing.
+/// Tells how long each took, and whether every execution ended as it had to.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How many executions the flow has
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "promoter: {error}");
+            let _ = writeln!(std::io::stderr(), "flows: {error}");
             ExitCode::FAILURE
         }
     }
@@ -46,26 +50,29 @@ async fn run(arguments: &Arguments) -> std::io::Result<bool> {
     let mut right = true;
     writeln!(
         stdout(),
-        "{} executions, a walk every {:?}\n\n| store | stream | time | from the stream | from the ledger | right |\n|---|---|---|---|---|---|",
+        "{} executions, a walk every {:?}\n\n\
+         | store | stream carries | time | streamed | found by walks | right |\n\
+         |---|---|---|---|---|---|",
         arguments.executions,
         settings.interval
     )?;
-    for carries in Carries::EVERY {
-        let timer = Arc::new(Timer::new());
-        let mut store = Store::from(MemoryStore::new(timer.clone()));
-        store.backend = carries.of(store.backend);
-        let plan = Plan::random(arguments.executions, arguments.seed);
-        let run = Run::new(format!("flow {carries:?}"), plan, store, timer);
-        let done = run.with_settings(settings).finish().await;
-        right &= done.is_right();
-        writeln!(
-            stdout(),
-            "| memory | {carries:?} | {:.2} s | {} | {} | {} |",
-            done.elapsed.as_secs_f64(),
-            done.counters.streamed,
-            done.counters.reconciled.reconciled,
-            if done.is_right() { "yes" } else { "NO" }
-        )?;
+    for kind in [Kind::Memory, Kind::Redis, Kind::Postgres] {
+        for carries in Carries::EVERY {
+            let (mut store, _server) = kind.start();
+            store.backend = carries.of(store.backend);
+            let plan = Plan::random(arguments.executions, arguments.seed);
+            let run = Run::new("flow", plan, store, Arc::new(Timer::new()));
+            let done = run.with_settings(settings).finish().await;
+            right &= done.is_right();
+            writeln!(
+                stdout(),
+                "| {kind:?} | {carries:?} | {:.2} s | {} | {} | {} |",
+                done.elapsed.as_secs_f64(),
+                done.counters.streamed,
+                done.counters.reconciled.reconciled,
+                if done.is_right() { "yes" } else { "NO" }
+            )?;
+        }
     }
     Ok(right)
 }

@@ -1,41 +1,64 @@
-//! Flows end as they must, whatever the stream carries.
+//! Flows end as they must, over whatever store, whatever the stream carries.
+
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use midplane::MemoryStore;
 use midplane::completion::Settings;
 use midplane::threads::Timer;
-use promoter::{Carries, Done, Plan, Run, Store};
+use promoter::{Carries, Done, Plan, Run};
 use proptest::prelude::*;
 
-fn run(plan: Plan, carries: Carries) -> Done {
-    let timer = Arc::new(Timer::new());
-    let mut store = Store::from(MemoryStore::new(timer.clone()));
+use stores::Kind;
+
+fn run(kind: Kind, plan: Plan, carries: Carries) -> Done {
+    let (mut store, _server) = kind.start();
     store.backend = carries.of(store.backend);
     let mut settings = Settings::default();
     settings.interval = Duration::from_millis(20);
     settings.stale = Duration::from_millis(10);
     block_on(
-        Run::new("flow", plan, store, timer)
+        Run::new("flow", plan, store, Arc::new(Timer::new()))
             .with_settings(settings)
             .finish(),
     )
 }
 
-#[test]
-fn promise_9_ten_thousand_executions_end_right_whatever_the_stream_carries() {
+/// A flow of this size ends right, and the stream had the part in it that it was to have.
+fn ends_right(kind: Kind, executions: u64) {
     for carries in Carries::EVERY {
-        let done = run(Plan::random(10_000, 1), carries);
-        assert!(done.is_right(), "{carries:?}");
+        let plan = Plan::random(executions as usize, 1);
+        let done = run(kind, plan, carries);
+        assert!(done.is_right(), "{kind:?} {carries:?}");
         let streamed = done.counters.streamed;
         match carries {
-            Carries::All => assert_eq!(streamed, 10_000),
-            Carries::Half => assert!((4_000..6_000).contains(&streamed), "{streamed}"),
+            // A walk may find some of it first, and the end is not waited for.
+            Carries::All => assert!(streamed > executions / 2, "{streamed}"),
+            Carries::Half => {
+                let half = executions * 2 / 5..executions * 3 / 5;
+                assert!(half.contains(&streamed), "{streamed}");
+            }
             Carries::Nothing => assert_eq!(streamed, 0),
         }
     }
+}
+
+#[test]
+fn promise_9_a_flow_ends_right_in_memory() {
+    ends_right(Kind::Memory, 10_000);
+}
+
+/// The same with 10,000 is what the example `flows` runs, and takes longer.
+#[test]
+fn promise_9_a_flow_ends_right_over_redis() {
+    ends_right(Kind::Redis, 500);
+}
+
+#[test]
+fn promise_9_a_flow_ends_right_over_postgres() {
+    ends_right(Kind::Postgres, 500);
 }
 
 proptest! {
@@ -47,7 +70,7 @@ proptest! {
         seed: u64,
         carries in prop::sample::select(Carries::EVERY.to_vec()),
     ) {
-        let done = run(Plan::random(executions, seed), carries);
+        let done = run(Kind::Memory, Plan::random(executions, seed), carries);
         prop_assert_eq!(done.outcomes, done.expected);
     }
 }

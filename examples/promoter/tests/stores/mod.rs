@@ -1,0 +1,68 @@
+//! Every store of completions there is, on servers of our own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::executor::block_on;
+use midplane::threads::Timer;
+use midplane::{MemoryStore, Timer as _};
+use midplane_conformance::fixture::{Lease, Server, Shared};
+use midplane_postgres::PostgresStore;
+use midplane_redis::{Redis, RedisStore};
+use promoter::Store;
+
+static REDIS: Shared = Shared::new(Server::redis);
+static POSTGRES: Shared = Shared::new(Server::postgres);
+
+/// What tells the data of one store from that of another on the same server.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A sort of store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Redis,
+    Postgres,
+}
+
+impl Kind {
+    /// An empty store, and the server it is on, which lives as long as the lease.
+    pub(crate) fn start(self) -> (Store, Option<Lease>) {
+        let timer = Arc::new(Timer::new());
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // A server that was lent may have data of earlier runs.
+        let name = format!(
+            "flows_{}_{number}_{}",
+            std::process::id(),
+            timer.now().as_nanos()
+        );
+        match self {
+            Self::Memory => (MemoryStore::new(timer).into(), None),
+            Self::Redis => {
+                let server = REDIS.get();
+                let redis = Redis::new(&server.url()).expect("a url");
+                let redis = redis.with_prefix(&name).expect("a prefix");
+                let store = RedisStore::new(&redis, timer);
+                block_on(store.install()).expect("the functions are installed");
+                let sides = Store {
+                    backend: Arc::new(store.backend()),
+                    ledger: Arc::new(store.clone()),
+                    producer: Arc::new(store),
+                };
+                (sides, Some(server))
+            }
+            Self::Postgres => {
+                let server = POSTGRES.get();
+                let store = PostgresStore::new(&server.url(), timer).expect("a url");
+                let store = store.with_schema(&name).expect("a schema");
+                block_on(store.migrate()).expect("the tables are there");
+                let sides = Store {
+                    backend: Arc::new(store.backend()),
+                    ledger: Arc::new(store.clone()),
+                    producer: Arc::new(store),
+                };
+                (sides, Some(server))
+            }
+        }
+    }
+}
