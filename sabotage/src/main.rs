@@ -36,18 +36,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn all() -> impl Iterator<Item = &'static Sin> {
+    SINS.iter().chain(adapters::SINS).chain(completions::SINS)
+}
+
 fn run(wanted: &str) -> Outcome<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the package has no parent")?;
     let copy = root.join("target/sabotage/tree");
     copy_tracked(root, &copy)?;
-    let chosen: Vec<&Sin> = SINS
-        .iter()
-        .chain(adapters::SINS)
-        .chain(completions::SINS)
-        .filter(|sin| sin.name.contains(wanted))
-        .collect();
+    let chosen: Vec<&Sin> = all().filter(|sin| sin.name.contains(wanted)).collect();
     if chosen.is_empty() {
         return Err(format!("no sin's name contains {wanted:?}").into());
     }
@@ -162,4 +161,21 @@ fn test(sin: &Sin, copy: &Path) -> Outcome<Output> {
 /// One folder for all sins: only what the edit touches is built again.
 fn target(copy: &Path) -> PathBuf {
     copy.with_file_name("target")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cheap, so that whoever changes such a line learns of it at once.
+    #[test]
+    fn every_text_to_break_is_there_once() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let gone = all().filter(|sin| {
+            let text = fs::read_to_string(root.join(sin.file)).unwrap_or_default();
+            text.matches(sin.sound).count() != 1
+        });
+        let gone: Vec<&str> = gone.map(|sin| sin.name).collect();
+        assert!(gone.is_empty(), "{gone:#?}");
+    }
 }

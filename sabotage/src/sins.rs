@@ -582,8 +582,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "server: a killed client stays attached",
         file: "examples/server/src/connection.rs",
-        sound: "drop((client, mailbox));",
-        broken: "let keep = client.attachment; std::mem::forget(keep); drop(mailbox);",
+        sound: "drop((begun, client, mailbox));",
+        broken: "std::mem::forget(client.clone()); drop((begun, client, mailbox));",
         package: "tokio-server",
         suite: END_TO_END,
         test: "lifetime::a_killed_client_is_detached",
@@ -600,8 +600,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "server: a loss is not told",
         file: "examples/server/src/connection.rs",
-        sound: "text(Body::Lost { count }.unasked())",
-        broken: "{ let _ = Body::Lost { count }; continue }",
+        sound: "self.websocket.push(Data::Text, lost.as_bytes());",
+        broken: "drop(lost);",
         package: "tokio-server",
         suite: END_TO_END,
         test: "slow::what_was_lost_is_counted",
@@ -609,8 +609,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "server: a drain forgets what waits",
         file: "examples/server/src/connection.rs",
-        sound: "turn.end = Some(End::Mailbox);\n        }",
-        broken: "turn.end = Some(End::Mailbox);\n        }\n        if !self.app.is_ready() { self.items.clear(); turn.end = Some(End::Mailbox); return Poll::Ready(turn); }",
+        sound: "        if self.welcomed {\n            self.poll_items(context);\n",
+        broken: "        if self.welcomed && !self.app.is_ready() {\n            self.items.clear();\n            self.end = Some(End::Mailbox);\n        } else if self.welcomed {\n            self.poll_items(context);\n",
         package: "tokio-server",
         suite: END_TO_END,
         test: "drain::events_accepted_before_a_drain_are_delivered",
