@@ -12,6 +12,7 @@
 
 mod adapters;
 mod completions;
+mod postgres;
 mod sins;
 
 use std::error::Error;
@@ -37,7 +38,10 @@ fn main() -> ExitCode {
 }
 
 fn all() -> impl Iterator<Item = &'static Sin> {
-    SINS.iter().chain(adapters::SINS).chain(completions::SINS)
+    SINS.iter()
+        .chain(adapters::SINS)
+        .chain(completions::SINS)
+        .chain(postgres::SINS)
 }
 
 fn run(wanted: &str) -> Outcome<bool> {

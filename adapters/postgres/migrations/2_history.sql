@@ -46,7 +46,7 @@ ALTER TABLE "midplane".outbox ALTER COLUMN number SET DEFAULT "midplane".next_nu
 -- Wakes who listens. A transaction that notifies holds a lock of the whole server until it is committed, so
 -- of those that are being committed at once only one does; the others it need not wait for. A listener that
 -- was woken sees their floors, and looks again. It is done when the transaction is being committed, and not
--- before, so that a transaction that takes its time keeps nobody else from notifying.
+-- before: one that took it on and was rolled back would leave the others unheard.
 CREATE FUNCTION "midplane".wake() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,10 +1,5 @@
 -- What finished and is not handled, for the reconciler; and how the store is kept small.
 
--- Whether an execution can be scanned or claimed at this moment.
-CREATE FUNCTION "midplane".is_leased(execution "midplane".executions) RETURNS boolean
-LANGUAGE sql STABLE
-RETURN coalesce((execution).leased_until > clock_timestamp(), false);
-
 -- A page of the executions that finished `stale` microseconds ago or earlier, up to `most` and about 4 MiB;
 -- `more` says that there are more behind the last. One row is always there; where nothing was found its
 -- number is null.
@@ -40,7 +35,7 @@ LANGUAGE sql STABLE ROWS 256 AS $$
             SELECT * FROM "midplane".executions
             WHERE executions.number > after AND executions.handled_at IS NULL
                 AND executions.finished_at <= clock_timestamp() - stale * interval '1 microsecond'
-                AND NOT "midplane".is_leased(executions)
+                AND (executions.leased_until IS NULL OR executions.leased_until <= clock_timestamp())
                 AND (executions.paused_until IS NULL OR executions.paused_until <= clock_timestamp())
             ORDER BY executions.number
             LIMIT most + 1
@@ -59,7 +54,7 @@ LANGUAGE sql AS $$
     FROM (
         SELECT id FROM "midplane".executions
         WHERE id = ANY (wanted) AND number IS NOT NULL AND handled_at IS NULL
-            AND NOT "midplane".is_leased(executions)
+            AND (leased_until IS NULL OR leased_until <= clock_timestamp())
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS free
     WHERE taken.id = free.id
@@ -100,9 +95,9 @@ BEGIN
     PERFORM FROM "midplane".store FOR UPDATE;
     -- The record before the first that is kept, and none behind what is complete.
     SELECT max(number) INTO cut FROM "midplane".outbox
-    WHERE number <= complete AND number < coalesce(
-        (SELECT number FROM "midplane".outbox WHERE recorded_at > oldest ORDER BY number LIMIT 1),
-        complete + 1
+    WHERE number <= least(
+        complete,
+        (SELECT number - 1 FROM "midplane".outbox WHERE recorded_at > oldest ORDER BY number LIMIT 1)
     );
     UPDATE "midplane".store SET trimmed = greatest(trimmed, cut) WHERE cut > trimmed;
     DELETE FROM "midplane".outbox WHERE number <= cut;

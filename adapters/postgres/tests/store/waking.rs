@@ -64,6 +64,23 @@ fn what_leaves_the_waking_to_another_is_seen() {
     });
 }
 
+/// Nobody relies on it for being heard.
+#[test]
+fn a_transaction_that_is_rolled_back_keeps_nobody_asleep() {
+    smol::block_on(async {
+        let place = Place::start();
+        let store = place.store();
+        begin(&store, "undone").await;
+        let mut stream = subscribe(&place, asleep()).await;
+        assert_eq!(stream.next().now_or_never(), None);
+        let mut begun = Box::new(Begun::new(place.open().await, &place.schema).await);
+        finish_in(&mut begun, "undone").await;
+        complete(&store, "kept").await;
+        let heard = hears(&mut stream, ["kept".to_owned()], false);
+        futures::join!(heard, begun.rollback());
+    });
+}
+
 #[test]
 fn a_stream_that_nobody_wakes_looks_for_itself() {
     smol::block_on(async {
