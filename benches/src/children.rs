@@ -186,7 +186,6 @@ impl Load {
     }
 
     /// Publishes at a rate.
-    #[expect(dead_code, reason = "for the parts across nodes")]
     pub(crate) fn rate(
         &mut self,
         bytes: usize,

@@ -35,3 +35,17 @@ pub fn resident(pid: u32) -> io::Result<u64> {
         .map(|kibibytes| kibibytes << 10)
         .ok_or_else(|| io::Error::other("no resident memory is told"))
 }
+
+/// How many descriptors this process, and what it starts, may have.
+///
+/// # Errors
+/// When the system does not say.
+pub fn descriptors() -> io::Result<usize> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|rest| rest.split_whitespace().next())
+        .and_then(|soft| soft.parse().ok())
+        .ok_or_else(|| io::Error::other("no limit of descriptors is told"))
+}

@@ -6,6 +6,7 @@ mod guards;
 mod mailboxes;
 mod memory;
 mod registry;
+mod soak;
 mod threads;
 mod websocket;
 
@@ -45,4 +46,8 @@ pub(crate) const PARTS: &[Part] = &[
     part("threads", "Publishing threads", threads::run),
     part("memory", "Memory of idle connections", memory::run),
     part("ws", "WebSocket fan-out", websocket::run),
+    Part {
+        in_whole: false,
+        ..part("soak", "50,000 clients for ten minutes", soak::run)
+    },
 ];

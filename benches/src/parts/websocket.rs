@@ -33,8 +33,8 @@ const SOCKETIOXIDE: &str = "socketioxide";
 /// The example servers.
 pub(super) const OURS: [&str; 2] = ["midplane on tokio", "midplane on smol"];
 
-/// Whom the command line of the example servers names; the limit is for the part about memory.
-const SERVE: &[&str] = &["--listen", "127.0.0.1:0", "--max-connections", "20000"];
+/// Whom the command line of the example servers names; the limit is for the parts about memory and endurance.
+const SERVE: &[&str] = &["--listen", "127.0.0.1:0", "--max-connections", "60000"];
 
 /// The floor first, then ours, then the peers.
 pub(super) const CONTENDERS: &[Contender] = &[
