@@ -1,7 +1,7 @@
 //! One session: a client of the driver's that is never let reconnect.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,7 +73,11 @@ async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Session, BusE
     // without a server to reconnect to; had it reconnected before this, it would count two connections.
     let pool = client.set_server_pool(NOWHERE).await;
     if pool.is_err() || client.statistics().connects.load(Ordering::Relaxed) != 1 {
-        return Err(lost().error());
+        // The server may have said why; the driver tells that before it tells that the connection is gone.
+        return Err(match poll_fn(|cx| shared.inbox.poll_next(cx)).await {
+            Some(Err(error)) => error,
+            _ => lost().error(),
+        });
     }
     let largest = client.max_payload();
     if largest < options.frame_limit {

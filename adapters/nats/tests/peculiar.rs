@@ -1,65 +1,20 @@
 //! What NATS has that other buses do not.
 
+mod common;
+
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::{configured, connect, end, outbound, text_of, works};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use midplane_conformance::fixture::Server;
 use midplane_conformance::proxy::Proxy;
 use midplane_conformance::{eventually, within};
-use midplane_core::bus::{Bus, BusError, BusErrorKind, Lane, Outbound, Session};
+use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_nats::Nats;
-use tempfile::TempDir;
-
-/// A server with this configuration, in a file that can be changed.
-fn configured(text: &str) -> (Server, PathBuf, TempDir) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("nats.conf");
-    fs::write(&path, text).expect("it is writable");
-    let server = Server::nats_with(&["--config", text_of(&path)]);
-    (server, path, directory)
-}
-
-fn text_of(path: &Path) -> &str {
-    path.to_str().expect("the path is text")
-}
-
-fn outbound(lane: u32) -> [Outbound; 1] {
-    [Outbound {
-        lane: Lane(lane),
-        frame: "frame".into(),
-    }]
-}
-
-async fn connect(bus: &Nats) -> Result<Session, BusError> {
-    within("connecting", bus.connect()).await
-}
-
-/// Requires that the bus carries a frame.
-async fn works(bus: &Nats) {
-    let mut session = connect(bus).await.expect("a session");
-    let subscribed = session.transmit.subscribe(&[Lane(0)]);
-    within("subscribing", subscribed).await.expect("subscribed");
-    let frames = outbound(0);
-    let sent = session.transmit.send(&frames);
-    within("sending", sent).await.expect("sent");
-    let heard = within("the frame", session.frames.next()).await;
-    assert_eq!(heard.expect("one").expect("a frame").frame, "frame");
-}
-
-async fn end(session: &mut Session) -> BusErrorKind {
-    loop {
-        match within("the end", session.frames.next()).await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return error.kind(),
-            None => panic!("the stream ends without a reason"),
-        }
-    }
-}
 
 fn permitting(subjects: &str) -> String {
     format!(
