@@ -11,35 +11,29 @@ use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_postgres::Postgres;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-/// Who signs, and where its certificate lies.
+/// Who signs, and the file that its certificate lies in.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    directory: TempDir,
+    file: String,
 }
 
-static TRUSTED: LazyLock<Authority> = LazyLock::new(Authority::new);
+static TRUSTED: LazyLock<Authority> = LazyLock::new(|| Authority::new("trusted"));
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = parameters.self_signed(&key).expect("a certificate");
-        let directory = tempfile::tempdir().expect("a directory");
-        fs::write(directory.path().join("ca.pem"), certificate.pem()).expect("it is written");
+        let directory = env!("CARGO_TARGET_TMPDIR");
+        let file = format!("{directory}/{name}-{}.pem", std::process::id());
+        fs::write(&file, certificate.pem()).expect("it is written");
         Self {
             issuer: Issuer::new(parameters, key),
-            directory,
+            file,
         }
-    }
-
-    /// The file of its certificate.
-    fn file(&self) -> String {
-        let path = self.directory.path().join("ca.pem");
-        path.to_str().expect("a path of text").to_owned()
     }
 
     /// A server with a certificate for these names.
@@ -58,7 +52,7 @@ impl Authority {
 static SERVER: Shared = Shared::new(|| TRUSTED.server(&["127.0.0.1"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
-    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file());
+    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file);
     let bus = Postgres::new(&url).expect("a URL");
     Arc::new(bus.with_prefix(prefix).expect("a prefix"))
 }
@@ -143,8 +137,8 @@ fn a_server_is_trusted_as_far_as_sslmode_says() {
     let right = Arc::new(TRUSTED.server(&["localhost", "127.0.0.1"]));
     let misnamed = Arc::new(TRUSTED.server(&["elsewhere"]));
     let plain = Arc::new(Server::postgres_with(&[]));
-    let (ours, other) = (TRUSTED.file(), Authority::new());
-    let theirs = other.file();
+    let (ours, other) = (&TRUSTED.file, Authority::new("other"));
+    let theirs = &other.file;
     for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
         for (server, host, query, expected) in [
             (&right, "127.0.0.1", String::new(), Ok(true)),
