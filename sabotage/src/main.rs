@@ -27,7 +27,8 @@ use sins::{SINS, Sin};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    match run(std::env::args().nth(1).as_deref().unwrap_or_default()) {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    match chosen(&wanted).and_then(|chosen| run(&chosen)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -44,16 +45,30 @@ fn all() -> impl Iterator<Item = &'static Sin> {
         .chain(postgres::SINS)
 }
 
-fn run(wanted: &str) -> Outcome<bool> {
+/// All sins; those whose name contains a word; or one share of them all, as in `--share 2/4`.
+fn chosen(wanted: &[String]) -> Outcome<Vec<&'static Sin>> {
+    let chosen: Vec<&Sin> = match wanted {
+        [] => all().collect(),
+        [flag, share] if flag == "--share" => {
+            let (number, of) = share.split_once('/').ok_or("a share is written as 2/4")?;
+            let (number, of): (usize, usize) = (number.parse()?, of.parse()?);
+            all().skip(number).step_by(of.max(1)).collect()
+        }
+        [word] => all().filter(|sin| sin.name.contains(&**word)).collect(),
+        _ => return Err("give nothing, a word of a sin's name, or --share 2/4".into()),
+    };
+    if chosen.is_empty() {
+        return Err(format!("no sin is meant by {wanted:?}").into());
+    }
+    Ok(chosen)
+}
+
+fn run(chosen: &[&Sin]) -> Outcome<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the package has no parent")?;
     let copy = root.join("target/sabotage/tree");
     copy_tracked(root, &copy)?;
-    let chosen: Vec<&Sin> = all().filter(|sin| sin.name.contains(wanted)).collect();
-    if chosen.is_empty() {
-        return Err(format!("no sin's name contains {wanted:?}").into());
-    }
     let mut noticed = 0;
     for (number, sin) in chosen.iter().enumerate() {
         let start = Instant::now();
