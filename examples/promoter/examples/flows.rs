@@ -33,7 +33,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match block_on(run(&Arguments::parse())) {
+    match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments) -> std::io::Result<bool> {
+fn run(arguments: &Arguments) -> std::io::Result<bool> {
     let mut settings = Settings::default();
     settings.interval = Duration::from_millis(arguments.interval);
     settings.stale = settings.interval / 2;
@@ -62,7 +62,7 @@ async fn run(arguments: &Arguments) -> std::io::Result<bool> {
             store.backend = carries.of(store.backend);
             let plan = Plan::random(arguments.executions, arguments.seed);
             let run = Run::new("flow", plan, store, Arc::new(Timer::new()));
-            let done = run.with_settings(settings).finish().await;
+            let done = block_on(run.with_settings(settings).finish());
             right &= done.is_right();
             writeln!(
                 stdout(),
