@@ -273,4 +273,13 @@ pub(crate) const SINS: &[Sin] = &[
         suite: COMPLETIONS,
         test: "dispatch::promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not",
     },
+    Sin {
+        name: "9: a promoter that failed half-way forgets the rest",
+        file: "examples/promoter/src/run.rs",
+        sound: "            self.promote(waiting).await?;",
+        broken: "            if let Err(error) = self.promote(waiting).await {\n                self.state().settled[number] = true;\n                return Err(error.into());\n            }",
+        package: "promoter",
+        suite: &["--test", "flows"],
+        test: "promise_9_a_flow_ends_right_over_a_store_that_often_does_not_answer",
+    },
 ];

@@ -147,6 +147,7 @@ impl Run {
             state: Mutex::new(State {
                 outcomes: vec![None; self.plan.len()],
                 promoted: vec![false; self.plan.len()],
+                settled: vec![false; self.plan.len()],
                 left: self.plan.len(),
                 tell: Some(tell),
             }),
@@ -250,6 +251,8 @@ struct Promoter {
 struct State {
     outcomes: Vec<Option<Outcome>>,
     promoted: Vec<bool>,
+    /// Those whose completion was handled to its end.
+    settled: Vec<bool>,
     left: usize,
     /// Told when nothing is left.
     tell: Option<oneshot::Sender<()>>,
@@ -308,14 +311,14 @@ impl Handler for Promoter {
             return Err("no execution of this flow has this id".into());
         };
         let outcome = completion.outcome.clone();
-        let first = self.state().outcomes[number]
-            .replace(outcome.clone())
-            .is_none();
+        self.state().outcomes[number] = Some(outcome.clone());
         let unblocked = self.unblocked(number);
-        let nothing = !first && unblocked.is_empty();
+        let nothing = unblocked.is_empty() && self.state().settled[number];
         for waiting in unblocked {
+            // What fails here comes again, and is to find everything as it was.
             self.promote(waiting).await?;
         }
+        let first = !std::mem::replace(&mut self.state().settled[number], true);
         if first {
             (self.observer)(Progress::Finished(number, outcome));
             let mut state = self.state();

@@ -2,28 +2,45 @@
 
 mod stores;
 
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures::executor::block_on;
-use midplane::completion::Settings;
+use futures::future::{Either, select};
+use midplane::completion::{
+    BackendError, BackendErrorKind, Change, Execution, ExecutionId, Outcome, ProduceError,
+    Producer, Settings,
+};
 use midplane::threads::Timer;
-use promoter::{Carries, Done, Plan, Run};
+use midplane::{Backoff, Random, Timer as _};
+use promoter::{Carries, Done, Plan, Run, Store};
 use proptest::prelude::*;
 
 use stores::Kind;
 
+/// Bounds every flow, and is met only by a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn run(kind: Kind, plan: Plan, carries: Carries) -> Done {
-    let (mut store, _server) = kind.start();
+    let (store, _server) = kind.start();
+    run_on(store, plan, carries)
+}
+
+fn run_on(mut store: Store, plan: Plan, carries: Carries) -> Done {
     store.backend = carries.of(store.backend);
     let mut settings = Settings::default();
     settings.interval = Duration::from_millis(20);
     settings.stale = Duration::from_millis(10);
-    block_on(
-        Run::new("flow", plan, store, Arc::new(Timer::new()))
-            .with_settings(settings)
-            .finish(),
-    )
+    settings.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
+    let timer = Timer::new();
+    let run = Run::new("flow", plan, store, Arc::new(timer.clone())).with_settings(settings);
+    match block_on(select(pin!(run.finish()), timer.sleep(PATIENCE))) {
+        Either::Left((done, _)) => done,
+        Either::Right(_) => panic!("the flow did not end within {PATIENCE:?}"),
+    }
 }
 
 /// A flow of this size ends right, and the stream had the part in it that it was to have.
@@ -59,6 +76,52 @@ fn promise_9_a_flow_ends_right_over_redis() {
 #[test]
 fn promise_9_a_flow_ends_right_over_postgres() {
     ends_right(Kind::Postgres, 500);
+}
+
+/// A producer that does not answer one call in three, whether it did what was asked or not.
+#[derive(Debug)]
+struct Moody {
+    producer: Arc<dyn Producer>,
+    random: Mutex<Random>,
+}
+
+impl Moody {
+    fn answer(&self, change: Result<Change, ProduceError>) -> Result<Change, ProduceError> {
+        match self.random.lock().unwrap().below(3) {
+            0 => Err(BackendError::new(BackendErrorKind::Unreachable, "no answer came").into()),
+            _ => change,
+        }
+    }
+}
+
+#[async_trait]
+impl Producer for Moody {
+    async fn start(&self, execution: &Execution) -> Result<Change, ProduceError> {
+        self.answer(self.producer.start(execution).await)
+    }
+
+    async fn finish(
+        &self,
+        execution: &ExecutionId,
+        outcome: &Outcome,
+        bytes: Option<Bytes>,
+    ) -> Result<Change, ProduceError> {
+        self.answer(self.producer.finish(execution, outcome, bytes).await)
+    }
+}
+
+#[test]
+fn promise_9_a_flow_ends_right_over_a_store_that_often_does_not_answer() {
+    for seed in 0..5 {
+        let (mut store, _) = Kind::Memory.start();
+        store.producer = Arc::new(Moody {
+            producer: store.producer,
+            random: Mutex::new(Random::new(seed)),
+        });
+        let done = run_on(store, Plan::random(100, seed), Carries::All);
+        assert!(done.is_right(), "seed {seed}");
+        assert!(done.counters.failed > 0, "seed {seed}");
+    }
 }
 
 proptest! {
