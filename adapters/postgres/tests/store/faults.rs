@@ -9,6 +9,7 @@ use futures_timer::Delay;
 use midplane_conformance::completions::{Fixture, Oracle, Outcomes, trial};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::proxy::Way;
+use midplane_conformance::set_patience;
 
 use crate::place::Place;
 
@@ -116,6 +117,8 @@ fn the_server_is_stopped_for_three_seconds(executor: Executor) {
 }
 
 fn the_server_is_stopped_for_thirty_seconds(executor: Executor) {
+    // Producers wait that long for their answers.
+    set_patience(Duration::from_secs(60));
     stopped(executor, Duration::from_secs(30));
 }
 

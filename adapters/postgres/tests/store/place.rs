@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use midplane_conformance::PATIENCE;
 use midplane_conformance::completions::{Fixture, Transaction};
 use midplane_conformance::fixture::{Lease, Server, Shared};
 use midplane_conformance::proxy::Proxy;
@@ -97,6 +98,8 @@ impl Host {
 pub(crate) fn store(url: &str, schema: &str) -> PostgresStore {
     let timer = Arc::new(midplane::threads::Timer::new());
     let store = PostgresStore::new(url, timer).expect("a url");
+    // A slow machine is not a server that is away.
+    let store = store.with_deadline(PATIENCE / 2);
     store.with_schema(schema).expect("a schema")
 }
 
