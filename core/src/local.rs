@@ -110,8 +110,9 @@ impl<H: Host> Backplane for Local<H> {
 
     /// Ready at once, whatever the deadline.
     async fn close(&self, _deadline: Duration) -> CloseReport {
-        self.registry.close();
+        // Whoever is detached by it is to find it closed.
         self.notices.tell(&Notice::State(State::Closed));
+        self.registry.close();
         CloseReport::default()
     }
 }

@@ -1,6 +1,7 @@
 //! A frame: its header, and the messages behind it.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,13 @@ use super::{VERSION, append};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub [u8; 16]);
+
+/// 32 lower-case hex digits.
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// What stands before the messages of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

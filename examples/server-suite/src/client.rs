@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
-use crate::fixture::{Server, target};
+use crate::fixture::{Site, target};
 use crate::http::{connect, narrow};
 use crate::within;
 
@@ -46,16 +46,16 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with an identity such as `user=u1&org=o1` and takes the welcome, which must be the
     /// first message.
-    pub(crate) async fn connect(server: &Server, identity: &str) -> Self {
+    pub(crate) async fn connect(server: &Site, identity: &str) -> Self {
         Self::over(connect(server.address).await, server, identity).await
     }
 
     /// The same with a receive buffer as small as can be.
-    pub(crate) async fn narrow(server: &Server, identity: &str) -> Self {
+    pub(crate) async fn narrow(server: &Site, identity: &str) -> Self {
         Self::over(narrow(server.address).await, server, identity).await
     }
 
-    async fn over(stream: TcpStream, server: &Server, identity: &str) -> Self {
+    async fn over(stream: TcpStream, server: &Site, identity: &str) -> Self {
         let url = format!("ws://{}/ws?{identity}", server.address);
         let builder = ClientBuilder::new().uri(&url).expect("a url");
         let (socket, _) = within("the upgrade", builder.connect_on(stream))
@@ -227,7 +227,7 @@ impl Client {
     /// All events that arrived before a fence that is published to this connection now. That
     /// anything else arrived is a failure. What the server handed over before the fence arrives
     /// before it, so the list is complete.
-    pub(crate) async fn events(&mut self, server: &Server) -> Vec<String> {
+    pub(crate) async fn events(&mut self, server: &Site) -> Vec<String> {
         let fence = format!("{{\"fence\":{}}}", FENCES.fetch_add(1, Ordering::Relaxed));
         assert_eq!(server.publish(&self.target(), &fence).await, 1);
         let mut events = Vec::new();

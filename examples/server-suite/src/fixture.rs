@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -39,25 +40,20 @@ impl Program {
     /// Starts the server at an address and waits until it says that it listens.
     pub(crate) fn start_at(self, address: &str, flags: &[&str]) -> Server {
         let child = self.child(&[&["--listen", address], flags].concat());
-        let address = loop {
-            match child.stdout.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    if let Some((_, address)) = line.split_once(READY) {
-                        break address
-                            .trim()
-                            .parse()
-                            .expect("the ready line has an address");
-                    }
-                }
-                Err(error) => panic!("no ready line ({error}); stderr: {}", child.stderr()),
-            }
-        };
-        Server { child, address }
+        let site = child.site();
+        Server { child, site }
     }
 
     /// Runs the program to its end, which must come by itself.
     pub(crate) async fn end(self, flags: &[&str]) -> End {
-        let mut child = self.child(flags);
+        self.end_within(&[], flags).await
+    }
+
+    /// The same with these in its environment.
+    pub(crate) async fn end_within(self, environment: &[(&str, &str)], flags: &[&str]) -> End {
+        let mut command = self.command(flags);
+        command.envs(environment.iter().copied());
+        let mut child = Running::start(command);
         let status = child.exit().await;
         End {
             status,
@@ -67,9 +63,19 @@ impl Program {
     }
 
     fn child(self, arguments: &[&str]) -> Running {
+        Running::start(self.command(arguments))
+    }
+
+    /// The program as nobody configured it but the check.
+    fn command(self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path);
         command.args(arguments);
-        Running::start(command)
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MIDPLANE_") {
+                command.env_remove(name);
+            }
+        }
+        command
     }
 }
 
@@ -101,6 +107,11 @@ impl Running {
         let mut running = Self::start(command);
         running.leads = true;
         running
+    }
+
+    /// Starts a program with these flags and nothing else.
+    pub(crate) fn of(program: Program, flags: &[&str]) -> Self {
+        program.child(flags)
     }
 
     pub(crate) fn start(mut command: Command) -> Self {
@@ -137,6 +148,22 @@ impl Running {
             stderr: Some(stderr),
             captured,
             leads: false,
+        }
+    }
+
+    /// Waits until the child says that it listens, and where.
+    pub(crate) fn site(&self) -> Site {
+        loop {
+            match self.stdout.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    if let Some((_, address)) = line.split_once(READY) {
+                        let address = address.trim().parse();
+                        let address = address.expect("the ready line has an address");
+                        return Site { address };
+                    }
+                }
+                Err(error) => panic!("no ready line ({error}); stderr: {}", self.stderr()),
+            }
         }
     }
 
@@ -202,10 +229,24 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) child: Running,
+    pub(crate) site: Site,
+}
+
+impl Deref for Server {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+/// Where a server is reached.
+#[derive(Debug)]
+pub(crate) struct Site {
     pub(crate) address: SocketAddr,
 }
 
-impl Server {
+impl Site {
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

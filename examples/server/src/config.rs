@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use midplane::mailbox::{Capacity, Overflow};
+use midplane::node;
 use tracing_subscriber::filter::Targets;
 
 const KIB: usize = 1 << 10;
@@ -46,6 +47,59 @@ pub(crate) struct Config {
         default_value = "info"
     )]
     pub(crate) log: Targets,
+
+    /// Where the backplane is, by which events reach the other nodes: memory:, redis://, rediss://,
+    /// valkey://, nats://, tls:// or postgres://, with user and password in front of the host if
+    /// need be. A password on a command line is seen by every user of the machine; in the
+    /// environment it is not.
+    ///
+    /// Without it the environment is asked: `MIDPLANE_BACKPLANE_URL`, or `MIDPLANE_BACKPLANE`
+    /// for `memory`. With none of them, events stay in this process. A backplane that is set
+    /// and not open at the start ends the program; later it is tried for as long as it takes.
+    #[arg(long, value_name = "URL")]
+    pub(crate) backplane: Option<String>,
+
+    /// What the names of the backplane's channels start with, `midplane` without it, or else what
+    /// `MIDPLANE_BACKPLANE_PREFIX` says: services that share a server need different ones.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) backplane_prefix: Option<String>,
+
+    /// Time for the backplane to let this node in at the start, 10ms to 10m.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time(TIMES))]
+    pub(crate) backplane_timeout: Duration,
+
+    /// Lanes that the backplane is divided into, 1 to 65536, the same on every node.
+    ///
+    /// With 1 every node hears every event. With more a node hears those lanes on which it has
+    /// members, and lane 0.
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = lanes)]
+    pub(crate) lanes: u32,
+
+    /// Time between two heartbeats of a node, 10ms to 10m, the same on every node. One that misses
+    /// two of its own is not ready.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time(TIMES))]
+    pub(crate) heartbeat: Duration,
+
+    /// How late an event may arrive, or how long it may wait for the backplane, 10ms to 10m; one
+    /// that is later is dropped, and reported as missing.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time(TIMES))]
+    pub(crate) time_to_live: Duration,
+
+    /// Time for which a lane is heard after its last member has left, 10ms to 10m.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time(TIMES))]
+    pub(crate) cool_down: Duration,
+
+    /// Bytes that wait for the backplane at most, 1KiB to 256MiB; more is not relayed, which the
+    /// publisher is told.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size(KIB..=256 * MIB))]
+    pub(crate) relay_queue: usize,
+
+    /// Also deliver what any program publishes as JSON on the backplane's channel `midplane:json`
+    /// (Redis, Valkey), `midplane.json` (NATS) or `midplane_json` (Postgres).
+    ///
+    /// Whoever may publish there may publish to everyone. To be set on every node.
+    #[arg(long)]
+    pub(crate) json_lane: bool,
 
     /// WebSocket connections at most, 1 to 1000000; beyond it /ws answers 503.
     ///
@@ -139,6 +193,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The error of a JSON lane without a backplane to have it.
+    pub(crate) fn check_json_lane(&self, backplane: bool) -> Result<(), &'static str> {
+        if self.json_lane && !backplane {
+            return Err("--json-lane is of a backplane, and there is none: set --backplane");
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), clap::Error> {
         use clap::CommandFactory;
 
@@ -185,6 +247,11 @@ fn count(
         let count = text.parse().map_err(|_| "it is not a whole number")?;
         within(&range, count, usize::to_string)
     }
+}
+
+fn lanes(text: &str) -> Result<u32, String> {
+    let lanes = count(1..=node::MAX_LANES as usize)(text)?;
+    u32::try_from(lanes).map_err(|error| error.to_string())
 }
 
 fn size(
@@ -314,8 +381,11 @@ mod tests {
         use clap::CommandFactory;
 
         for argument in Config::command().get_arguments() {
-            assert!(argument.get_help().is_some(), "{argument}");
-            assert!(!argument.get_default_values().is_empty(), "{argument}");
+            let name = argument.get_id().as_str();
+            assert!(argument.get_help().is_some(), "{name}");
+            let defaulted = !argument.get_default_values().is_empty();
+            let optional = ["backplane", "backplane_prefix", "json_lane"].contains(&name);
+            assert!(defaulted != optional, "{name}");
         }
     }
 }

@@ -299,7 +299,7 @@ impl<S: Socket> Connection<S> {
         let goodbye = match end {
             End::Silent | End::Refused => return,
             End::Left => None,
-            End::Mailbox if !app.is_ready() => {
+            End::Mailbox if !app.is_open() => {
                 let reason = "the server is shutting down";
                 let closing = Body::Closing { reason }.unasked();
                 websocket.push(Data::Text, closing.as_bytes());

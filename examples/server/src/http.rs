@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -16,6 +15,7 @@ use crate::Socket;
 use crate::clock::within;
 use crate::flows::{Flows, Refused};
 use crate::guard;
+use crate::health;
 use crate::identity;
 use crate::message::Posted;
 use crate::request::parse_publish;
@@ -56,8 +56,8 @@ pub(crate) async fn answer<S: Socket>(
     }
     Ok(match request.uri().path() {
         "/" => page(),
-        "/healthz" => healthz(&app),
-        "/readyz" => readyz(&app),
+        "/healthz" => health::healthz(&app),
+        "/readyz" => health::readyz(&app),
         "/ws" => upgrade::<S>(&app, request),
         "/flows" => start_flow(&app, request).await,
         _ => publish(&app, request).await,
@@ -93,51 +93,6 @@ fn page() -> Response<Full<Bytes>> {
     response
 }
 
-fn healthz(app: &App) -> Response<Full<Bytes>> {
-    #[derive(Serialize)]
-    struct Health {
-        status: &'static str,
-        connections: usize,
-        sockets: usize,
-        published: u64,
-        delivered: u64,
-        full: u64,
-        closed: u64,
-        panicked: u64,
-        lost: u64,
-    }
-
-    let counts = &app.counts;
-    let health = Health {
-        status: "ok",
-        connections: app.connections.open(),
-        sockets: app.sockets.open(),
-        published: counts.published.load(Ordering::Relaxed),
-        delivered: counts.delivered.load(Ordering::Relaxed),
-        full: counts.full.load(Ordering::Relaxed),
-        closed: counts.closed.load(Ordering::Relaxed),
-        panicked: counts.panicked.load(Ordering::Relaxed),
-        lost: counts.lost.load(Ordering::Relaxed),
-    };
-    json(StatusCode::OK, &health)
-}
-
-fn readyz(app: &App) -> Response<Full<Bytes>> {
-    #[derive(Serialize)]
-    struct Readiness {
-        status: &'static str,
-    }
-
-    if app.is_ready() {
-        json(StatusCode::OK, &Readiness { status: "ready" })
-    } else {
-        json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &Readiness { status: "draining" },
-        )
-    }
-}
-
 async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let body = match body(app, request).await {
         Ok(body) => body,
@@ -157,10 +112,13 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         }
     };
     let receipt = app.publish(&Audience::from(publish.target.clone()), &publish.event());
-    let status = if receipt.relay == Relay::Refused(Refusal::Closed) {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
+    // Whoever looks at the status alone must not take for relayed what is not.
+    let status = match receipt.relay {
+        Relay::Refused(Refusal::TooLarge { .. } | Refusal::TooMany { .. }) => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        Relay::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
     };
     let posted = Posted {
         delivered: usize::from(receipt),
@@ -288,7 +246,7 @@ pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Full<By
     json(status, failure)
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_vec(value) {
         Ok(mut bytes) => {
             bytes.push(b'\n');

@@ -77,8 +77,10 @@
 //!
 //! `POST /publish` takes `{"target":{"type":"user","id":"ada"},"event":...}`, with a `"key"` if need
 //! be, and answers
-//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`; while
-//! the server shuts down the relay is `refused_closed` and the status 503. Every error of HTTP is
+//! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. An event
+//! that is not relayed to the other nodes was delivered here all the same; the answer then has a
+//! `reason`, and the status is 413 where it is too large for the backplane and else 503, as it is while
+//! the server shuts down, when the relay is `refused_closed`. Every error of HTTP is
 //! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
 //!
 //! `POST /flows` takes `{"session":"...","executions":24}` (the number is optional) and answers 202 and
@@ -87,8 +89,20 @@
 //! `{"flow":"...","execution":3,"state":"started","finished":0,"of":24}`, and in the end one whose state is
 //! `success`, `failure` or `skipped`. While 16 flows run the answer is 503.
 //!
-//! `GET /healthz` tells counts, and `GET /readyz` is 200 while new clients are wanted and 503 when
-//! not.
+//! `GET /healthz` is 200 and tells counts, the other nodes, what waits for the backplane and what came of
+//! it. `GET /readyz` is 200 while events of every node come, and else 503 with `draining`, or with
+//! `degraded` and the reason. While it is `degraded`, new clients are still taken, and what they publish
+//! to each other arrives.
+//!
+//! # Other nodes
+//!
+//! With `--backplane redis://...`, or `MIDPLANE_BACKPLANE_URL` in the environment, what is published on
+//! one server reaches the clients of all. With `--json-lane` it does so, too, when any program publishes
+//! it on the backplane's channel as [`midplane::json`] has it:
+//!
+//! ```text
+//! redis-cli PUBLISH midplane:json '{"target":{"type":"topic","id":"t"},"event":{"hello":1}}'
+//! ```
 //!
 //! # Who may connect
 //!
@@ -98,12 +112,13 @@
 //!
 //! # Map
 //!
-//! `config` is the command line. `serve` accepts and drains, `signals` says when. `http` has the
+//! `config` is the command line, `backplane` what joins the nodes, `health` how they are. `serve` accepts and drains, `signals` says when. `http` has the
 //! routes, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
 //! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share.
 
+mod backplane;
 mod bounded;
 mod client;
 mod clock;
@@ -111,6 +126,7 @@ mod config;
 mod connection;
 mod flows;
 mod guard;
+mod health;
 mod heartbeat;
 mod http;
 mod identity;
@@ -132,13 +148,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{AsyncRead, AsyncWrite, Stream};
-use midplane::{Local, Registry, Timer};
+use midplane::Timer;
+use midplane_connect::Settings;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use serve::RunError;
 
+use backplane::Plane;
 use config::Config;
 use state::App;
 
@@ -182,13 +200,18 @@ impl fmt::Debug for Runtime {
 pub struct Server {
     config: Config,
     listener: TcpListener,
+    backplane: Option<Settings>,
 }
 
 impl Server {
-    fn bind(config: Config) -> io::Result<Self> {
+    fn bind(config: Config, backplane: Option<Settings>) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { config, listener })
+        Ok(Self {
+            config,
+            listener,
+            backplane,
+        })
     }
 
     /// Accepts sockets by `accept`, which gets the listening socket in non-blocking mode, and
@@ -202,15 +225,20 @@ impl Server {
         runtime: Runtime,
         accept: impl FnOnce(TcpListener) -> io::Result<I>,
     ) -> Result<(), RunError> {
-        let Self { config, listener } = self;
+        let Self {
+            config,
+            listener,
+            backplane,
+        } = self;
         let address = listener.local_addr()?;
         let signal = signals::first()?;
         let incoming = Box::pin(accept(listener)?);
-        let limit = u32::try_from(config.max_targets).unwrap_or(u32::MAX);
-        let plane = Local::with_registry(Registry::with_limit(limit));
-        let app = Arc::new(App::new(config, runtime, Arc::new(plane)));
+        let plane = Plane::open(&config, &runtime, backplane.as_ref()).await?;
+        let says = plane.to_string();
+        let app = Arc::new(App::new(config, runtime, plane));
+        app.runtime.spawn(backplane::watch(app.clone()));
         // Whoever started the server may have closed its end; that is no reason not to serve.
-        if let Err(error) = writeln!(io::stdout(), "listening on http://{address}") {
+        if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {
             tracing::warn!("the ready line could not be written: {error}");
         }
         serve::serve(app, incoming, signal).await
@@ -237,9 +265,17 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_filter(config.log.clone());
-    tracing_subscriber::registry().with(log).init();
+    // Where several servers are in one process, the first one's log is everybody's.
+    let _ = tracing_subscriber::registry().with(log).try_init();
+    let backplane = match backplane::settings(&config) {
+        Ok(backplane) => backplane,
+        Err(error) => return fail(2, &format!("error: {error}")),
+    };
+    if let Err(error) = config.check_json_lane(backplane.is_some()) {
+        return fail(2, &format!("error: {error}"));
+    }
     let address = config.listen;
-    let server = match Server::bind(config) {
+    let server = match Server::bind(config, backplane) {
         Ok(server) => server,
         Err(error) => return fail(1, &format!("error: cannot listen on {address}: {error}")),
     };

@@ -63,13 +63,16 @@ impl<'a> Body<'a> {
 }
 
 /// A receipt as clients see it.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Outcome {
     accepted: usize,
     full: usize,
     closed: usize,
     panicked: usize,
     relay: &'static str,
+    /// Why it was not relayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl From<Receipt> for Outcome {
@@ -91,6 +94,10 @@ impl From<Receipt> for Outcome {
                 Relay::Queued => "queued",
                 Relay::Refused(Refusal::Closed) => "refused_closed",
                 _ => "refused",
+            },
+            reason: match receipt.relay {
+                Relay::Refused(refusal) => Some(refusal.to_string()),
+                _ => None,
             },
         }
     }

@@ -237,13 +237,17 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 
 /// The event, unless it would pass for a message of the server.
 fn unreserved(event: &RawValue) -> Result<&RawValue, Fault> {
-    let text = event.get();
-    // A key can be written with escapes; without any, it stands in the text as it is.
-    let possible = text.starts_with('{') && (text.contains("midplane") || text.contains('\\'));
-    if possible && has_reserved_key(text) {
+    if is_reserved(event.get()) {
         return Err(Fault::Reserved);
     }
     Ok(event)
+}
+
+/// Whether this JSON, with no space around it, would pass for a message of the server.
+pub(crate) fn is_reserved(text: &str) -> bool {
+    // A key can be written with escapes; without any, it stands in the text as it is.
+    let possible = text.starts_with('{') && (text.contains("midplane") || text.contains('\\'));
+    possible && has_reserved_key(text)
 }
 
 fn has_reserved_key(object: &str) -> bool {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::{Either, FutureExt, Shared, select};
+use futures::future::{Either, FutureExt, Shared, join, select};
 use futures::stream::{Stream, StreamExt};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use midplane_connect::ConnectError;
 use smol_hyper::rt::FuturesIo;
 
 use crate::Socket;
@@ -25,6 +26,13 @@ pub enum RunError {
     /// The socket could not be set up, or the system gave no signal handler or thread. Nothing was
     /// served.
     Start(io::Error),
+    /// The backplane is not open. Nothing was served.
+    Backplane(ConnectError),
+    /// Events that were accepted were not handed to the backplane before the drain was over.
+    Unsent {
+        /// How many.
+        events: usize,
+    },
     /// The drain took longer than it may. What was open is cut off.
     Cut {
         /// The sockets that were still open.
@@ -36,6 +44,13 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(error) => write!(f, "the server does not start: {error}"),
+            Self::Backplane(error) => error.fmt(f),
+            Self::Unsent { events } => {
+                write!(
+                    f,
+                    "the drain took too long: {events} events were accepted and not relayed"
+                )
+            }
             Self::Cut { sockets } => {
                 write!(
                     f,
@@ -50,8 +65,15 @@ impl std::error::Error for RunError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Start(error) => Some(error),
-            Self::Cut { .. } => None,
+            Self::Backplane(error) => error.source(),
+            Self::Unsent { .. } | Self::Cut { .. } => None,
         }
+    }
+}
+
+impl From<ConnectError> for RunError {
+    fn from(error: ConnectError) -> Self {
+        Self::Backplane(error)
     }
 }
 
@@ -82,21 +104,30 @@ pub(crate) async fn serve<S: Socket>(
     drop(drain);
     let limit = app.config.drain_timeout;
     let finish = async {
-        // Closing detaches every connection; its task writes what the mailbox still holds and says
-        // goodbye.
-        let report = app.plane.close(limit).await;
-        if report.unsent > 0 {
-            tracing::warn!(events = report.unsent, "not all events were relayed");
-        }
-        // A socket may still become a connection, never the other way.
-        app.sockets.emptied().await;
-        app.connections.emptied().await;
+        // Closing detaches every connection at once; its task writes what the mailbox still holds and says
+        // goodbye, while what waits for the bus is handed over. The bus has a little less time than the
+        // clients, so that what it did not take is known by the end.
+        let close = app.plane.close(limit - limit / 8);
+        let emptied = async {
+            // A socket may still become a connection, never the other way.
+            app.sockets.emptied().await;
+            app.connections.emptied().await;
+        };
+        let close = async {
+            let unsent = close.await.unsent;
+            if unsent > 0 {
+                tracing::warn!(events = unsent, "accepted and not relayed");
+            }
+            unsent
+        };
+        join(close, emptied).await.0
     };
     match within(&*app.runtime.timer, limit, finish).await {
-        Some(()) => {
+        Some(0) => {
             tracing::info!("drained");
             Ok(())
         }
+        Some(events) => Err(RunError::Unsent { events }),
         None => Err(RunError::Cut {
             sockets: app.sockets.open() + app.connections.open(),
         }),

@@ -1,14 +1,16 @@
 //! What the tasks of one server share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use futures::future::poll_fn;
 use futures::task::AtomicWaker;
-use midplane::{Audience, Backplane, Event, Receipt, State};
+use midplane::{Audience, Backplane, Cluster, Event, Receipt, Relay, State};
+use midplane_connect::Kind;
 
 use crate::Runtime;
+use crate::backplane::{Plane, Told};
 use crate::config::Config;
 use crate::flows::Flows;
 
@@ -17,6 +19,9 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) runtime: Runtime,
     pub(crate) plane: Arc<dyn Backplane>,
+    /// Where there are other nodes: the sort of bus, and this node.
+    pub(crate) cluster: Option<(Kind, Cluster)>,
+    told: Mutex<Told>,
     /// The sockets that speak HTTP.
     pub(crate) sockets: Arc<Gauge>,
     /// The sockets that became WebSocket connections.
@@ -31,22 +36,31 @@ pub(crate) struct App {
 const SOCKETS: usize = 1_024;
 
 impl App {
-    pub(crate) fn new(config: Config, runtime: Runtime, plane: Arc<dyn Backplane>) -> Self {
+    pub(crate) fn new(config: Config, runtime: Runtime, plane: Plane) -> Self {
         let flows = Flows::new(&runtime);
         Self {
             sockets: Gauge::new(SOCKETS),
             connections: Gauge::new(config.max_connections),
             config,
             runtime,
-            plane,
+            plane: plane.backplane,
+            cluster: plane.cluster,
+            told: Mutex::default(),
             counts: Counts::default(),
             flows,
         }
     }
 
-    /// Whether new clients are wanted: not once a drain has begun, which closes the backplane.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.plane.state() == State::Live
+    /// Whether new clients are taken: not once a drain has begun, which closes the backplane. While the bus is
+    /// away they still are, for if every node turned them down, nobody would be served at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.plane.state() != State::Closed
+    }
+
+    /// What the backplane told last and so far. Not to be held for long.
+    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
+        // Counts and texts are whole whoever panicked holding them.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
@@ -60,6 +74,9 @@ impl App {
             (&counts.panicked, receipt.local.panicked),
         ] {
             counter.fetch_add(count as u64, Ordering::Relaxed);
+        }
+        if let Relay::Refused(_) = receipt.relay {
+            counts.refused.fetch_add(1, Ordering::Relaxed);
         }
         receipt
     }
@@ -78,6 +95,8 @@ pub(crate) struct Counts {
     pub(crate) closed: AtomicU64,
     /// Sinks that panicked.
     pub(crate) panicked: AtomicU64,
+    /// Events that were not relayed to other nodes.
+    pub(crate) refused: AtomicU64,
     /// Events dropped from mailboxes, of which clients were told.
     pub(crate) lost: AtomicU64,
 }

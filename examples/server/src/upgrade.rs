@@ -37,7 +37,7 @@ pub(crate) fn upgrade<S: Socket>(
             );
         }
     };
-    let permit = app.connections.try_acquire().filter(|_| app.is_ready());
+    let permit = app.connections.try_acquire().filter(|_| app.is_open());
     let Some(permit) = permit else {
         let message = "the server takes no more connections now";
         let mut response = failure(

@@ -22,6 +22,8 @@ macro_rules! suite {
                 help_names_every_flag
                 a_bad_address_is_one_clear_line
                 a_bad_limit_is_one_clear_line
+                a_bad_backplane_is_one_clear_line
+                a_single_node_says_so
             }
             delivery {
                 curl_reaches_exactly_the_addressed_clients

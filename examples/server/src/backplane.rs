@@ -1,0 +1,173 @@
+//! From the settings to the backplane, and what it tells on the way.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use midplane::node;
+use midplane::{
+    Backplane, Cluster, Foreign, Local, Notice, Parts, Registry, State, fresh_node_id, json,
+};
+use midplane_connect::{ConnectError, Kind, Settings};
+
+use crate::Runtime;
+use crate::config::Config;
+use crate::request::{Fault, is_reserved};
+use crate::serve::RunError;
+use crate::state::App;
+
+/// What the flags or else the environment say; `None` for a single node.
+pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConnectError> {
+    let settings = match &config.backplane {
+        Some(url) => Some(Settings::parse(url)?),
+        None => Settings::from_env()?,
+    };
+    match (settings, &config.backplane_prefix) {
+        (None, Some(_)) => Err(ConnectError::MissingBackplane),
+        (None, None) => Ok(None),
+        (Some(settings), None) => Ok(Some(settings)),
+        (Some(settings), Some(prefix)) => settings.with_prefix(prefix).map(Some),
+    }
+    .map(|settings| settings.map(|settings| settings.with_deadline(config.backplane_timeout)))
+}
+
+/// The backplane of a server, with what only one of several nodes has.
+pub(crate) struct Plane {
+    pub(crate) backplane: Arc<dyn Backplane>,
+    pub(crate) cluster: Option<(Kind, Cluster)>,
+}
+
+impl Plane {
+    /// A single node, or one among others once its bus has let us in; its driver is spawned.
+    pub(crate) async fn open(
+        config: &Config,
+        runtime: &Runtime,
+        settings: Option<&Settings>,
+    ) -> Result<Self, RunError> {
+        let limit = u32::try_from(config.max_targets).unwrap_or(u32::MAX);
+        let registry = Registry::with_limit(limit);
+        let Some(settings) = settings else {
+            return Ok(Self {
+                backplane: Arc::new(Local::with_registry(registry)),
+                cluster: None,
+            });
+        };
+        let bus = settings.open(&*runtime.timer).await?;
+        let mut parts = Parts::new(node_config(config)).with_registry(registry);
+        if config.json_lane {
+            parts = parts.with_foreign(decode);
+        }
+        let id = fresh_node_id()?;
+        let (cluster, driver) = Cluster::with_parts(id, bus, runtime.timer.clone(), parts);
+        runtime.spawn(driver);
+        Ok(Self {
+            backplane: Arc::new(cluster.clone()),
+            cluster: Some((settings.kind(), cluster)),
+        })
+    }
+}
+
+impl fmt::Display for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cluster {
+            Some((kind, cluster)) => write!(f, "backplane: {kind}, as node {}", cluster.id()),
+            None => f.write_str("backplane: none, events stay in this process; see --backplane"),
+        }
+    }
+}
+
+fn node_config(config: &Config) -> node::Config {
+    node::Config {
+        heartbeat: config.heartbeat,
+        time_to_live: config.time_to_live,
+        lanes: config.lanes,
+        cool_down: config.cool_down,
+        queue: config.relay_queue,
+        ..node::Config::default()
+    }
+}
+
+/// JSON as [`json`] has it, but for an event that would pass for a message of the server.
+fn decode(message: &Bytes) -> Result<Foreign, String> {
+    let foreign = json::decode(message).map_err(|error| error.to_string())?;
+    match foreign.event.as_text() {
+        Some(text) if is_reserved(text) => Err(Fault::Reserved.to_string()),
+        _ => Ok(foreign),
+    }
+}
+
+/// What the backplane told last and so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// Since when the state is what it is, on the runtime's clock.
+    pub(crate) since: Duration,
+    /// Why the last session with the bus ended or was not opened.
+    pub(crate) bus: Option<String>,
+    /// Runs of messages that this node missed.
+    pub(crate) gaps: u64,
+    /// The messages in them.
+    pub(crate) missed: u64,
+    /// Times in which it may have missed anything.
+    pub(crate) deaf: u64,
+    /// Sessions that ended or were not opened.
+    pub(crate) failures: u64,
+}
+
+/// Logs what the backplane tells, and keeps what operators ask for, until it is closed.
+pub(crate) async fn watch(app: Arc<App>) {
+    let mut notices = app.plane.notices();
+    while let Some(notice) = notices.next().await {
+        note(&app, notice);
+    }
+}
+
+fn note(app: &App, notice: Notice) {
+    let timer = &app.runtime.timer;
+    let mut told = app.told();
+    match notice {
+        Notice::State(state) => {
+            told.since = timer.now();
+            if state == State::Live {
+                told.bus = None;
+            }
+            drop(told);
+            match state {
+                State::Live => tracing::info!("live: events of every node come"),
+                State::Closed => tracing::info!("the backplane is closed"),
+                _ => tracing::warn!("degraded: events of other nodes may not come"),
+            }
+        }
+        Notice::Gap { origin, lane, run } => {
+            told.gaps += 1;
+            told.missed += run.last - run.first + 1;
+            drop(told);
+            tracing::warn!(%origin, %lane, ?run, "messages of another node were lost");
+        }
+        Notice::Deaf {
+            origin,
+            since,
+            until,
+        } => {
+            told.deaf += 1;
+            drop(told);
+            let time = until.saturating_sub(since);
+            match origin {
+                Some(origin) => tracing::warn!(%origin, ?time, "messages of a node may be lost"),
+                None => tracing::warn!(?time, "messages of other nodes may be lost"),
+            }
+        }
+        Notice::Joined(node) => tracing::info!(%node, "a node is there"),
+        Notice::Left(node) => tracing::info!(%node, "a node left"),
+        Notice::Silent(node) => tracing::warn!(%node, "a node was not heard for ten heartbeats"),
+        Notice::Bus(reason) => {
+            told.failures += 1;
+            told.bus = Some(reason.clone());
+            drop(told);
+            tracing::warn!("no session with the bus: {reason}");
+        }
+        Notice::Lagged(notices) => tracing::warn!(notices, "more was told than could be logged"),
+        _ => {}
+    }
+}

@@ -1,0 +1,194 @@
+//! How the server is: for whoever looks after it, and for what sends it clients.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+use midplane::node::Counters;
+use midplane::{ForeignCounts, State};
+use serde::Serialize;
+
+use crate::backplane::Told;
+use crate::http::json;
+use crate::state::App;
+
+/// Whatever there is to know. It is 200 as long as the server answers at all: a bus that is away is no reason to
+/// restart it.
+pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+        connections: usize,
+        sockets: usize,
+        published: u64,
+        delivered: u64,
+        full: u64,
+        closed: u64,
+        panicked: u64,
+        lost: u64,
+        refused: u64,
+        backplane: Backplane,
+    }
+
+    let counts = &app.counts;
+    let health = Health {
+        status: "ok",
+        connections: app.connections.open(),
+        sockets: app.sockets.open(),
+        published: counts.published.load(Ordering::Relaxed),
+        delivered: counts.delivered.load(Ordering::Relaxed),
+        full: counts.full.load(Ordering::Relaxed),
+        closed: counts.closed.load(Ordering::Relaxed),
+        panicked: counts.panicked.load(Ordering::Relaxed),
+        lost: counts.lost.load(Ordering::Relaxed),
+        refused: counts.refused.load(Ordering::Relaxed),
+        backplane: Backplane::of(app),
+    };
+    json(StatusCode::OK, &health)
+}
+
+/// 200 while events of every node come, else 503 and why not.
+pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Readiness {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+
+    let (status, reason) = match app.plane.state() {
+        State::Live => ("ready", None),
+        State::Closed => ("draining", None),
+        _ => {
+            let bus = app.told().bus.clone();
+            let joining = || "this node does not hear its own heartbeats yet".to_owned();
+            ("degraded", Some(bus.unwrap_or_else(joining)))
+        }
+    };
+    let code = match status {
+        "ready" => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json(code, &Readiness { status, reason })
+}
+
+/// The backplane, as operators see it. Where there is one node, most of it stays as it began.
+#[derive(Serialize)]
+struct Backplane {
+    /// The sort of bus, or `none`.
+    bus: String,
+    state: &'static str,
+    state_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    /// The other nodes, each with its version.
+    members: BTreeMap<String, String>,
+    queued: usize,
+    queued_bytes: usize,
+    /// Accepted for relay, and given up.
+    given_up: u64,
+    gaps: u64,
+    missed: u64,
+    deaf: u64,
+    session_failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_failure: Option<String>,
+    dropped: Dropped,
+    json: Json,
+}
+
+/// What came from the bus and went nowhere, by reason.
+#[derive(Serialize)]
+struct Dropped {
+    duplicates: u64,
+    expired: u64,
+    stale: u64,
+    unknown_versions: u64,
+    unknown_kinds: u64,
+    malformed: u64,
+    overflows: u64,
+    strangers: u64,
+}
+
+#[derive(Serialize)]
+struct Json {
+    understood: u64,
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+}
+
+impl Backplane {
+    fn of(app: &App) -> Self {
+        let Told {
+            since,
+            bus,
+            gaps,
+            missed,
+            deaf,
+            failures,
+        } = app.told().clone();
+        let (kind, node, status) = match &app.cluster {
+            Some((kind, cluster)) => (
+                kind.to_string(),
+                Some(cluster.id().to_string()),
+                cluster.status(),
+            ),
+            None => ("none".to_owned(), None, midplane::Status::default()),
+        };
+        let lasts: Duration = app.runtime.timer.now().saturating_sub(since);
+        Self {
+            bus: kind,
+            state: match app.plane.state() {
+                State::Live => "live",
+                State::Closed => "closed",
+                _ => "degraded",
+            },
+            state_seconds: lasts.as_secs(),
+            node,
+            members: status
+                .members
+                .into_iter()
+                .map(|(node, version)| (node.to_string(), version))
+                .collect(),
+            queued: status.queued,
+            queued_bytes: status.queued_bytes,
+            given_up: status.lost,
+            gaps,
+            missed,
+            deaf,
+            session_failures: failures,
+            session_failure: bus,
+            dropped: status.counters.into(),
+            json: status.foreign.into(),
+        }
+    }
+}
+
+impl From<Counters> for Dropped {
+    fn from(counters: Counters) -> Self {
+        Self {
+            duplicates: counters.duplicates,
+            expired: counters.expired,
+            stale: counters.stale,
+            unknown_versions: counters.unknown_versions,
+            unknown_kinds: counters.unknown_kinds,
+            malformed: counters.malformed,
+            overflows: counters.overflows,
+            strangers: counters.strangers,
+        }
+    }
+}
+
+impl From<ForeignCounts> for Json {
+    fn from(counts: ForeignCounts) -> Self {
+        Self {
+            understood: counts.understood,
+            refused: counts.refused,
+            refusal: counts.refusal,
+        }
+    }
+}
