@@ -19,13 +19,14 @@
 //!
 //! # The map
 //!
-//! [`checks`] holds the promises. Below them are the server as a child process (`fixture`), a
+//! [`checks`] holds the promises of one server, [`cluster`] those of several on one bus. Below them are the server as a child process (`fixture`), a
 //! WebSocket client (`client`), a plain HTTP client that can also misbehave (`http`), a publisher
 //! that never outruns its answers (`flood`), and a browser (`browser`).
 
 mod browser;
 pub mod checks;
 mod client;
+pub mod cluster;
 mod fixture;
 mod flood;
 mod http;
@@ -52,6 +53,18 @@ where
         .build()
         .expect("a runtime starts")
         .block_on(check(Program::new(path)));
+}
+
+/// Runs one check to its end.
+///
+/// # Panics
+/// When the check fails.
+pub fn run_cluster(check: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime starts")
+        .block_on(check);
 }
 
 /// Waits for `future`, and fails the check, naming what was waited for, when [`PATIENCE`] ends.

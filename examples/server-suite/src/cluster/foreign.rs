@@ -1,0 +1,142 @@
+//! What programs publish that are no nodes.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use midplane_conformance::fixture::Server as Broker;
+use serde_json::{Value, json};
+
+use super::Programs;
+use super::world::{self, Kind, fenced, listener, nodes, order, topic};
+use crate::fixture::{Site, target};
+use crate::until;
+
+/// A session's clients on every node get what is published with the broker's own tools, in the order published, each
+/// once; what is no such JSON changes nothing.
+pub async fn any_program_publishes(programs: Programs, kind: Kind) {
+    let broker = kind.shared();
+    let prefix = world::prefix();
+    let flags = ["--backplane-prefix", &prefix, "--json-lane"];
+    let servers = nodes(programs, 2, &broker.url(), &flags).await;
+    let sites: Vec<&Site> = servers.iter().map(|server| &server.site).collect();
+    let mut clients = Vec::new();
+    for site in &sites {
+        clients.push(listener(site, "").await);
+    }
+    let session = clients[0].create_session("a").await;
+    clients[1].resume_session(&session).await;
+
+    let ours = json!({ "target": target("session", &session), "event": { "form": 1 } });
+    let others = json!({ "origin": "x", "target": { "Session": session }, "event": { "form": 2 } });
+    let hostile = hostile(kind);
+    let publish = |message: &[u8]| say(kind, &broker, &prefix, message);
+    publish(ours.to_string().as_bytes());
+    hostile.iter().for_each(|message| publish(message));
+    publish(others.to_string().as_bytes());
+    for client in &mut clients {
+        for form in [1, 2] {
+            let event: Value = client.event().await.parse().expect("JSON");
+            assert_eq!(event, json!({ "form": form }));
+        }
+    }
+    for site in &sites {
+        let refused = hostile.len() as u64;
+        until("what is no JSON is counted", async || {
+            let refusals = site.counted("/json/refused").await;
+            (refusals == refused && site.counted("/json/understood").await == 2).then_some(())
+        })
+        .await;
+        let backplane = site.backplane().await;
+        assert!(backplane["json"]["refusal"].is_string(), "{backplane}");
+        assert_eq!(backplane["session_failures"], 0, "{backplane}");
+        assert_eq!(site.readiness().await, 200);
+    }
+    fenced(&sites, &mut clients, &topic(), "end").await;
+}
+
+/// What must not be delivered.
+fn hostile(kind: Kind) -> Vec<Vec<u8>> {
+    let mut hostile = vec![
+        b"no json".to_vec(),
+        br#"{"target":{"type":"all","id":"x"},"event":1}"#.to_vec(),
+        // It would pass for a message of the server.
+        json!({ "target": topic(), "event": { "midplane": "closing" } })
+            .to_string()
+            .into_bytes(),
+    ];
+    // Postgres takes text alone.
+    if kind != Kind::Postgres {
+        hostile.push(b"\xff\xfe{".to_vec());
+    }
+    // The others take no message that is larger than a frame of the bus.
+    if kind == Kind::Redis || kind == Kind::Valkey {
+        let large = json!({ "target": topic(), "event": "x".repeat(600 << 10) });
+        hostile.push(large.to_string().into_bytes());
+    }
+    hostile
+}
+
+/// A node that was not told to listen does not.
+pub async fn nobody_listens_untold(programs: Programs) {
+    let broker = Kind::Redis.shared();
+    let prefix = world::prefix();
+    let flags = ["--backplane-prefix", &prefix];
+    let servers = nodes(programs, 1, &broker.url(), &flags).await;
+    let mut client = listener(&servers[0], "").await;
+    let message = json!({ "target": topic(), "event": 1 }).to_string();
+    let heard = broker.redis_command(&["PUBLISH", &format!("{prefix}:json"), &message]);
+    assert_eq!(heard.trim(), ":0");
+    assert_eq!(client.events(&servers[0]).await, [""; 0]);
+}
+
+/// Publishes with what comes with the broker.
+fn say(kind: Kind, broker: &Broker, prefix: &str, message: &[u8]) {
+    let address = broker.address();
+    match kind {
+        Kind::Redis | Kind::Valkey if message.len() > 100 << 10 => {
+            // No argument of a command is so long.
+            let text = str::from_utf8(message).expect("it is text");
+            order(broker, &["PUBLISH", &format!("{prefix}:json"), text]);
+        }
+        Kind::Redis | Kind::Valkey => run(
+            Command::new("redis-cli")
+                .args(["-h", "127.0.0.1", "-p", &address.port().to_string()])
+                .args(["PUBLISH", &format!("{prefix}:json")])
+                .arg(OsStr::from_bytes(message)),
+            "redis-tools",
+        ),
+        Kind::Nats => {
+            let stream = TcpStream::connect(address).expect("NATS listens");
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            stream.read_line(&mut line).expect("it says who it is");
+            let length = message.len();
+            let mut request = b"CONNECT {\"verbose\":false}\r\n".to_vec();
+            request.extend(format!("PUB {prefix}.json {length}\r\n").bytes());
+            request.extend(message);
+            request.extend(b"\r\nPING\r\n");
+            stream.get_mut().write_all(&request).expect("it reads");
+            line.clear();
+            stream.read_line(&mut line).expect("it answers");
+            assert_eq!(line.trim(), "PONG");
+        }
+        Kind::Postgres => {
+            let text = str::from_utf8(message).expect("it is text");
+            let notify = format!("NOTIFY \"{prefix}_json\", '{}'", text.replace('\'', "''"));
+            run(
+                Command::new("psql").args([&broker.url(), "--quiet", "--command", &notify]),
+                "postgresql-client",
+            );
+        }
+    }
+}
+
+fn run(command: &mut Command, package: &str) {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?} does not start ({error}): apt-get install {package}")
+    });
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
