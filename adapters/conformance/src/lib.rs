@@ -44,18 +44,22 @@
 //!
 //! [`suite`] is the checks of a bus and [`completions`] those of a store of completions, [`executor`] what
 //! they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
-//! is the oracle that judges what happened among whole nodes, whoever ran them.
+//! is the oracle that judges what happened among whole nodes, whoever ran them. [`routing`] counts what each of
+//! them hears.
 
 pub mod completions;
+mod counted;
 pub mod executor;
 pub mod fixture;
 pub mod history;
 mod patience;
 pub mod proxy;
 mod random;
+pub mod routing;
 pub mod simulation;
 pub mod suite;
 
+pub use counted::Counted;
 pub(crate) use patience::pause;
 pub use patience::{PATIENCE, eventually, patience, set_patience, within};
 pub use random::Random;

@@ -1,0 +1,67 @@
+//! A bus that counts what a node hears.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use midplane::bus::{Bus, BusError, Inbound, Lane, Limits, Session};
+use midplane::envelope::{Decoded, Frame, Message};
+
+/// A [`Bus`] that counts the frames with events in them that its sessions bring, by lane. One node's frames are
+/// counted if no other node is given it; what goes around in heartbeats and questions is not counted.
+#[derive(Debug)]
+pub struct Counted {
+    bus: Arc<dyn Bus>,
+    frames: Arc<Mutex<BTreeMap<Lane, u64>>>,
+}
+
+impl Counted {
+    /// This bus with a count of its own, which starts at nothing.
+    #[must_use]
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        let frames = Arc::default();
+        Self { bus, frames }
+    }
+
+    /// The frames so far, by lane.
+    #[must_use]
+    pub fn frames(&self) -> BTreeMap<Lane, u64> {
+        // A count is whole whoever panicked holding it.
+        let frames = self.frames.lock();
+        frames.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Bus for Counted {
+    fn limits(&self) -> Limits {
+        self.bus.limits()
+    }
+
+    async fn connect(&self) -> Result<Session, BusError> {
+        let Session { transmit, frames } = self.bus.connect().await?;
+        let (counts, limit) = (self.frames.clone(), self.limits().frame);
+        let counted = frames.inspect(move |inbound| {
+            if let Ok(Inbound { lane, frame }) = inbound
+                && has_events(frame, limit)
+            {
+                let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                *counts.entry(*lane).or_default() += 1;
+            }
+        });
+        Ok(Session {
+            transmit,
+            frames: counted.boxed(),
+        })
+    }
+}
+
+fn has_events(frame: &Bytes, limit: usize) -> bool {
+    let Ok(Decoded::Frame(frame)) = Frame::decode(frame, limit) else {
+        return false;
+    };
+    let mut messages = frame.messages();
+    messages.any(|(_, message)| matches!(message, Ok(Message::Publish { .. })))
+}

@@ -1,0 +1,55 @@
+//! With several lanes a node hears those with members on it and no other, whatever the bus.
+
+use std::sync::Arc;
+
+use midplane::Timer;
+use midplane::bus::Bus;
+use midplane_conformance::fixture::Server;
+use midplane_conformance::routing::{Scene, hear};
+use midplane_connect::Settings;
+
+const SCENE: Scene = Scene {
+    nodes: 3,
+    lanes: 1,
+    connections: 4,
+    publishes: 100,
+};
+
+fn check(url: &str) {
+    let timer: Arc<dyn Timer> = Arc::new(midplane::smol::Timer::new());
+    let settings = Settings::parse(url).expect("a url");
+    smol::block_on(async {
+        let bus: Arc<dyn Bus> = settings.open(&*timer).await.expect("a bus");
+        for lanes in [1, 64] {
+            let scene = Scene { lanes, ..SCENE };
+            let heard = hear(scene, || bus.clone(), &timer, midplane::smol::spawn).await;
+            for node in &heard {
+                assert_eq!(node.came, node.wanted, "of {lanes} lanes");
+            }
+            let frames: u64 = heard.iter().map(|node| node.frames()).sum();
+            let all = (scene.nodes * scene.publishes) as u64;
+            // Each of twelve connections has two targets, so no node has a third of 64 lanes.
+            assert_eq!(frames == all, lanes == 1, "{frames} of {all}");
+        }
+    });
+}
+
+#[test]
+fn in_memory() {
+    check("memory:");
+}
+
+#[test]
+fn on_redis() {
+    check(&Server::redis().url());
+}
+
+#[test]
+fn on_nats() {
+    check(&Server::nats().url());
+}
+
+#[test]
+fn on_postgres() {
+    check(&Server::postgres().url());
+}
