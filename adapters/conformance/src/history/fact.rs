@@ -180,6 +180,8 @@ pub enum Fact {
         lane: u32,
         /// Under which number.
         number: u64,
+        /// The number of the first message in the same frame.
+        frame: u64,
         /// The event in it, if it is one that is marked.
         mark: Option<Mark>,
     },
@@ -188,6 +190,12 @@ pub enum Fact {
     Broken,
     /// Nothing is wrong any more.
     Healed,
+    /// Whoever should have run did not, from then until now: the machine had no time. Anything may be late or
+    /// lost for it.
+    Stalled {
+        /// Since when.
+        since: Duration,
+    },
     /// From now on the node does not hear the bus, whatever it believes.
     Cut(NodeId),
     /// It may hear the bus again.

@@ -69,6 +69,7 @@ impl History {
             | Fact::Closed { .. }
             | Fact::Broken
             | Fact::Healed
+            | Fact::Stalled { .. }
             | Fact::Cut(_)
             | Fact::Mended(_) => true,
             _ => false,

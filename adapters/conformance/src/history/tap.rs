@@ -51,7 +51,7 @@ impl Tap {
         let Ok(Decoded::Frame(frame)) = Frame::decode(&outbound.frame, self.limits.frame) else {
             return;
         };
-        let origin = frame.header().origin;
+        let (origin, first) = (frame.header().origin, frame.header().first);
         for (number, message) in frame.messages() {
             let mark = match message {
                 Ok(Message::Publish { event, .. }) => Mark::read(event.bytes()),
@@ -62,6 +62,7 @@ impl Tap {
                 origin,
                 lane,
                 number,
+                frame: first,
                 mark,
             });
         }

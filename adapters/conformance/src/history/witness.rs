@@ -201,6 +201,13 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// The event that was published last; number 0 if none was.
+    #[must_use]
+    pub fn last(&self) -> Mark {
+        let (publisher, number) = (self.id, self.next);
+        Mark { publisher, number }
+    }
+
     /// Publishes the next event, with so many bytes of padding.
     pub fn publish(&mut self, audience: &Audience, padding: usize) -> Receipt {
         let Inner {
@@ -211,8 +218,7 @@ impl Publisher {
             ..
         } = &*self.witness.0;
         self.next += 1;
-        let (publisher, number) = (self.id, self.next);
-        let mark = Mark { publisher, number };
+        let mark = self.last();
         let event = mark.event(padding);
         let scope = Scope::default();
         recorder.note(Fact::Publishing {

@@ -1,5 +1,6 @@
 //! The connections and publishers of one node.
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use midplane::{Audience, ConnectionId, Target};
+use midplane::{Audience, ConnectionId, Reach, Target};
 
 use super::clock::Clock;
 use super::scenario::Scenario;
@@ -21,6 +22,9 @@ const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];
 /// How many connections there are at a node at the most.
 const PEOPLE: usize = 8;
 
+/// The nodes that run.
+pub(super) type Everyone = Arc<Mutex<BTreeMap<Owner, Witness>>>;
+
 /// A clone is the same crowd.
 #[derive(Clone)]
 pub(super) struct Crowd(Arc<Inner>);
@@ -29,6 +33,7 @@ struct Inner {
     witness: Witness,
     clock: Clock,
     scenario: Scenario,
+    everyone: Everyone,
     resting: AtomicBool,
     state: Mutex<State>,
 }
@@ -39,12 +44,19 @@ struct State {
 }
 
 impl Crowd {
-    pub(super) fn new(witness: Witness, clock: Clock, scenario: Scenario, random: Random) -> Self {
+    pub(super) fn new(
+        witness: Witness,
+        clock: Clock,
+        scenario: Scenario,
+        everyone: Everyone,
+        random: Random,
+    ) -> Self {
         let people = Vec::new();
         Self(Arc::new(Inner {
             witness,
             clock,
             scenario,
+            everyone,
             resting: AtomicBool::new(false),
             state: Mutex::new(State { random, people }),
         }))
@@ -108,7 +120,7 @@ impl Crowd {
         let mut publisher = self.0.witness.publisher();
         while self.wait(500).await {
             // Sometimes many at once.
-            let burst = if self.below(16) == 0 { 12 } else { 1 };
+            let burst = if self.below(24) == 0 { 30 } else { 1 };
             for _ in 0..burst {
                 let audience = self.audience();
                 let padding = self.below(120) as usize;
@@ -141,8 +153,11 @@ impl Crowd {
                     self.attach();
                 }
                 (2 | 3, Some(person)) => {
-                    let associated = person.associate(&self.topic());
-                    let _ = self.perhaps(associated).await;
+                    let topic = self.topic();
+                    let associated = person.associate(&topic);
+                    if let Some(Ok(Reach::Everywhere)) = self.perhaps(associated).await {
+                        self.greet(topic);
+                    }
                 }
                 (4, Some(person)) => person.dissociate(&self.topic()),
                 (5, Some(person)) => {
@@ -181,6 +196,21 @@ impl Crowd {
             future.as_mut().poll(context).map(Some)
         })
         .await
+    }
+
+    /// Somebody on another node publishes to the target: it is said to be reached from everywhere by now.
+    fn greet(&self, target: Target) {
+        let others: Vec<Witness> = {
+            let all = locked(&self.0.everyone);
+            let others = all
+                .values()
+                .filter(|other| other.node() != self.0.witness.node());
+            others.cloned().collect()
+        };
+        let other = self.state().random.pick(&others).cloned();
+        if let Some(other) = other {
+            let _ = other.publisher().publish(&target.into(), 2);
+        }
     }
 
     fn attach(&self) {

@@ -1,5 +1,6 @@
 //! The places where nodes run, and what befalls them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use midplane::node::Config;
 
 use super::bus::{Hub, Weather};
 use super::clock::{Clock, Timer};
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Everyone};
 use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
 use super::tasks::{Owner, Tasks};
 use crate::Random;
@@ -28,6 +29,7 @@ struct Inner {
     tasks: Tasks,
     hub: Hub,
     recorder: Recorder,
+    everyone: Everyone,
     state: Mutex<State>,
 }
 
@@ -79,6 +81,7 @@ impl World {
             tasks,
             hub,
             recorder,
+            everyone: Everyone::default(),
             state: Mutex::new(state),
         }));
         for place in 0..places {
@@ -98,6 +101,11 @@ impl World {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done under the lock.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn everyone(&self) -> MutexGuard<'_, BTreeMap<Owner, Witness>> {
+        let everyone = self.0.everyone.lock();
+        everyone.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -141,7 +149,9 @@ impl World {
         );
         tasks.spawn(owner, witness.listen());
         tasks.spawn(owner, driver);
-        let crowd = Crowd::new(witness.clone(), clock.clone(), *scenario, random);
+        let everyone = self.0.everyone.clone();
+        self.everyone().insert(owner, witness.clone());
+        let crowd = Crowd::new(witness.clone(), clock.clone(), *scenario, everyone, random);
         crowd.settle(tasks, owner);
         self.state().places[place].life = Some(Life {
             owner,
@@ -292,6 +302,7 @@ impl World {
     }
 
     fn vacate(&self, place: usize, life: &Life) {
+        self.everyone().remove(&life.owner);
         self.state().places[place].life = None;
         self.0.tasks.kill(life.owner);
         life.crowd.leave();
@@ -308,6 +319,7 @@ impl World {
             self.0.tasks.kill(life.owner);
             life.crowd.leave();
         }
+        self.everyone().clear();
         self.0.tasks.kill(NOBODY);
     }
 

@@ -165,6 +165,7 @@ const SINS: &[Sin] = &[
                 origin,
                 lane: 0,
                 number,
+                frame: number,
                 mark: None,
             };
             story.insert(place - 1, sent);
@@ -282,6 +283,7 @@ const SINS: &[Sin] = &[
                 origin,
                 lane: 0,
                 number: 40,
+                frame: 40,
                 mark: None,
             };
             story.insert(place, sent);

@@ -181,6 +181,7 @@ impl World {
             origin,
             lane: 0,
             number,
+            frame: number,
             mark: Some(mark),
         });
         self.pass(1);

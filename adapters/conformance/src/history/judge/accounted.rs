@@ -153,6 +153,11 @@ fn is_owed(bench: &Bench<'_>, mark: Mark, shot: &Shot<'_>, life: &Life) -> bool 
     if life.first_live().is_none_or(|live| from <= live) {
         return false;
     }
+    // A forged heartbeat can say of any number that it was sent before it was ours to hear. It must end with
+    // the forging.
+    if !index.forged.is_empty() && index.is_broken(from.at, until) {
+        return false;
+    }
     // Who closed sends no more heartbeats: a lost tail is told by its silence.
     if origin.ended.is_some() && index.is_broken(from.at, until) {
         return false;

@@ -74,6 +74,11 @@ fn wolf(
             return Some((format!("{number} was sent later"), sending.mark));
         }
         used += 1;
+        let frames = life.frames.get(&line);
+        if frames.is_some_and(|frames| frames.contains(&sending.frame)) {
+            let why = format!("{number} came with others of its frame");
+            return Some((why, sending.mark));
+        }
         let at = sending.point.at;
         if !may_be_lost(bench, life, at, at) {
             let why = format!("nothing was wrong when {number} was sent, at {at:?}");

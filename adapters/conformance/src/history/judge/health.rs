@@ -100,7 +100,13 @@ fn heals(bench: &mut Bench<'_>, name: &str, life: &Life) {
 /// A node that is cut says so in time.
 fn notices(bench: &mut Bench<'_>, name: &str, life: &Life) {
     for (cut, mended) in &life.cuts {
-        let from = cut.at + bench.terms.notice;
+        // Who does not run notices nothing.
+        let mut from = cut.at + bench.terms.notice;
+        for (_, end) in &bench.index.stalls {
+            if cut.at <= end.at && end.at <= from + bench.terms.notice {
+                from = from.max(end.at + bench.terms.notice);
+            }
+        }
         let until = mended.map_or(bench.index.end.at, |point| point.at);
         let until = life.ended.map_or(until, |ended| ended.at.min(until));
         if from < until

@@ -30,6 +30,8 @@ pub(super) struct Index<'a> {
     pub(super) sent: HashMap<(NodeId, u32), BTreeMap<u64, Sending>>,
     /// From when until when something was wrong.
     pub(super) broken: Vec<(Point, Point)>,
+    /// When the machine had no time; of these and the others, `broken` is made in the end.
+    pub(super) stalls: Vec<(Point, Point)>,
     pub(super) levels: Vec<(&'a str, u64, u64)>,
 }
 
@@ -99,6 +101,8 @@ pub(super) struct Delivery {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sending {
     pub(super) point: Point,
+    /// The first number in the same frame.
+    pub(super) frame: u64,
     pub(super) mark: Option<Mark>,
 }
 
@@ -109,12 +113,30 @@ impl<'a> Index<'a> {
             let at = record.at;
             index.read(Point { place, at }, &record.fact);
         }
+        index.merge();
         let place = history.records.len();
         index.end = Point {
             place,
             at: history.end,
         };
         index
+    }
+
+    /// A stall is something that is wrong, like any other; times that overlap are one.
+    fn merge(&mut self) {
+        let mut times = std::mem::take(&mut self.broken);
+        times.extend(&self.stalls);
+        times.sort_by_key(|(begin, _)| begin.at);
+        for (begin, end) in times {
+            match self.broken.last_mut() {
+                Some((_, last)) if begin.at <= last.at => {
+                    if end.at > last.at {
+                        *last = end;
+                    }
+                }
+                _ => self.broken.push((begin, end)),
+            }
+        }
     }
 
     /// Whether a tap on the bus told of this node.
@@ -201,8 +223,17 @@ impl<'a> Index<'a> {
                 origin,
                 lane,
                 number,
+                frame,
                 mark,
-            } => self.read_sent(point, (*origin, *lane), *number, *mark),
+            } => self.read_sent(
+                (*origin, *lane),
+                *number,
+                Sending {
+                    point,
+                    frame: *frame,
+                    mark: *mark,
+                },
+            ),
             Fact::Forged { hash } => {
                 self.forged.insert(*hash);
             }
@@ -217,6 +248,13 @@ impl<'a> Index<'a> {
                 if let Some((_, end)) = self.broken.last_mut() {
                     *end = point;
                 }
+            }
+            Fact::Stalled { since } => {
+                let begin = Point {
+                    at: *since,
+                    ..point
+                };
+                self.stalls.push((begin, point));
             }
             Fact::Cut(node) => self.life(*node).cuts.push((point, None)),
             Fact::Mended(node) => {
@@ -322,9 +360,10 @@ impl<'a> Index<'a> {
         }
     }
 
-    fn read_sent(&mut self, point: Point, line: (NodeId, u32), number: u64, mark: Option<Mark>) {
+    fn read_sent(&mut self, line: (NodeId, u32), number: u64, sending: Sending) {
         let sendings = self.sent.entry(line).or_default();
-        sendings.entry(number).or_insert(Sending { point, mark });
+        sendings.entry(number).or_insert(sending);
+        let Sending { point, mark, .. } = sending;
         if let Some(shot) = mark.and_then(|mark| self.events.get_mut(&mark)) {
             shot.sent.get_or_insert((number, point));
         }
@@ -347,12 +386,15 @@ impl<'a> Index<'a> {
         if origin == node {
             return;
         }
+        let line = self.sent.get(&(origin, lane));
+        let frame = sent.and_then(|(number, _)| Some(line?.get(&number)?.frame));
         let life = self.life(node);
         let heard_of = life.heard_of.entry((mark.publisher, lane)).or_default();
         heard_of.note(u64::from(mark.number), delivery.point);
         if let Some((number, _)) = sent {
             let heard = life.heard.entry((origin, lane)).or_default();
             heard.note(number, delivery.point);
+            life.frames.entry((origin, lane)).or_default().extend(frame);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What became of one node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
@@ -25,6 +25,8 @@ pub(super) struct Life {
     pub(super) joins: Vec<Point>,
     /// By origin and lane, each number that was delivered, and where first.
     pub(super) heard: HashMap<(NodeId, u32), Arrivals>,
+    /// The frames of which an event was delivered.
+    pub(super) frames: HashMap<(NodeId, u32), BTreeSet<u64>>,
     /// The same by publisher and lane, of what number the publisher gave it.
     pub(super) heard_of: HashMap<(u32, u32), Arrivals>,
 }
