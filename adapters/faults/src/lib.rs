@@ -1,0 +1,71 @@
+//! Whole nodes on real servers that fail in every way, judged by the oracle.
+//!
+//! A [`Theatre`] has one server, started as a child of the test, and three [`Stage`]s: two nodes each, with
+//! their connections and publishers, on smol, on tokio with one thread, and on tokio with two. A script
+//! does something to the server or to what is between, and notes in each history when it begins and when
+//! it is over; then every node must be live again, and the oracle judges all three histories.
+//!
+//! A script is written once, in [`scripts`], and [`faults!`] makes a test of each for one
+//! [`Broker`]. Those that take longer than a minute are ignored unless asked for:
+//! `cargo test -p midplane-faults -- --ignored`.
+
+mod broker;
+mod nats;
+mod postgres;
+mod redis;
+pub mod scripts;
+mod stage;
+mod theatre;
+
+pub use broker::Broker;
+pub use nats::OverNats;
+pub use postgres::OverPostgres;
+pub use redis::OverRedis;
+pub use stage::{Company, HEARTBEAT, Stage};
+pub use theatre::{Theatre, Way};
+
+/// Makes one test of each script, out of an expression that starts a [`Broker`].
+#[macro_export]
+macro_rules! faults {
+    ($start:expr) => {
+        $crate::faults!(@each $start,
+            outage::bus_killed_for_1_s
+            outage::bus_stopped_for_3_s
+            outage::subscribers_cut
+            outage::sessions_reset
+            wire::cut_at_some_bytes
+            wire::one_byte_slices
+            wire::deaf_behind_a_black_hole
+            wire::mute_behind_a_black_hole
+            wire::latency
+            access::credentials_break_and_heal
+            access::permission_removed_and_given_back
+            access::connection_limit
+            hostile::oversize
+            hostile::frames_that_nobody_sent
+            load::twenty_nodes_reconnect_at_once
+            load::stop_under_load
+            load::consumer_too_slow
+        );
+        $crate::faults!(@ignored $start,
+            outage::bus_killed_for_10_s
+            outage::bus_killed_for_90_s
+            outage::bus_stopped_for_30_s
+            wire::cut_at_every_byte
+            load::two_hundred_nodes_reconnect_at_once
+        );
+    };
+    (@each $start:expr, $($module:ident::$script:ident)+) => {$(
+        #[test]
+        fn $script() {
+            $crate::scripts::$module::$script(&$start);
+        }
+    )+};
+    (@ignored $start:expr, $($module:ident::$script:ident)+) => {$(
+        #[test]
+        #[ignore = "it takes longer than a minute"]
+        fn $script() {
+            $crate::scripts::$module::$script(&$start);
+        }
+    )+};
+}

@@ -1,0 +1,137 @@
+//! NATS as it fails.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use midplane::bus::Bus;
+use midplane_conformance::fixture::Server;
+use midplane_nats::Nats;
+use tempfile::TempDir;
+
+use crate::Broker;
+
+/// A NATS server whose configuration is a file that changes.
+#[derive(Debug)]
+pub struct OverNats {
+    server: Server,
+    path: PathBuf,
+    _directory: TempDir,
+}
+
+/// What the configuration says.
+struct Settings {
+    password: &'static str,
+    permissions: &'static str,
+    connections: u32,
+    pending: &'static str,
+}
+
+impl Settings {
+    const SOUND: Self = Self {
+        password: "hunter2",
+        permissions: "",
+        connections: 60_000,
+        pending: "64MB",
+    };
+
+    fn text(&self) -> String {
+        let Self {
+            password,
+            permissions,
+            connections,
+            pending,
+        } = self;
+        format!(
+            "max_connections: {connections}\n\
+             max_pending: {pending}\n\
+             authorization {{ users = [ {{ user: chat, password: {password} {permissions} }} ] }}\n"
+        )
+    }
+}
+
+impl OverNats {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("nats.conf");
+        fs::write(&path, Settings::SOUND.text()).expect("it is writable");
+        let server = Server::nats_with(&["--config", path.to_str().expect("a path of text")]);
+        Self {
+            server,
+            path,
+            _directory: directory,
+        }
+    }
+
+    fn configure(&self, settings: &Settings) {
+        fs::write(&self.path, settings.text()).expect("it is writable");
+        self.server.reload();
+    }
+}
+
+impl Broker for OverNats {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus> {
+        let bus = Nats::new(&format!("nats://chat:hunter2@{address}")).expect("a url");
+        Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+    }
+
+    /// One connection serves both ways: a new password ends them all, and is taken back at once.
+    fn cut_subscribers(&self) {
+        self.lock_out();
+        self.let_in();
+    }
+
+    fn lock_out(&self) {
+        self.configure(&Settings {
+            password: "another",
+            ..Settings::SOUND
+        });
+    }
+
+    fn let_in(&self) {
+        self.configure(&Settings::SOUND);
+    }
+
+    fn forbid(&self) {
+        self.configure(&Settings {
+            permissions: ", permissions { subscribe: { deny: \">\" } }",
+            ..Settings::SOUND
+        });
+    }
+
+    fn permit(&self) {
+        self.configure(&Settings::SOUND);
+    }
+
+    fn crowd_out(&self) {
+        self.configure(&Settings {
+            connections: 3,
+            ..Settings::SOUND
+        });
+        self.server.restart();
+    }
+
+    fn make_room(&self) {
+        self.configure(&Settings::SOUND);
+    }
+
+    fn hurry(&self) -> bool {
+        self.configure(&Settings {
+            pending: "1MB",
+            ..Settings::SOUND
+        });
+        // It reads this when it starts.
+        self.server.restart();
+        true
+    }
+}

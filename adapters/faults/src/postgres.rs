@@ -1,0 +1,98 @@
+//! Postgres as it fails.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+
+use midplane::bus::Bus;
+use midplane_conformance::fixture::Server;
+use midplane_postgres::Postgres;
+
+use crate::Broker;
+
+/// A Postgres with a user for the nodes.
+#[derive(Debug)]
+pub struct OverPostgres {
+    server: Server,
+}
+
+impl OverPostgres {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let server = Server::postgres_with(&["max_connections=300"]);
+        let postgres = Self { server };
+        postgres.run("CREATE USER chat PASSWORD 'hunter2'");
+        postgres
+    }
+
+    /// Runs statements as the superuser.
+    fn run(&self, statements: &str) {
+        let output = Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
+            .arg("--dbname")
+            .arg(self.server.url())
+            .args(["--command", statements])
+            .output()
+            .expect("psql starts: apt-get install postgresql-client");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statements}: {said}");
+    }
+
+    fn kick(&self, whom: &str) {
+        self.run(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'chat' {whom}"
+        ));
+    }
+}
+
+impl Broker for OverPostgres {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus> {
+        let url = format!("postgres://chat:hunter2@{address}/postgres");
+        let bus = Postgres::new(&url).expect("a url");
+        Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+    }
+
+    fn cut_subscribers(&self) {
+        self.kick("");
+    }
+
+    fn lock_out(&self) {
+        self.run("ALTER USER chat PASSWORD 'another'");
+        self.kick("");
+    }
+
+    fn let_in(&self) {
+        self.run("ALTER USER chat PASSWORD 'hunter2'");
+    }
+
+    /// It knows no permission to listen: that to connect is what can be taken.
+    fn forbid(&self) {
+        self.run("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
+        self.kick("");
+    }
+
+    fn permit(&self) {
+        self.run("GRANT CONNECT ON DATABASE postgres TO PUBLIC");
+    }
+
+    fn crowd_out(&self) {
+        self.run("ALTER USER chat CONNECTION LIMIT 3");
+        self.kick("");
+    }
+
+    fn make_room(&self) {
+        self.run("ALTER USER chat CONNECTION LIMIT -1");
+    }
+
+    fn hurry(&self) -> bool {
+        false
+    }
+}

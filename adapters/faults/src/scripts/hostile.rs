@@ -1,0 +1,127 @@
+//! What is too large, and what no node sent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use midplane::bus::{Lane, Outbound};
+use midplane::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane::{Audience, Event, Refusal, Relay, Scope, Target};
+use midplane_conformance::history::{Check, Fact, hash};
+
+use crate::theatre::{address, prefix};
+use crate::{Broker, HEARTBEAT, Theatre, Way};
+
+/// An event that does not fit is refused with its size, and nothing happens to the session; the largest that
+/// fits comes.
+pub fn oversize(broker: &dyn Broker) {
+    let theatre = Theatre::open(broker, Way::Direct);
+    let audience = Audience::from(Target::topic("lobby").expect("a topic"));
+    for stage in theatre.stages() {
+        let node = &stage.nodes()[0];
+        let mut publisher = node.publisher();
+        let limit = broker.bus(address(&theatre), "any").limits().frame;
+        // What the event needs beside its padding is not known here, but told.
+        let receipt = publisher.publish(&audience, limit);
+        let Relay::Refused(Refusal::TooLarge { bytes, limit }) = receipt.relay else {
+            panic!("{:?}", receipt.relay);
+        };
+        let surplus = bytes - limit;
+        let receipt = publisher.publish(&audience, limit - surplus + 1);
+        assert_eq!(
+            receipt.relay,
+            Relay::Refused(Refusal::TooLarge {
+                bytes: limit + 1,
+                limit
+            }),
+            "one byte too many"
+        );
+        let receipt = publisher.publish(&audience, limit - surplus);
+        assert_eq!(receipt.relay, Relay::Queued, "the largest");
+    }
+    theatre.pass(HEARTBEAT);
+    theatre.finish();
+}
+
+/// Someone who may publish sends bytes that are no frame, frames of another version, and frames in the name
+/// of a node, with numbers up to the highest. Nobody is muted by it, and nobody panics.
+pub fn frames_that_nobody_sent(broker: &dyn Broker) {
+    let mut theatre = Theatre::open(broker, Way::Direct);
+    theatre.broken();
+    for stage in theatre.stages() {
+        let bus = broker.bus(address(&theatre), &prefix(stage.executor()));
+        let origin = stage.nodes()[0].node();
+        let limit = bus.limits().frame;
+        stage.recorder().note(Fact::Forged {
+            hash: hash(&forged()),
+        });
+        let frames: Vec<Outbound> = hostile(origin, limit)
+            .into_iter()
+            .map(|frame| Outbound {
+                lane: Lane(0),
+                frame,
+            })
+            .collect();
+        stage.executor().run(async move {
+            let session = bus.connect().await.expect("a session");
+            let mut transmit = session.transmit;
+            // Where a publish is a question of being heard, the forger has to listen too.
+            transmit.subscribe(&[Lane(0)]).await.expect("subscribed");
+            for frame in &frames {
+                let sent = transmit.send(std::slice::from_ref(frame)).await;
+                sent.expect("the bus takes anything");
+            }
+            transmit.close().await.expect("all is sent");
+        });
+    }
+    // Two heartbeats refute what was said in another's name.
+    theatre.pass(HEARTBEAT * 8);
+    theatre.healed();
+    // A forged number may cost a gap of any length.
+    theatre.spared.push(Check::NoWolf);
+    theatre.finish();
+}
+
+fn forged() -> Event {
+    Event::text("forged")
+}
+
+fn hostile(origin: NodeId, limit: usize) -> Vec<Bytes> {
+    let event = Message::Publish {
+        scope: Scope::default(),
+        audience: Target::topic("lobby").expect("a topic").into(),
+        event: forged(),
+    };
+    let beat = |number| {
+        Message::Heartbeat(Heartbeat {
+            version: "forged".into(),
+            hello: true,
+            sent: Duration::from_micros(u64::MAX),
+            earlier: vec![Duration::ZERO; 4],
+            lanes: vec![LaneProgress {
+                lane: 0,
+                lasts: vec![number; 4],
+            }],
+        })
+    };
+    let mut frames = vec![
+        Bytes::new(),
+        Bytes::from_static(&[0]),
+        Bytes::from_static(&[1]),
+        Bytes::from_static(&[200, 1, 2, 3]),
+        Bytes::from_static(b"no frame at all, but text"),
+        vec![255; 1_000].into(),
+    ];
+    for first in [u64::MAX, u64::MAX - 1, 1 << 40, 1] {
+        for message in [&event, &beat(first)] {
+            let header = Header {
+                origin,
+                lane: 0,
+                first,
+            };
+            let mut writer = FrameWriter::new(header, limit).expect("a header fits");
+            writer.push(message).expect("a message fits");
+            frames.push(writer.finish());
+        }
+    }
+    frames
+}

@@ -1,0 +1,87 @@
+//! Many nodes, much to do, and no time.
+
+use std::time::{Duration, Instant};
+
+use midplane::Target;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::proxy;
+
+use crate::{Broker, Company, HEARTBEAT, Theatre, Way};
+
+/// How soon all of many nodes are back.
+const BACK: Duration = Duration::from_secs(15);
+
+/// The server restarts under twenty nodes.
+pub fn twenty_nodes_reconnect_at_once(broker: &dyn Broker) {
+    reconnect(broker, 20, Duration::from_secs(1));
+}
+
+/// The server restarts under two hundred nodes.
+pub fn two_hundred_nodes_reconnect_at_once(broker: &dyn Broker) {
+    reconnect(broker, 200, Duration::from_secs(2));
+}
+
+fn reconnect(broker: &dyn Broker, nodes: usize, heartbeat: Duration) {
+    // They publish less each, so that it is the same in sum.
+    let pace = Duration::from_millis(40) * nodes as u32;
+    let company = Company {
+        nodes,
+        heartbeat,
+        pace,
+    };
+    let theatre = Theatre::with(broker, Way::Direct, &[Executor::TokioMulti], company);
+    theatre.broken();
+    broker.server().restart();
+    theatre.healed();
+    let start = Instant::now();
+    theatre.all_live();
+    let took = start.elapsed();
+    assert!(took < BACK, "{nodes} nodes are live after {took:?}");
+    theatre.finish();
+}
+
+/// A node is closed while it publishes as fast as it can: it is gone within the deadline, what it could
+/// not send is reported, and the others miss nothing else.
+pub fn stop_under_load(broker: &dyn Broker) {
+    const DEADLINE: Duration = Duration::from_secs(4);
+    let theatre = Theatre::open(broker, Way::Direct);
+    for stage in theatre.stages() {
+        let node = stage.nodes()[0].clone();
+        let mut publisher = node.publisher();
+        let audience = Target::topic("lobby").expect("a topic").into();
+        for _ in 0..3_000 {
+            let _ = publisher.publish(&audience, 40);
+        }
+        let start = Instant::now();
+        // What it reports as not sent is held against it by the oracle.
+        let _ = stage.run(async move { node.close(DEADLINE).await });
+        let took = start.elapsed();
+        assert!(took < DEADLINE + Duration::from_secs(1), "{took:?}");
+    }
+    theatre.finish();
+}
+
+/// Nodes do not read, and so much comes that the server gives them up. Where it does not, it is held back,
+/// and comes later.
+pub fn consumer_too_slow(broker: &dyn Broker) {
+    let length = HEARTBEAT * 3;
+    // What is not given up is to be worked off.
+    let events = if broker.hurry() { 2_000 } else { 200 };
+    let mut theatre = Theatre::open(broker, Way::Proxied);
+    theatre.terms.delay += length;
+    theatre.broken();
+    theatre.proxy().hold(proxy::Way::ToClient);
+    theatre.cut();
+    for stage in theatre.stages() {
+        let mut publisher = stage.nodes()[0].publisher();
+        let audience = Target::topic("lobby").expect("a topic").into();
+        for _ in 0..events {
+            let _ = publisher.publish(&audience, 1_000);
+        }
+    }
+    theatre.pass(length);
+    theatre.mended();
+    theatre.proxy().pass(proxy::Way::ToClient);
+    theatre.healed();
+    theatre.finish();
+}

@@ -1,0 +1,90 @@
+//! What is between the nodes and the server.
+
+use std::time::Duration;
+
+use midplane_conformance::proxy;
+
+use crate::{Broker, Theatre, Way};
+
+/// Every connection is reset in the middle of what goes one way, after so many bytes of it.
+pub fn cut_at_some_bytes(broker: &dyn Broker) {
+    cut_at(broker, &[1, 2, 17, 40, 64, 100, 177, 301]);
+}
+
+/// The same after each number of bytes that a frame has here.
+pub fn cut_at_every_byte(broker: &dyn Broker) {
+    let every: Vec<usize> = (1..=256).collect();
+    cut_at(broker, &every);
+}
+
+fn cut_at(broker: &dyn Broker, places: &[usize]) {
+    let theatre = Theatre::open(broker, Way::Proxied);
+    theatre.broken();
+    for (turn, bytes) in places.iter().enumerate() {
+        let way = match turn % 2 {
+            0 => proxy::Way::ToClient,
+            _ => proxy::Way::ToServer,
+        };
+        theatre.proxy().cut_after(way, Some(*bytes));
+        theatre.pass(Duration::from_millis(20));
+        theatre.all_live();
+    }
+    theatre.proxy().cut_after(proxy::Way::ToClient, None);
+    theatre.proxy().cut_after(proxy::Way::ToServer, None);
+    theatre.healed();
+    theatre.finish();
+}
+
+/// Everything goes byte by byte.
+pub fn one_byte_slices(broker: &dyn Broker) {
+    let theatre = Theatre::open(broker, Way::Proxied);
+    // It is so slow that nodes may take it for dead.
+    theatre.broken();
+    for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
+        theatre.proxy().slice(way, true);
+    }
+    theatre.pass(Duration::from_secs(2));
+    for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
+        theatre.proxy().slice(way, false);
+    }
+    theatre.healed();
+    theatre.finish();
+}
+
+/// Nothing that the server sends arrives, and no connection ends; then all of it does.
+pub fn deaf_behind_a_black_hole(broker: &dyn Broker) {
+    black_hole(broker, proxy::Way::ToClient);
+}
+
+/// The same of what the nodes send.
+pub fn mute_behind_a_black_hole(broker: &dyn Broker) {
+    black_hole(broker, proxy::Way::ToServer);
+}
+
+fn black_hole(broker: &dyn Broker, way: proxy::Way) {
+    let length = Duration::from_secs(3);
+    let mut theatre = Theatre::open(broker, Way::Proxied);
+    theatre.terms.delay += length;
+    theatre.broken();
+    theatre.proxy().hold(way);
+    theatre.cut();
+    theatre.pass(length);
+    theatre.mended();
+    theatre.proxy().pass(way);
+    theatre.healed();
+    theatre.finish();
+}
+
+/// Everything takes a while both ways, and nothing is wrong: nothing is lost, and no node says that it is
+/// not live.
+pub fn latency(broker: &dyn Broker) {
+    let theatre = Theatre::open(broker, Way::Proxied);
+    for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
+        theatre.proxy().delay(way, Duration::from_millis(20));
+    }
+    theatre.pass(Duration::from_secs(3));
+    for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
+        theatre.proxy().delay(way, Duration::ZERO);
+    }
+    theatre.finish();
+}

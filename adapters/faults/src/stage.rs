@@ -1,0 +1,317 @@
+//! Nodes with their connections and publishers, on one executor.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::future::BoxFuture;
+use midplane::bus::Bus;
+use midplane::node::Config;
+use midplane::{Audience, Cluster, ConnectionId, Target, Timer, fresh_node_id};
+use midplane_conformance::Random;
+use midplane_conformance::executor::Executor;
+use midplane_conformance::history::{Fact, History, Outcome, Recorder, Tapped, Witness};
+
+/// The time between two heartbeats. The nodes of a test share two cores with others, so it leaves room for
+/// being late.
+pub const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Who is on a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Company {
+    /// How many nodes.
+    pub nodes: usize,
+    /// The time between two heartbeats of each.
+    pub heartbeat: Duration,
+    /// The time between two events that each publishes, or so.
+    pub pace: Duration,
+}
+
+impl Default for Company {
+    fn default() -> Self {
+        Self {
+            nodes: 2,
+            heartbeat: HEARTBEAT,
+            pace: Duration::from_millis(25),
+        }
+    }
+}
+
+impl Company {
+    /// How its nodes are set up.
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            heartbeat: self.heartbeat,
+            ..Config::default()
+        }
+    }
+}
+
+/// How often the machine is asked whether it has time, and how late it may be.
+const TICK: Duration = Duration::from_millis(20);
+const LATE: Duration = Duration::from_millis(100);
+
+/// What all connections that stay are in.
+const LOBBY: &str = "lobby";
+
+/// Nodes on one executor, on a thread of its own, that publish and hear until they are to finish.
+pub struct Stage {
+    executor: Executor,
+    nodes: Vec<Witness>,
+    recorder: Recorder,
+    /// What is to be run here; without it everyone comes to rest.
+    orders: Option<UnboundedSender<BoxFuture<'static, ()>>>,
+    thread: Option<JoinHandle<History>>,
+}
+
+/// A runtime's timer, and how it spawns.
+#[derive(Clone)]
+struct Kit {
+    timer: Arc<dyn Timer>,
+    spawn: fn(BoxFuture<'static, ()>),
+}
+
+impl Kit {
+    fn of(executor: Executor) -> Self {
+        match executor {
+            Executor::Smol => Self {
+                timer: Arc::new(midplane::smol::Timer::new()),
+                spawn: |future| midplane::smol::spawn(future),
+            },
+            _ => Self {
+                timer: Arc::new(midplane::tokio::Timer::new()),
+                spawn: |future| midplane::tokio::spawn(future),
+            },
+        }
+    }
+}
+
+impl Stage {
+    /// Starts a node of the company on each of these buses.
+    ///
+    /// # Panics
+    /// When there are no threads.
+    #[must_use]
+    pub fn start(executor: Executor, buses: Vec<Arc<dyn Bus>>, company: Company) -> Self {
+        let (ready, started) = channel();
+        let (orders, mut ordered) = unbounded();
+        let thread = thread::spawn(move || {
+            executor.run(async move {
+                let kit = Kit::of(executor);
+                let clock = kit.timer.clone();
+                let recorder = Recorder::new(move || clock.now());
+                let resting = Arc::new(AtomicBool::new(false));
+                let over = Arc::new(AtomicBool::new(false));
+                (kit.spawn)(watch(recorder.clone(), kit.timer.clone(), over.clone()).boxed());
+                let nodes: Vec<Witness> = buses
+                    .into_iter()
+                    .map(|bus| node(&kit, &recorder, bus, company, &resting))
+                    .collect();
+                let told = ready.send((nodes.clone(), recorder.clone()));
+                told.expect("whoever starts a stage waits for it");
+                while let Some(order) = ordered.next().await {
+                    (kit.spawn)(order);
+                }
+                resting.store(true, Ordering::Relaxed);
+                for node in &nodes {
+                    // What is flushed or given up is judged by what comes.
+                    let _ = node.plane().flush().await;
+                }
+                // The heartbeats tell of what was lost last.
+                kit.timer.sleep(company.heartbeat * 5).await;
+                let history = recorder.finish();
+                over.store(true, Ordering::Relaxed);
+                for node in &nodes {
+                    let _ = node.close(HEARTBEAT * 4).await;
+                }
+                history
+            })
+        });
+        let (nodes, recorder) = started.recv().expect("the stage starts");
+        Self {
+            executor,
+            nodes,
+            recorder,
+            orders: Some(orders),
+            thread: Some(thread),
+        }
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn executor(&self) -> Executor {
+        self.executor
+    }
+
+    /// Its nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Witness] {
+        &self.nodes
+    }
+
+    /// Where its history is written.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Runs a future on the stage's executor and waits for it.
+    ///
+    /// # Panics
+    /// When it does.
+    pub fn run<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let (answer, answered) = channel();
+        let order = async move {
+            // Whoever ordered waits.
+            let _ = answer.send(future.await);
+        };
+        let orders = self.orders.as_ref().expect("it is not finished");
+        let ordered = orders.unbounded_send(order.boxed());
+        ordered.expect("the stage runs until it is finished");
+        answered.recv().expect("the future does not panic")
+    }
+
+    /// Lets everyone come to rest, and gives the history.
+    ///
+    /// # Panics
+    /// When something on the stage panicked.
+    #[must_use]
+    pub fn finish(mut self) -> History {
+        drop(self.orders.take());
+        let thread = self.thread.take().expect("it is finished once");
+        thread.join().unwrap_or_else(|panic| {
+            std::panic::resume_unwind(panic);
+        })
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage")
+            .field("executor", &self.executor)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
+    }
+}
+
+fn node(
+    kit: &Kit,
+    recorder: &Recorder,
+    bus: Arc<dyn Bus>,
+    company: Company,
+    resting: &Arc<AtomicBool>,
+) -> Witness {
+    let config = company.config();
+    let id = fresh_node_id().expect("the system has random bytes");
+    let bus = Arc::new(Tapped::new(bus, recorder.clone()));
+    let (cluster, driver) = Cluster::new(id, bus, kit.timer.clone(), config);
+    let recorder = recorder.clone();
+    let witness = Witness::new(id, Arc::new(cluster), config, recorder, |moment| moment);
+    (kit.spawn)(witness.listen().boxed());
+    (kit.spawn)(driver.boxed());
+    let timer = &kit.timer;
+    for name in ["first", "second"] {
+        let stays = stay(witness.clone(), name, timer.clone(), resting.clone());
+        (kit.spawn)(stays.boxed());
+    }
+    (kit.spawn)(come_and_go(witness.clone(), timer.clone(), resting.clone()).boxed());
+    (kit.spawn)(
+        publish(
+            witness.clone(),
+            timer.clone(),
+            resting.clone(),
+            company.pace,
+        )
+        .boxed(),
+    );
+    witness
+}
+
+fn topic(name: &str) -> Target {
+    Target::topic(name).expect("a topic of a few letters")
+}
+
+/// Writes down when the machine had no time to run what was due: that is a fault like any other.
+async fn watch(recorder: Recorder, timer: Arc<dyn Timer>, over: Arc<AtomicBool>) {
+    let (clock, notes, ends) = (timer.clone(), recorder.clone(), over.clone());
+    // The servers have no more time than a thread that does nothing else.
+    thread::spawn(move || {
+        while !ends.load(Ordering::Relaxed) {
+            let since = clock.now();
+            thread::sleep(TICK);
+            note_stall(&notes, since, clock.now());
+        }
+    });
+    while !over.load(Ordering::Relaxed) {
+        let since = timer.now();
+        timer.sleep(TICK).await;
+        note_stall(&recorder, since, timer.now());
+    }
+}
+
+fn note_stall(recorder: &Recorder, since: Duration, now: Duration) {
+    if now - since > LATE {
+        recorder.note(Fact::Stalled { since });
+    }
+}
+
+/// A connection that stays until all is over.
+async fn stay(
+    witness: Witness,
+    name: &'static str,
+    timer: Arc<dyn Timer>,
+    resting: Arc<AtomicBool>,
+) {
+    let id = ConnectionId::new(name).expect("an id of a few letters");
+    let person = witness.attach(&id, |_| Outcome::Accepted);
+    let _ = person.associate(&topic(LOBBY)).await;
+    while !resting.load(Ordering::Relaxed) {
+        timer.sleep(HEARTBEAT).await;
+    }
+    // What is published last is still to come, and to be accounted for.
+    timer.sleep(HEARTBEAT * 60).await;
+}
+
+/// Connections that come and go, and wait for their end.
+async fn come_and_go(witness: Witness, timer: Arc<dyn Timer>, resting: Arc<AtomicBool>) {
+    let id = ConnectionId::new("guest").expect("an id of a few letters");
+    while !resting.load(Ordering::Relaxed) {
+        let person = witness.attach(&id, |_| Outcome::Accepted);
+        let joined = person.associate(&topic(LOBBY));
+        timer.sleep(Duration::from_millis(90)).await;
+        let _ = joined.await;
+        person.dissociate(&topic(LOBBY));
+        person.detach().await;
+    }
+}
+
+async fn publish(
+    witness: Witness,
+    timer: Arc<dyn Timer>,
+    resting: Arc<AtomicBool>,
+    pace: Duration,
+) {
+    let seed = u64::from_le_bytes(witness.node().0[..8].try_into().expect("eight bytes"));
+    let mut random = Random::new(seed);
+    let mut publisher = witness.publisher();
+    while !resting.load(Ordering::Relaxed) {
+        let audience = match random.below(8) {
+            0 => Target::connection("guest")
+                .expect("an id of a few letters")
+                .into(),
+            1 => Audience::from(topic(LOBBY))
+                .except(ConnectionId::new("first").expect("an id of a few letters")),
+            _ => topic(LOBBY).into(),
+        };
+        let _ = publisher.publish(&audience, random.below(300) as usize);
+        let pause = pace.mul_f64(0.5 + random.below(1_000) as f64 / 1_000.0);
+        timer.sleep(pause).await;
+    }
+}
