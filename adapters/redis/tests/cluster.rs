@@ -2,16 +2,20 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{connect, ended, frame, hearing};
 use futures::StreamExt;
+use midplane::node::Config;
+use midplane::{Backplane, Cluster, ConnectionId, Event, Sink, Target, fresh_node_id};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::fixture::{Lease, RedisCluster, Shared};
 use midplane_conformance::proxy::Proxy;
 use midplane_conformance::suite::{Fixture, Guarded};
-use midplane_conformance::within;
+use midplane_conformance::{eventually, within};
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::Redis;
 
@@ -263,6 +267,56 @@ async fn again(bus: &Redis) -> Result<(), BusErrorKind> {
     let heard = within("the frame", session.frames.next()).await;
     assert_eq!(heard.expect("a session").expect("a frame").frame, "again");
     Ok(())
+}
+
+/// The driver of the core opens the next session, and subscribes all lanes anew.
+#[test]
+fn nodes_heal_by_themselves_when_their_slots_move() {
+    Executor::Threads.run(async {
+        let cluster = RedisCluster::start();
+        let config = Config {
+            heartbeat: Duration::from_secs(1),
+            lanes: 16,
+            ..Config::default()
+        };
+        let nodes = [0; 2].map(|_| {
+            let timer = Arc::new(midplane::threads::Timer::new());
+            let id = fresh_node_id().expect("an id");
+            let (node, driver) = Cluster::new(id, Arc::new(bus(&cluster)), timer, config);
+            midplane::threads::spawn(driver);
+            node
+        });
+        let topic = Target::topic("t").expect("a topic");
+        let heard = Arc::new(Mutex::new(BTreeSet::new()));
+        let kept = heard.clone();
+        let sink = Sink::new(move |event: &Event| {
+            kept.lock()
+                .expect("nobody panics")
+                .insert(event.as_text().map(str::to_owned));
+        });
+        let phone = nodes[1].attach(ConnectionId::new("phone").expect("an id"), sink);
+        within("associating", phone.associate(&topic))
+            .await
+            .expect("it is attached");
+        let crosses = async |what: &str| {
+            let event = Event::text(what);
+            eventually(what, || {
+                // It is not relayed while the bus is away.
+                let _ = nodes[0].publish(&topic.clone().into(), &event);
+                let text = Some(what.to_owned());
+                heard.lock().expect("nobody panics").contains(&text)
+            })
+            .await;
+        };
+        crosses("before").await;
+        let lanes = cluster.everywhere(&["PUBSUB", "SHARDCHANNELS", "midplane:*"]);
+        for (owner, lanes) in lanes.iter().enumerate() {
+            for channel in lanes.lines().filter(|line| line.starts_with("midplane:")) {
+                cluster.move_slot(cluster.slot(channel), owner, (owner + 1) % 3);
+            }
+        }
+        crosses("after").await;
+    });
 }
 
 #[test]
