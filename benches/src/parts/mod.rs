@@ -2,6 +2,7 @@
 //! against.
 
 mod churn;
+mod completions;
 mod guards;
 mod mailboxes;
 mod memory;
@@ -46,6 +47,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("threads", "Publishing threads", threads::run),
     part("memory", "Memory of idle connections", memory::run),
     part("ws", "WebSocket fan-out", websocket::run),
+    part("completions", "Completions", completions::run),
     Part {
         in_whole: false,
         ..part("soak", "50,000 clients for ten minutes", soak::run)

@@ -1,0 +1,302 @@
+//! How fast completions come from those who finish to those who handle, through each store.
+
+mod stores;
+mod tax;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use benches::Quantiles;
+use futures::StreamExt;
+use midplane::Listener;
+use midplane::completion::{
+    Completion, Execution, ExecutionId, Handled, Handler, Item, ListenerHandle, Outcome,
+};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::report::{Goal, Report, short};
+use stores::Store;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How often the stores have their turn.
+const ROUNDS: usize = 5;
+
+/// How many calls of producers are under way at any time.
+const PRODUCERS: usize = 64;
+
+/// Executions that finish one at a time, for the latency, in each round.
+const SINGLES: usize = 200;
+
+pub(crate) fn run(report: &mut Report) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(measure(report)).map_err(io::Error::other)
+}
+
+/// What came of one store, a value for each round.
+#[derive(Default)]
+struct Found {
+    finished: Vec<f64>,
+    streamed: Vec<f64>,
+    handled: Vec<f64>,
+    /// Seconds from the call that finishes, of every execution of every round.
+    calls: Vec<f64>,
+    handlers: Vec<f64>,
+}
+
+async fn measure(report: &mut Report) -> Result<()> {
+    let stores = stores::open().await?;
+    let mut found: Vec<Found> = stores.iter().map(|_| Found::default()).collect();
+    for round in 0..ROUNDS {
+        for (store, found) in stores.iter().zip(&mut found) {
+            report.progress(format!("{}, round {}", store.name, round + 1));
+            found.finished.push(finish(store).await?);
+            found.streamed.push(stream(store).await?);
+            found.handled.push(handle(store).await?);
+            singles(store, found).await?;
+        }
+    }
+    say(report, &stores, &found);
+    drop(stores);
+    tax::measure(report).await
+}
+
+fn say(report: &mut Report, stores: &[Store], found: &[Found]) {
+    let median = |values: &[f64]| Quantiles::new(values.iter().copied()).at(0.5);
+    report.say(format!(
+        "Completions per second, by {PRODUCERS} calls at once, of executions that were started before: \
+         finished with nobody there; finished and arrived at a stream; finished, arrived, claimed, handled by \
+         a handler that does nothing, and noted so in the ledger, until the last of them."
+    ));
+    let rows = stores.iter().zip(found).map(|(store, found)| {
+        let column = |values: &[f64]| short(median(values));
+        vec![
+            store.name.to_owned(),
+            column(&found.finished),
+            column(&found.streamed),
+            column(&found.handled),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    report.table(&["", "finished/s", "to a stream/s", "handled/s"], &rows);
+    report.say(
+        "One at a time, in microseconds: the call that finishes, and from its beginning to the handler, which \
+         includes the commit, the wake-up, the read and the claim. A handler may run before the call returns.",
+    );
+    let rows = stores.iter().zip(found).map(|(store, found)| {
+        let calls = Quantiles::new(found.calls.iter().copied());
+        let handlers = Quantiles::new(found.handlers.iter().copied());
+        let micros = |seconds: f64| format!("{:.0}", seconds * 1e6);
+        vec![
+            store.name.to_owned(),
+            micros(calls.at(0.5)),
+            micros(calls.at(0.99)),
+            micros(handlers.at(0.5)),
+            micros(handlers.at(0.99)),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let header = ["", "call p50", "p99", "to the handler p50", "p99"];
+    report.table(&header, &rows);
+    for (store, found) in stores.iter().zip(found) {
+        // A poll comes after a second: whatever is well below it was woken.
+        let p99 = Quantiles::new(found.handlers.iter().copied()).at(0.99) * 1e3;
+        report.goal(
+            Goal::new(format!("{}, p99 to the handler", store.name), p99, "ms").at_most(50.0),
+        );
+    }
+}
+
+/// Ids that were never used.
+fn fresh(count: usize) -> Result<Vec<ExecutionId>> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = |_| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        ExecutionId::new(format!("job {number:09}")).map_err(Into::into)
+    };
+    (0..count).map(id).collect()
+}
+
+/// Starts executions, to be finished.
+async fn started(store: &Store, count: usize) -> Result<Vec<ExecutionId>> {
+    let ids = fresh(count)?;
+    each(&ids, store, |store, id| async move {
+        store.producer.start(&Execution::new(id)).await?;
+        Ok(())
+    })
+    .await?;
+    Ok(ids)
+}
+
+/// Finishes these, by so many calls at once.
+async fn finished(store: &Store, ids: &[ExecutionId]) -> Result<()> {
+    each(ids, store, |store, id| async move {
+        let bytes = Some("what it made".into());
+        store.producer.finish(&id, &Outcome::Success, bytes).await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn each<F, C>(ids: &[ExecutionId], store: &Store, call: C) -> Result<()>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+    C: Fn(Store, ExecutionId) -> F + Send + Sync + Copy + 'static,
+{
+    let ids: Arc<[ExecutionId]> = ids.into();
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..PRODUCERS {
+        let (ids, next, store) = (Arc::clone(&ids), Arc::clone(&next), store.clone());
+        tasks.spawn(async move {
+            while let Some(id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                call(store.clone(), id.clone()).await?;
+            }
+            Result::Ok(())
+        });
+    }
+    tasks.join_all().await.into_iter().collect()
+}
+
+fn per_second(count: usize, start: Instant) -> f64 {
+    count as f64 / start.elapsed().as_secs_f64()
+}
+
+/// With nobody there. What is left unhandled is settled behind the clock.
+async fn finish(store: &Store) -> Result<f64> {
+    let ids = started(store, store.count).await?;
+    let start = Instant::now();
+    finished(store, &ids).await?;
+    let speed = per_second(ids.len(), start);
+    settle(store, &ids).await?;
+    Ok(speed)
+}
+
+/// To a stream, which does not claim.
+async fn stream(store: &Store) -> Result<f64> {
+    let ids = started(store, store.count).await?;
+    let mut stream = store.backend.subscribe_completions().await?;
+    let start = Instant::now();
+    let arrive = async {
+        for _ in 0..ids.len() {
+            while !matches!(stream.next().await, Some(Item::Completion(_))) {}
+        }
+        Result::Ok(())
+    };
+    futures::try_join!(finished(store, &ids), arrive)?;
+    let speed = per_second(ids.len(), start);
+    settle(store, &ids).await?;
+    Ok(speed)
+}
+
+/// Notes these as handled.
+async fn settle(store: &Store, ids: &[ExecutionId]) -> Result<()> {
+    for page in ids.chunks(500) {
+        let claims = store.ledger.claim(page, Duration::from_secs(60)).await?;
+        store.ledger.handled(&claims).await?;
+    }
+    Ok(())
+}
+
+/// To a handler.
+async fn handle(store: &Store) -> Result<f64> {
+    let ids = started(store, store.count).await?;
+    let work = Arc::new(Work::default());
+    let listening = Listening::start(store, &work).await;
+    let start = Instant::now();
+    finished(store, &ids).await?;
+    while listening.handle.counters().done < ids.len() as u64 {
+        work.more.notified().await;
+    }
+    let speed = per_second(ids.len(), start);
+    listening.stop().await?;
+    Ok(speed)
+}
+
+/// One at a time, to a listener that is idle.
+async fn singles(store: &Store, found: &mut Found) -> Result<()> {
+    let ids = started(store, SINGLES).await?;
+    let work = Arc::new(Work::default());
+    let listening = Listening::start(store, &work).await;
+    for id in &ids {
+        let start = Instant::now();
+        store.producer.finish(id, &Outcome::Success, None).await?;
+        found.calls.push(start.elapsed().as_secs_f64());
+        let at = loop {
+            if let Some(at) = work.at(id) {
+                break at;
+            }
+            work.more.notified().await;
+        };
+        found.handlers.push((at - start).as_secs_f64());
+        // It is idle when it has noted that, and the next one begins from there.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    listening.stop().await
+}
+
+/// A handler that writes down when it was called.
+#[derive(Default)]
+struct Work {
+    handled: Mutex<HashMap<ExecutionId, Instant>>,
+    more: Notify,
+}
+
+impl Work {
+    fn at(&self, id: &ExecutionId) -> Option<Instant> {
+        let handled = self.handled.lock();
+        handled
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .copied()
+    }
+}
+
+#[async_trait]
+impl Handler for Work {
+    async fn handle(&self, completion: &Completion) -> Result<Handled> {
+        let now = Instant::now();
+        let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+        handled.insert(completion.execution.clone(), now);
+        self.more.notify_one();
+        Ok(Handled::Done)
+    }
+}
+
+/// A listener that runs.
+struct Listening {
+    handle: ListenerHandle<midplane::Std>,
+    task: JoinHandle<()>,
+}
+
+impl Listening {
+    async fn start(store: &Store, work: &Arc<Work>) -> Self {
+        let timer = Arc::new(midplane::tokio::Timer::new());
+        let listener = Listener::new(
+            Arc::clone(&store.backend),
+            Arc::clone(&store.ledger),
+            Arc::clone(work) as Arc<dyn Handler>,
+            timer,
+        );
+        let (handle, running) = listener.start();
+        let task = tokio::spawn(running);
+        while handle.counters().subscribed == 0 || handle.counters().walks == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { handle, task }
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.handle.close(Duration::from_secs(10)).await;
+        Ok(self.task.await?)
+    }
+}
