@@ -1,7 +1,7 @@
 //! What waking listeners costs those who commit, and how fast completions come through.
 //!
 //! ```text
-//! cargo bench -p midplane-postgres --bench completions    about three minutes
+//! cargo bench -p midplane-postgres --bench completions    about five minutes
 //! ```
 //!
 //! The server is a child of the benchmark, with `fsync` on. Contenders take turns, so that a neighbour's load
@@ -150,7 +150,7 @@ async fn tax(server: &Server, store: &PostgresStore, sql: &Client, clients: usiz
             .map(|(own, first)| own / first);
         writeln!(
             stdout(),
-            "{:<34} {:>8.0} {:>6.2}   {} heard",
+            "{:<34} {:>8.0} {:>6.2}   {} heard by then",
             contender.name,
             median(commits[at].clone()),
             median(ratios.collect()),
