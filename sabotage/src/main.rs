@@ -13,6 +13,7 @@
 mod adapters;
 mod completions;
 mod postgres;
+mod servers;
 mod sins;
 
 use std::error::Error;
@@ -43,6 +44,7 @@ fn all() -> impl Iterator<Item = &'static Sin> {
         .chain(adapters::SINS)
         .chain(completions::SINS)
         .chain(postgres::SINS)
+        .chain(servers::SINS)
 }
 
 /// All sins; those whose name contains a word; or one share of them all, as in `--share 2/4`.
