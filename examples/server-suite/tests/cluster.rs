@@ -1,6 +1,6 @@
 //! Several servers on one bus: child processes on tokio and on smol, and real brokers.
 
-use server_suite::cluster::{Kind, Programs, foreign, reach, readiness, stopping};
+use server_suite::cluster::{Kind, Programs, flows, foreign, reach, readiness, stopping};
 use server_suite::run_cluster as run;
 
 const PROGRAMS: Programs = Programs {
@@ -43,6 +43,7 @@ const LANES: &[&str] = &["--lanes", "16"];
 on! {
     two_processes: |kind| reach::a_publish_reaches_the_clients_of_every_node(PROGRAMS, kind, 2, &[]);
     three_processes: |kind| reach::a_publish_reaches_the_clients_of_every_node(PROGRAMS, kind, 3, LANES);
+    a_flow_is_seen: |kind| flows::a_flow_is_seen_from_another_node(PROGRAMS, kind);
     any_program_publishes: |kind| foreign::any_program_publishes(PROGRAMS, kind);
     a_broker_that_stands_still: |kind| readiness::a_broker_that_stands_still(PROGRAMS, kind);
     a_broker_that_is_killed: |kind| readiness::a_broker_that_is_killed(PROGRAMS, kind);
@@ -53,6 +54,11 @@ fn two_nodes_in_one_process() {
     run(reach::a_publish_reaches_the_other_node_of_one_process(
         PROGRAMS,
     ));
+}
+
+#[test]
+fn the_page_of_another_node_shows_a_flow() {
+    run(flows::the_page_of_another_node_shows_a_flow(PROGRAMS));
 }
 
 #[test]

@@ -10,14 +10,14 @@ use crate::fixture::{Program, Server};
 use crate::http::Request;
 
 /// Starts a flow for a session, and gives what was answered.
-async fn start(server: &Server, body: &Value) -> (u16, Value) {
+pub(crate) async fn start(server: &Server, body: &Value) -> (u16, Value) {
     let request = Request::new("POST", "/flows").body(body.to_string());
     let answer = request.send(server.address).await;
     (answer.status, answer.json())
 }
 
 /// Hears a flow to its end: every execution starts once and then ends once, and the counts rise to the last.
-async fn watch(client: &mut Client, flow: &str, executions: usize) {
+pub(crate) async fn watch(client: &mut Client, flow: &str, executions: usize) {
     let mut states: HashMap<u64, String> = HashMap::new();
     let mut finished = 0;
     while finished < executions as u64 {

@@ -119,7 +119,7 @@ pub async fn the_page_reconnects(program: Program) {
 }
 
 /// The session that the page says it is in: the one word there that is long enough to be unguessable.
-async fn session(tab: &Tab<'_>) -> Value {
+pub(crate) async fn session(tab: &Tab<'_>) -> Value {
     until("the page shows its session", async || {
         let text = tab.text("sessions").await;
         let mut words = text.split(|letter: char| !letter.is_ascii_alphanumeric());

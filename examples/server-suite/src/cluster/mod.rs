@@ -2,6 +2,7 @@
 //!
 //! Every check takes the [`Programs`]; nodes are alternately on tokio and on smol.
 
+pub mod flows;
 pub mod foreign;
 pub mod reach;
 pub mod readiness;
