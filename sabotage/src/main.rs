@@ -11,6 +11,7 @@
 //! error: none is skipped.
 
 mod adapters;
+mod cluster;
 mod completions;
 mod postgres;
 mod servers;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
 fn all() -> impl Iterator<Item = &'static Sin> {
     SINS.iter()
         .chain(adapters::SINS)
+        .chain(cluster::SINS)
         .chain(completions::SINS)
         .chain(postgres::SINS)
         .chain(servers::SINS)
