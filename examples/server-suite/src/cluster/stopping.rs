@@ -9,6 +9,7 @@ use tokio_websockets::Message;
 use super::Programs;
 use super::world::{self, Kind, fenced, listener, nodes, topic};
 use crate::client::{Arrival, Client};
+use crate::fixture::flags::LARGE_MAILBOX;
 use crate::fixture::{Site, publication};
 use crate::flood::{WINDOW, number, numbered};
 use crate::until;
@@ -62,7 +63,8 @@ async fn stands_still(programs: Programs, flags: &[&str], at_least: Duration, li
     for still in [0, 1] {
         let broker = Kind::Redis.shared();
         let prefix = world::prefix();
-        let flags = [&["--backplane-prefix", &prefix], flags].concat();
+        // The clients do not read, nor answer pings, until the node is thawed.
+        let flags = [&["--backplane-prefix", &prefix], flags, LARGE_MAILBOX].concat();
         let mut servers = nodes(programs, 3, &broker.url(), &flags).await;
         let still = servers.remove(still);
         let sites: Vec<&Site> = servers.iter().map(|server| &server.site).collect();
