@@ -18,6 +18,7 @@ const FINE: &str = "nothing_is_lost_or_reported_where_nothing_is_wrong";
 const LOSSY: &str = "what_a_lossy_bus_loses_lies_in_gaps";
 const BREAKING: &str = "what_is_lost_while_everything_breaks_lies_in_gaps";
 const EVERYTHING: &str = "everything_at_once";
+const LANES: &str = "everything_at_once_on_lanes";
 
 const fn sin(
     name: &'static str,
@@ -107,6 +108,25 @@ pub(crate) const SINS: &[Sin] = &[
         EVERYTHING,
     ),
     sin(
+        "nodes 4: a join is said to reach everywhere before it does",
+        TELL,
+        (
+            "Phase::Open(open) if open.lanes.contains(&lane) => {",
+            "Phase::Open(_) => {",
+        ),
+        LANES,
+    ),
+    sin(
+        "nodes 4: a new session subscribes lane 0 alone",
+        ENGINE,
+        (
+            "open.start(Job::Subscribe(lanes), until);",
+            "lanes.truncate(1);
+                    open.start(Job::Subscribe(lanes), until);",
+        ),
+        LANES,
+    ),
+    sin(
         "nodes 5: the queue to the bus has no bound",
         OUTGOING,
         (
@@ -132,5 +152,23 @@ pub(crate) const SINS: &[Sin] = &[
             "News::Down => {}",
         ),
         BREAKING,
+    ),
+    sin(
+        "nodes 7: a session that died is not followed by another",
+        ENGINE,
+        (
+            "self.phase = Phase::Pausing(now + wait);",
+            "self.phase = Phase::Pausing(now + wait * 10_000);",
+        ),
+        BREAKING,
+    ),
+    sin(
+        "nodes: a receipt forgets the sinks of its node",
+        CLUSTER,
+        (
+            "\n        Receipt::new(local, relay)",
+            "\n        let _ = local;\n        Receipt::new(Delivered::default(), relay)",
+        ),
+        FINE,
     ),
 ];
