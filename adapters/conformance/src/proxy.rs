@@ -207,7 +207,12 @@ impl Shared {
         ] {
             let (from, to) = (from.try_clone()?, to.try_clone()?);
             let open = open.clone();
-            thread::spawn(move || open.pump(way, &from, &to));
+            thread::spawn(move || {
+                open.pump(way, &from, &to);
+                // Before it is counted out: who sees the count may rely on the close.
+                drop((from, to));
+                drop(open);
+            });
         }
         Ok(())
     }
