@@ -116,7 +116,7 @@ impl Message {
             }
             Self::Goodbye => body.push(GOODBYE),
             Self::Unknown {
-                kind: kind @ PUBLISH..=GOODBYE,
+                kind: kind @ (PUBLISH | HEARTBEAT | STAMP | GOODBYE),
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
