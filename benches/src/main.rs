@@ -1,6 +1,7 @@
 //! The report: `cargo run --release --locked -p benches -- report` measures everything, `-- report
 //! registry ws` some of its parts. It writes `benches/REPORT.md`, its pictures and `benches/report.json`.
 
+mod across;
 mod children;
 mod parts;
 mod report;

@@ -3,11 +3,15 @@
 
 mod churn;
 mod completions;
+mod duel;
+mod growth;
 mod guards;
 mod mailboxes;
 mod memory;
+mod redis;
 mod registry;
 mod soak;
+mod sockudo;
 mod threads;
 mod websocket;
 
@@ -52,4 +56,7 @@ pub(crate) const PARTS: &[Part] = &[
         in_whole: false,
         ..part("soak", "50,000 clients for ten minutes", soak::run)
     },
+    part("redis", "From node to node over Redis", redis::run),
+    part("sockudo", "The workload of Sockudo", sockudo::run),
+    part("growth", "Growth", growth::run),
 ];

@@ -1,0 +1,196 @@
+//! Nodes, each on a thread of its own.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::oneshot;
+use futures::executor::block_on;
+use midplane::bus::Bus;
+use midplane::node::Config;
+use midplane::{
+    Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Notice, Refusal, Relay, Sink,
+    State, Target, fresh_node_id,
+};
+use tokio::runtime::{Builder, Handle};
+
+use super::arrivals::Arrivals;
+use super::duel::Way;
+use super::failed;
+
+/// How long a node may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A tokio runtime on one thread, which ends with this.
+pub(crate) struct Runtime {
+    handle: Handle,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Runtime {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            // Told to end, or left alone: it is the same.
+            let _ = runtime.block_on(ended);
+        });
+        Ok(Self {
+            handle,
+            end: Some(end),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs the future on the runtime's thread and waits for it.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> io::Result<T> {
+        let (sender, receiver) = sync_channel(1);
+        self.handle.spawn(async move {
+            // Whoever waits is there until it is told.
+            let _ = sender.send(future.await);
+        });
+        receiver.recv().map_err(failed)
+    }
+
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(future));
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One node.
+pub(crate) struct Node {
+    pub(crate) cluster: Cluster,
+    pub(crate) attachments: Vec<Attachment>,
+    runtime: Runtime,
+}
+
+impl Node {
+    /// A node on this bus, once it is live.
+    pub(crate) fn start(bus: Arc<dyn Bus>, config: Config) -> io::Result<Self> {
+        let runtime = Runtime::start()?;
+        let timer = Arc::new(midplane::tokio::Timer::new());
+        let id = fresh_node_id().map_err(failed)?;
+        let (cluster, driver) = Cluster::new(id, bus, timer, config);
+        let mut notices = cluster.notices();
+        runtime.spawn(driver);
+        block_on(async {
+            while let Some(notice) = notices.next().await {
+                if notice == Notice::State(State::Live) {
+                    return Ok(());
+                }
+            }
+            Err(failed("a node ended before it was live"))
+        })?;
+        Ok(Self {
+            cluster,
+            attachments: Vec::new(),
+            runtime,
+        })
+    }
+
+    /// Attaches a connection and joins it to a target.
+    pub(crate) fn attach(
+        &mut self,
+        name: &str,
+        target: &Target,
+        sink: impl Fn(&Event) + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        let id = ConnectionId::new(name).map_err(failed)?;
+        let attachment = self.cluster.attach(id, Sink::new(sink));
+        block_on(attachment.associate(target)).map_err(failed)?;
+        self.attachments.push(attachment);
+        Ok(())
+    }
+
+    /// Publishes, and waits for room where there is none.
+    pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> io::Result<()> {
+        let mut relay = self.cluster.publish(audience, event).relay;
+        while relay == Relay::Refused(Refusal::Full) {
+            thread::yield_now();
+            relay = self.cluster.publish(audience, event).relay;
+        }
+        match relay {
+            Relay::Refused(refusal) => Err(failed(format!("refused: {refusal:?}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Its deadline needs the runtime's clock. What is unsent does not matter any more.
+        let cluster = self.cluster.clone();
+        let _ = self
+            .runtime
+            .run(async move { cluster.close(GOODBYE).await });
+    }
+}
+
+/// A numbered topic.
+#[expect(clippy::unwrap_used, reason = "the text is an id")]
+pub(crate) fn topic(number: usize) -> Target {
+    Target::topic(format!("topic-{number:04}")).unwrap()
+}
+
+/// From `publish` on one node to a sink on another.
+struct Midplane {
+    publisher: Node,
+    _subscriber: Node,
+    audience: Audience,
+    payload: String,
+    arrivals: Arc<Arrivals>,
+}
+
+/// Two nodes, each on a bus of its own from `bus`.
+pub(crate) fn midplane(
+    size: usize,
+    bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
+) -> io::Result<impl Way + 'static> {
+    let publisher = Node::start(bus()?, Config::default())?;
+    let mut subscriber = Node::start(bus()?, Config::default())?;
+    let arrivals = Arc::new(Arrivals::new());
+    let target = topic(0);
+    subscriber.attach("far", &target, {
+        let arrivals = arrivals.clone();
+        move |_| arrivals.add(1)
+    })?;
+    Ok(Midplane {
+        publisher,
+        _subscriber: subscriber,
+        audience: target.into(),
+        payload: "x".repeat(size),
+        arrivals,
+    })
+}
+
+impl Way for Midplane {
+    fn send(&mut self, events: usize) -> io::Result<()> {
+        for _ in 0..events {
+            let event = Event::text(&*self.payload);
+            self.publisher.publish(&self.audience, &event)?;
+        }
+        Ok(())
+    }
+
+    fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+}
