@@ -57,8 +57,9 @@ fn chosen(wanted: &[String]) -> Outcome<Vec<&'static Sin>> {
             let (number, of) = share.split_once('/').ok_or("a share is written as 2/4")?;
             let (number, of): (usize, usize) = (number.parse()?, of.parse()?);
             // Neighbours break the same packages, so little is built.
-            let size = all().count().div_ceil(of.max(1));
-            all().skip(number * size).take(size).collect()
+            let until = |number: usize| number * all().count() / of.max(1);
+            let (first, last) = (until(number), until(number + 1));
+            all().skip(first).take(last - first).collect()
         }
         [word] => all().filter(|sin| sin.name.contains(&**word)).collect(),
         _ => return Err("give nothing, a word of a sin's name, or --share 2/4".into()),
