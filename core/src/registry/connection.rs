@@ -1,5 +1,6 @@
 //! One attached connection, and the latch that opens when it is truly gone.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +8,10 @@ use core::task::{Context, Poll, Waker};
 
 use lock_api::Mutex;
 
-use super::key::Key;
+use super::key::KeyRef;
 use crate::host::Host;
 use crate::sink::Deliver;
+use crate::target::{ConnectionId, Scope};
 
 /// A connection as the tables and the fan-outs hold it.
 ///
@@ -29,15 +31,17 @@ pub(crate) struct Head {
     /// Set once, when the connection is detached or replaced. A fan-out that holds an older snapshot
     /// reads it before each call.
     closed: AtomicBool,
-    /// The connection's own key: its scope and its id.
-    key: Key,
+    /// The connection's own key.
+    scope: Scope,
+    id: ConnectionId,
 }
 
 impl Head {
-    pub(crate) fn new(key: Key) -> Self {
+    pub(crate) fn new(scope: Scope, id: ConnectionId) -> Self {
         Self {
             closed: AtomicBool::new(false),
-            key,
+            scope,
+            id,
         }
     }
 }
@@ -53,8 +57,8 @@ impl Connection<dyn Deliver> {
         &self.sink
     }
 
-    pub(crate) fn key(&self) -> &Key {
-        &self.head.key
+    pub(crate) fn key(&self) -> KeyRef<'_> {
+        KeyRef::connection(&self.head.scope, &self.head.id)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -87,6 +91,12 @@ pub(crate) struct HostLatch<H: Host>(Mutex<H::Mutex, LatchState>);
 #[derive(Default)]
 struct LatchState {
     open: bool,
+    /// Every connection has a latch and hardly any is waited for: what waiting takes is made when somebody does.
+    line: Option<Box<Line>>,
+}
+
+#[derive(Default)]
+struct Line {
     tickets: u64,
     waiting: Vec<(u64, Waker)>,
 }
@@ -101,12 +111,12 @@ impl<H: Host> HostLatch<H> {
 /// the others from waking.
 impl<H: Host> Latch for HostLatch<H> {
     fn open(&self) {
-        let waiting = {
+        let line = {
             let mut state = self.0.lock();
             state.open = true;
-            core::mem::take(&mut state.waiting)
+            state.line.take()
         };
-        for (_, waker) in waiting {
+        for (_, waker) in line.into_iter().flat_map(|line| line.waiting) {
             let mut waker = Some(waker);
             // Whoever woke too late polls again; whoever panics has told its panic hook.
             let _ = H::contain(&mut || waker.take().into_iter().for_each(Waker::wake));
@@ -119,15 +129,16 @@ impl<H: Host> Latch for HostLatch<H> {
         if state.open {
             return Poll::Ready(());
         }
+        let line = state.line.get_or_insert_default();
         let number = *ticket.get_or_insert_with(|| {
-            state.tickets += 1;
-            state.tickets
+            line.tickets += 1;
+            line.tickets
         });
-        let place = state.waiting.iter_mut().find(|(held, _)| *held == number);
+        let place = line.waiting.iter_mut().find(|(held, _)| *held == number);
         let replaced = match place {
             Some((_, held)) => Some(core::mem::replace(held, waker)),
             None => {
-                state.waiting.push((number, waker));
+                line.waiting.push((number, waker));
                 None
             }
         };
@@ -139,8 +150,10 @@ impl<H: Host> Latch for HostLatch<H> {
     fn leave(&self, ticket: u64) {
         let left = {
             let mut state = self.0.lock();
-            let place = state.waiting.iter().position(|(held, _)| *held == ticket);
-            place.map(|at| state.waiting.swap_remove(at))
+            state.line.as_mut().and_then(|line| {
+                let place = line.waiting.iter().position(|(held, _)| *held == ticket);
+                place.map(|at| line.waiting.swap_remove(at))
+            })
         };
         drop(left);
     }

@@ -155,7 +155,7 @@ impl<H: Host> Registry<H> {
         audience: &Audience,
     ) -> impl Iterator<Item = usize> {
         audience.excluded().iter().filter_map(|id| {
-            let key = KeyRef::connection(scope, id.as_str());
+            let key = KeyRef::connection(scope, id);
             let hash = key.hash(&self.hasher);
             self.homes(hash).connection(hash, key).map(address)
         })

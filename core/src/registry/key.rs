@@ -1,12 +1,11 @@
 //! A target inside a scope, as the bytes the tables are keyed by.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 
 use hashbrown::DefaultHashBuilder;
+use triomphe::ThinArc;
 
-use crate::target::{Kind, Scope, Target};
+use crate::target::{ConnectionId, Kind, MAX_ID_BYTES, Scope, Target};
 
 /// A key by its parts, for look-ups that allocate nothing.
 #[derive(Clone, Copy)]
@@ -36,11 +35,11 @@ impl<'a> KeyRef<'a> {
         }
     }
 
-    pub(crate) fn connection(scope: &'a Scope, id: &'a str) -> Self {
+    pub(crate) fn connection(scope: &'a Scope, id: &'a ConnectionId) -> Self {
         Self {
             kind: Kind::Connection as u8,
             scope: scope.as_bytes(),
-            id: id.as_bytes(),
+            id: id.as_str().as_bytes(),
         }
     }
 
@@ -68,23 +67,32 @@ impl<'a> KeyRef<'a> {
     }
 
     pub(crate) fn to_key(self) -> Key {
-        let mut bytes = Vec::with_capacity(2 + self.scope.len() + self.id.len());
         // A scope's path has at most 255 bytes, so its length fits one; with it in front no id can
         // make two keys collide.
-        bytes.extend_from_slice(&[self.kind, self.scope.len() as u8]);
-        bytes.extend_from_slice(self.scope);
-        bytes.extend_from_slice(self.id);
-        Key(bytes.into())
+        let mut bytes = [0; 2 + 2 * MAX_ID_BYTES];
+        let (head, rest) = bytes.split_at_mut(2);
+        head.copy_from_slice(&[self.kind, self.scope.len() as u8]);
+        let (scope, rest) = rest.split_at_mut(self.scope.len());
+        scope.copy_from_slice(self.scope);
+        rest[..self.id.len()].copy_from_slice(self.id);
+        let length = 2 + self.scope.len() + self.id.len();
+        Key(ThinArc::from_header_and_slice((), &bytes[..length]))
+    }
+
+    pub(crate) fn target(self) -> Option<Target> {
+        let kind = Kind::from_number(self.kind)?;
+        Target::new(kind, core::str::from_utf8(self.id).ok()?).ok()
     }
 }
 
-/// A key that a table holds, shared with the connections that are in it.
+/// A key that a table holds, shared with the connections that are in it. Each connection has one for every
+/// target it joined, and so has each target: a thin pointer takes half of the room that an `Arc<[u8]>` would.
 #[derive(Clone)]
-pub(crate) struct Key(Arc<[u8]>);
+pub(crate) struct Key(ThinArc<(), u8>);
 
 impl Key {
     pub(crate) fn parts(&self) -> KeyRef<'_> {
-        match &*self.0 {
+        match &self.0.slice {
             [kind, length, rest @ ..] => {
                 let (scope, id) = rest.split_at(usize::from(*length).min(rest.len()));
                 KeyRef {
@@ -100,11 +108,5 @@ impl Key {
                 id: &[],
             },
         }
-    }
-
-    pub(crate) fn target(&self) -> Option<Target> {
-        let parts = self.parts();
-        let kind = Kind::from_number(parts.kind)?;
-        Target::new(kind, core::str::from_utf8(parts.id).ok()?).ok()
     }
 }

@@ -208,14 +208,13 @@ mod tests {
 
     use super::*;
     use crate::registry::connection::{Head, HostLatch};
-    use crate::registry::key::KeyRef;
-    use crate::target::Scope;
+    use crate::target::{ConnectionId, Scope};
     use crate::{Event, Sink};
 
     fn member() -> Member {
-        let key = KeyRef::connection(&Scope::default(), "c").to_key();
+        let id = ConnectionId::new("c").unwrap();
         let latch = Arc::new(HostLatch::<crate::SingleThread<midplane::Lock>>::new());
-        Sink::new(|_: &Event| {}).into_member(Head::new(key), latch)
+        Sink::new(|_: &Event| {}).into_member(Head::new(Scope::default(), id), latch)
     }
 
     fn addresses(members: &Members) -> Vec<usize> {

@@ -101,10 +101,10 @@ impl<H: Host> Registry<H> {
     /// A connection that has the id is detached first; the new one inherits nothing from it. After
     /// [`close`](Self::close) the attachment is detached from the start and the sink is dropped.
     pub fn attach(self: &Arc<Self>, scope: &Scope, id: ConnectionId, sink: Sink) -> Attachment {
-        let key = KeyRef::connection(scope, id.as_str());
+        let key = KeyRef::connection(scope, &id);
         let hash = key.hash(&self.hasher);
         let latch: Arc<dyn Latch> = Arc::new(HostLatch::<H>::new());
-        let member = sink.into_member(Head::new(key.to_key()), latch.clone());
+        let member = sink.into_member(Head::new(scope.clone(), id.clone()), latch.clone());
         let weak = Arc::downgrade(&member);
         self.came(key);
         let unwanted = {
@@ -179,7 +179,7 @@ impl<H: Host> Registry<H> {
     }
 
     fn home_hash(&self, member: &Member) -> u64 {
-        member.key().parts().hash(&self.hasher)
+        member.key().hash(&self.hasher)
     }
 
     fn hearing(&self, key: KeyRef<'_>) -> Hearing {
@@ -206,7 +206,7 @@ impl<H: Host> Registry<H> {
                 self.left(key.parts());
             }
         }
-        self.left(home.member.key().parts());
+        self.left(home.member.key());
         self.dispose(home.member);
     }
 
@@ -305,14 +305,14 @@ impl<H: Host> Membership for Registry<H> {
         let hash = self.home_hash(member);
         self.homes(hash)
             .home(hash, member)
-            .is_some_and(|home| home.keys().any(|joined| joined.parts() == key))
+            .is_some_and(|home| home.keys().any(|joined| joined == key))
     }
 
     fn targets(&self, member: &Member) -> Vec<Target> {
         let hash = self.home_hash(member);
         let mut homes = self.homes(hash);
         let home = homes.home(hash, member);
-        home.map(|home| home.keys().filter_map(Key::target).collect())
+        home.map(|home| home.keys().filter_map(KeyRef::target).collect())
             .unwrap_or_default()
     }
 

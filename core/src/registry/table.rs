@@ -20,8 +20,8 @@ pub(super) struct Home {
 
 impl Home {
     /// The key of every target the connection is in, its own first.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        core::iter::once(self.member.key()).chain(&self.joined)
+    pub(super) fn keys(&self) -> impl Iterator<Item = KeyRef<'_>> {
+        core::iter::once(self.member.key()).chain(self.joined.iter().map(Key::parts))
     }
 }
 
@@ -66,8 +66,8 @@ impl Homes {
         };
         let entry = self.0.entry(
             hash,
-            |other| other.member.key().parts() == home.member.key().parts(),
-            |other| other.member.key().parts().hash(hasher),
+            |other| other.member.key() == home.member.key(),
+            |other| other.member.key().hash(hasher),
         );
         match entry {
             Entry::Occupied(mut entry) => {
@@ -94,7 +94,7 @@ impl Homes {
             .ok()?;
         member.close();
         let (home, _) = entry.remove();
-        shrink(&mut self.0, |home| home.member.key().parts().hash(hasher));
+        shrink(&mut self.0, |home| home.member.key().hash(hasher));
         Some(home)
     }
 
@@ -107,7 +107,7 @@ impl Homes {
 
     pub(super) fn connection(&self, hash: u64, key: KeyRef<'_>) -> Option<&Member> {
         self.0
-            .find(hash, |home| home.member.key().parts() == key)
+            .find(hash, |home| home.member.key() == key)
             .map(|home| &home.member)
     }
 
