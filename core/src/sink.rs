@@ -43,10 +43,14 @@ impl Sink {
         F: Fn(&Event) -> V + Send + Sync + 'static,
         V: Into<Verdict> + 'static,
     {
-        Self(Box::new(Closure {
+        Self::of(Closure {
             deliver,
             verdict: PhantomData,
-        }))
+        })
+    }
+
+    pub(crate) fn of(sink: impl Deliver + 'static) -> Self {
+        Self(Box::new(sink))
     }
 
     /// Moves the closure into the connection's own allocation, which a fan-out reads once.
@@ -61,13 +65,27 @@ impl fmt::Debug for Sink {
     }
 }
 
-/// What a connection calls. Dropping it opens the connection's latch, after the closure is dropped.
+/// What a connection calls.
 pub(crate) trait Deliver: Send + Sync {
     fn deliver(&self, event: &Event) -> Verdict;
+
+    /// Reads what the next [`deliver`](Self::deliver) will read first. A fan-out to very many asks several sinks for
+    /// it before it calls them: their memory then comes at the same time, not one after the other.
+    fn warm(&self) {}
 }
 
 trait Build: Send + Sync {
     fn build(self: Box<Self>, head: Head, latch: Arc<dyn Latch>) -> Member;
+}
+
+impl<D: Deliver + 'static> Build for D {
+    fn build(self: Box<Self>, head: Head, latch: Arc<dyn Latch>) -> Member {
+        let sink = Latched {
+            sink: *self,
+            _opens: OpenOnDrop(latch),
+        };
+        Connection::shared(head, sink)
+    }
 }
 
 struct Closure<F, V> {
@@ -75,38 +93,33 @@ struct Closure<F, V> {
     verdict: PhantomData<fn() -> V>,
 }
 
-impl<F, V> Build for Closure<F, V>
+impl<F, V> Deliver for Closure<F, V>
 where
-    F: Fn(&Event) -> V + Send + Sync + 'static,
-    V: Into<Verdict> + 'static,
+    F: Fn(&Event) -> V + Send + Sync,
+    V: Into<Verdict>,
 {
-    fn build(self: Box<Self>, head: Head, latch: Arc<dyn Latch>) -> Member {
-        Connection::shared(
-            head,
-            Latched {
-                closure: *self,
-                _opens: OpenOnDrop(latch),
-            },
-        )
+    fn deliver(&self, event: &Event) -> Verdict {
+        (self.deliver)(event).into()
     }
 }
 
-/// Fields drop in this order: what the closure captured is gone when the latch opens.
-struct Latched<F, V> {
-    closure: Closure<F, V>,
+/// Fields drop in this order: what the sink captured is gone when the latch opens.
+struct Latched<D> {
+    sink: D,
     _opens: OpenOnDrop,
 }
 
-impl<F, V> Deliver for Latched<F, V>
-where
-    F: Fn(&Event) -> V + Send + Sync + 'static,
-    V: Into<Verdict> + 'static,
-{
+impl<D: Deliver> Deliver for Latched<D> {
     fn deliver(&self, event: &Event) -> Verdict {
-        (self.closure.deliver)(event).into()
+        self.sink.deliver(event)
+    }
+
+    fn warm(&self) {
+        self.sink.warm();
     }
 }
 
+/// Opens the connection's latch.
 struct OpenOnDrop(Arc<dyn Latch>);
 
 impl Drop for OpenOnDrop {

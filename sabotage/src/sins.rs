@@ -248,8 +248,8 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: a waker is dropped under the lock",
         file: MAILBOX,
-        sound: "            drop(state);\n            drop(replaced);\n",
-        broken: "            drop(replaced);\n",
+        sound: "        drop(state);\n        let before",
+        broken: "        drop(replaced);\n        let replaced = ();\n        let before",
         package: CORE,
         suite: SCHEDULES,
         test: "mailbox::promise_5_a_mailbox_drops_no_waker_under_its_lock",
@@ -257,7 +257,7 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: what a reader leaves is not counted",
         file: QUEUE,
-        sound: "self.counters.abandoned += (self.events + self.control.len()) as u64;",
+        sound: "self.seldom().counters.abandoned += abandoned as u64;",
         broken: "",
         package: CORE,
         suite: MAILBOXES,
@@ -275,8 +275,17 @@ pub(crate) const SINS: &[Sin] = &[
     Sin {
         name: "5: a push does not wake the reader",
         file: MAILBOX,
-        sound: "(outcome, state.reader.take())",
+        sound: "(outcome, self.shared.happened(&mut state))",
         broken: "(outcome, None::<Waker>)",
+        package: CORE,
+        suite: SCHEDULES,
+        test: "mailbox::promise_5_a_push_wakes_the_reader",
+    },
+    Sin {
+        name: "5: a push leaves no mark for the reader it wakes",
+        file: MAILBOX,
+        sound: "self.happened.store(true, Ordering::Release);",
+        broken: "",
         package: CORE,
         suite: SCHEDULES,
         test: "mailbox::promise_5_a_push_wakes_the_reader",

@@ -22,14 +22,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
+use core::hint::black_box;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use futures::Stream;
 use lock_api::{Mutex, RawMutex};
 
 use crate::event::Event;
-use crate::sink::{Sink, Verdict};
+use crate::sink::{Deliver, Sink, Verdict};
 use queue::Queue;
 
 /// How much waits in a mailbox at most.
@@ -97,7 +99,12 @@ pub enum Item {
     Lost(u64),
 }
 
+/// The flag stands before the state, and `lock_api` puts the lock behind it: [`Deliver::warm`] looks at both ends.
+#[repr(C)]
 struct Shared<R> {
+    /// Whether anything happened since the reader asked to be woken: without it a reader that comes back to what
+    /// it has just emptied would take the lock to find nothing.
+    happened: AtomicBool,
     state: Mutex<R, State>,
 }
 
@@ -123,13 +130,17 @@ pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R
         reader: None,
     };
     let shared = Arc::new(Shared {
+        happened: AtomicBool::new(true),
         state: Mutex::new(state),
     });
     (
         Sender {
             shared: shared.clone(),
         },
-        Receiver { shared },
+        Receiver {
+            shared,
+            asked: None,
+        },
     )
 }
 
@@ -166,7 +177,7 @@ impl<R: RawMutex> Sender<R> {
     where
         R: Send + Sync + 'static,
     {
-        Sink::new(move |event: &Event| self.push(event))
+        Sink::of(self)
     }
 
     /// What was not delivered so far.
@@ -181,7 +192,7 @@ impl<R: RawMutex> Sender<R> {
         let (outcome, reader) = {
             let mut state = self.shared.state.lock();
             let outcome = change(&mut state.queue, &mut removed);
-            (outcome, state.reader.take())
+            (outcome, self.shared.happened(&mut state))
         };
         if let Some(reader) = reader {
             reader.wake();
@@ -208,11 +219,32 @@ impl<R: RawMutex> Drop for Sender<R> {
                 return;
             }
             state.queue.close();
-            state.reader.take()
+            self.shared.happened(&mut state)
         };
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+}
+
+impl<R> Shared<R> {
+    /// The reader, if it asked to be woken.
+    fn happened(&self, state: &mut State) -> Option<Waker> {
+        let reader = state.reader.take()?;
+        // Before the reader is woken it must be there to be seen.
+        self.happened.store(true, Ordering::Release);
+        Some(reader)
+    }
+}
+
+impl<R: RawMutex + Send + Sync> Deliver for Sender<R> {
+    fn deliver(&self, event: &Event) -> Verdict {
+        self.push(event)
+    }
+
+    fn warm(&self) {
+        black_box(self.shared.happened.load(Ordering::Relaxed));
+        black_box(self.shared.state.is_locked());
     }
 }
 
@@ -228,6 +260,8 @@ impl<R: RawMutex> fmt::Debug for Sender<R> {
 /// [counts](Counters::abandoned) what waits.
 pub struct Receiver<R: RawMutex> {
     shared: Arc<Shared<R>>,
+    /// Whom we asked last to be woken.
+    asked: Option<Waker>,
 }
 
 impl<R: RawMutex> Receiver<R> {
@@ -259,19 +293,30 @@ impl<R: RawMutex> Receiver<R> {
         context: &mut Context<'_>,
         take: impl FnOnce(&mut Queue) -> Option<T>,
     ) -> Poll<Option<T>> {
+        let waker = context.waker();
+        let asked = matches!(&self.asked, Some(asked) if asked.will_wake(waker));
+        if asked && !self.shared.happened.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         let mut state = self.shared.state.lock();
         let taken = take(&mut state.queue);
-        if taken.is_some() || state.queue.is_closed() {
+        if state.queue.is_closed() || (taken.is_some() && !state.queue.is_empty()) {
             return Poll::Ready(taken);
         }
-        let waker = context.waker();
-        if !matches!(&state.reader, Some(reader) if reader.will_wake(waker)) {
-            let replaced = state.reader.replace(waker.clone());
-            // It may own the last handle of a task, and the task a sender of this mailbox.
-            drop(state);
-            drop(replaced);
+        // Whoever emptied the mailbox will be back, and then needs no lock to learn that it still is.
+        let replaced = state.reader.replace(waker.clone());
+        self.shared.happened.store(false, Ordering::Relaxed);
+        drop(state);
+        let before = match asked {
+            true => None,
+            false => self.asked.replace(waker.clone()),
+        };
+        // Either may own the last handle of a task, and the task a sender of this mailbox.
+        drop((replaced, before));
+        match taken {
+            Some(taken) => Poll::Ready(Some(taken)),
+            None => Poll::Pending,
         }
-        Poll::Pending
     }
 
     /// What was not delivered so far.

@@ -3,6 +3,7 @@
 //! A queue is changed under a lock, and dropping an event may run code of whoever made its bytes. So
 //! it drops none itself: what it removes goes to its caller, who drops it once the lock is released.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::{iter, mem};
@@ -52,34 +53,39 @@ impl Slot {
     }
 }
 
+/// A fan-out to very many mailboxes finds each of them cold and waits for every line of memory it reads: what
+/// most pushes and drains need is here, the rest behind `seldom`.
 pub(super) struct Queue {
-    capacity: Capacity,
-    overflow: Overflow,
     slots: VecDeque<Slot>,
-    /// The number of the front slot; slots are numbered in a row.
-    front: u64,
-    control: VecDeque<Event>,
-    /// The slot number of the waiting event of each key; used by [`Overflow::KeepLatest`] alone.
-    latest: HashMap<EventKey, u64>,
     /// Events in `slots`, and the sum of their weights, which are never above their bounds.
     events: usize,
     bytes: usize,
-    counters: Counters,
+    capacity: Capacity,
+    seldom: Option<Box<Seldom>>,
+    overflow: Overflow,
     closed: bool,
+}
+
+/// What a queue without losses, keys and control messages never has.
+#[derive(Default)]
+struct Seldom {
+    control: VecDeque<Event>,
+    /// The slot number of the waiting event of each key; used by [`Overflow::KeepLatest`] alone.
+    latest: HashMap<EventKey, u64>,
+    /// The number of the front slot; slots are numbered in a row.
+    front: u64,
+    counters: Counters,
 }
 
 impl Queue {
     pub(super) fn new(capacity: Capacity, overflow: Overflow) -> Self {
         Self {
-            capacity,
-            overflow,
             slots: VecDeque::new(),
-            front: 0,
-            control: VecDeque::new(),
-            latest: HashMap::new(),
             events: 0,
             bytes: 0,
-            counters: Counters::default(),
+            capacity,
+            seldom: None,
+            overflow,
             closed: false,
         }
     }
@@ -88,8 +94,20 @@ impl Queue {
         self.closed
     }
 
+    /// Whether there is nothing to take.
+    pub(super) fn is_empty(&self) -> bool {
+        let seldom = self.seldom.as_ref();
+        self.slots.is_empty() && seldom.is_none_or(|seldom| seldom.control.is_empty())
+    }
+
     pub(super) fn counters(&self) -> Counters {
-        self.counters
+        self.seldom
+            .as_ref()
+            .map_or_else(Counters::default, |seldom| seldom.counters)
+    }
+
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
     }
 
     /// Takes nothing more; what waits can still be drained.
@@ -100,15 +118,23 @@ impl Queue {
     /// Takes nothing more and gives up what waits.
     pub(super) fn abandon(&mut self, removed: &mut Vec<Event>) {
         self.close();
-        self.counters.abandoned += (self.events + self.control.len()) as u64;
-        removed.extend(self.control.drain(..));
+        let mut abandoned = self.events;
+        if let Some(seldom) = &mut self.seldom {
+            abandoned += seldom.control.len();
+            removed.extend(seldom.control.drain(..));
+        }
+        if abandoned > 0 {
+            self.seldom().counters.abandoned += abandoned as u64;
+        }
         self.clear(removed);
     }
 
     /// Removes everything but the control messages.
     fn clear(&mut self, removed: &mut Vec<Event>) {
         removed.extend(self.slots.drain(..).filter_map(Slot::into_event));
-        self.latest.clear();
+        if let Some(seldom) = &mut self.seldom {
+            seldom.latest.clear();
+        }
         self.events = 0;
         self.bytes = 0;
         self.give_back();
@@ -136,8 +162,9 @@ impl Queue {
         if self.overflow == Overflow::KeepLatest
             && let Some(key) = event.key()
         {
-            self.latest
-                .insert(key.clone(), self.front + self.slots.len() as u64);
+            let behind = self.slots.len() as u64;
+            let seldom = self.seldom();
+            seldom.latest.insert(key.clone(), seldom.front + behind);
         }
         self.slots.push_back(Slot::Event(event.clone()));
         self.events += 1;
@@ -146,30 +173,40 @@ impl Queue {
     }
 
     pub(super) fn push_control(&mut self, event: Event) -> Result<(), Event> {
-        if self.closed || self.control.len() >= self.capacity.control {
+        let waiting = self
+            .seldom
+            .as_ref()
+            .map_or(0, |seldom| seldom.control.len());
+        if self.closed || waiting >= self.capacity.control {
             return Err(event);
         }
-        self.control.push_back(event);
+        self.seldom().control.push_back(event);
         Ok(())
     }
 
     /// Moves up to `most` items out, control first, and tells how many.
     pub(super) fn drain(&mut self, most: usize, into: &mut Vec<Item>) -> usize {
         let before = into.len();
-        into.extend(iter::from_fn(|| self.take()).take(most));
+        into.extend(iter::from_fn(|| self.next()).take(most));
+        self.give_back();
         into.len() - before
     }
 
     /// Moves the next item out, control first.
     pub(super) fn take(&mut self) -> Option<Item> {
-        let message = self.control.pop_front().map(Item::Control);
-        let item = message.or_else(|| self.take_event());
+        let item = self.next();
         self.give_back();
         item
     }
 
+    fn next(&mut self) -> Option<Item> {
+        let seldom = self.seldom.as_mut();
+        let message = seldom.and_then(|seldom| seldom.control.pop_front());
+        message.map(Item::Control).or_else(|| self.next_event())
+    }
+
     /// The next event, or all the markers before it as one.
-    fn take_event(&mut self) -> Option<Item> {
+    fn next_event(&mut self) -> Option<Item> {
         let mut lost = 0;
         while lost == 0 || !matches!(self.slots.front(), Some(Slot::Event(_))) {
             match self.pop() {
@@ -187,11 +224,14 @@ impl Queue {
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots.shrink_to_fit();
         }
-        if self.latest.is_empty() && self.latest.capacity() > KEPT {
-            self.latest.shrink_to_fit();
+        let Some(seldom) = &mut self.seldom else {
+            return;
+        };
+        if seldom.latest.is_empty() && seldom.latest.capacity() > KEPT {
+            seldom.latest.shrink_to_fit();
         }
-        if self.control.is_empty() && self.control.capacity() > KEPT {
-            self.control.shrink_to_fit();
+        if seldom.control.is_empty() && seldom.control.capacity() > KEPT {
+            seldom.control.shrink_to_fit();
         }
     }
 
@@ -200,22 +240,26 @@ impl Queue {
         if let Slot::Event(event) = &slot {
             self.events -= 1;
             self.bytes -= weight(event);
-            if let Some(key) = event.key()
-                && self.latest.get(key) == Some(&self.front)
-            {
-                self.latest.remove(key);
-            }
         }
-        self.front += 1;
+        if let Some(seldom) = &mut self.seldom {
+            if let Slot::Event(event) = &slot
+                && let Some(key) = event.key()
+                && seldom.latest.get(key) == Some(&seldom.front)
+            {
+                seldom.latest.remove(key);
+            }
+            seldom.front += 1;
+        }
         Some(slot)
     }
 
     /// The event that has just come is not taken.
     fn refuse(&mut self, removed: &mut Vec<Event>) -> Verdict {
-        self.counters.dropped += 1;
+        self.seldom().counters.dropped += 1;
         if self.overflow == Overflow::Disconnect {
-            let lost = self.events as u64 + 1;
-            self.counters.dropped += self.events as u64;
+            let others = self.events as u64;
+            let lost = others + 1;
+            self.seldom().counters.dropped += others;
             self.close();
             self.clear(removed);
             self.slots.push_back(Slot::Lost(lost));
@@ -231,12 +275,13 @@ impl Queue {
 
     /// Replaces what stands before the first event that stays by one marker.
     fn drop_oldest(&mut self, removed: &mut Vec<Event>) {
+        // Made here if it was not, so that it counts what is popped. Events wait, or there would be room.
+        self.seldom().counters.dropped += 1;
         let mut lost = 0;
         while let Some(slot) = self.pop() {
             match slot {
                 Slot::Event(event) => {
                     removed.push(event);
-                    self.counters.dropped += 1;
                     lost += 1;
                     break;
                 }
@@ -245,15 +290,18 @@ impl Queue {
             }
         }
         // At least one slot was popped, so there is a number for the marker.
-        self.front -= 1;
+        self.seldom().front -= 1;
         self.slots.push_front(Slot::Lost(lost));
     }
 
     fn supersede(&mut self, key: &EventKey, removed: &mut Vec<Event>) {
-        let Some(number) = self.latest.remove(key) else {
+        let Some(seldom) = &mut self.seldom else {
             return;
         };
-        let slot = usize::try_from(number - self.front)
+        let Some(number) = seldom.latest.remove(key) else {
+            return;
+        };
+        let slot = usize::try_from(number - seldom.front)
             .ok()
             .and_then(|at| self.slots.get_mut(at));
         if let Some(slot) = slot
@@ -261,7 +309,7 @@ impl Queue {
         {
             self.events -= 1;
             self.bytes -= weight(&old);
-            self.counters.superseded += 1;
+            self.seldom().counters.superseded += 1;
             removed.push(old);
         }
         self.sweep_if_due();
@@ -276,7 +324,7 @@ impl Queue {
     /// Takes the superseded places out, joins the markers that stood between them, and numbers the
     /// rest again: linear.
     fn sweep(&mut self) {
-        self.front = 0;
+        self.seldom().front = 0;
         for slot in mem::take(&mut self.slots) {
             match (slot, self.slots.back_mut()) {
                 (Slot::Superseded, _) => {}
@@ -285,7 +333,8 @@ impl Queue {
                     if let Slot::Event(event) = &slot
                         && let Some(key) = event.key()
                     {
-                        self.latest.insert(key.clone(), self.slots.len() as u64);
+                        let number = self.slots.len() as u64;
+                        self.seldom().latest.insert(key.clone(), number);
                     }
                     self.slots.push_back(slot);
                 }

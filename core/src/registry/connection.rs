@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
@@ -21,19 +22,22 @@ use crate::target::{ConnectionId, Scope};
 /// makes a detach wait for the fan-outs under way over targets the connection was in, and for no others.
 pub(crate) type Member = Arc<Connection<dyn Deliver>>;
 
-/// What a fan-out reads of a connection, with the closure inline behind it.
+/// A connection with its sink inline, in the order that is written: what a fan-out reads of it, whether it is closed
+/// and what the sink captured, lies side by side.
+#[repr(C)]
 pub(crate) struct Connection<D: ?Sized> {
     head: Head,
     sink: D,
 }
 
+#[repr(C)]
 pub(crate) struct Head {
-    /// Set once, when the connection is detached or replaced. A fan-out that holds an older snapshot
-    /// reads it before each call.
-    closed: AtomicBool,
     /// The connection's own key.
     scope: Scope,
     id: ConnectionId,
+    /// Set once, when the connection is detached or replaced. A fan-out that holds an older snapshot
+    /// reads it before each call.
+    closed: AtomicBool,
 }
 
 impl Head {
@@ -55,6 +59,12 @@ impl<D: Deliver + 'static> Connection<D> {
 impl Connection<dyn Deliver> {
     pub(crate) fn sink(&self) -> &dyn Deliver {
         &self.sink
+    }
+
+    /// Reads what a delivery reads first.
+    pub(crate) fn warm(&self) {
+        black_box(self.is_closed());
+        self.sink.warm();
     }
 
     pub(crate) fn key(&self) -> KeyRef<'_> {

@@ -182,7 +182,10 @@ impl<H: Host> Registry<H> {
         delivered: &mut Delivered,
         mut wanted: impl FnMut(&Member) -> bool,
     ) {
-        for slice in members.slices() {
+        for slice in members.blocks() {
+            if members.are_many() {
+                slice.iter().for_each(|member| member.warm());
+            }
             let mut rest = slice.iter();
             let mut current = None;
             while !rest.as_slice().is_empty() {
