@@ -2,15 +2,15 @@
 
 mod arrivals;
 mod clock;
+mod courier;
 mod duel;
 mod node;
 mod originals;
 mod raw;
 
-pub(crate) use arrivals::Arrivals;
-pub(crate) use duel::{Contest, Way};
+pub(crate) use courier::{Courier, Publish, Take};
+pub(crate) use duel::Contest;
 pub(crate) use node::{Node, Runtime, midplane, topic};
-pub(crate) use originals::{Envelope, receive};
 pub(crate) use raw::{Pipe, Raw};
 
 use std::io;

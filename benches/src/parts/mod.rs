@@ -8,6 +8,7 @@ mod growth;
 mod guards;
 mod mailboxes;
 mod memory;
+mod nats;
 mod redis;
 mod registry;
 mod soak;
@@ -57,6 +58,7 @@ pub(crate) const PARTS: &[Part] = &[
         ..part("soak", "50,000 clients for ten minutes", soak::run)
     },
     part("redis", "From node to node over Redis", redis::run),
+    part("nats", "From node to node over NATS", nats::run),
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
 ];

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use midplane::bus::Bus;
 use midplane_conformance::fixture::Server;
@@ -12,9 +12,7 @@ use midplane_redis::Redis;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushKind, RedisResult, Value};
 
-use crate::across::{
-    Arrivals, Contest, Envelope, Pipe, Raw, Runtime, Way, failed, midplane, receive,
-};
+use crate::across::{Contest, Courier, Pipe, Publish, Raw, Runtime, Take, failed, midplane};
 use crate::parts::duel;
 use crate::report::Report;
 
@@ -25,29 +23,29 @@ const CHANNEL: &str = "floor:0000";
 const FLIGHT: usize = 256;
 const PIPELINE: usize = 128;
 
+/// What midplane is to reach of the floor at the smaller size.
+const BATCHED: f64 = 1.5;
+
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::redis();
-    duel::run(report, "Redis", |size| {
+    let url = server.url();
+    duel::run(report, "Redis", Some(BATCHED), |size| {
         let mut contest = Contest::new(size);
         contest.add(duel::FLOOR, Pipe::open(server.address(), raw(size))?);
-        contest.add(
-            duel::DRIVER,
-            Driver::open(&server.url(), size, Manner::Awaited)?,
-        );
+        contest.add(duel::DRIVER, driver(&url, size, Manner::Awaited)?);
         contest.add(
             "the driver, 256 calls at a time",
-            Driver::open(&server.url(), size, Manner::Multiplexed)?,
+            driver(&url, size, Manner::Multiplexed)?,
         );
         contest.add(
             "the driver, pipelines of 128",
-            Driver::open(&server.url(), size, Manner::Pipelined)?,
+            driver(&url, size, Manner::Pipelined)?,
         );
-        contest.add(duel::ORIGINALS, Originals::open(&server.url(), size, 1)?);
+        contest.add(duel::ORIGINALS, originals(&url, size, 1)?);
         contest.add(
             "the originals' design, 64 tasks",
-            Originals::open(&server.url(), size, 64)?,
+            originals(&url, size, 64)?,
         );
-        let url = server.url();
         contest.add(
             duel::OURS,
             midplane(size, || {
@@ -75,32 +73,12 @@ fn raw(size: usize) -> Raw {
     }
 }
 
-/// How the driver is used.
-#[derive(Clone, Copy)]
-enum Manner {
-    Awaited,
-    Multiplexed,
-    Pipelined,
-}
-
-/// The driver that midplane uses, by itself.
-struct Driver {
-    manner: Manner,
-    channel: String,
-    payload: String,
-    publisher: MultiplexedConnection,
-    arrivals: Arc<Arrivals>,
-    here: Runtime,
-    _subscriber: MultiplexedConnection,
-    _there: Runtime,
-}
-
 /// One connection, subscribed to a channel, that hands over what arrives on it.
 fn subscribe(
     runtime: &Runtime,
     url: &str,
     channel: &str,
-    take: impl Fn(&[u8]) + Send + Sync + 'static,
+    take: Take,
 ) -> io::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
@@ -138,148 +116,107 @@ fn client(url: &str) -> io::Result<Client> {
     Client::open(format!("{url}?protocol=resp3")).map_err(failed)
 }
 
-impl Driver {
-    fn open(url: &str, size: usize, manner: Manner) -> io::Result<Self> {
-        let (here, there) = (Runtime::start()?, Runtime::start()?);
-        let channel = format!("driver:{}", manner as u8);
-        let arrivals = Arc::new(Arrivals::new());
-        let subscriber = subscribe(&there, url, &channel, {
-            let arrivals = arrivals.clone();
-            move |_| arrivals.add(1)
-        })?;
-        Ok(Self {
-            manner,
-            channel,
-            payload: "x".repeat(size),
-            publisher: connect(&here, url)?,
-            arrivals,
-            here,
-            _subscriber: subscriber,
-            _there: there,
-        })
-    }
+/// How the driver is used.
+#[derive(Clone, Copy)]
+enum Manner {
+    Awaited,
+    Multiplexed,
+    Pipelined,
 }
 
+/// The driver that midplane uses, by itself.
+fn driver(url: &str, size: usize, manner: Manner) -> io::Result<Courier> {
+    let channel = format!("driver:{}", manner as u8);
+    Courier::open(
+        |there, take| subscribe(there, url, &channel, take),
+        |here| {
+            let channel: Arc<str> = Arc::from(&*channel);
+            let payload: Arc<[u8]> = Arc::from(vec![b'x'; size]);
+            let connection = connect(here, url)?;
+            let publish: Publish = Box::new(move |events| {
+                let all = publish(
+                    connection.clone(),
+                    manner,
+                    Arc::clone(&channel),
+                    Arc::clone(&payload),
+                    events,
+                );
+                all.map(|all| all.map_err(failed)).boxed()
+            });
+            Ok(publish)
+        },
+    )
+}
+
+/// Publishes so many events in this manner.
 async fn publish(
     mut connection: MultiplexedConnection,
+    manner: Manner,
     channel: Arc<str>,
-    payload: Arc<str>,
+    payload: Arc<[u8]>,
+    events: usize,
+) -> RedisResult<()> {
+    let one = || {
+        one(
+            connection.clone(),
+            Arc::clone(&channel),
+            Arc::clone(&payload),
+        )
+    };
+    match manner {
+        Manner::Awaited => {
+            for _ in 0..events {
+                one().await?;
+            }
+        }
+        Manner::Multiplexed => {
+            let all = stream::iter(0..events).map(|_| Ok(one()));
+            all.try_buffer_unordered(FLIGHT).try_collect::<()>().await?;
+        }
+        Manner::Pipelined => {
+            let mut left = events;
+            while left > 0 {
+                let now = left.min(PIPELINE);
+                let mut pipeline = redis::pipe();
+                for _ in 0..now {
+                    pipeline
+                        .cmd("PUBLISH")
+                        .arg(&*channel)
+                        .arg(&*payload)
+                        .ignore();
+                }
+                pipeline.query_async::<()>(&mut connection).await?;
+                left -= now;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Publishes one, and waits for the answer.
+async fn one(
+    mut connection: MultiplexedConnection,
+    channel: Arc<str>,
+    payload: impl AsRef<[u8]>,
 ) -> RedisResult<()> {
     let mut command = redis::cmd("PUBLISH");
-    command.arg(&*channel).arg(&*payload);
+    command.arg(&*channel).arg(payload.as_ref());
     command.query_async(&mut connection).await
 }
 
-impl Way for Driver {
-    fn send(&mut self, events: usize) -> io::Result<()> {
-        let manner = self.manner;
-        let mut connection = self.publisher.clone();
-        let (channel, payload) = (Arc::from(&*self.channel), Arc::from(&*self.payload));
-        let sent = self.here.run(async move {
-            match manner {
-                Manner::Awaited => {
-                    for _ in 0..events {
-                        publish(
-                            connection.clone(),
-                            Arc::clone(&channel),
-                            Arc::clone(&payload),
-                        )
-                        .await?;
-                    }
-                }
-                Manner::Multiplexed => {
-                    let one = || {
-                        publish(
-                            connection.clone(),
-                            Arc::clone(&channel),
-                            Arc::clone(&payload),
-                        )
-                    };
-                    let all = stream::iter(0..events).map(|_| Ok(one()));
-                    all.try_buffer_unordered(FLIGHT).try_collect::<()>().await?;
-                }
-                Manner::Pipelined => {
-                    let mut left = events;
-                    while left > 0 {
-                        let now = left.min(PIPELINE);
-                        let mut pipeline = redis::pipe();
-                        for _ in 0..now {
-                            pipeline
-                                .cmd("PUBLISH")
-                                .arg(&*channel)
-                                .arg(&*payload)
-                                .ignore();
-                        }
-                        pipeline.query_async::<()>(&mut connection).await?;
-                        left -= now;
-                    }
-                }
-            }
-            RedisResult::Ok(())
-        })?;
-        sent.map_err(failed)
-    }
-
-    fn arrivals(&self) -> &Arrivals {
-        &self.arrivals
-    }
-}
-
-/// What was done before: JSON on a channel, each PUBLISH awaited, and one lock around maps at the other end.
-struct Originals {
-    tasks: usize,
-    channel: String,
-    payload: String,
-    publisher: MultiplexedConnection,
-    arrivals: Arc<Arrivals>,
-    here: Runtime,
-    _subscriber: MultiplexedConnection,
-    _there: Runtime,
-}
-
-impl Originals {
-    fn open(url: &str, size: usize, tasks: usize) -> io::Result<Self> {
-        let (here, there) = (Runtime::start()?, Runtime::start()?);
-        let channel = format!("originals:{tasks}");
-        let arrivals = Arc::new(Arrivals::new());
-        let subscriber = subscribe(&there, url, &channel, receive(arrivals.clone()))?;
-        Ok(Self {
-            tasks,
-            channel,
-            payload: "x".repeat(size),
-            publisher: connect(&here, url)?,
-            arrivals,
-            here,
-            _subscriber: subscriber,
-            _there: there,
-        })
-    }
-}
-
-impl Way for Originals {
-    fn send(&mut self, events: usize) -> io::Result<()> {
-        let tasks = self.tasks.min(events);
-        let tasks: Vec<_> = (0..tasks)
-            .map(|task| {
-                let mut connection = self.publisher.clone();
-                let (channel, payload) = (self.channel.clone(), self.payload.clone());
-                let events = events / tasks + usize::from(task < events % tasks);
-                async move {
-                    for _ in 0..events {
-                        let json = Envelope::json(&payload)?;
-                        let mut command = redis::cmd("PUBLISH");
-                        command.arg(&channel).arg(json);
-                        let sent: RedisResult<()> = command.query_async(&mut connection).await;
-                        sent.map_err(failed)?;
-                    }
-                    io::Result::Ok(())
-                }
+/// What was done before, so many tasks at a time.
+fn originals(url: &str, size: usize, tasks: usize) -> io::Result<Courier> {
+    let channel = format!("originals:{tasks}");
+    Courier::originals(
+        tasks,
+        "x".repeat(size),
+        |there, take| subscribe(there, url, &channel, take),
+        |here| {
+            let (connection, channel): (_, Arc<str>) = (connect(here, url)?, Arc::from(&*channel));
+            Ok(move |json| {
+                let one = one(connection.clone(), Arc::clone(&channel), json);
+                one.map(|one| one.map_err(failed)).boxed()
             })
-            .collect();
-        self.here.run(try_join_all(tasks))?.map(drop)
-    }
-
-    fn arrivals(&self) -> &Arrivals {
-        &self.arrivals
-    }
+        },
+    )
 }
