@@ -101,7 +101,7 @@ fn servers(report: &mut Report) -> io::Result<()> {
     let mut found = Vec::new();
     for contender in CONTENDERS {
         report.progress(format!("5,000 idle clients of {}", contender.name));
-        let server = match contender.start()? {
+        let server = match contender.start(&[])? {
             Ok(server) => server,
             Err(why) => {
                 rows.push(vec![contender.name.into(), why]);
@@ -109,7 +109,7 @@ fn servers(report: &mut Report) -> io::Result<()> {
             }
         };
         let before = server.resident()?;
-        let load = contender.load(&server, CONNECTED)?;
+        let load = contender.load(&server, &server, CONNECTED)?;
         // What tasks still do with the last handshakes.
         std::thread::sleep(Duration::from_secs(1));
         let bytes = (server.resident()? - before) as f64 / CONNECTED as f64;

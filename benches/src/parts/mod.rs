@@ -9,8 +9,10 @@ mod guards;
 mod mailboxes;
 mod memory;
 mod nats;
+mod nodes;
 mod redis;
 mod registry;
+mod servers;
 mod soak;
 mod sockudo;
 mod threads;
@@ -59,6 +61,11 @@ pub(crate) const PARTS: &[Part] = &[
     },
     part("redis", "From node to node over Redis", redis::run),
     part("nats", "From node to node over NATS", nats::run),
+    part(
+        "ws-nodes",
+        "From WebSocket to WebSocket over Redis",
+        nodes::run,
+    ),
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
 ];

@@ -35,8 +35,8 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     while left > 0 {
         let clients = left.min(each);
         report.progress(format!("{clients} clients of a server more"));
-        let server = ours.start()?.map_err(io::Error::other)?;
-        let load = ours.load(&server, clients)?;
+        let server = ours.start(&[])?.map_err(io::Error::other)?;
+        let load = ours.load(&server, &server, clients)?;
         servers.push((server, load));
         left -= clients;
     }

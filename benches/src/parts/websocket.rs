@@ -2,12 +2,11 @@
 //! each with a load generator of its own.
 
 use std::io;
-use std::process::Command;
 
 use benches::Quantiles;
 use benches::load::Outcome;
 
-use crate::children::{Load, Server, node, programs};
+use super::servers::{Contender, Running, rounds};
 use crate::report::{Goal, Lines, Report, Scale, short};
 
 const CLIENTS: usize = 1_000;
@@ -18,15 +17,6 @@ const FLIGHTS: [usize; 3] = [1, 4, 16];
 const ROUNDS: usize = 5;
 const TURN: u64 = 700;
 
-/// A server to measure.
-pub(super) struct Contender {
-    pub(super) name: &'static str,
-    /// The program, and its arguments; of node, the script.
-    program: &'static str,
-    arguments: &'static [&'static str],
-    dialect: &'static str,
-}
-
 const FLOOR: &str = "floor: an epoll loop that writes ready frames";
 const SOCKETIOXIDE: &str = "socketioxide";
 
@@ -34,7 +24,7 @@ const SOCKETIOXIDE: &str = "socketioxide";
 pub(super) const OURS: [&str; 2] = ["midplane on tokio", "midplane on smol"];
 
 /// Whom the command line of the example servers names; the limit is for the parts about memory and endurance.
-const SERVE: &[&str] = &["--listen", "127.0.0.1:0", "--max-connections", "60000"];
+pub(super) const SERVE: &[&str] = &["--listen", "127.0.0.1:0", "--max-connections", "60000"];
 
 /// The floor first, then ours, then the peers.
 pub(super) const CONTENDERS: &[Contender] = &[
@@ -58,68 +48,16 @@ pub(super) const CONTENDERS: &[Contender] = &[
     Contender::new("node with ws", "ws.js", &[], "plain"),
 ];
 
-impl Contender {
-    const fn new(
-        name: &'static str,
-        program: &'static str,
-        arguments: &'static [&'static str],
-        dialect: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            program,
-            arguments,
-            dialect,
-        }
-    }
-
-    /// Starts the server, or tells why this machine has none.
-    pub(super) fn start(&self) -> io::Result<Result<Server, String>> {
-        let mut command = if self.program.ends_with(".js") {
-            let folder = match node() {
-                Ok(folder) => folder,
-                Err(why) => return Ok(Err(why)),
-            };
-            let mut command = Command::new("node");
-            command.arg(folder.join(self.program));
-            command
-        } else {
-            Command::new(programs()?.join(self.program))
-        };
-        Server::start(command.args(self.arguments)).map(Ok)
-    }
-
-    pub(super) fn load(&self, server: &Server, clients: usize) -> io::Result<Load> {
-        Load::start(self.dialect, &[server], server, clients, 1)
-    }
-}
-
-/// A contender that runs.
-struct Running {
-    name: &'static str,
-    load: Load,
-    _server: Server,
-    /// What its rounds of the case came to.
-    outcomes: Vec<Outcome>,
-}
-
-impl Running {
-    fn median(&self, of: impl Fn(&Outcome) -> f64) -> f64 {
-        Quantiles::new(self.outcomes.iter().map(of)).at(0.5)
-    }
-}
-
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let mut running = Vec::new();
+    let (mut servers, mut running) = (Vec::new(), Vec::new());
     for contender in CONTENDERS {
         report.progress(format!("starting {}", contender.name));
-        match contender.start()? {
-            Ok(server) => running.push(Running {
-                name: contender.name,
-                load: contender.load(&server, CLIENTS)?,
-                _server: server,
-                outcomes: Vec::new(),
-            }),
+        match contender.start(&[])? {
+            Ok(server) => {
+                let load = contender.load(&server, &server, CLIENTS)?;
+                running.push(Running::new(contender.name, load));
+                servers.push(server);
+            }
             Err(why) => report.say(format!("{} is absent: {why}", contender.name)),
         }
     }
@@ -127,17 +65,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         let mut speeds: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
         for flight in FLIGHTS {
             report.progress(format!("{size} bytes, {flight} in flight"));
-            for one in &mut running {
-                one.outcomes.clear();
-            }
-            for _ in 0..ROUNDS {
-                for one in &mut running {
-                    let outcome = one.load.flight(size, flight, TURN).map_err(|error| {
-                        io::Error::new(error.kind(), format!("{}: {error}", one.name))
-                    })?;
-                    one.outcomes.push(outcome);
-                }
-            }
+            rounds(&mut running, ROUNDS, |load| load.flight(size, flight, TURN))?;
             tell(report, size, flight, &running);
             for (at, one) in running.iter().enumerate() {
                 if speeds.len() == at {

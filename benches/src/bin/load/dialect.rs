@@ -56,7 +56,7 @@ impl Dialect {
                     Part::Subscriber(topic) => format!("t{topic}"),
                     Part::Publisher(_) => String::new(),
                 };
-                let connect = format!(r#"40"{room}""#);
+                let connect = format!(r#"40{{"room":"{room}"}}"#);
                 vec![(None, "0"), (Some(connect), r#"42["joined""#)]
             }
         }
