@@ -1,22 +1,14 @@
 //! How the cost of a publish grows: nodes of one process over the memory bus, all on one thread.
 
+mod field;
+mod heartbeats;
+
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use futures::stream::StreamExt;
-use midplane::bus::{Bus, BusError, Limits, Session};
-use midplane::node::Config;
-use midplane::{
-    Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Relay, Sink,
-    State, Target, fresh_node_id,
-};
-use tokio::runtime::{Builder, Runtime};
-
-use crate::across::{failed, topic};
 use crate::report::{Goal, Lines, Report, Scale, short};
+use field::{Field, SIZE, Setting};
 
 /// How many nodes there are, in turn.
 const NODES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
@@ -37,71 +29,12 @@ const ROUNDS: usize = 5;
 /// Heartbeats are rare, so that what is counted is what is published; a node takes a part of this to go live.
 const HEARTBEAT: Duration = Duration::from_secs(8);
 
-/// The bytes of an event.
-const SIZE: usize = 64;
-
-/// A bus that counts what its sessions hear.
-#[derive(Debug)]
-struct Counting {
-    bus: Memory,
-    heard: Arc<Heard>,
-}
-
-#[derive(Debug, Default)]
-struct Heard {
-    frames: AtomicU64,
-    bytes: AtomicU64,
-}
-
-#[async_trait]
-impl Bus for Counting {
-    fn limits(&self) -> Limits {
-        self.bus.limits()
-    }
-
-    async fn connect(&self) -> Result<Session, BusError> {
-        let Session { transmit, frames } = self.bus.connect().await?;
-        let heard = self.heard.clone();
-        let frames = frames.inspect(move |inbound| {
-            if let Ok(inbound) = inbound {
-                heard.frames.fetch_add(1, Ordering::Relaxed);
-                let bytes = inbound.frame.len() as u64;
-                heard.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-        });
-        Ok(Session {
-            transmit,
-            frames: frames.boxed(),
-        })
-    }
-}
-
-/// What is set up.
-#[derive(Clone, Copy)]
-struct Setting {
-    nodes: usize,
-    lanes: u32,
-    /// How many targets there are, on how many nodes each has members, and how many on each of these.
-    targets: usize,
-    interest: usize,
-    members: usize,
-}
-
 /// What one publish costs.
 struct Cost {
     microseconds: f64,
     /// What all nodes received for it.
     frames: f64,
     bytes: f64,
-}
-
-struct Field {
-    runtime: Runtime,
-    nodes: Vec<Cluster>,
-    heard: Arc<Heard>,
-    delivered: Arc<AtomicU64>,
-    audiences: Vec<Audience>,
-    _attachments: Vec<Attachment>,
 }
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
@@ -113,6 +46,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     ));
     by_nodes(report)?;
     few(report)?;
+    heartbeats::run(report)?;
     let start = Setting {
         nodes: 16,
         lanes: LANES,
@@ -295,7 +229,7 @@ fn along(
 }
 
 fn cost(setting: Setting) -> io::Result<Cost> {
-    let field = Field::start(setting)?;
+    let field = Field::start(setting, HEARTBEAT)?;
     let deliveries = (setting.interest * setting.members) as u64;
     field.publish(PUBLISHES / 5, deliveries)?;
     let frames = || field.heard.frames.load(Ordering::Relaxed) as f64;
@@ -319,92 +253,4 @@ fn cost(setting: Setting) -> io::Result<Cost> {
         frames: (frames() - frames_before) / all,
         bytes: (bytes() - bytes_before) / all,
     })
-}
-
-impl Field {
-    fn start(setting: Setting) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let bus = Memory::new();
-        let heard = Arc::new(Heard::default());
-        let delivered = Arc::new(AtomicU64::new(0));
-        let config = Config {
-            heartbeat: HEARTBEAT,
-            lanes: setting.lanes,
-            ..Config::default()
-        };
-        let (nodes, attachments) = runtime.block_on(async {
-            let (mut nodes, mut notices) = (Vec::new(), Vec::new());
-            for _ in 0..setting.nodes {
-                let bus = Arc::new(Counting {
-                    bus: bus.clone(),
-                    heard: heard.clone(),
-                });
-                let timer = Arc::new(midplane::tokio::Timer::new());
-                let id = fresh_node_id().map_err(failed)?;
-                let (cluster, driver) = Cluster::new(id, bus, timer, config);
-                notices.push(cluster.notices());
-                midplane::tokio::spawn(driver);
-                nodes.push(cluster);
-            }
-            for notices in &mut notices {
-                while let Some(notice) = notices.next().await {
-                    if notice == Notice::State(State::Live) {
-                        break;
-                    }
-                }
-            }
-            let mut attachments = Vec::new();
-            for number in 0..setting.targets {
-                for nth in 0..setting.interest {
-                    let node = &nodes[(number * 7 + nth) % setting.nodes];
-                    for member in 0..setting.members {
-                        let delivered = delivered.clone();
-                        let sink = Sink::new(move |_: &Event| {
-                            delivered.fetch_add(1, Ordering::Relaxed);
-                        });
-                        let name = format!("{number}-{nth}-{member}");
-                        let id = ConnectionId::new(name).map_err(failed)?;
-                        let attachment = node.attach(id, sink);
-                        let target: Target = topic(number);
-                        attachment.associate(&target).await.map_err(failed)?;
-                        attachments.push(attachment);
-                    }
-                }
-            }
-            io::Result::Ok((nodes, attachments))
-        })?;
-        Ok(Self {
-            runtime,
-            nodes,
-            heard,
-            delivered,
-            audiences: (0..setting.targets)
-                .map(|number| topic(number).into())
-                .collect(),
-            _attachments: attachments,
-        })
-    }
-
-    /// Publishes one event after the other, and waits each time until everyone has it.
-    fn publish(&self, times: usize, deliveries: u64) -> io::Result<()> {
-        let event = Event::text("x".repeat(SIZE));
-        self.runtime.block_on(async {
-            for time in 0..times {
-                let wanted = self.delivered.load(Ordering::Relaxed) + deliveries;
-                let audience = &self.audiences[time % self.audiences.len()];
-                let receipt = self.nodes[time % self.nodes.len()].publish(audience, &event);
-                if let Relay::Refused(refusal) = receipt.relay {
-                    return Err(failed(format!("refused: {refusal:?}")));
-                }
-                let start = Instant::now();
-                while self.delivered.load(Ordering::Relaxed) < wanted {
-                    tokio::task::yield_now().await;
-                    if start.elapsed() > Duration::from_secs(20) {
-                        return Err(failed("an event did not arrive"));
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
 }
