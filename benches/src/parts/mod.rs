@@ -12,6 +12,7 @@ mod nats;
 mod nodes;
 mod redis;
 mod registry;
+mod scale;
 mod servers;
 mod soak;
 mod sockudo;
@@ -68,4 +69,5 @@ pub(crate) const PARTS: &[Part] = &[
     ),
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
+    part("scale", "A million connections, and a hundred", scale::run),
 ];

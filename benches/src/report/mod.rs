@@ -111,6 +111,31 @@ impl Report {
         Ok(())
     }
 
+    /// Writes a page of its own beside the report.
+    pub(crate) fn page(&self, name: &str, text: &str) -> io::Result<()> {
+        fs::write(self.folder.join(name), text)
+    }
+
+    /// The goal of a figure that a part before found, or an earlier run.
+    pub(crate) fn figure(&self, figure: &str) -> Option<&Goal> {
+        self.goals.iter().find(|goal| goal.figure == figure)
+    }
+
+    /// A number in a table of a part: under which heading, in the row of which first cell, in which column.
+    pub(crate) fn cell(&self, part: &str, heading: &str, row: &str, column: &str) -> Option<f64> {
+        let (_, text) = self.sections.iter().find(|(name, _)| name == part)?;
+        let (_, text) = text.split_once(&format!("### {heading}\n"))?;
+        let text = text.split("\n### ").next()?;
+        let mut lines = text.lines().map(|line| -> Vec<&str> {
+            let cells = line.trim_matches('|').split('|');
+            cells.map(str::trim).collect()
+        });
+        let header = lines.find(|cells| cells.contains(&column))?;
+        let at = header.iter().position(|cell| *cell == column)?;
+        let cells = lines.find(|cells| cells.first() == Some(&row))?;
+        long(cells.get(at)?)
+    }
+
     /// Ends the part and writes the report.
     pub(crate) fn end(&mut self, order: &[&str]) -> io::Result<Duration> {
         let mut text = std::mem::take(&mut self.text);
@@ -199,4 +224,14 @@ pub(crate) fn short(number: f64) -> String {
         10.0.. => format!("{number:.1}"),
         _ => format!("{number:.2}"),
     }
+}
+
+/// The number that [`short`] wrote.
+fn long(number: &str) -> Option<f64> {
+    let (digits, factor) = match number.strip_suffix(['k', 'M']) {
+        Some(digits) if number.ends_with('k') => (digits, 1e3),
+        Some(digits) => (digits, 1e6),
+        None => (number, 1.0),
+    };
+    digits.parse::<f64>().ok().map(|digits| digits * factor)
 }
