@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DecodeError, EncodeError};
+use super::field::{put_bytes, take_bytes};
 use super::message::{self, Encoded, Heartbeat, Message};
 use super::{VERSION, append};
 
@@ -78,7 +79,7 @@ impl FrameWriter {
     pub fn push_encoded(&mut self, message: &Encoded) -> Result<(), EncodeError> {
         let next = self.next.ok_or(EncodeError::SequenceExhausted)?;
         let before = self.bytes.len();
-        append(&mut self.bytes, &serde_bytes::Bytes::new(message.bytes()));
+        put_bytes(&mut self.bytes, message.bytes());
         if self.bytes.len() > self.limit {
             let bytes = self.bytes.len();
             self.bytes.truncate(before);
@@ -171,14 +172,17 @@ impl Frame {
         })
     }
 
-    /// The heartbeats alone, without a look into anything else.
-    pub(crate) fn heartbeats(&self) -> impl Iterator<Item = Heartbeat> {
-        let raw = self.raw().filter_map(|(_, message)| message.ok());
-        let heartbeats = raw.filter(|raw| raw.first() == Some(&message::HEARTBEAT));
-        heartbeats.filter_map(|raw| match message::read(&self.messages, self.size, raw) {
+    /// The heartbeat of a frame that our own outbox wrote: it stands right behind the stamp. Nothing else is looked
+    /// at, for a node hears all that it sends.
+    pub(crate) fn own_heartbeat(&self) -> Option<Heartbeat> {
+        let raw = self.raw().nth(1)?.1.ok()?;
+        if raw.first() != Some(&message::HEARTBEAT) {
+            return None;
+        }
+        match message::read(&self.messages, self.size, raw) {
             Ok(Message::Heartbeat(heartbeat)) => Some(heartbeat),
             _ => None,
-        })
+        }
     }
 
     /// The messages in bytes.
@@ -194,16 +198,11 @@ impl Frame {
                 return Some((u64::MAX, Err(DecodeError::SequenceExhausted)));
             };
             next = sequence.checked_add(1);
-            match postcard::take_from_bytes::<&[u8]>(rest) {
-                Ok((message, tail)) => {
-                    rest = tail;
-                    Some((sequence, Ok(message)))
-                }
-                Err(error) => {
-                    rest = &[];
-                    Some((sequence, Err(failure(&error))))
-                }
+            let message = take_bytes(&mut rest);
+            if message.is_err() {
+                rest = &[];
             }
+            Some((sequence, message))
         })
     }
 }

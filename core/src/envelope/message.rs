@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::append;
 use super::error::{DecodeError, EncodeError, TooMany};
+use super::field::{
+    put_bytes, put_number, put_option, take_bool, take_byte, take_bytes, take_text, take_u32,
+};
 use super::frame::NodeId;
 use super::question::{UnknownKind, append_answer, append_question, read_answer, read_question};
 use crate::audience::Audience;
@@ -314,11 +317,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn scope(&mut self) -> Option<Scope> {
-        Scope::from_bytes(self.take()?)
+        Scope::from_bytes(take_bytes(&mut self.rest).ok()?)
     }
 
     pub(super) fn target(&mut self) -> Option<Target> {
-        let (kind, id) = self.take::<(u8, &str)>()?;
+        let kind = take_byte(&mut self.rest).ok()?;
+        let id = take_text(&mut self.rest).ok()?;
         Target::new(Kind::from_number(kind)?, id).ok()
     }
 
@@ -335,7 +339,8 @@ impl<'a> Reader<'a> {
         }
         let mut audience = audience?;
         for _ in 0..self.count()? {
-            audience = audience.except(ConnectionId::new(self.take::<&str>()?).ok()?);
+            let id = take_text(&mut self.rest).ok()?;
+            audience = audience.except(ConnectionId::new(id).ok()?);
         }
         Some(audience)
     }
@@ -347,16 +352,16 @@ impl<'a> Reader<'a> {
 
     /// What an event is beside its bytes: whether it is text, and its key.
     fn form(&mut self) -> Option<(bool, Option<EventKey>)> {
-        let text = self.take()?;
-        let key = match self.take::<Option<&str>>()? {
-            Some(key) => Some(EventKey::new(key).ok()?),
-            None => None,
+        let text = take_bool(&mut self.rest).ok()?;
+        let key = match take_bool(&mut self.rest).ok()? {
+            true => Some(EventKey::new(take_text(&mut self.rest).ok()?).ok()?),
+            false => None,
         };
         Some((text, key))
     }
 
     fn payload(&mut self, text: bool, key: Option<EventKey>) -> Option<Event> {
-        let payload: &[u8] = self.take()?;
+        let payload = take_bytes(&mut self.rest).ok()?;
         let payload = match payload.len() < self.size / 2 {
             true => Bytes::copy_from_slice(payload),
             false => self.frame.slice_ref(payload),
@@ -373,7 +378,7 @@ impl<'a> Reader<'a> {
 
     /// How many targets or exclusions there are.
     fn count(&mut self) -> Option<usize> {
-        let count = usize::try_from(self.take::<u32>()?).ok()?;
+        let count = usize::try_from(take_u32(&mut self.rest).ok()?).ok()?;
         (count <= MAX_AUDIENCE).then_some(count)
     }
 
@@ -384,29 +389,30 @@ impl<'a> Reader<'a> {
 }
 
 fn append_publish(bytes: &mut Vec<u8>, scope: &Scope, audience: &Audience, event: &Event) {
-    append(bytes, &serde_bytes::Bytes::new(scope.as_bytes()));
+    put_bytes(bytes, scope.as_bytes());
     append_form(bytes, event);
     append_audience(bytes, audience);
-    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
+    put_bytes(bytes, event.bytes());
 }
 
 fn append_form(bytes: &mut Vec<u8>, event: &Event) {
-    append(bytes, &event.is_text());
-    append(bytes, &event.key().map(EventKey::as_str));
+    bytes.push(u8::from(event.is_text()));
+    put_option(bytes, event.key().map(|key| key.as_str().as_bytes()));
 }
 
 pub(super) fn append_event(bytes: &mut Vec<u8>, event: &Event) {
     append_form(bytes, event);
-    append(bytes, &serde_bytes::Bytes::new(event.bytes()));
+    put_bytes(bytes, event.bytes());
 }
 
 pub(super) fn append_audience(bytes: &mut Vec<u8>, audience: &Audience) {
-    append(bytes, &audience.targets().count());
+    put_number(bytes, audience.targets().count() as u64);
     for target in audience.targets() {
-        append(bytes, &(target.kind() as u8, target.id()));
+        bytes.push(target.kind() as u8);
+        put_bytes(bytes, target.id().as_bytes());
     }
-    append(bytes, &audience.excluded().len());
+    put_number(bytes, audience.excluded().len() as u64);
     for connection in audience.excluded() {
-        append(bytes, &connection.as_str());
+        put_bytes(bytes, connection.as_str().as_bytes());
     }
 }

@@ -42,6 +42,7 @@
 //! ```
 
 mod error;
+mod field;
 mod frame;
 mod message;
 mod question;

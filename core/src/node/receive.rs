@@ -14,7 +14,7 @@ const WINDOW: u32 = 4;
 
 impl Node {
     pub(super) fn receive_own(&mut self, now: Duration, frame: &Frame) {
-        for heartbeat in frame.heartbeats() {
+        if let Some(heartbeat) = frame.own_heartbeat() {
             let unheard = &mut self.unheard;
             if let Some(at) = unheard.iter().position(|sent| same(*sent, heartbeat.sent)) {
                 self.proven = unheard.get(at).copied();
