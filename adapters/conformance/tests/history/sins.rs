@@ -330,6 +330,40 @@ fn each_sin_is_found_by_its_check_alone() {
     }
 }
 
+/// A node that is deaf from before a fault until it has healed of another, which begins so long after the end of the
+/// first, in seconds.
+fn deaf_through_two(between: u64) -> History {
+    let mut world = World::new(2);
+    world.break_bus();
+    let since = world.now();
+    let node = midplane::envelope::NodeId([2; 16]);
+    world.note(Fact::State { node, live: false });
+    world.pass(90_000);
+    world.note(Fact::Healed);
+    world.pass(between * 1_000);
+    world.note(Fact::Broken);
+    world.pass(1_000);
+    world.heal();
+    let (origin, until) = (None, world.now());
+    world.note(Fact::State { node, live: true });
+    world.note(Fact::Deaf {
+        node,
+        origin,
+        since,
+        until,
+    });
+    world.finish()
+}
+
+#[test]
+fn who_was_not_to_heal_between_two_faults_may_be_deaf_through_both() {
+    // Within 5 s of the heal it need not be live.
+    assert_eq!(judge(&deaf_through_two(4), &TERMS), []);
+    let found = judge(&deaf_through_two(10), &TERMS);
+    let checks: Vec<Check> = found.iter().map(|violation| violation.check).collect();
+    assert_eq!(checks, [Check::Heals, Check::NoWolf], "{found:#?}");
+}
+
 #[test]
 fn every_check_has_a_sin() {
     let named: BTreeSet<Check> = SINS.iter().map(|(_, check, _)| *check).collect();

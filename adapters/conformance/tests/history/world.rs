@@ -86,6 +86,10 @@ impl World {
         self.recorder.note(fact);
     }
 
+    pub(crate) fn now(&self) -> Duration {
+        self.recorder.now()
+    }
+
     pub(crate) fn pass(&self, millis: u64) {
         self.clock.fetch_add(millis, Ordering::Relaxed);
     }

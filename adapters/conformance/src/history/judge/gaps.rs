@@ -11,6 +11,7 @@ use crate::history::{Relayed, name};
 
 pub(super) fn judge(bench: &mut Bench<'_>) {
     let index = bench.index;
+    let spells = spells(bench);
     for (node, life) in &index.nodes {
         for gap in &life.gaps {
             if let Some((why, mark)) = wolf(bench, *node, life, gap) {
@@ -26,7 +27,7 @@ pub(super) fn judge(bench: &mut Bench<'_>) {
             }
         }
         for deaf in &life.deafs {
-            if let Some(why) = not_deaf(bench, life, deaf) {
+            if let Some(why) = not_deaf(bench, &spells, life, deaf) {
                 let what = format!(
                     "{} says at {:?} that it was deaf from {:?} to {:?}, but {why}",
                     name(*node),
@@ -129,8 +130,28 @@ fn may_be_lost(bench: &Bench<'_>, life: &Life, from: Duration, until: Duration) 
     terms.lanes > 1 && joins.any(|join| from <= join.at + terms.heal && join.at <= soon)
 }
 
+/// The times in which a node may hear nothing. Who has not healed of one fault when the next begins, which is
+/// nothing that C7 holds against it, may be deaf through both.
+fn spells(bench: &Bench<'_>) -> Vec<(Duration, Duration)> {
+    let Bench { index, terms, .. } = bench;
+    let mut spells: Vec<(Duration, Duration)> = Vec::new();
+    for (begin, healed) in &index.broken {
+        let until = healed.at.saturating_add(terms.heal);
+        match spells.last_mut() {
+            Some((_, last)) if begin.at < *last => *last = until.max(*last),
+            _ => spells.push((begin.at.saturating_sub(terms.reach()), until)),
+        }
+    }
+    spells
+}
+
 /// Why the node was not deaf throughout, if it was not.
-fn not_deaf(bench: &Bench<'_>, life: &Life, deaf: &Deaf) -> Option<String> {
+fn not_deaf(
+    bench: &Bench<'_>,
+    spells: &[(Duration, Duration)],
+    life: &Life,
+    deaf: &Deaf,
+) -> Option<String> {
     let Deaf { since, until, .. } = *deaf;
     if since > until {
         return Some("that is no time".to_owned());
@@ -139,15 +160,11 @@ fn not_deaf(bench: &Bench<'_>, life: &Life, deaf: &Deaf) -> Option<String> {
     if until > deaf.told.at + Duration::from_millis(1) {
         return Some("that is not over".to_owned());
     }
-    let Bench { index, terms, .. } = bench;
-    let reach = terms.reach();
-    let covers = index.broken.iter().any(|(begin, healed)| {
-        let begin = begin.at.saturating_sub(reach);
-        begin <= since && until <= healed.at.saturating_add(terms.heal)
-    });
+    let mut spells = spells.iter();
+    let covers = spells.any(|(begin, end)| *begin <= since && until <= *end);
     let joining = deaf.origin.is_some()
         && life
             .first_live()
-            .is_none_or(|live| until <= live.at + reach);
+            .is_none_or(|live| until <= live.at + bench.terms.reach());
     (!covers && !joining).then(|| "nothing was wrong for so long".to_owned())
 }
