@@ -248,7 +248,8 @@ fn all_are_heard(stage: &Stage) -> bool {
     let [first, second] =
         ["first", "second"].map(|name| Target::connection(name).expect("an id of a few letters"));
     let all = Audience::from(first).or(second);
-    let said: Vec<Mark> = open
+    let mut looked = stage.recorder().len();
+    let said: HashSet<Mark> = open
         .iter()
         .map(|node| {
             let mut publisher = node.publisher();
@@ -258,32 +259,26 @@ fn all_are_heard(stage: &Stage) -> bool {
         .collect();
     // Each node has two connections that stay.
     let wanted = said.len() * open.len() * 2;
+    let mut heard = HashSet::new();
     let until = Instant::now() + HEARTBEAT * 6;
     while Instant::now() < until {
-        if heard(stage, &said) >= wanted {
+        looked = stage.recorder().look(looked, |record| {
+            if let Fact::Delivered {
+                seat,
+                mark: Some(mark),
+                ..
+            } = record.fact
+                && said.contains(&mark)
+            {
+                heard.insert((seat, mark));
+            }
+        });
+        if heard.len() >= wanted {
             return true;
         }
         thread::sleep(GLANCE);
     }
     false
-}
-
-/// How often connections that stay got one of these.
-fn heard(stage: &Stage, said: &[Mark]) -> usize {
-    let mut heard = HashSet::new();
-    stage.recorder().any(|record| {
-        if let Fact::Delivered {
-            seat,
-            mark: Some(mark),
-            ..
-        } = record.fact
-            && said.contains(&mark)
-        {
-            heard.insert((seat, mark));
-        }
-        false
-    });
-    heard.len()
 }
 
 /// Where the nodes on this executor meet.

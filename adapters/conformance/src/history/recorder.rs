@@ -69,9 +69,12 @@ impl Recorder {
         self.records().is_empty()
     }
 
-    /// Whether a fact so far satisfies this.
-    pub fn any(&self, satisfies: impl FnMut(&Record) -> bool) -> bool {
-        self.records().iter().any(satisfies)
+    /// Shows every fact from this place on, in order, and gives the place behind the last: who looks again and again
+    /// sees each once, and holds nobody up for longer the longer the history is.
+    pub fn look(&self, from: usize, mut see: impl FnMut(&Record)) -> usize {
+        let records = self.records();
+        records.iter().skip(from).for_each(&mut see);
+        records.len()
     }
 
     /// Takes what was recorded; what is noted later begins another history.
