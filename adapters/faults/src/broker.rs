@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use midplane::bus::Bus;
 use midplane_conformance::fixture::Server;
@@ -14,6 +15,9 @@ pub trait Broker: Send + Sync {
     /// A bus of the nodes with this prefix, which reaches the server at this address. It has a user that can
     /// be [locked out](Self::lock_out).
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus>;
+
+    /// How often each of two hundred nodes may make itself heard by all, for a server and nodes that share two cores.
+    fn heartbeat_of_many(&self) -> Duration;
 
     /// Ends what the nodes hear by, and if the server can tell them apart, leaves what they send by.
     fn cut_subscribers(&self);

@@ -10,6 +10,7 @@
 //! `cargo test -p midplane-faults -- --ignored`.
 
 mod broker;
+mod knocks;
 mod nats;
 mod postgres;
 mod redis;
@@ -18,6 +19,7 @@ mod stage;
 mod theatre;
 
 pub use broker::Broker;
+pub use knocks::Knocks;
 pub use nats::OverNats;
 pub use postgres::OverPostgres;
 pub use redis::OverRedis;

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use midplane::bus::Bus;
 use midplane_conformance::fixture::Server;
@@ -83,6 +84,10 @@ impl Broker for OverNats {
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus> {
         let bus = Nats::new(&format!("nats://chat:hunter2@{address}")).expect("a url");
         Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+    }
+
+    fn heartbeat_of_many(&self) -> Duration {
+        Duration::from_secs(2)
     }
 
     /// One connection serves both ways: a new password ends them all, and is taken back at once.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use midplane::bus::Bus;
 use midplane_conformance::fixture::Server;
@@ -72,6 +73,10 @@ impl Broker for OverRedis {
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus> {
         let bus = Redis::new(&format!("redis://chat:hunter2@{address}")).expect("a url");
         Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+    }
+
+    fn heartbeat_of_many(&self) -> Duration {
+        Duration::from_secs(2)
     }
 
     fn cut_subscribers(&self) {

@@ -19,6 +19,8 @@ use midplane_conformance::Random;
 use midplane_conformance::executor::Executor;
 use midplane_conformance::history::{Fact, History, Outcome, Recorder, Tapped, Witness};
 
+use crate::Knocks;
+
 /// The time between two heartbeats. The nodes of a test share two cores with others, so it leaves room for
 /// being late.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -66,6 +68,7 @@ pub struct Stage {
     executor: Executor,
     nodes: Vec<Witness>,
     recorder: Recorder,
+    knocks: Knocks,
     /// What is to be run here; without it everyone comes to rest.
     orders: Option<UnboundedSender<BoxFuture<'static, ()>>>,
     thread: Option<JoinHandle<History>>,
@@ -110,11 +113,12 @@ impl Stage {
                 let resting = Arc::new(AtomicBool::new(false));
                 let over = Arc::new(AtomicBool::new(false));
                 (kit.spawn)(watch(recorder.clone(), kit.timer.clone(), over.clone()).boxed());
+                let knocks = Knocks::new(recorder.clone());
                 let nodes: Vec<Witness> = buses
                     .into_iter()
-                    .map(|bus| node(&kit, &recorder, bus, company, &resting))
+                    .map(|bus| node(&kit, &recorder, knocks.at(bus), company, &resting))
                     .collect();
-                let told = ready.send((nodes.clone(), recorder.clone()));
+                let told = ready.send((nodes.clone(), recorder.clone(), knocks));
                 told.expect("whoever starts a stage waits for it");
                 while let Some(order) = ordered.next().await {
                     (kit.spawn)(order);
@@ -134,11 +138,12 @@ impl Stage {
                 history
             })
         });
-        let (nodes, recorder) = started.recv().expect("the stage starts");
+        let (nodes, recorder, knocks) = started.recv().expect("the stage starts");
         Self {
             executor,
             nodes,
             recorder,
+            knocks,
             orders: Some(orders),
             thread: Some(thread),
         }
@@ -160,6 +165,12 @@ impl Stage {
     #[must_use]
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// When its nodes tried to connect.
+    #[must_use]
+    pub fn knocks(&self) -> &Knocks {
+        &self.knocks
     }
 
     /// Runs a future on the stage's executor and waits for it.

@@ -18,7 +18,7 @@ pub fn twenty_nodes_reconnect_at_once(broker: &dyn Broker) {
 
 /// The server restarts under two hundred nodes.
 pub fn two_hundred_nodes_reconnect_at_once(broker: &dyn Broker) {
-    reconnect(broker, 200, Duration::from_secs(2));
+    reconnect(broker, 200, broker.heartbeat_of_many());
 }
 
 fn reconnect(broker: &dyn Broker, nodes: usize, heartbeat: Duration) {
@@ -30,6 +30,8 @@ fn reconnect(broker: &dyn Broker, nodes: usize, heartbeat: Duration) {
         pace,
     };
     let theatre = Theatre::with(broker, Way::Direct, &[Executor::TokioMulti], company);
+    let stage = &theatre.stages()[0];
+    let killed = stage.recorder().now();
     theatre.broken();
     broker.server().restart();
     theatre.healed();
@@ -37,6 +39,12 @@ fn reconnect(broker: &dyn Broker, nodes: usize, heartbeat: Duration) {
     theatre.all_live();
     let took = start.elapsed();
     assert!(took < BACK, "{nodes} nodes are live after {took:?}");
+    // The first tries are spread over an eighth of a heartbeat.
+    let most = stage.knocks().most_within(heartbeat / 64, killed);
+    assert!(
+        most <= nodes * 3 / 4,
+        "{most} of {nodes} nodes knock at once"
+    );
     theatre.finish();
 }
 

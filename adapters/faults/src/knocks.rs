@@ -1,0 +1,96 @@
+//! When the nodes of a stage ask the server to let them in.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use midplane::bus::{Bus, BusError, Limits, Session};
+use midplane_conformance::history::{Fact, Recorder};
+
+/// The moments, on the clock of the history. A clone is the same list.
+#[derive(Clone)]
+pub struct Knocks {
+    recorder: Recorder,
+    moments: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Knocks {
+    pub(crate) fn new(recorder: Recorder) -> Self {
+        Self {
+            recorder,
+            moments: Arc::default(),
+        }
+    }
+
+    /// This bus, each try to connect to which is noted.
+    pub(crate) fn at(&self, bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
+        let knocks = self.clone();
+        Arc::new(Door { bus, knocks })
+    }
+
+    /// How many there were since this moment.
+    #[must_use]
+    pub fn since(&self, moment: Duration) -> usize {
+        self.sorted(moment).len()
+    }
+
+    /// The most that came within so short a time, since this moment. Where the machine had no time to run what was
+    /// due, everyone comes at its end, and that does not count.
+    #[must_use]
+    pub fn most_within(&self, span: Duration, since: Duration) -> usize {
+        let moments = self.sorted(since);
+        let mut stalls = Vec::new();
+        self.recorder.look(0, |record| {
+            if let Fact::Stalled { since } = record.fact {
+                stalls.push((since, record.at));
+            }
+        });
+        let calm = |from: Duration| {
+            let mut stalls = stalls.iter();
+            stalls.all(|(begin, end)| *end < from || from + span < *begin)
+        };
+        let begins = moments.iter().enumerate().filter(|(_, from)| calm(**from));
+        let within = begins.map(|(place, from)| {
+            let until = *from + span;
+            moments[place..].partition_point(|moment| *moment <= until)
+        });
+        within.max().unwrap_or(0)
+    }
+
+    fn sorted(&self, since: Duration) -> Vec<Duration> {
+        // A list is whole whoever panicked holding it.
+        let moments = self.moments.lock();
+        let moments = moments.unwrap_or_else(PoisonError::into_inner);
+        let mut later: Vec<_> = moments.iter().copied().filter(|at| *at >= since).collect();
+        later.sort_unstable();
+        later
+    }
+}
+
+impl fmt::Debug for Knocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.since(Duration::ZERO);
+        f.debug_tuple("Knocks").field(&count).finish()
+    }
+}
+
+#[derive(Debug)]
+struct Door {
+    bus: Arc<dyn Bus>,
+    knocks: Knocks,
+}
+
+#[async_trait]
+impl Bus for Door {
+    fn limits(&self) -> Limits {
+        self.bus.limits()
+    }
+
+    async fn connect(&self) -> Result<Session, BusError> {
+        let now = self.knocks.recorder.now();
+        let moments = self.knocks.moments.lock();
+        moments.unwrap_or_else(PoisonError::into_inner).push(now);
+        self.bus.connect().await
+    }
+}
