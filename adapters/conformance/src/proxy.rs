@@ -89,6 +89,12 @@ impl Proxy {
         self.change(|faults| faults.way(way).left = bytes);
     }
 
+    /// Whether a [cut](Self::cut_after) is still to come.
+    #[must_use]
+    pub fn will_cut(&self, way: Way) -> bool {
+        self.shared.faults().way(way).left.is_some()
+    }
+
     /// Whether what goes this way goes byte by byte, each in a packet of its own.
     pub fn slice(&self, way: Way, sliced: bool) {
         self.change(|faults| faults.way(way).sliced = sliced);

@@ -164,6 +164,22 @@ impl<'a> Theatre<'a> {
         self.all("no node is live", |state| state != State::Live);
     }
 
+    /// Waits until this holds.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            let patience = patience();
+            assert!(
+                start.elapsed() < patience,
+                "{what}: not within {patience:?}"
+            );
+            thread::sleep(GLANCE);
+        }
+    }
+
     fn all(&self, what: &str, holds: impl Fn(State) -> bool) {
         let start = Instant::now();
         loop {

@@ -26,11 +26,11 @@ fn cut_at(broker: &dyn Broker, places: &[usize]) {
             _ => proxy::Way::ToServer,
         };
         theatre.proxy().cut_after(way, Some(*bytes));
+        // Nodes that were cut just now may have nothing to say before they come again.
+        theatre.wait("everything is cut", || !theatre.proxy().will_cut(way));
         theatre.pass(Duration::from_millis(20));
         theatre.all_live();
     }
-    theatre.proxy().cut_after(proxy::Way::ToClient, None);
-    theatre.proxy().cut_after(proxy::Way::ToServer, None);
     theatre.healed();
     theatre.finish();
 }
