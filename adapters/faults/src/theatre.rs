@@ -180,6 +180,24 @@ impl<'a> Theatre<'a> {
         }
     }
 
+    /// Of late, nobody tried to connect again and again without a pause.
+    ///
+    /// # Panics
+    /// When somebody did.
+    pub fn knocks_are_few(&self, lately: Duration) {
+        for stage in &self.stages {
+            let since = stage.recorder().now().saturating_sub(lately);
+            let knocks = stage.knocks().since(since);
+            // The first waits are 31 ms on average, and each is twice the one before.
+            let most = stage.nodes().len() * (lately.as_millis() / 31) as usize;
+            assert!(
+                knocks <= most,
+                "{knocks} tries to connect within {lately:?} on {:?}",
+                stage.executor()
+            );
+        }
+    }
+
     fn all(&self, what: &str, holds: impl Fn(State) -> bool) {
         let start = Instant::now();
         loop {

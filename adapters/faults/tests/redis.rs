@@ -22,3 +22,8 @@ fn master_demoted() {
     theatre.healed();
     theatre.finish();
 }
+
+#[test]
+fn descriptor_limit() {
+    midplane_faults::scripts::access::descriptor_limit(&OverRedis::start());
+}

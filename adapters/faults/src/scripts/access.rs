@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use midplane::State;
+use midplane_conformance::history::Witness;
+
 use crate::{Broker, Theatre, Way};
 
 /// For how long nodes are not let in: several attempts.
@@ -25,6 +28,7 @@ fn refused(broker: &dyn Broker, refuse: fn(&dyn Broker), accept: fn(&dyn Broker)
     // Whoever is not live now stays so.
     theatre.cut();
     theatre.pass(LENGTH);
+    theatre.knocks_are_few(LENGTH);
     theatre.mended();
     accept(broker);
     theatre.healed();
@@ -37,7 +41,30 @@ pub fn connection_limit(broker: &dyn Broker) {
     theatre.broken();
     broker.crowd_out();
     theatre.pass(LENGTH);
+    theatre.knocks_are_few(LENGTH);
     broker.make_room();
+    theatre.healed();
+    theatre.finish();
+}
+
+/// The server may open so few descriptors that not all nodes come in: who comes in vain waits in its backlog, or is
+/// refused. A Postgres has for each connection a process, with descriptors of its own, so this is none of its faults.
+pub fn descriptor_limit(broker: &dyn Broker) {
+    let server = broker.server();
+    let before = server.descriptors();
+    let theatre = Theatre::open(broker, Way::Proxied);
+    theatre.broken();
+    theatre.proxy().refuse();
+    // It may have opened something that stays open, for the first of them.
+    theatre.wait("nobody is connected", || server.descriptors() <= before + 2);
+    theatre.none_live();
+    server.spare_descriptors(Some(3));
+    theatre.proxy().accept();
+    theatre.pass(LENGTH);
+    let live = |node: &Witness| node.plane().state() == State::Live;
+    assert!(!theatre.nodes().all(live), "there is room for all");
+    theatre.knocks_are_few(LENGTH);
+    server.spare_descriptors(None);
     theatre.healed();
     theatre.finish();
 }
