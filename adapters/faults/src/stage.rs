@@ -14,7 +14,9 @@ use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::future::BoxFuture;
 use midplane::bus::Bus;
 use midplane::node::Config;
-use midplane::{Audience, Cluster, ConnectionId, Target, Timer, fresh_node_id};
+use midplane::{
+    Audience, Backplane, Cluster, ConnectionId, Scope, State, Target, Timer, fresh_node_id,
+};
 use midplane_conformance::Random;
 use midplane_conformance::executor::Executor;
 use midplane_conformance::history::{Fact, History, Outcome, Recorder, Tapped, Witness};
@@ -62,6 +64,9 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// What all connections that stay are in.
 const LOBBY: &str = "lobby";
+
+/// The connections of each node that stay.
+const STAY: [&str; 2] = ["first", "second"];
 
 /// Nodes on one executor, on a thread of its own, that publish and hear until they are to finish.
 pub struct Stage {
@@ -114,10 +119,10 @@ impl Stage {
                 let over = Arc::new(AtomicBool::new(false));
                 (kit.spawn)(watch(recorder.clone(), kit.timer.clone(), over.clone()).boxed());
                 let knocks = Knocks::new(recorder.clone());
-                let nodes: Vec<Witness> = buses
+                let (nodes, clusters): (Vec<Witness>, Vec<Cluster>) = buses
                     .into_iter()
                     .map(|bus| node(&kit, &recorder, knocks.at(bus), company, &resting))
-                    .collect();
+                    .unzip();
                 let told = ready.send((nodes.clone(), recorder.clone(), knocks));
                 told.expect("whoever starts a stage waits for it");
                 while let Some(order) = ordered.next().await {
@@ -130,6 +135,12 @@ impl Stage {
                 }
                 // The heartbeats tell of what was lost last.
                 kit.timer.sleep(company.heartbeat * 5).await;
+                for cluster in &clusters {
+                    // One that was closed has nobody, and reported what it did not send.
+                    if cluster.state() != State::Closed {
+                        note_levels(&recorder, cluster, company);
+                    }
+                }
                 let history = recorder.finish();
                 over.store(true, Ordering::Relaxed);
                 for node in &nodes {
@@ -218,17 +229,18 @@ fn node(
     bus: Arc<dyn Bus>,
     company: Company,
     resting: &Arc<AtomicBool>,
-) -> Witness {
+) -> (Witness, Cluster) {
     let config = company.config();
     let id = fresh_node_id().expect("the system has random bytes");
     let bus = Arc::new(Tapped::new(bus, recorder.clone()));
     let (cluster, driver) = Cluster::new(id, bus, kit.timer.clone(), config);
     let recorder = recorder.clone();
-    let witness = Witness::new(id, Arc::new(cluster), config, recorder, |moment| moment);
+    let plane = Arc::new(cluster.clone());
+    let witness = Witness::new(id, plane, config, recorder, |moment| moment);
     (kit.spawn)(witness.listen().boxed());
     (kit.spawn)(driver.boxed());
     let timer = &kit.timer;
-    for name in ["first", "second"] {
+    for name in STAY {
         let stays = stay(witness.clone(), name, timer.clone(), resting.clone());
         (kit.spawn)(stays.boxed());
     }
@@ -242,7 +254,32 @@ fn node(
         )
         .boxed(),
     );
-    witness
+    (witness, cluster)
+}
+
+/// Whatever happened, a node that came to rest keeps what it began with: its own people, and as many others as
+/// there are.
+fn note_levels(recorder: &Recorder, cluster: &Cluster, company: Company) {
+    let status = cluster.status();
+    let registry = cluster.registry();
+    for (what, value, cap) in [
+        ("connections", registry.connections(), STAY.len()),
+        (
+            "members of the lobby",
+            registry.members(&Scope::default(), &topic(LOBBY)),
+            STAY.len(),
+        ),
+        ("members", status.members.len(), company.nodes - 1),
+        ("other nodes", status.peers, company.nodes - 1),
+        ("messages that wait", status.queued, 0),
+        ("bytes that wait", status.queued_bytes, 0),
+    ] {
+        recorder.note(Fact::Level {
+            what: format!("{what} of {} at rest", cluster.id()),
+            value: value as u64,
+            cap: cap as u64,
+        });
+    }
 }
 
 fn topic(name: &str) -> Target {

@@ -13,6 +13,8 @@ use crate::node::Counters;
 pub struct Status {
     /// The other nodes that sent a heartbeat lately, and the version of midplane that each said it runs.
     pub members: Vec<(NodeId, String)>,
+    /// How many other nodes are kept track of, members or not.
+    pub peers: usize,
     /// How many messages wait for the bus.
     pub queued: usize,
     /// Their bytes.

@@ -329,6 +329,12 @@ impl Node {
         proven.map(|(id, peer)| (*id, peer.version.as_str()))
     }
 
+    /// How many other nodes are kept track of, at most [`Config::peers`].
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
     /// What was dropped and skipped.
     #[must_use]
     pub fn counters(&self) -> Counters {

@@ -95,6 +95,7 @@ impl<H: Host> Engine<H> {
     pub(super) fn note(&self) {
         let mut status = self.status.lock();
         status.lost = self.lost;
+        status.peers = self.node.peers();
         status.counters = self.node.counters();
         if let Some(ear) = &self.ear
             && status.foreign != ear.counts
