@@ -14,6 +14,7 @@ mod knocks;
 mod nats;
 mod postgres;
 mod redis;
+mod redis_cluster;
 pub mod scripts;
 mod stage;
 mod theatre;
@@ -23,6 +24,7 @@ pub use knocks::Knocks;
 pub use nats::OverNats;
 pub use postgres::OverPostgres;
 pub use redis::OverRedis;
+pub use redis_cluster::OverRedisCluster;
 pub use stage::{Company, HEARTBEAT, Stage};
 pub use theatre::{Theatre, Way};
 

@@ -36,6 +36,8 @@ pub struct Company {
     pub heartbeat: Duration,
     /// The time between two events that each publishes, or so.
     pub pace: Duration,
+    /// How many lanes the bus is divided into.
+    pub lanes: u32,
 }
 
 impl Default for Company {
@@ -44,6 +46,7 @@ impl Default for Company {
             nodes: 2,
             heartbeat: HEARTBEAT,
             pace: Duration::from_millis(25),
+            lanes: 1,
         }
     }
 }
@@ -53,6 +56,7 @@ impl Company {
     pub(crate) fn config(&self) -> Config {
         Config {
             heartbeat: self.heartbeat,
+            lanes: self.lanes,
             ..Config::default()
         }
     }

@@ -28,6 +28,7 @@ fn reconnect(broker: &dyn Broker, nodes: usize, heartbeat: Duration) {
         nodes,
         heartbeat,
         pace,
+        ..Company::default()
     };
     let theatre = Theatre::with(broker, Way::Direct, &[Executor::TokioMulti], company);
     let stage = &theatre.stages()[0];
