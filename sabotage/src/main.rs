@@ -13,6 +13,7 @@
 mod adapters;
 mod cluster;
 mod completions;
+mod faults;
 mod postgres;
 mod servers;
 mod sins;
@@ -45,6 +46,7 @@ fn all() -> impl Iterator<Item = &'static Sin> {
         .chain(adapters::SINS)
         .chain(cluster::SINS)
         .chain(completions::SINS)
+        .chain(faults::SINS)
         .chain(postgres::SINS)
         .chain(servers::SINS)
 }
