@@ -6,8 +6,7 @@
 //! it is over; then every node must be live again, and the oracle judges all three histories.
 //!
 //! A script is written once, in [`scripts`], and [`faults!`] makes a test of each for one
-//! [`Broker`]. Those that take longer than a minute are ignored unless asked for:
-//! `cargo test -p midplane-faults -- --ignored`.
+//! [`Broker`]. Those that take longer than a minute are ignored unless asked for: `./test faults`.
 
 mod broker;
 mod knocks;
