@@ -42,7 +42,9 @@
 //! - **Notifying is serialised**: each transaction that notifies takes a lock over the whole server until it is
 //!   committed, so they queue behind each other, those of your application included, and each wakes every listening
 //!   session of the database. On two cores, one sender and one reader: 2,000 to 7,000 frames a second sent one by one,
-//!   45,000 to 130,000 sent by the hundred. More nodes share that; they do not add to it.
+//!   45,000 to 130,000 sent by the hundred. More nodes share that; they do not add to it. Their heartbeats alone wake
+//!   every session of every other: 200 nodes that shared two cores with the server were kept live by heartbeats of
+//!   5 s, and not by those of 2 s.
 //! - **TLS is the feature `tls`.** Without it a URL that demands TLS is refused, and with `sslmode=prefer`, the default,
 //!   the connection is in the clear. With it, `sslmode` and `sslrootcert` in the URL mean what they do to libpq:
 //!   `prefer` takes TLS where the server has it; `require` demands it, and keeps out who listens but not who poses as
