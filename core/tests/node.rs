@@ -161,3 +161,76 @@ fn what_does_not_fit_is_refused_with_its_size() {
     assert_eq!(pair.publish(0, &"x".repeat(700)), Err(NotQueued::Full));
     assert_eq!(pair.nodes[0].queued(), 1);
 }
+
+/// As many nodes on a perfect bus as there are ids, which go up one after the other within this time; gives
+/// how many frames each sent meanwhile.
+fn go_up(nodes: &mut [Node], now: &mut Duration, within: Duration) -> Vec<usize> {
+    let step = within / nodes.len() as u32;
+    let mut sent = vec![0; nodes.len()];
+    for next in 0..nodes.len() {
+        *now += step;
+        nodes[next].connected(*now);
+        exchange(nodes, *now, &mut sent);
+    }
+    sent
+}
+
+/// Every node does what is due, and everyone gets what is sent.
+fn exchange(nodes: &mut [Node], now: Duration, sent: &mut [usize]) {
+    for sender in 0..nodes.len() {
+        nodes[sender].tick(now);
+        while let Some(outbound) = nodes[sender].transmit(now) {
+            sent[sender] += 1;
+            for node in &mut *nodes {
+                node.receive(now, &outbound.frame);
+                drop(taken(node));
+            }
+        }
+    }
+}
+
+fn many() -> Vec<Node> {
+    let new = |id| Node::new(NodeId([id; 16]), Config::default(), Limits::new(8_192));
+    (0..64).map(new).collect()
+}
+
+#[test]
+fn many_nodes_that_greet_each_other_are_not_answered_by_all_each_time() {
+    let (mut now, mut nodes) = (Duration::ZERO, many());
+    let heartbeat = Config::default().heartbeat;
+    go_up(&mut nodes, &mut now, heartbeat);
+    for _ in 0..80 {
+        now += heartbeat / 40;
+        let mut sent = vec![0; nodes.len()];
+        exchange(&mut nodes, now, &mut sent);
+    }
+    assert!(nodes.iter().all(|node| node.members().count() == 63));
+    // The bus is gone for a moment, and all of them greet. Few would answer 16 times within a heartbeat; of so
+    // many each does a third of that, greets, and has one heartbeat before.
+    let sent = go_up(&mut nodes, &mut now, heartbeat);
+    assert!(sent.iter().all(|sent| *sent <= 8), "{sent:?}");
+}
+
+#[test]
+fn a_node_that_comes_to_many_knows_them_when_it_is_live() {
+    // Those who sent a heartbeat just before it came answer last, and when that was is all the same to it.
+    for step in (40..50).step_by(2) {
+        let (mut now, mut nodes) = (Duration::ZERO, many());
+        let heartbeat = Config::default().heartbeat;
+        let late = nodes.pop().unwrap();
+        go_up(&mut nodes, &mut now, heartbeat);
+        let mut sent = vec![0; nodes.len() + 1];
+        for _ in 0..step {
+            now += heartbeat / 40;
+            exchange(&mut nodes, now, &mut sent);
+        }
+        nodes.push(late);
+        let last = nodes.len() - 1;
+        nodes[last].connected(now);
+        while !nodes[last].is_live() {
+            now += heartbeat / 40;
+            exchange(&mut nodes, now, &mut sent);
+        }
+        assert_eq!(nodes[last].members().count(), last, "{step}");
+    }
+}

@@ -86,6 +86,10 @@ use questions::Questions;
 /// A peer that was not heard for so many heartbeats is no member any more.
 const SILENCE: u32 = 10;
 
+/// So many nodes answer a hello at once, each within half of what it may take. Of more, each takes that much
+/// longer: the answers of all come as fast as those of so many, for everyone hears every one of them.
+const CROWD: u32 = 16;
+
 /// What a frame counts beside its bytes while what it told is not taken.
 const FRAME: usize = 64;
 
@@ -304,7 +308,7 @@ impl Node {
     pub fn timeout(&self) -> Option<Duration> {
         let settled = match self.link {
             Link::Down => return self.questions_due(),
-            Link::Joining(since) => self.proven.map(|_| since + self.settle()),
+            Link::Joining(since) => self.proven.map(|_| since + self.introduced()),
             Link::Live(_) => None,
         };
         let canary = self.canary().map(|due| due + TICK);
@@ -371,6 +375,23 @@ impl Node {
         self.config.heartbeat / 8
     }
 
+    /// How soon after a heartbeat a hello is answered with another, which serves all who greeted meanwhile. After
+    /// an outage every node greets: were each answered by every other, what goes around would grow with the
+    /// square of their number, and the bus might lose their sessions of it, and be greeted again.
+    fn answers_after(&self) -> Duration {
+        let members = u32::try_from(self.members().count()).unwrap_or(u32::MAX);
+        let pause = (self.settle() / 2).saturating_mul((members / CROWD).max(1));
+        pause.min(self.config.heartbeat)
+    }
+
+    /// How long after a session began the others have answered our hello. Who was live before knows them.
+    fn introduced(&self) -> Duration {
+        match self.first_live {
+            Some(_) => self.settle(),
+            None => self.answers_after() + self.settle() / 2,
+        }
+    }
+
     /// How long we may be without a heartbeat of our own that came back: two are missed by then.
     fn patience(&self) -> Duration {
         self.config.heartbeat * 2 + self.settle()
@@ -407,7 +428,7 @@ impl Node {
         let Link::Joining(since) = self.link else {
             return;
         };
-        if self.proven.is_none() || now.saturating_sub(since) < self.settle() {
+        if self.proven.is_none() || now.saturating_sub(since) < self.introduced() {
             return;
         }
         self.link = Link::Live(now);

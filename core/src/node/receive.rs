@@ -143,7 +143,7 @@ impl Node {
         if heartbeat.hello {
             self.next_beat = self
                 .next_beat
-                .min(now.max(self.last_beat + self.settle() / 2));
+                .min(now.max(self.last_beat + self.answers_after()));
             if now >= self.next_beat && self.link != Link::Down {
                 self.beat(now, false);
             }
