@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use benches::{Contender, Floor, Inboxes, MEMBERS, Midplane, Plane, compare, event, id};
 use midplane::mailbox::{self, Capacity, Overflow, Sender};
-use midplane::{Audience, Event, Target, Verdict};
+use midplane::{Audience, Backplane, ConnectionId, Event, Target, Verdict};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{self, LocalSet};
@@ -36,19 +36,29 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         report.say(compare(name, "event", contenders));
     }
     report.say(
-        "Publish to tasks that receive, all on one thread: each event is with every task before the \
-         next is published.",
+        "Publish to tasks that receive, all on one thread: so many events, and each is with every task before the \
+         next are published. With one at a time most of it is the runtime, which wakes a task for each delivery.",
     );
-    for (name, receivers) in [
-        ("publish and receive, 1,000 tasks", READERS),
-        ("publish and receive, 100,000 tasks", MEMBERS),
+    for (name, receivers, burst) in [
+        ("publish and receive, 1,000 tasks", READERS, 1),
+        ("publish and receive 16 at a time, 1,000 tasks", READERS, 16),
+        ("publish and receive, 100,000 tasks", MEMBERS, 1),
+        (
+            "publish and receive 16 at a time, 100,000 tasks",
+            MEMBERS,
+            16,
+        ),
     ] {
         report.progress(name);
+        let to = Receivers {
+            count: receivers,
+            burst,
+        };
         let contenders = vec![
-            tokio_broadcast(receivers)?,
-            into_tasks::<Midplane>("midplane, a mailbox for each", receivers, open_mailbox)?,
-            into_tasks::<Floor>("tokio mpsc for each, by the floor", receivers, open_channel)?,
-            async_broadcast(receivers)?,
+            tokio_broadcast(to)?,
+            midplane(to)?,
+            tokio_mpsc(to)?,
+            async_broadcast(to)?,
         ];
         let case = compare(name, "delivery", contenders);
         report.say(&case);
@@ -68,6 +78,13 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// How many tasks receive, and how many events are published before each has received all.
+#[derive(Clone, Copy)]
+struct Receivers {
+    count: usize,
+    burst: usize,
 }
 
 /// Tasks on one thread, and how many events they have received.
@@ -90,17 +107,18 @@ impl Tasks {
     fn timed(
         self,
         name: &'static str,
-        receivers: usize,
+        to: Receivers,
         mut publish: impl FnMut() + 'static,
     ) -> Contender<'static> {
-        Contender::new(name, receivers, move |times| {
+        let deliveries = to.count * to.burst;
+        Contender::new(name, deliveries, move |times| {
             let start = Instant::now();
             for _ in 0..times {
                 self.received.set(0);
-                publish();
+                (0..to.burst).for_each(|_| publish());
                 let received = self.received.clone();
                 self.tasks.block_on(&self.runtime, async move {
-                    while received.get() < receivers {
+                    while received.get() < deliveries {
                         task::yield_now().await;
                     }
                 });
@@ -110,56 +128,66 @@ impl Tasks {
     }
 }
 
+/// A room of all receivers; `open` makes a task that receives and gives what it receives from.
 #[expect(clippy::unwrap_used, reason = "the text is an id")]
 fn into_tasks<P: Plane + 'static>(
     name: &'static str,
-    receivers: usize,
-    open: impl Fn(&Tasks) -> Box<dyn Fn(&Event) -> Verdict + Send + Sync>,
+    to: Receivers,
+    attach: impl Fn(&mut P, &Tasks, &ConnectionId),
 ) -> io::Result<Contender<'static>> {
     let tasks = Tasks::new()?;
     let mut plane = P::empty();
     let room = Target::org("everyone").unwrap();
-    for number in 0..receivers {
-        plane.attach(&id(number), open(&tasks));
+    for number in 0..to.count {
+        attach(&mut plane, &tasks, &id(number));
         plane.join_last(&room);
     }
     let (audience, event) = (Audience::from(room), event());
-    Ok(tasks.timed(name, receivers, move || {
-        assert_eq!(plane.publish(&audience, &event), receivers);
+    Ok(tasks.timed(name, to, move || {
+        assert_eq!(plane.publish(&audience, &event), to.count);
     }))
 }
 
-fn open_mailbox(tasks: &Tasks) -> Box<dyn Fn(&Event) -> Verdict + Send + Sync> {
-    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
-    let received = tasks.received.clone();
-    tasks.tasks.spawn_local(async move {
-        let mut batch = Vec::new();
-        while receiver.batch(&mut batch, BEHIND).await > 0 {
-            received.set(received.get() + batch.len());
-            batch.clear();
-        }
-    });
-    Box::new(move |event| sender.push(event))
-}
-
-fn open_channel(tasks: &Tasks) -> Box<dyn Fn(&Event) -> Verdict + Send + Sync> {
-    let (sender, mut receiver) = mpsc::channel::<Event>(BEHIND);
-    let received = tasks.received.clone();
-    tasks.tasks.spawn_local(async move {
-        while receiver.recv().await.is_some() {
-            received.set(received.get() + 1);
-        }
-    });
-    Box::new(move |event| match sender.try_send(event.clone()) {
-        Ok(()) => Verdict::Accepted,
-        Err(_) => Verdict::Full,
+fn midplane(to: Receivers) -> io::Result<Contender<'static>> {
+    let name = "midplane, a mailbox for each";
+    into_tasks(name, to, |midplane: &mut Midplane, tasks, id| {
+        let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+        let received = tasks.received.clone();
+        tasks.tasks.spawn_local(async move {
+            let mut batch = Vec::new();
+            while receiver.batch(&mut batch, BEHIND).await > 0 {
+                received.set(received.get() + batch.len());
+                batch.clear();
+            }
+        });
+        let attachment = midplane.plane.attach(id.clone(), sender.into_sink());
+        midplane.attachments.push(attachment);
     })
 }
 
-fn tokio_broadcast(receivers: usize) -> io::Result<Contender<'static>> {
+fn tokio_mpsc(to: Receivers) -> io::Result<Contender<'static>> {
+    let name = "tokio mpsc for each, by the floor";
+    into_tasks(name, to, |floor: &mut Floor, tasks, id| {
+        let (sender, mut receiver) = mpsc::channel::<Event>(BEHIND);
+        let received = tasks.received.clone();
+        tasks.tasks.spawn_local(async move {
+            while receiver.recv().await.is_some() {
+                received.set(received.get() + 1);
+            }
+        });
+        floor.attach(id, move |event: &Event| {
+            match sender.try_send(event.clone()) {
+                Ok(()) => Verdict::Accepted,
+                Err(_) => Verdict::Full,
+            }
+        });
+    })
+}
+
+fn tokio_broadcast(to: Receivers) -> io::Result<Contender<'static>> {
     let tasks = Tasks::new()?;
     let sender = broadcast::Sender::<Event>::new(BEHIND);
-    for _ in 0..receivers {
+    for _ in 0..to.count {
         let (mut receiver, received) = (sender.subscribe(), tasks.received.clone());
         tasks.tasks.spawn_local(async move {
             while receiver.recv().await.is_ok() {
@@ -169,13 +197,13 @@ fn tokio_broadcast(receivers: usize) -> io::Result<Contender<'static>> {
     }
     let event = event();
     let publish = move || assert!(sender.send(event.clone()).is_ok());
-    Ok(tasks.timed("tokio's broadcast", receivers, publish))
+    Ok(tasks.timed("tokio's broadcast", to, publish))
 }
 
-fn async_broadcast(receivers: usize) -> io::Result<Contender<'static>> {
+fn async_broadcast(to: Receivers) -> io::Result<Contender<'static>> {
     let tasks = Tasks::new()?;
     let (sender, receiver) = async_broadcast::broadcast::<Event>(BEHIND);
-    for _ in 0..receivers {
+    for _ in 0..to.count {
         let (mut receiver, received) = (receiver.clone(), tasks.received.clone());
         tasks.tasks.spawn_local(async move {
             while receiver.recv().await.is_ok() {
@@ -186,7 +214,7 @@ fn async_broadcast(receivers: usize) -> io::Result<Contender<'static>> {
     drop(receiver);
     let event = event();
     let publish = move || assert!(sender.try_broadcast(event.clone()).is_ok());
-    Ok(tasks.timed("async-broadcast", receivers, publish))
+    Ok(tasks.timed("async-broadcast", to, publish))
 }
 
 /// Which of the two is timed.

@@ -16,6 +16,10 @@ use crate::host::Host;
 use crate::sink::Verdict;
 use crate::target::{Scope, Target};
 
+/// Where the members [are many](Members::are_many), so many at a time are looked at before they are served: reading
+/// what one needs takes as long as all of them where each has to come from memory.
+const AHEAD: usize = 16;
+
 /// What became of one event at the connections of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -182,33 +186,48 @@ impl<H: Host> Registry<H> {
         delivered: &mut Delivered,
         mut wanted: impl FnMut(&Member) -> bool,
     ) {
-        for slice in members.blocks() {
-            if members.are_many() {
-                slice.iter().for_each(|member| member.warm());
+        let many = members.are_many();
+        for slice in members.slices() {
+            if many {
+                for ahead in slice.chunks(AHEAD) {
+                    ahead.iter().for_each(|member| member.warm());
+                    self.serve_slice(ahead, event, delivered, &mut wanted);
+                }
+            } else {
+                self.serve_slice(slice, event, delivered, &mut wanted);
             }
-            let mut rest = slice.iter();
-            let mut current = None;
-            while !rest.as_slice().is_empty() {
-                let outcome = H::contain(&mut || {
-                    for member in rest.by_ref() {
-                        current = Some(member);
-                        if member.is_closed() || !wanted(member) {
-                            continue;
-                        }
-                        match member.sink().deliver(event) {
-                            Verdict::Accepted => delivered.accepted += 1,
-                            Verdict::Full => delivered.full += 1,
-                            Verdict::Closed => {
-                                delivered.closed += 1;
-                                self.expel(member);
-                            }
+        }
+    }
+
+    fn serve_slice(
+        &self,
+        slice: &[Member],
+        event: &Event,
+        delivered: &mut Delivered,
+        mut wanted: impl FnMut(&Member) -> bool,
+    ) {
+        let mut rest = slice.iter();
+        let mut current = None;
+        while !rest.as_slice().is_empty() {
+            let outcome = H::contain(&mut || {
+                for member in rest.by_ref() {
+                    current = Some(member);
+                    if member.is_closed() || !wanted(member) {
+                        continue;
+                    }
+                    match member.sink().deliver(event) {
+                        Verdict::Accepted => delivered.accepted += 1,
+                        Verdict::Full => delivered.full += 1,
+                        Verdict::Closed => {
+                            delivered.closed += 1;
+                            self.expel(member);
                         }
                     }
-                });
-                if let (Err(_), Some(culprit)) = (outcome, current) {
-                    delivered.panicked += 1;
-                    self.expel(culprit);
                 }
+            });
+            if let (Err(_), Some(culprit)) = (outcome, current) {
+                delivered.panicked += 1;
+                self.expel(culprit);
             }
         }
     }

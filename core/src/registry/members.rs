@@ -10,11 +10,8 @@ use super::connection::{Member, address};
 /// list of chunks: for 100,000 members 128 and about 800 counted pointers.
 pub(super) const CHUNK: usize = 128;
 
-/// Members of a target with more than this are looked at so many at a time before they are served: reading what
-/// one needs takes as long as all of them where each has to come from memory, and costs a nanosecond where none
-/// has to.
+/// More members than hardly any cache holds the connections and mailboxes of.
 const MANY: usize = 8_192;
-const AHEAD: usize = 16;
 
 type Chunk = Arc<Vec<Member>>;
 
@@ -54,13 +51,6 @@ impl Members {
             },
         };
         core::iter::once(first).chain(rest.iter().map(|chunk| chunk.as_slice()))
-    }
-
-    /// The same in slices that are not too long to be looked at ahead of time where the members
-    /// [are many](Self::are_many).
-    pub(super) fn blocks(&self) -> impl Iterator<Item = &[Member]> {
-        let most = if self.are_many() { AHEAD } else { CHUNK };
-        self.slices().flat_map(move |slice| slice.chunks(most))
     }
 
     /// Whether they are so many that hardly any of them is in a cache when it is its turn.
