@@ -33,13 +33,4 @@ pub(crate) const SINS: &[Sin] = &[
         suite: REDIS,
         test: "latency",
     },
-    Sin {
-        name: "faults: a subscription that a moved slot ended is nothing to mention",
-        file: "adapters/redis/src/pushes.rs",
-        sound: "PushKind::Unsubscribe | PushKind::SUnsubscribe => {",
-        broken: "PushKind::Unsubscribe | PushKind::SUnsubscribe if true => {}\n            PushKind::Unsubscribe | PushKind::SUnsubscribe => {",
-        package: FAULTS,
-        suite: &["--test", "redis_cluster"],
-        test: "slots_move",
-    },
 ];
