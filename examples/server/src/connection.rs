@@ -31,9 +31,10 @@ use crate::message::Body;
 use crate::state::App;
 use crate::websocket::WebSocket;
 
-/// Items of the mailbox in one turn, and requests that wait.
+/// Items of the mailbox in one turn, requests that wait, and how often in a turn so many are read and answered.
 const ITEMS: usize = 64;
 const REQUESTS: usize = 16;
+const PASSES: usize = 4;
 
 /// What is collected before it is written, in bytes; the last message may go beyond.
 const WRITE_BUFFER: usize = 16 << 10;
@@ -159,10 +160,7 @@ impl<S: Socket> Connection<S> {
             self.poll_items(context);
         }
         if self.items.is_empty() {
-            self.poll_requests(context);
-            if self.end.is_none() {
-                self.poll_answers(context);
-            }
+            self.poll_passes(context);
         }
         match self.heartbeat.poll(context) {
             Poll::Ready(Beat::Ping) => {
@@ -223,14 +221,34 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    fn poll_requests(&mut self, context: &mut Context<'_>) {
+    /// Reads requests and answers them, for as long as there are more; what is answered goes out at once.
+    fn poll_passes(&mut self, context: &mut Context<'_>) {
+        for _ in 0..PASSES {
+            let more = self.poll_requests(context);
+            if self.end.is_some() {
+                return;
+            }
+            self.poll_answers(context);
+            if !more {
+                return;
+            }
+            if !self.requests.is_empty() {
+                break;
+            }
+        }
+        // There may be more, and nobody but this task knows: the next turn begins at once.
+        context.waker().wake_by_ref();
+    }
+
+    /// Whether there may be more to read.
+    fn poll_requests(&mut self, context: &mut Context<'_>) -> bool {
         for _ in 0..REQUESTS {
             if self.requests.len() >= REQUESTS {
                 // Whoever asks faster than it is answered is not read until it is.
-                return;
+                return false;
             }
             let Poll::Ready(message) = self.websocket.poll_read(context) else {
-                return;
+                return false;
             };
             self.heartbeat.hear();
             match message {
@@ -241,16 +259,15 @@ impl<S: Socket> Connection<S> {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Close(_))) | None => {
                     self.end = Some(End::Left);
-                    return;
+                    return false;
                 }
                 Some(Err(error)) => {
                     self.end = Some(End::Failed(error));
-                    return;
+                    return false;
                 }
             }
         }
-        // There may be more, and nobody but this task knows: the next turn begins at once.
-        context.waker().wake_by_ref();
+        true
     }
 
     /// Answers what was asked, in its order.

@@ -22,10 +22,14 @@ use tungstenite::{Error, Message};
 /// A buffer that was written out is kept if it has room for no more than this.
 const KEPT: usize = 256;
 
+/// What is read ahead at once, in bytes, of a client that sends more than the protocol's own buffer holds.
+const AHEAD: usize = 16 << 10;
+
 /// The server's end of a WebSocket.
 pub(crate) struct WebSocket<S> {
     socket: S,
     protocol: WebSocketContext,
+    ahead: Ahead,
     /// What is to be sent, of which `sent` bytes are.
     unsent: Vec<u8>,
     sent: usize,
@@ -55,6 +59,16 @@ impl Wake for Ear {
     }
 }
 
+/// What was read and is not with the protocol, whose own buffer is small because every connection has one. A
+/// client that fills it has more to say, and one system call for each KiB would be a fifth of what it costs.
+#[derive(Default)]
+struct Ahead {
+    bytes: Vec<u8>,
+    taken: usize,
+    /// Whether the last read left no room.
+    filled: bool,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection after its handshake, of which `read` was read too far.
     pub(crate) fn new(socket: S, read: &[u8], config: WebSocketConfig) -> Self {
@@ -64,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         });
         Self {
             socket,
+            ahead: Ahead::default(),
             // A copy, for what was read stands in a buffer of HTTP's, some KiB large, that it would keep.
             protocol: WebSocketContext::from_partially_read(
                 read.to_vec(),
@@ -89,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         let mut ends = Ends {
             socket: &mut self.socket,
+            ahead: &mut self.ahead,
             unsent: &mut self.unsent,
             context: &mut Context::from_waker(&self.waker),
         };
@@ -133,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ) -> Result<(), Error> {
         let mut ends = Ends {
             socket: &mut self.socket,
+            ahead: &mut self.ahead,
             unsent: &mut self.unsent,
             context: &mut Context::from_waker(&self.waker),
         };
@@ -188,16 +205,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 /// What the protocol reads from and writes to.
 struct Ends<'a, 'b, S> {
     socket: &'a mut S,
+    ahead: &'a mut Ahead,
     unsent: &'a mut Vec<u8>,
     context: &'a mut Context<'b>,
 }
 
-impl<S: AsyncRead + Unpin> Read for Ends<'_, '_, S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<S: AsyncRead + Unpin> Ends<'_, '_, S> {
+    fn socket(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match Pin::new(&mut *self.socket).poll_read(self.context, buffer) {
-            Poll::Ready(outcome) => outcome,
+            Poll::Ready(outcome) => {
+                let read = outcome?;
+                self.ahead.filled = read == buffer.len();
+                Ok(read)
+            }
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for Ends<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ahead.bytes.is_empty() {
+            if !self.ahead.filled {
+                return self.socket(buffer);
+            }
+            self.ahead.filled = false;
+            let mut bytes = vec![0; AHEAD];
+            let read = self.socket(&mut bytes)?;
+            bytes.truncate(read);
+            self.ahead.bytes = bytes;
+        }
+        let left = &self.ahead.bytes[self.ahead.taken..];
+        let length = left.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&left[..length]);
+        self.ahead.taken += length;
+        if self.ahead.taken == self.ahead.bytes.len() {
+            // An idle connection keeps none of it.
+            self.ahead.bytes = Vec::new();
+            self.ahead.taken = 0;
+        }
+        Ok(length)
     }
 }
 
@@ -209,5 +256,80 @@ impl<S> Write for Ends<'_, '_, S> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A peer that has said this, and more later. It counts how often it was read.
+    struct Peer {
+        said: Vec<u8>,
+        reads: usize,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            self.reads += 1;
+            if self.said.is_empty() {
+                return Poll::Pending;
+            }
+            let length = self.said.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&self.said[..length]);
+            self.said.drain(..length);
+            Poll::Ready(Ok(length))
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn text(number: usize) -> String {
+        format!("{number:0100}")
+    }
+
+    #[test]
+    fn what_a_client_says_at_once_is_read_in_few_pieces_and_none_is_kept() {
+        let count = 3 * AHEAD / 106;
+        let said = (0..count).flat_map(|number| {
+            // A text of 100 bytes, masked by zeros.
+            let head = [0x81, 0x80 | 100, 0, 0, 0, 0];
+            head.into_iter().chain(text(number).into_bytes())
+        });
+        let peer = Peer {
+            said: said.collect(),
+            reads: 0,
+        };
+        let config = WebSocketConfig::default().read_buffer_size(1 << 10);
+        let mut websocket = WebSocket::new(peer, &[], config);
+        let context = &mut Context::from_waker(Waker::noop());
+        for number in 0..count {
+            let Poll::Ready(Some(Ok(Message::Text(found)))) = websocket.poll_read(context) else {
+                panic!("message {number} is missing");
+            };
+            assert_eq!(found.as_str(), text(number));
+        }
+        assert!(websocket.poll_read(context).is_pending());
+        let reads = websocket.socket.reads;
+        assert!(reads < 10, "{reads} reads");
+        assert_eq!(websocket.ahead.bytes.capacity(), 0);
     }
 }
