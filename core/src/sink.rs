@@ -69,9 +69,12 @@ impl fmt::Debug for Sink {
 pub(crate) trait Deliver: Send + Sync {
     fn deliver(&self, event: &Event) -> Verdict;
 
-    /// Reads what the next [`deliver`](Self::deliver) will read first. A fan-out to very many asks several sinks for
-    /// it before it calls them: their memory then comes at the same time, not one after the other.
-    fn warm(&self) {}
+    /// Reads what the next [`deliver`](Self::deliver) will read first, and says whether there was anything to read. A
+    /// fan-out to very many asks several sinks for it before it calls them: their memory then comes at the same time,
+    /// not one after the other.
+    fn warm(&self) -> bool {
+        false
+    }
 }
 
 trait Build: Send + Sync {
@@ -114,8 +117,8 @@ impl<D: Deliver> Deliver for Latched<D> {
         self.sink.deliver(event)
     }
 
-    fn warm(&self) {
-        self.sink.warm();
+    fn warm(&self) -> bool {
+        self.sink.warm()
     }
 }
 

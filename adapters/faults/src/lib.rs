@@ -13,7 +13,6 @@ mod knocks;
 mod nats;
 mod postgres;
 mod redis;
-mod redis_cluster;
 pub mod scripts;
 mod stage;
 mod theatre;
@@ -22,8 +21,7 @@ pub use broker::Broker;
 pub use knocks::Knocks;
 pub use nats::OverNats;
 pub use postgres::OverPostgres;
-pub use redis::OverRedis;
-pub use redis_cluster::OverRedisCluster;
+pub use redis::{OverRedis, OverRedisCluster, Servers};
 pub use stage::{Company, HEARTBEAT, Stage};
 pub use theatre::{Theatre, Way};
 

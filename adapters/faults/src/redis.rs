@@ -1,29 +1,88 @@
-//! Redis as it fails.
+//! Redis as it fails, alone and as a cluster.
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
+use midplane_conformance::fixture::{RedisCluster, Server};
 use midplane_redis::Redis;
 
 use crate::Broker;
 
-/// A Redis with a user for the nodes.
+/// A Redis, or several, with a user for the nodes.
 #[derive(Debug)]
-pub struct OverRedis {
-    server: Server,
+pub struct OverRedis<S = Server> {
+    servers: S,
 }
 
-const RULES: [&str; 6] = [
-    "&*",
-    "+hello",
-    "+subscribe",
-    "+unsubscribe",
-    "+publish",
-    "+ping",
-];
+/// Three masters that the lanes are spread over.
+pub type OverRedisCluster = OverRedis<RedisCluster>;
+
+/// One Redis, or all of a cluster.
+pub trait Servers: Debug + Send + Sync {
+    /// What stands before the user in the URL of nodes.
+    const SCHEME: &str;
+    /// What the user may do.
+    const RULES: [&str; 6];
+
+    /// The one that is stopped and killed, and whose address nodes are given.
+    fn first(&self) -> &Server;
+    /// Has each run a command, and gives their answers.
+    fn everywhere(&self, command: &[&str]) -> Vec<String>;
+    /// Kills each and starts it again where it was.
+    fn restart(&self);
+}
+
+impl Servers for Server {
+    const SCHEME: &str = "redis";
+    const RULES: [&str; 6] = [
+        "&*",
+        "+hello",
+        "+subscribe",
+        "+unsubscribe",
+        "+publish",
+        "+ping",
+    ];
+
+    fn first(&self) -> &Server {
+        self
+    }
+
+    fn everywhere(&self, command: &[&str]) -> Vec<String> {
+        vec![self.redis_command(command)]
+    }
+
+    fn restart(&self) {
+        Self::restart(self);
+    }
+}
+
+/// Nodes are told of one master, who tells of the others: those they reach themselves.
+impl Servers for RedisCluster {
+    const SCHEME: &str = "redis+cluster";
+    const RULES: [&str; 6] = [
+        "&*",
+        "+hello",
+        "+cluster|slots",
+        "+ssubscribe",
+        "+sunsubscribe",
+        "+spublish",
+    ];
+
+    fn first(&self) -> &Server {
+        &self.nodes()[0]
+    }
+
+    fn everywhere(&self, command: &[&str]) -> Vec<String> {
+        Self::everywhere(self, command)
+    }
+
+    fn restart(&self) {
+        self.nodes().iter().for_each(Server::restart);
+    }
+}
 
 impl OverRedis {
     /// Starts one.
@@ -34,44 +93,79 @@ impl OverRedis {
     pub fn start() -> Self {
         // The user stands in the flags, so that it is there again after a restart.
         let mut flags = vec!["--user", "chat", "on", ">hunter2"];
-        flags.extend(RULES);
-        let server = Server::redis_with(&flags);
-        Self { server }
-    }
-
-    fn user(&self, rules: &[&str]) {
-        let answer = self
-            .server
-            .redis_command(&[&["ACL", "SETUSER", "chat"], rules].concat());
-        assert_eq!(answer, "+OK\r\n");
-    }
-
-    fn kick(&self) {
-        let _ = self
-            .server
-            .redis_command(&["CLIENT", "KILL", "USER", "chat"]);
+        flags.extend(<Server as Servers>::RULES);
+        let servers = Server::redis_with(&flags);
+        Self { servers }
     }
 
     /// Makes it the replica of a master that is not there: it takes no publish, and says nothing.
     pub fn demote(&self) {
-        let answer = self.server.redis_command(&["REPLICAOF", "127.0.0.1", "1"]);
-        assert_eq!(answer, "+OK\r\n");
+        self.tell(&["REPLICAOF", "127.0.0.1", "1"]);
     }
 
     /// Undoes a [`demote`](Self::demote).
     pub fn promote(&self) {
-        let answer = self.server.redis_command(&["REPLICAOF", "NO", "ONE"]);
-        assert_eq!(answer, "+OK\r\n");
+        self.tell(&["REPLICAOF", "NO", "ONE"]);
     }
 }
 
-impl Broker for OverRedis {
+impl OverRedisCluster {
+    /// Starts them.
+    ///
+    /// # Panics
+    /// When they do not start.
+    #[must_use]
+    pub fn start_cluster() -> Self {
+        let servers = RedisCluster::start();
+        let over = Self { servers };
+        over.user(&["on", ">hunter2"]);
+        over.user(&RedisCluster::RULES);
+        over
+    }
+
+    /// Gives the slot of every channel that anyone hears to the next master. It gives how many there were.
+    ///
+    /// # Panics
+    /// When a master does not take it.
+    pub fn move_slots(&self) -> usize {
+        let cluster = &self.servers;
+        let heard = cluster.everywhere(&["PUBSUB", "SHARDCHANNELS", "faults-*"]);
+        let mut moved = 0;
+        for (owner, channels) in heard.iter().enumerate() {
+            for channel in channels.lines().filter(|line| line.starts_with("faults-")) {
+                let next = (owner + 1) % heard.len();
+                cluster.move_slot(cluster.slot(channel), owner, next);
+                moved += 1;
+            }
+        }
+        moved
+    }
+}
+
+impl<S: Servers> OverRedis<S> {
+    fn tell(&self, command: &[&str]) {
+        for answer in self.servers.everywhere(command) {
+            assert_eq!(answer, "+OK\r\n", "{command:?}");
+        }
+    }
+
+    fn user(&self, rules: &[&str]) {
+        self.tell(&[&["ACL", "SETUSER", "chat"], rules].concat());
+    }
+
+    fn kick(&self) {
+        self.servers.everywhere(&["CLIENT", "KILL", "USER", "chat"]);
+    }
+}
+
+impl<S: Servers> Broker for OverRedis<S> {
     fn server(&self) -> &Server {
-        &self.server
+        self.servers.first()
     }
 
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus> {
-        let bus = Redis::new(&format!("redis://chat:hunter2@{address}")).expect("a url");
+        let url = format!("{}://chat:hunter2@{address}", S::SCHEME);
+        let bus = Redis::new(&url).expect("a url");
         Arc::new(bus.with_prefix(prefix).expect("a prefix"))
     }
 
@@ -80,9 +174,8 @@ impl Broker for OverRedis {
     }
 
     fn cut_subscribers(&self) {
-        let _ = self
-            .server
-            .redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        self.servers
+            .everywhere(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     }
 
     fn lock_out(&self) {
@@ -99,30 +192,26 @@ impl Broker for OverRedis {
     }
 
     fn permit(&self) {
-        self.user(&RULES);
+        self.user(&S::RULES);
     }
 
     fn crowd_out(&self) {
-        let answer = self
-            .server
-            .redis_command(&["CONFIG", "SET", "maxclients", "6"]);
-        assert_eq!(answer, "+OK\r\n");
+        self.tell(&["CONFIG", "SET", "maxclients", "6"]);
         self.kick();
     }
 
     fn make_room(&self) {
-        // No command gets in either. Started again, it knows of no limit.
-        self.server.restart();
+        // No command gets in either. Started again, none knows of a limit.
+        self.servers.restart();
     }
 
     fn hurry(&self) -> bool {
-        let answer = self.server.redis_command(&[
+        self.tell(&[
             "CONFIG",
             "SET",
             "client-output-buffer-limit",
             "pubsub 65536 0 0",
         ]);
-        assert_eq!(answer, "+OK\r\n");
         true
     }
 }

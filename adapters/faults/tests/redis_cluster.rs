@@ -10,7 +10,7 @@ use midplane_faults::{Company, HEARTBEAT, OverRedisCluster, Theatre, Way};
 /// publishes is refused.
 #[test]
 fn slots_move() {
-    let broker = OverRedisCluster::start();
+    let broker = OverRedisCluster::start_cluster();
     let company = Company {
         lanes: 16,
         ..Company::default()
@@ -30,15 +30,15 @@ fn slots_move() {
 
 #[test]
 fn subscribers_cut() {
-    outage::subscribers_cut(&OverRedisCluster::start());
+    outage::subscribers_cut(&OverRedisCluster::start_cluster());
 }
 
 #[test]
 fn credentials_break_and_heal() {
-    access::credentials_break_and_heal(&OverRedisCluster::start());
+    access::credentials_break_and_heal(&OverRedisCluster::start_cluster());
 }
 
 #[test]
 fn permission_removed_and_given_back() {
-    access::permission_removed_and_given_back(&OverRedisCluster::start());
+    access::permission_removed_and_given_back(&OverRedisCluster::start_cluster());
 }

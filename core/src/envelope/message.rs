@@ -389,7 +389,7 @@ impl<'a> Reader<'a> {
 }
 
 fn append_publish(bytes: &mut Vec<u8>, scope: &Scope, audience: &Audience, event: &Event) {
-    put_bytes(bytes, scope.as_bytes());
+    append_scope(bytes, scope);
     append_form(bytes, event);
     append_audience(bytes, audience);
     put_bytes(bytes, event.bytes());
@@ -405,11 +405,19 @@ pub(super) fn append_event(bytes: &mut Vec<u8>, event: &Event) {
     put_bytes(bytes, event.bytes());
 }
 
+pub(super) fn append_scope(bytes: &mut Vec<u8>, scope: &Scope) {
+    put_bytes(bytes, scope.as_bytes());
+}
+
+pub(super) fn append_target(bytes: &mut Vec<u8>, target: &Target) {
+    bytes.push(target.kind() as u8);
+    put_bytes(bytes, target.id().as_bytes());
+}
+
 pub(super) fn append_audience(bytes: &mut Vec<u8>, audience: &Audience) {
     put_number(bytes, audience.targets().count() as u64);
     for target in audience.targets() {
-        bytes.push(target.kind() as u8);
-        put_bytes(bytes, target.id().as_bytes());
+        append_target(bytes, target);
     }
     put_number(bytes, audience.excluded().len() as u64);
     for connection in audience.excluded() {

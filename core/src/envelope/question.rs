@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::append;
-use super::message::{Reader, append_audience, append_event};
+use super::message::{Reader, append_audience, append_event, append_scope, append_target};
 use crate::question::{Answer, Question};
 use crate::registry::Delivered;
 use crate::target::Scope;
@@ -25,13 +25,13 @@ pub(super) fn append_question(bytes: &mut Vec<u8>, scope: &Scope, question: &Que
         Question::Dissociate(..) => DISSOCIATE,
         Question::Publish(..) => PUBLISH,
     };
-    append(bytes, &kind);
-    append(bytes, &serde_bytes::Bytes::new(scope.as_bytes()));
+    bytes.push(kind);
+    append_scope(bytes, scope);
     append_audience(bytes, question.audience());
     match question {
         Question::Count(_) | Question::Disconnect(_) => {}
         Question::Associate(_, target) | Question::Dissociate(_, target) => {
-            append(bytes, &(target.kind() as u8, target.id()));
+            append_target(bytes, target);
         }
         Question::Publish(_, event) => append_event(bytes, event),
     }

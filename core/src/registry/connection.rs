@@ -61,10 +61,10 @@ impl Connection<dyn Deliver> {
         &self.sink
     }
 
-    /// Reads what a delivery reads first.
-    pub(crate) fn warm(&self) {
+    /// Reads what a delivery reads first, and says whether the sink had anything to read.
+    pub(crate) fn warm(&self) -> bool {
         black_box(self.is_closed());
-        self.sink.warm();
+        self.sink.warm()
     }
 
     pub(crate) fn key(&self) -> KeyRef<'_> {

@@ -186,16 +186,17 @@ impl<H: Host> Registry<H> {
         delivered: &mut Delivered,
         mut wanted: impl FnMut(&Member) -> bool,
     ) {
-        let many = members.are_many();
-        for slice in members.slices() {
-            if many {
-                for ahead in slice.chunks(AHEAD) {
-                    ahead.iter().for_each(|member| member.warm());
-                    self.serve_slice(ahead, event, delivered, &mut wanted);
-                }
-            } else {
-                self.serve_slice(slice, event, delivered, &mut wanted);
+        // Bare closures have nothing to look at: most often none of the others has, either.
+        let mut pays = members.are_many();
+        for mut slice in members.slices() {
+            while let (true, Some((ahead, rest))) = (pays, slice.split_at_checked(AHEAD)) {
+                pays = ahead
+                    .iter()
+                    .fold(false, |pays, member| pays | member.warm());
+                self.serve_slice(ahead, event, delivered, &mut wanted);
+                slice = rest;
             }
+            self.serve_slice(slice, event, delivered, &mut wanted);
         }
     }
 
