@@ -19,7 +19,7 @@ use midplane::{
 };
 use midplane_conformance::Random;
 use midplane_conformance::executor::Executor;
-use midplane_conformance::history::{Fact, History, Outcome, Recorder, Tapped, Witness};
+use midplane_conformance::history::{Fact, History, Outcome, Recorder, Stalls, Tapped, Witness};
 
 use crate::Knocks;
 
@@ -61,10 +61,6 @@ impl Company {
         }
     }
 }
-
-/// How often the machine is asked whether it has time, and how late it may be.
-const TICK: Duration = Duration::from_millis(20);
-const LATE: Duration = Duration::from_millis(100);
 
 /// What all connections that stay are in.
 const LOBBY: &str = "lobby";
@@ -121,6 +117,7 @@ impl Stage {
                 let recorder = Recorder::new(move || clock.now());
                 let resting = Arc::new(AtomicBool::new(false));
                 let over = Arc::new(AtomicBool::new(false));
+                let stalls = Stalls::watch(&recorder);
                 (kit.spawn)(watch(recorder.clone(), kit.timer.clone(), over.clone()).boxed());
                 let knocks = Knocks::new(recorder.clone());
                 let (nodes, clusters): (Vec<Witness>, Vec<Cluster>) = buses
@@ -147,6 +144,7 @@ impl Stage {
                 }
                 let history = recorder.finish();
                 over.store(true, Ordering::Relaxed);
+                drop(stalls);
                 for node in &nodes {
                     let _ = node.close(HEARTBEAT * 4).await;
                 }
@@ -290,27 +288,12 @@ fn topic(name: &str) -> Target {
     Target::topic(name).expect("a topic of a few letters")
 }
 
-/// Writes down when the machine had no time to run what was due: that is a fault like any other.
+/// Writes down when the executor had no time to run what was due.
 async fn watch(recorder: Recorder, timer: Arc<dyn Timer>, over: Arc<AtomicBool>) {
-    let (clock, notes, ends) = (timer.clone(), recorder.clone(), over.clone());
-    // The servers have no more time than a thread that does nothing else.
-    thread::spawn(move || {
-        while !ends.load(Ordering::Relaxed) {
-            let since = clock.now();
-            thread::sleep(TICK);
-            note_stall(&notes, since, clock.now());
-        }
-    });
     while !over.load(Ordering::Relaxed) {
-        let since = timer.now();
-        timer.sleep(TICK).await;
-        note_stall(&recorder, since, timer.now());
-    }
-}
-
-fn note_stall(recorder: &Recorder, since: Duration, now: Duration) {
-    if now - since > LATE {
-        recorder.note(Fact::Stalled { since });
+        let since = recorder.now();
+        timer.sleep(Stalls::TICK).await;
+        Stalls::look(&recorder, since);
     }
 }
 

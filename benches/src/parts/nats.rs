@@ -32,6 +32,10 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
             "the driver, a flush each",
             driver(&url, size, Manner::Flushed)?,
         );
+        contest.add(
+            "the driver, hearing itself too",
+            driver(&url, size, Manner::Echoed)?,
+        );
         contest.add(duel::ORIGINALS, originals(&url, size)?);
         contest.add(
             duel::OURS,
@@ -97,6 +101,8 @@ enum Manner {
     Queued,
     /// And then waits until it is written.
     Flushed,
+    /// As the first, and whoever publishes is subscribed, too, as every node is: the server sends all of it twice.
+    Echoed,
 }
 
 /// The driver that midplane uses, by itself.
@@ -104,11 +110,16 @@ fn driver(url: &str, size: usize, manner: Manner) -> io::Result<Courier> {
     let subject = match manner {
         Manner::Queued => "driver.0000",
         Manner::Flushed => "driver.0001",
+        Manner::Echoed => "driver.0002",
     };
     Courier::open(
         |there, take| subscribe(there, url, subject, take),
         |here| {
-            let (client, payload) = (connect(here, url)?, Bytes::from("x".repeat(size)));
+            let client = match manner {
+                Manner::Echoed => subscribe(here, url, subject, Box::new(|_| {}))?,
+                _ => connect(here, url)?,
+            };
+            let payload = Bytes::from("x".repeat(size));
             let publish: Publish = Box::new(move |events| {
                 let (client, payload) = (client.clone(), payload.clone());
                 let all = async move {

@@ -1,6 +1,8 @@
 //! Several servers on one bus: child processes on tokio and on smol, and real brokers.
 
-use server_suite::cluster::{Kind, Programs, flows, foreign, reach, readiness, stopping};
+use server_suite::cluster::{
+    Kind, Programs, flows, foreign, judged, reach, readiness, stopping,
+};
 use server_suite::run_cluster as run;
 
 const PROGRAMS: Programs = Programs {
@@ -47,6 +49,7 @@ on! {
     any_program_publishes: |kind| foreign::any_program_publishes(PROGRAMS, kind);
     a_broker_that_stands_still: |kind| readiness::a_broker_that_stands_still(PROGRAMS, kind);
     a_broker_that_is_killed: |kind| readiness::a_broker_that_is_killed(PROGRAMS, kind);
+    the_oracle_judges_servers: |kind| judged::servers_that_fail_one_after_the_other(PROGRAMS, kind);
 }
 
 #[test]

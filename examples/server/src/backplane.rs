@@ -152,10 +152,14 @@ fn note(app: &App, notice: Notice) {
         } => {
             told.deaf += 1;
             drop(told);
+            // How long it lasted, and how long it is over.
             let time = until.saturating_sub(since);
+            let ago = timer.now().saturating_sub(until);
             match origin {
-                Some(origin) => tracing::warn!(%origin, ?time, "messages of a node may be lost"),
-                None => tracing::warn!(?time, "messages of other nodes may be lost"),
+                Some(origin) => {
+                    tracing::warn!(%origin, ?time, ?ago, "messages of a node may be lost");
+                }
+                None => tracing::warn!(?time, ?ago, "messages of other nodes may be lost"),
             }
         }
         Notice::Joined(node) => tracing::info!(%node, "a node is there"),

@@ -5,7 +5,7 @@
 //! event went under which number. [`judge`] then says which promises were broken, whatever produced the
 //! run: a simulation, real servers, other people's processes.
 //!
-//! [`Witness`] does all of this for one node of one's own.
+//! [`Witness`] does all of this for one node of one's own. [`Stalls`] tells what is to be blamed on the machine.
 //!
 //! Without a tap it is not known which numbers the events had; then any gap on an event's lane that was
 //! told after it was published accounts for it, and the judge is that much milder.
@@ -14,6 +14,7 @@ mod fact;
 mod judge;
 mod mark;
 mod recorder;
+mod stalls;
 mod tap;
 mod witness;
 
@@ -24,6 +25,7 @@ pub use fact::{Fact, Outcome, Reach, Relayed, Seat, Tally};
 pub use judge::{Check, Terms, Violation, judge};
 pub use mark::{Mark, hash};
 pub use recorder::Recorder;
+pub use stalls::Stalls;
 pub use tap::Tapped;
 pub use witness::{Person, Publisher, Witness};
 

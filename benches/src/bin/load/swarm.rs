@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Connections from one address; the system has some 28,000 ports for each.
 const PER_ADDRESS: usize = 20_000;
 
+/// After so many more are connected, those that are have their pings answered.
+const ANSWERED: usize = 64;
+
 /// One connection after its handshake.
 struct Client {
     stream: mio::net::TcpStream,
@@ -64,34 +67,40 @@ pub(crate) struct Route {
 impl Swarm {
     /// Connects everyone, the publisher last.
     pub(crate) fn connect(route: &Route) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut clients = Vec::with_capacity(route.clients + 1);
-        for number in 0..route.clients {
-            let part = Part::Subscriber(number % route.topics);
-            let address = route.subscribe[number % route.subscribe.len()];
-            clients.push(Client::connect(route.dialect, part, address, number)?);
-        }
-        let publisher = Part::Publisher(route.topics);
-        let one = Client::connect(route.dialect, publisher, route.publish, route.clients)?;
-        clients.push(one);
-        for (token, client) in clients.iter_mut().enumerate() {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            poll.registry()
-                .register(&mut client.stream, Token(token), interest)?;
-        }
-        Ok(Self {
-            poll,
+        let mut swarm = Self {
+            poll: Poll::new()?,
             ready: Events::with_capacity(1_024),
             dialect: route.dialect,
-            publisher: clients.len() - 1,
-            clients,
+            publisher: route.clients,
+            clients: Vec::with_capacity(route.clients + 1),
             topics: route.topics,
             buffer: vec![0; 256 << 10],
             outstanding: VecDeque::new(),
             first: 0,
             latencies: Vec::new(),
             counts: false,
-        })
+        };
+        for number in 0..route.clients {
+            let part = Part::Subscriber(number % route.topics);
+            swarm.add(part, route.subscribe[number % route.subscribe.len()])?;
+            // Thousands take longer to connect than a server waits for the first one's pong.
+            if number % ANSWERED == 0 {
+                swarm.turn(Duration::ZERO)?;
+            }
+        }
+        swarm.add(Part::Publisher(route.topics), route.publish)?;
+        Ok(swarm)
+    }
+
+    fn add(&mut self, part: Part, address: SocketAddr) -> io::Result<()> {
+        let number = self.clients.len();
+        let mut client = Client::connect(self.dialect, part, address, number)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut client.stream, Token(number), interest)?;
+        self.clients.push(client);
+        Ok(())
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

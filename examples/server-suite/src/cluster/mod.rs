@@ -4,6 +4,8 @@
 
 pub mod flows;
 pub mod foreign;
+pub mod judged;
+mod log;
 pub mod reach;
 pub mod readiness;
 pub mod stopping;

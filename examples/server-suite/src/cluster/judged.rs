@@ -1,0 +1,379 @@
+//! What clients saw of servers that fail, and what those logged, judged by the oracle that judges nodes.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use midplane::envelope::NodeId;
+use midplane::{Audience, ConnectionId, Event, Scope, Target};
+use midplane_conformance::history::{
+    Check, Fact, History, Mark, Outcome, Reach, Record, Recorder, Relayed, Seat, Stalls, Tally,
+    Terms, hash,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_websockets::Message;
+
+use super::Programs;
+use super::log::{node_id, records};
+use super::world::{self, HEARTBEAT, Kind, nodes, topic};
+use crate::client::{Arrival, Client};
+use crate::fixture::Server;
+use crate::fixture::flags::LARGE_MAILBOX;
+use crate::until;
+
+/// The time between two events of a publisher.
+const PACE: Duration = Duration::from_millis(20);
+
+/// The time to live of an event, also as the flag has it.
+const TIME_TO_LIVE: Duration = Duration::from_secs(4);
+const FLAGS: &[&str] = &["--time-to-live", "4s"];
+
+/// By how much the memory of a server may differ from what it was, in bytes: less than a KiB for each event.
+const GROWTH: u64 = 4 << 20;
+
+/// Of five servers, who serves throughout, loses its descriptors, stands still, is killed, and is told to end.
+const STEADY: usize = 0;
+const POOR: usize = 1;
+const STILL: usize = 2;
+const KILLED: usize = 3;
+const ENDED: usize = 4;
+
+/// While clients publish to five servers, one is killed, one told to end, one stands still for longer than an event
+/// lives, and one has no descriptors left when the broker is killed and comes back. Whatever clients of the others
+/// lost, those have said. On Valkey and Postgres those are on smol who are on tokio on Redis and NATS.
+pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kind) {
+    let Programs { tokio, smol, .. } = programs;
+    let (tokio, smol) = match kind {
+        Kind::Redis | Kind::Nats => (tokio, smol),
+        Kind::Valkey | Kind::Postgres => (smol, tokio),
+    };
+    let programs = Programs {
+        tokio,
+        smol,
+        ..programs
+    };
+    let broker = kind.own();
+    let epoch = SystemTime::now();
+    let recorder = Recorder::new(move || epoch.elapsed().unwrap_or_default());
+    let stalls = Stalls::watch(&recorder);
+    let flags = [FLAGS, LARGE_MAILBOX].concat();
+    let mut company = Company {
+        members: Vec::new(),
+        recorder,
+        resting: Arc::default(),
+    };
+    let servers = nodes(programs, 5, &broker.url(), &flags).await;
+    for (which, server) in servers.into_iter().enumerate() {
+        // Whoever is on a server that ends has lost it, and is told nothing.
+        let listens = which != KILLED && which != ENDED;
+        company.admit(server, listens).await;
+    }
+    sleep(HEARTBEAT).await;
+    let base = company.memory();
+
+    company.members[KILLED].server.child.signal(Signal::KILL);
+    company.note(Fact::Crashed(company.members[KILLED].node));
+    sleep(HEARTBEAT).await;
+
+    let ended = &mut company.members[ENDED];
+    company.recorder.note(Fact::Closing(ended.node));
+    ended.server.child.signal(Signal::TERM);
+    let status = ended.server.child.exit().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    company.recorder.note(Fact::Closed {
+        node: ended.node,
+        unsent: 0,
+    });
+    sleep(HEARTBEAT).await;
+
+    let still = &company.members[STILL].server;
+    company.note(Fact::Broken);
+    still.child.signal(Signal::STOP);
+    sleep(TIME_TO_LIVE + HEARTBEAT).await;
+    still.child.signal(Signal::CONT);
+    company.note(Fact::Healed);
+    until("the node says that it was deaf", async || {
+        (still.counted("/deaf").await > 0).then_some(())
+    })
+    .await;
+    company.all_ready().await;
+    sleep(HEARTBEAT).await;
+
+    let poor = &company.members[POOR].server;
+    let (since, busy) = (Instant::now(), poor.child.processor_time());
+    company.note(Fact::Broken);
+    poor.child.may_open(false);
+    broker.kill();
+    company.members[STEADY].server.is_unready(since).await;
+    broker.restart();
+    // It cannot take this one either, before it may.
+    let knock = TcpStream::connect(poor.address).expect("the system takes it");
+    company.members[STEADY].server.is_ready().await;
+    sleep(HEARTBEAT).await;
+    let (took, busy) = (since.elapsed(), poor.child.processor_time() - busy);
+    assert!(busy < took / 2, "it was busy for {busy:?} of {took:?}");
+    poor.child.may_open(true);
+    company.note(Fact::Healed);
+    drop(knock);
+    company.all_ready().await;
+    sleep(HEARTBEAT).await;
+
+    for (which, (base, memory)) in base.into_iter().zip(company.memory()).enumerate() {
+        company.note(Fact::Level {
+            what: format!("resident memory of server {which} at rest"),
+            value: memory,
+            cap: base + GROWTH,
+        });
+    }
+    let history = company.finish(epoch).await;
+    drop(stalls);
+    // The receipt of a server is compared with what came below: its clients have not yet got what their sinks took.
+    history.hold_but(&terms(), &[Check::Truthful]);
+    receipts_tell_who_listens(&history);
+}
+
+fn terms() -> Terms {
+    Terms {
+        heartbeat: HEARTBEAT,
+        time_to_live: TIME_TO_LIVE,
+        lanes: 1,
+        delay: Duration::from_secs(2),
+        notice: HEARTBEAT * 3,
+        queue: u64::MAX,
+        heal: HEARTBEAT * 16,
+    }
+}
+
+/// The servers, each with a client that publishes and maybe one that listens.
+struct Company {
+    members: Vec<Member>,
+    recorder: Recorder,
+    /// Nobody publishes any more.
+    resting: Arc<AtomicBool>,
+}
+
+struct Member {
+    node: NodeId,
+    server: Server,
+    publishing: JoinHandle<()>,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Company {
+    fn note(&self, fact: Fact) {
+        self.recorder.note(fact);
+    }
+
+    async fn admit(&mut self, server: Server, listens: bool) {
+        let backplane = server.backplane().await;
+        let node = backplane["node"].as_str().and_then(node_id);
+        let node = node.expect("the server says which node it is");
+        let listening = match listens {
+            true => Some(tokio::spawn(listen(
+                listener(&self.recorder, node, &server).await,
+                self.recorder.clone(),
+            ))),
+            false => None,
+        };
+        // It publishes to a topic that it is in, and leaves itself out.
+        let publisher = Publisher {
+            client: world::listener(&server, "").await,
+            node,
+            recorder: self.recorder.clone(),
+        };
+        self.members.push(Member {
+            node,
+            server,
+            publishing: tokio::spawn(publisher.publish(self.resting.clone())),
+            listening,
+        });
+    }
+
+    /// Waits until all that have not ended are ready and know each other.
+    async fn all_ready(&self) {
+        let sites = [STEADY, POOR, STILL].map(|which| &self.members[which].server.site);
+        world::met(&sites).await;
+    }
+
+    /// How many bytes of memory those have that do not end.
+    fn memory(&self) -> [u64; 3] {
+        [STEADY, POOR, STILL].map(|which| self.members[which].server.child.resident())
+    }
+
+    /// Lets everything come to rest.
+    async fn finish(self, epoch: SystemTime) -> History {
+        self.resting.store(true, Ordering::Relaxed);
+        let mut told = Vec::new();
+        for member in &self.members {
+            let node = member.node;
+            told.push(Record {
+                at: Duration::ZERO,
+                fact: Fact::Started(node),
+            });
+        }
+        let mut servers = Vec::new();
+        for member in self.members {
+            member.publishing.await.expect("it does not panic");
+            servers.push((member.node, member.server, member.listening));
+        }
+        // The heartbeats tell of what was lost last.
+        sleep(HEARTBEAT * 5).await;
+        let mut history = self.recorder.finish();
+        for (node, server, listening) in servers {
+            told.extend(records(node, &server.child.stderr(), epoch));
+            if let Some(listening) = listening {
+                assert!(!listening.is_finished(), "the client was cut off");
+                listening.abort();
+            }
+        }
+        history.records.extend(told);
+        history.records.sort_by_key(|record| record.at);
+        history
+    }
+}
+
+/// A client in the topic.
+async fn listener(recorder: &Recorder, node: NodeId, server: &Server) -> (Client, Seat) {
+    let mut client = Client::connect(server, "").await;
+    let seat = recorder.seat();
+    recorder.note(Fact::Attaching {
+        seat,
+        node,
+        scope: Scope::default(),
+        connection: ConnectionId::new(&client.connection).expect("an id"),
+    });
+    recorder.note(Fact::Attached(seat));
+    let target = lobby();
+    recorder.note(Fact::Associating {
+        seat,
+        target: target.clone(),
+    });
+    client.join("t").await;
+    recorder.note(Fact::Associated {
+        seat,
+        target,
+        reach: Reach::Everywhere,
+    });
+    (client, seat)
+}
+
+async fn listen((mut client, seat): (Client, Seat), recorder: Recorder) {
+    loop {
+        match client.next().await {
+            Arrival::Event(event) => {
+                let text = event.trim_matches('"').to_owned();
+                recorder.note(Fact::Delivered {
+                    seat,
+                    mark: Mark::read(text.as_bytes()),
+                    hash: hash(&Event::text(text)),
+                    outcome: Outcome::Accepted,
+                });
+            }
+            Arrival::Own(_) => {}
+            Arrival::Close(_) | Arrival::End => return,
+        }
+    }
+}
+
+/// Publishes to the topic by one server, whose answers it waits for.
+struct Publisher {
+    client: Client,
+    node: NodeId,
+    recorder: Recorder,
+}
+
+impl Publisher {
+    async fn publish(mut self, resting: Arc<AtomicBool>) {
+        let publisher = self.recorder.publisher();
+        let own = ConnectionId::new(&self.client.connection).expect("an id");
+        let audience = Audience::from(lobby()).except(own);
+        for number in 1.. {
+            if resting.load(Ordering::Relaxed) {
+                return;
+            }
+            let mark = Mark { publisher, number };
+            let event = mark.event(number as usize % 300);
+            self.recorder.note(Fact::Publishing {
+                mark,
+                node: self.node,
+                scope: Scope::default(),
+                audience: audience.clone(),
+                lane: 0,
+                hash: hash(&event),
+                bytes: event.bytes().len() as u64,
+            });
+            let request = json!({
+                "request": "publish", "target": topic(), "event": event.as_text(),
+                "exclude_self": true, "id": number
+            });
+            let message = Message::text(request.to_string());
+            self.client.try_send(message).await;
+            let Some(answer) = self.answer(number).await else {
+                return;
+            };
+            assert_eq!(answer["midplane"], "published", "{answer}");
+            self.recorder.note(published(mark, &answer));
+            sleep(PACE).await;
+        }
+    }
+
+    /// The answer to a request, if the server lives to give it.
+    async fn answer(&mut self, id: u32) -> Option<Value> {
+        loop {
+            match self.client.next().await {
+                Arrival::Own(own) if own["id"] == id => return Some(own),
+                Arrival::Own(_) | Arrival::Event(_) => {}
+                Arrival::Close(_) | Arrival::End => return None,
+            }
+        }
+    }
+}
+
+fn published(mark: Mark, answer: &Value) -> Fact {
+    let count = |what: &str| answer[what].as_u64().expect("a count") as usize;
+    Fact::Published {
+        mark,
+        tally: Tally {
+            accepted: count("accepted"),
+            full: count("full"),
+            closed: count("closed"),
+            panicked: count("panicked"),
+        },
+        relay: match answer["relay"].as_str() {
+            Some("queued") => Relayed::Queued,
+            _ => Relayed::Not,
+        },
+    }
+}
+
+fn lobby() -> Target {
+    Target::topic("t").expect("a topic of one letter")
+}
+
+/// One client listens on each server, or none.
+fn receipts_tell_who_listens(history: &History) {
+    let mut listens = std::collections::HashSet::new();
+    let mut nodes = std::collections::HashMap::new();
+    let mut published = 0;
+    for record in &history.records {
+        match &record.fact {
+            Fact::Attaching { node, .. } => drop(listens.insert(*node)),
+            Fact::Publishing { mark, node, .. } => drop(nodes.insert(*mark, *node)),
+            Fact::Published { mark, tally, .. } => {
+                let accepted = usize::from(listens.contains(&nodes[mark]));
+                let expected = Tally {
+                    accepted,
+                    ..Tally::default()
+                };
+                assert_eq!(*tally, expected, "{mark}");
+                published += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(published > 500, "{published}");
+}

@@ -1,0 +1,170 @@
+//! What a server logs, as facts of a history.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use midplane::envelope::NodeId;
+use midplane_conformance::history::{Fact, Record};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a node told its host, as the host logged it. The history's clock began at `epoch`.
+pub(crate) fn records(node: NodeId, log: &str, epoch: SystemTime) -> Vec<Record> {
+    let record = |line: &str| {
+        let at = moment(line, epoch)?;
+        let fact = fact(node, at, line)?;
+        Some(Record { at, fact })
+    };
+    log.lines().filter_map(record).collect()
+}
+
+/// An id, as it is logged.
+pub(crate) fn node_id(text: &str) -> Option<NodeId> {
+    let number = u128::from_str_radix(text, 16).ok()?;
+    (text.len() == 32).then_some(NodeId(number.to_be_bytes()))
+}
+
+fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
+    let says = |words: &str| line.contains(words);
+    let origin = || node_id(field(line, " origin=")?);
+    let other = || node_id(field(line, " node=")?);
+    let number = |name: &str| field(line, name)?.parse().ok();
+    Some(if says("live: events of every node come") {
+        Fact::State { node, live: true }
+    } else if says("degraded: events of other nodes may not come")
+        || says("the backplane is closed")
+    {
+        Fact::State { node, live: false }
+    } else if says("messages of another node were lost") {
+        Fact::Gap {
+            node,
+            origin: origin()?,
+            lane: field(line, " lane=")?.parse().ok()?,
+            first: number("first: ")?,
+            last: number("last: ")?,
+        }
+    } else if says("may be lost") {
+        let until = at.saturating_sub(duration(field(line, " ago=")?)?);
+        Fact::Deaf {
+            node,
+            origin: origin(),
+            since: until.saturating_sub(duration(field(line, " time=")?)?),
+            until,
+        }
+    } else if says("a node is there") {
+        let origin = other()?;
+        Fact::Joined { node, origin }
+    } else if says("a node was not heard") {
+        let origin = other()?;
+        Fact::Silent { node, origin }
+    } else if says("more was told than could be logged") {
+        Fact::Lagged(node)
+    } else {
+        return None;
+    })
+}
+
+/// What stands behind this name.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(name)?;
+    rest.split([' ', ',']).next()
+}
+
+/// The moment that a line begins with, in UTC: `2000-12-31T23:59:59.123456Z`. A history lasts for less than a day.
+fn moment(line: &str, epoch: SystemTime) -> Option<Duration> {
+    let time = line.split_once('T')?.1.split_once('Z')?.0;
+    let mut parts = time.split(':');
+    let mut minutes = 0;
+    for _ in 0..2 {
+        minutes = minutes * 60 + parts.next()?.parse::<u64>().ok()?;
+    }
+    let seconds: f64 = parts.next()?.parse().ok()?;
+    let of_day = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
+    let began = epoch.duration_since(UNIX_EPOCH).ok()?.as_nanos() % DAY.as_nanos();
+    let since = (of_day + DAY).as_nanos() - began;
+    u64::try_from(since % DAY.as_nanos())
+        .ok()
+        .map(Duration::from_nanos)
+}
+
+/// A duration as it is logged: `1.5s`, `20ms`.
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "s" => 1.0,
+        "ms" => 1e-3,
+        "µs" => 1e-6,
+        "ns" => 1e-9,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_is_read() {
+        let node = NodeId([7; 16]);
+        let other = NodeId([0xab; 16]);
+        // Ten seconds before midnight.
+        let epoch = UNIX_EPOCH + DAY * 3 - Duration::from_secs(10);
+        let log = format!(
+            "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: live: events of every node come\n\
+             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: messages of another node were lost \
+             origin={other} lane=3 run=Run {{ first: 4, last: 17 }}\n\
+             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: messages of other nodes may be lost \
+             time=2.5s ago=500ms\n\
+             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: messages of a node may be lost \
+             origin={other} time=1s ago=0ns\n\
+             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: a node was not heard for ten heartbeats \
+             node={other}\n\
+             error: something else\n"
+        );
+        let seconds = Duration::from_secs_f64;
+        let expected = [
+            (1.5, Fact::State { node, live: true }),
+            (
+                10.0,
+                Fact::Gap {
+                    node,
+                    origin: other,
+                    lane: 3,
+                    first: 4,
+                    last: 17,
+                },
+            ),
+            (
+                15.0,
+                Fact::Deaf {
+                    node,
+                    origin: None,
+                    since: seconds(12.0),
+                    until: seconds(14.5),
+                },
+            ),
+            (
+                16.0,
+                Fact::Deaf {
+                    node,
+                    origin: Some(other),
+                    since: seconds(15.0),
+                    until: seconds(16.0),
+                },
+            ),
+            (
+                17.0,
+                Fact::Silent {
+                    node,
+                    origin: other,
+                },
+            ),
+        ]
+        .map(|(at, fact)| Record {
+            at: seconds(at),
+            fact,
+        });
+        assert_eq!(records(node, &log, epoch), expected);
+    }
+}
