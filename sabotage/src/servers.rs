@@ -7,15 +7,6 @@ const CLUSTER: &[&str] = &["--test", "cluster"];
 
 pub(crate) const SINS: &[Sin] = &[
     Sin {
-        name: "servers: who was deaf does not say so",
-        file: "examples/server/src/backplane.rs",
-        sound: "None => tracing::warn!(?time, ?ago, \"messages of other nodes may be lost\"),",
-        broken: "None => drop((time, ago)),",
-        package: SERVERS,
-        suite: CLUSTER,
-        test: "the_oracle_judges_servers::on_redis",
-    },
-    Sin {
         name: "servers: who cannot accept tries again at once",
         file: "examples/server/src/serve.rs",
         sound: "app.runtime.timer.sleep(ACCEPT_PAUSE).await;",

@@ -224,7 +224,11 @@ impl Company {
         sleep(HEARTBEAT * 5).await;
         let mut history = self.recorder.finish();
         for (node, server, listening) in servers {
-            told.extend(records(node, &server.child.stderr(), epoch));
+            let log = records(node, &server.child.stderr(), epoch);
+            let live = Fact::State { node, live: true };
+            let says_so = log.iter().any(|record| record.fact == live);
+            assert!(says_so, "a node that is never live owes nothing");
+            told.extend(log);
             if let Some(listening) = listening {
                 assert!(!listening.is_finished(), "the client was cut off");
                 listening.abort();
