@@ -1,8 +1,6 @@
 //! Several servers on one bus: child processes on tokio and on smol, and real brokers.
 
-use server_suite::cluster::{
-    Kind, Programs, flows, foreign, judged, reach, readiness, stopping,
-};
+use server_suite::cluster::{Kind, Programs, flows, foreign, judged, reach, readiness, stopping};
 use server_suite::run_cluster as run;
 
 const PROGRAMS: Programs = Programs {
