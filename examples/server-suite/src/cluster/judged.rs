@@ -1,5 +1,6 @@
 //! What clients saw of servers that fail, and what those logged, judged by the oracle that judges nodes.
 
+use std::collections::{HashMap, HashSet};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Event, Scope, Target};
 use midplane_conformance::history::{
-    Check, Fact, History, Mark, Outcome, Reach, Record, Recorder, Relayed, Seat, Stalls, Tally,
-    Terms, hash,
+    Check, Fact, History, Mark, Outcome, Reach, Recorder, Relayed, Seat, Stalls, Tally, Terms, hash,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -172,6 +172,7 @@ impl Company {
         let backplane = server.backplane().await;
         let node = backplane["node"].as_str().and_then(node_id);
         let node = node.expect("the server says which node it is");
+        self.note(Fact::Started(node));
         let listening = match listens {
             true => Some(tokio::spawn(listen(
                 listener(&self.recorder, node, &server).await,
@@ -207,14 +208,6 @@ impl Company {
     /// Lets everything come to rest.
     async fn finish(self, epoch: SystemTime) -> History {
         self.resting.store(true, Ordering::Relaxed);
-        let mut told = Vec::new();
-        for member in &self.members {
-            let node = member.node;
-            told.push(Record {
-                at: Duration::ZERO,
-                fact: Fact::Started(node),
-            });
-        }
         let mut servers = Vec::new();
         for member in self.members {
             member.publishing.await.expect("it does not panic");
@@ -228,13 +221,12 @@ impl Company {
             let live = Fact::State { node, live: true };
             let says_so = log.iter().any(|record| record.fact == live);
             assert!(says_so, "a node that is never live owes nothing");
-            told.extend(log);
+            history.records.extend(log);
             if let Some(listening) = listening {
                 assert!(!listening.is_finished(), "the client was cut off");
                 listening.abort();
             }
         }
-        history.records.extend(told);
         history.records.sort_by_key(|record| record.at);
         history
     }
@@ -360,8 +352,8 @@ fn lobby() -> Target {
 
 /// One client listens on each server, or none.
 fn receipts_tell_who_listens(history: &History) {
-    let mut listens = std::collections::HashSet::new();
-    let mut nodes = std::collections::HashMap::new();
+    let mut listens = HashSet::new();
+    let mut nodes = HashMap::new();
     let mut published = 0;
     for record in &history.records {
         match &record.fact {
