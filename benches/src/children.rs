@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use benches::load::Outcome;
-use benches::process;
+use midplane_conformance::process;
 
 /// Builds the programs that parts start, and gives the folder they are in.
 pub(crate) fn programs() -> io::Result<&'static Path> {

@@ -9,7 +9,6 @@ pub mod load;
 mod measure;
 pub mod memory;
 mod peers;
-pub mod process;
 mod world;
 
 pub use inboxes::Inboxes;

@@ -45,7 +45,7 @@
 //! [`suite`] is the checks of a bus and [`completions`] those of a store of completions, [`executor`] what
 //! they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
 //! is the oracle that judges what happened among whole nodes, whoever ran them. [`routing`] counts what each of
-//! them hears.
+//! them hears. [`process`] is what the system says about a server.
 
 pub mod completions;
 mod counted;
@@ -53,6 +53,7 @@ pub mod executor;
 pub mod fixture;
 pub mod history;
 mod patience;
+pub mod process;
 pub mod proxy;
 mod random;
 pub mod routing;

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use midplane_conformance::process;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, kill_process,
-    kill_process_group, prlimit, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -208,33 +208,18 @@ impl Running {
 
     /// Lets it open no more descriptors, or again as many as may be.
     pub(crate) fn may_open(&self, more: bool) {
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        let current = if more { maximum } else { Some(0) };
-        let limit = Rlimit { current, maximum };
-        let pid = Pid::from_child(&self.child);
-        prlimit(Some(pid), Resource::Nofile, limit).expect("the child is ours");
+        let below = if more { None } else { Some(0) };
+        process::bound_descriptors(self.child.id(), below).expect("the child is ours");
     }
 
     /// How many bytes of its memory are resident.
     pub(crate) fn resident(&self) -> u64 {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()));
-        let statm = statm.expect("the child lives");
-        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-        let pages: u64 = pages.expect("a number");
-        pages * rustix::param::page_size() as u64
+        process::resident(self.child.id()).expect("the child lives")
     }
 
-    /// How much processor time it has taken.
+    /// How much processor time its threads have taken.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
-        let stat = stat.expect("the child lives");
-        // Behind the name, which is in parentheses, the twelfth and the thirteenth, in hundredths of a second.
-        let (_, rest) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let ticks = rest.split(' ').skip(11).take(2);
-        let ticks: u64 = ticks
-            .map(|ticks| ticks.parse::<u64>().expect("a number"))
-            .sum();
-        Duration::from_millis(ticks * 10)
+        process::busy(self.child.id()).expect("the child lives")
     }
 }
 

@@ -21,8 +21,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::load::Outcome;
-use benches::process;
 use clap::Parser;
+use midplane_conformance::process;
 
 use dialect::{Dialect, event};
 use swarm::{Route, Swarm};

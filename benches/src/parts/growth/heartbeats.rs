@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use benches::process;
+use midplane_conformance::process;
 
 use super::field::{Field, Setting};
 use super::{Cost, LANES, TARGETS};

@@ -1,8 +1,10 @@
-//! What the system says about a process.
+//! What Linux says about a process of our user, and the bound of its descriptors.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 /// The time that the living threads of a process have spent on processors.
 ///
@@ -36,16 +38,24 @@ pub fn resident(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("no resident memory is told"))
 }
 
-/// How many descriptors this process, and what it starts, may have.
+/// How many descriptors this process, and what it starts, may have; without a limit, as many as there are
+/// numbers.
+pub fn descriptors() -> usize {
+    let current = getrlimit(Resource::Nofile).current;
+    current.map_or(usize::MAX, |number| number.try_into().unwrap_or(usize::MAX))
+}
+
+/// Bounds the numbers of the descriptors that a process opens from now on: none reaches this one, or, without
+/// it, our own upper limit. What it has open stays so.
 ///
 /// # Errors
-/// When the system does not say.
-pub fn descriptors() -> io::Result<usize> {
-    let limits = fs::read_to_string("/proc/self/limits")?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|rest| rest.split_whitespace().next())
-        .and_then(|soft| soft.parse().ok())
-        .ok_or_else(|| io::Error::other("no limit of descriptors is told"))
+/// When there is no such process, or it is another user's.
+pub fn bound_descriptors(pid: u32, below: Option<u64>) -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = below.or(maximum);
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // Without a number it would be our own.
+    let pid = pid.ok_or_else(|| io::Error::other("there is no such process"))?;
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum })?;
+    Ok(())
 }
