@@ -52,7 +52,7 @@ fn what_is_lost_while_everything_breaks_lies_in_gaps() {
 }
 
 #[test]
-fn clocks_that_stand_lose_nothing_without_a_word() {
+fn clocks_that_stand_or_leap_lose_nothing_without_a_word() {
     hold(Scenario::TIMELESS, 20);
 }
 

@@ -3,3 +3,8 @@
 use midplane_faults::OverNats;
 
 midplane_faults::faults!(OverNats::start());
+
+#[test]
+fn descriptor_limit() {
+    midplane_faults::scripts::access::descriptor_limit(&OverNats::start());
+}

@@ -136,13 +136,20 @@ impl Drop for Until {
     }
 }
 
-/// The clock of one node, which began with it and may stand still for a while.
+/// The clock of one node, which began with it and may stand still for a while, or leap ahead.
 #[derive(Debug, Clone)]
 pub struct Timer {
     clock: Clock,
     born: Duration,
-    /// From when until when it stood, or stands.
-    stops: Arc<Mutex<Vec<(Duration, Duration)>>>,
+    turns: Arc<Mutex<Vec<Turn>>>,
+}
+
+/// It stood, or stands, from one moment until another, and then went on from later than it had shown.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    begin: Duration,
+    end: Duration,
+    leap: Duration,
 }
 
 impl Timer {
@@ -152,38 +159,57 @@ impl Timer {
         Self {
             born: clock.now(),
             clock,
-            stops: Arc::default(),
+            turns: Arc::default(),
         }
     }
 
     /// Lets it stand for so long. It does not stand twice at once.
     pub fn stop(&self, duration: Duration) {
+        self.turn(duration, Duration::ZERO);
+    }
+
+    /// Lets it leap ahead, unless it stands.
+    pub fn leap(&self, duration: Duration) {
+        self.turn(Duration::ZERO, duration);
+    }
+
+    fn turn(&self, stands: Duration, leap: Duration) {
         let now = self.clock.now();
-        let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        if stops.last().is_none_or(|(_, end)| *end <= now) {
-            stops.push((now, now + duration));
+        let mut turns = self.turns();
+        if turns.last().is_none_or(|turn| turn.end <= now) {
+            turns.push(Turn {
+                begin: now,
+                end: now + stands,
+                leap,
+            });
         }
     }
 
-    /// The moment of the world at which this clock first showed this.
+    /// The moment of the world at which this clock first showed this, or more.
     #[must_use]
     pub fn moment(&self, shown: Duration) -> Duration {
-        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
         let mut moment = self.born + shown;
-        for (begin, end) in stops.iter() {
-            if moment > *begin {
-                moment += *end - *begin;
+        for turn in self.turns().iter() {
+            if moment > turn.begin {
+                let went_on = moment + (turn.end - turn.begin);
+                moment = went_on.saturating_sub(turn.leap).max(turn.end);
             }
         }
         moment
     }
 
     fn shown(&self, moment: Duration) -> Duration {
-        let stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
-        let stood = stops
-            .iter()
-            .map(|(begin, end)| moment.min(*end).saturating_sub(*begin));
-        moment.saturating_sub(self.born + stood.sum::<Duration>())
+        let mut shown = moment;
+        for turn in self.turns().iter().filter(|turn| turn.begin <= moment) {
+            shown -= moment.min(turn.end) - turn.begin;
+            shown += turn.leap;
+        }
+        shown.saturating_sub(self.born)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
+        // Nothing is left half done under the lock.
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,5 +263,18 @@ mod tests {
         assert_eq!(timer.moment(seconds(1)), seconds(11));
         assert_eq!(timer.moment(seconds(2)), seconds(12));
         assert_eq!(timer.moment(seconds(3)), seconds(18));
+    }
+
+    #[test]
+    fn a_clock_that_leapt_shows_more() {
+        let clock = Clock::default();
+        let timer = Timer::new(clock.clone());
+        clock.advance(seconds(2));
+        timer.leap(seconds(10));
+        clock.advance(seconds(3));
+        assert_eq!(timer.now(), seconds(13));
+        assert_eq!(timer.moment(seconds(1)), seconds(1));
+        assert_eq!(timer.moment(seconds(7)), seconds(2));
+        assert_eq!(timer.moment(seconds(13)), seconds(3));
     }
 }

@@ -39,6 +39,8 @@ pub enum Fault {
     Stalled,
     /// The clock of one node stands while it runs.
     Stopped,
+    /// The clock of one node leaps ahead.
+    Leapt,
     /// One machine sleeps: its process does not run, and its clock stands.
     Asleep,
     /// One process is killed, and another started.
@@ -108,9 +110,9 @@ impl Scenario {
         ..Self::FINE
     };
 
-    /// Clocks stand, and everything else is in order.
+    /// Clocks stand or leap, and everything else is in order.
     pub const TIMELESS: Self = Self {
-        faults: &[Fault::Stopped, Fault::Asleep],
+        faults: &[Fault::Stopped, Fault::Leapt, Fault::Asleep],
         ..Self::FINE
     };
 

@@ -287,6 +287,11 @@ impl World {
                 life.timer.stop(length);
                 clock.sleep(length).await;
             }
+            // As with what stalled, it is over when the node has found out.
+            Fault::Leapt => {
+                life.timer.leap(length);
+                clock.sleep(HEARTBEAT * 4).await;
+            }
             Fault::Crashed => {
                 self.0.recorder.note(Fact::Crashed(node));
                 self.vacate(place, &life);
