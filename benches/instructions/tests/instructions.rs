@@ -46,7 +46,7 @@ fn program() -> &'static PathBuf {
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.args(["build", "--locked", "--quiet", "--profile", "instructions"]);
-        build.args(["-p", "benches", "--bin", "instructions"]);
+        build.args(["-p", "instructions"]);
         assert!(build.status().expect("cargo runs").success());
         // Next to the folder of this test's profile.
         let folder = PathBuf::from(env!("CARGO_BIN_EXE_instructions"));

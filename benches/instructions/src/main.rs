@@ -3,10 +3,11 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use benches::{Midplane, Plane, count_only, event, id, targets};
 use futures::FutureExt;
 use midplane::envelope::{Decoded, Frame, FrameWriter, Header, Message, NodeId};
-use midplane::{Audience, Backplane, Event, Scope, Sink, Target};
+use midplane::{
+    Attachment, Audience, Backplane, ConnectionId, Event, Local, Scope, Sink, Target, Verdict,
+};
 
 /// Bytes that a frame may have.
 const LIMIT: usize = 1 << 20;
@@ -43,36 +44,62 @@ fn room() -> Target {
     Target::org("everyone").unwrap()
 }
 
-fn publish(members: usize, times: usize, beside: impl Fn()) {
-    let mut plane = Midplane::empty();
-    for number in 0..members {
-        plane.attach(&id(number), count_only(number));
-        plane.join_last(&room());
+#[expect(clippy::unwrap_used, reason = "the text is an id")]
+fn id(number: usize) -> ConnectionId {
+    ConnectionId::new(format!("connection-{number:08}")).unwrap()
+}
+
+/// A user and a session of its own, an org of 1,000 and a topic of ten.
+#[expect(clippy::unwrap_used, reason = "the texts are ids")]
+fn targets(number: usize) -> [Target; 4] {
+    [
+        Target::user(format!("user-{number:08}")).unwrap(),
+        Target::session(format!("session-{number:08}")).unwrap(),
+        Target::org(format!("org-{:04}", number / 1_000)).unwrap(),
+        Target::topic(format!("topic-{:06}", number / 10)).unwrap(),
+    ]
+}
+
+/// A connection with these targets, whose sink reads what it captured, as every useful one must.
+fn connect(plane: &Local, number: usize, targets: &[Target]) -> Attachment {
+    let sink = Sink::new(move |_: &Event| {
+        black_box(number);
+        Verdict::Accepted
+    });
+    let attachment = plane.attach(id(number), sink);
+    for target in targets {
+        black_box(attachment.associate(target).now_or_never());
     }
-    let (audience, event) = (Audience::from(room()), event());
+    attachment
+}
+
+fn publish(members: usize, times: usize, beside: impl Fn()) {
+    let plane = Local::new();
+    let connections = 0..members;
+    let _connections: Vec<_> = connections
+        .map(|number| connect(&plane, number, &[room()]))
+        .collect();
+    let (audience, event) = (
+        Audience::from(room()),
+        Event::text(r#"{"type":"message","from":"ada","text":"it turns"}"#),
+    );
     for _ in 0..times {
         beside();
-        black_box(plane.publish(&audience, &event));
+        let _ = black_box(plane.publish(&audience, &event));
     }
 }
 
 /// Attach, four associates, detach, beside enough others that the tables do not grow and shrink.
 fn cycle(times: usize) {
-    let mut plane = Midplane::empty();
-    for number in 0..1_000 {
-        plane.attach(&id(number), count_only(number));
-        for target in targets(number) {
-            plane.join_last(&target);
-        }
-    }
-    let (guest, targets) = (id(1_000), targets(1_000));
-    for number in 0..times {
-        let sink = Sink::new(count_only(number));
-        let attachment = plane.plane.attach(guest.clone(), sink);
-        for target in &targets {
-            black_box(attachment.associate(target).now_or_never());
-        }
-        black_box(attachment.detach().now_or_never());
+    let plane = Local::new();
+    let connections = 0..1_000;
+    let _connections: Vec<_> = connections
+        .map(|number| connect(&plane, number, &targets(number)))
+        .collect();
+    let targets = targets(1_000);
+    for _ in 0..times {
+        let guest = connect(&plane, 1_000, &targets);
+        black_box(guest.detach().now_or_never());
     }
 }
 
