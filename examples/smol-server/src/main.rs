@@ -1,16 +1,19 @@
 //! The example server on smol.
 
+mod smol_pool;
+
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
 
 use futures::stream::{self, Stream};
-use midplane::smol::{Timer, spawn};
+use midplane::smol::Timer;
 use midplane_server::{Runtime, Socket};
 
 fn main() -> ExitCode {
     midplane_server::main(|server| {
-        let runtime = Runtime::new(spawn, Timer::new());
+        smol_pool::start()?;
+        let runtime = Runtime::new(smol_pool::spawn, Timer::new());
         smol::block_on(server.run(runtime, accept))
     })
 }

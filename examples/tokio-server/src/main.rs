@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 
 use futures::stream::{self, Stream};
-use midplane::tokio::{Timer, spawn};
+use midplane::tokio::Timer;
 use midplane_server::{Runtime, Socket};
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 fn main() -> ExitCode {
     midplane_server::main(|server| {
-        let runtime = Runtime::new(spawn, Timer::new());
+        let runtime = Runtime::new(midplane::tokio::spawn, Timer::new());
         tokio::runtime::Runtime::new()?.block_on(server.run(runtime, accept))
     })
 }
