@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane_core::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane_core::envelope::{
+    Decoded, Frame, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId,
+};
 use midplane_core::{Event, Target};
 
 use crate::world::Random;
@@ -58,7 +60,7 @@ pub(crate) fn frame(
     let messages: &[Message] = match random.below(6) {
         0 => {
             let noise = vec![random.next() as u8; random.below(60) as usize];
-            return (noise.into(), origin, 0..0);
+            return noise_or_frame(noise.into(), limit);
         }
         1 => {
             let later = [&[2, 0][..], &[random.next() as u8; 30]].concat();
@@ -84,4 +86,12 @@ pub(crate) fn frame(
         let _ = writer.push(message);
     }
     (writer.finish(), origin, lanes)
+}
+
+/// Enough bytes of 1 are a frame of the node whose id they are, and use up numbers of its.
+fn noise_or_frame(noise: Bytes, limit: usize) -> (Bytes, NodeId, Range<u32>) {
+    match Frame::decode(&noise, limit) {
+        Ok(Decoded::Frame(frame)) => (noise.clone(), frame.header().origin, 0..4),
+        _ => (noise, NodeId([0; 16]), 0..0),
+    }
 }
