@@ -20,6 +20,15 @@ pub(crate) fn programs() -> io::Result<&'static Path> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        // What cargo tells this program of its package would be a reason for ring to be built again, and all
+        // that is on top of it.
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if told.iter().any(|told| text.starts_with(told)) {
+                build.env_remove(&name);
+            }
+        }
         build.args(["build", "--locked", "--release", "--quiet", "--bins"]);
         for package in packages {
             build.args(["-p", package]);
