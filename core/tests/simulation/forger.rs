@@ -14,15 +14,25 @@ use crate::world::Random;
 /// What the forged events say.
 pub(crate) const TEXT: &str = "forged";
 
-/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane; whose it is;
-/// and the lanes whose numbers it may be believed to tell of. It may also be no frame at all.
+pub(crate) struct Forgery {
+    pub(crate) bytes: Bytes,
+    /// Whose it seems to be.
+    pub(crate) origin: NodeId,
+    /// The lanes whose numbers it may be believed to tell of.
+    pub(crate) lanes: Range<u32>,
+    /// Whether it may be believed to tell the time of that node.
+    pub(crate) stamped: bool,
+}
+
+/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane. It may also be
+/// no frame at all.
 pub(crate) fn frame(
     random: &mut Random,
     origin: NodeId,
     lane: u32,
     used: u64,
     limit: usize,
-) -> (Bytes, NodeId, Range<u32>) {
+) -> Forgery {
     let origin = match random.below(4) {
         0 => NodeId([random.next() as u8 | 0x80; 16]),
         _ => origin,
@@ -60,11 +70,11 @@ pub(crate) fn frame(
     let messages: &[Message] = match random.below(6) {
         0 => {
             let noise = vec![random.next() as u8; random.below(60) as usize];
-            return noise_or_frame(noise.into(), limit);
+            return noise_or_frame(noise.into(), origin, limit);
         }
         1 => {
             let later = [&[2, 0][..], &[random.next() as u8; 30]].concat();
-            return (later.into(), origin, 0..0);
+            return unbelieved(later.into(), origin);
         }
         2 => &[event],
         3 => &[Message::Stamp(sent), event],
@@ -85,13 +95,32 @@ pub(crate) fn frame(
     for message in messages {
         let _ = writer.push(message);
     }
-    (writer.finish(), origin, lanes)
+    Forgery {
+        bytes: writer.finish(),
+        origin,
+        lanes,
+        stamped: matches!(messages, [Message::Stamp(_), ..]),
+    }
 }
 
 /// Enough bytes of 1 are a frame of the node whose id they are, and use up numbers of its.
-fn noise_or_frame(noise: Bytes, limit: usize) -> (Bytes, NodeId, Range<u32>) {
+fn noise_or_frame(noise: Bytes, origin: NodeId, limit: usize) -> Forgery {
     match Frame::decode(&noise, limit) {
-        Ok(Decoded::Frame(frame)) => (noise.clone(), frame.header().origin, 0..4),
-        _ => (noise, NodeId([0; 16]), 0..0),
+        Ok(Decoded::Frame(frame)) => Forgery {
+            origin: frame.header().origin,
+            bytes: noise,
+            lanes: 0..4,
+            stamped: true,
+        },
+        _ => unbelieved(noise, origin),
+    }
+}
+
+fn unbelieved(bytes: Bytes, origin: NodeId) -> Forgery {
+    Forgery {
+        bytes,
+        origin,
+        lanes: 0..0,
+        stamped: false,
     }
 }

@@ -198,8 +198,9 @@ fn gaps_do_not_cry_wolf(world: &World, life: &Life, delivered: &BTreeSet<u64>) {
                     !delivered.contains(number),
                     "event {number} came and lies in {told:?}"
                 );
+                // Until enough frames came, who forged a time decides when what is told was sent.
                 assert!(
-                    at + REACH >= live.at,
+                    at + REACH >= live.at || world.mistimed.contains(&(life.id, *origin)),
                     "event {number} is of before: {told:?}"
                 );
             }

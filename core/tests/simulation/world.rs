@@ -145,6 +145,8 @@ pub(crate) struct World {
     pub(crate) unknown: (u64, u64),
     /// To whom messages were forged, whose, and on which lanes.
     pub(crate) fooled: BTreeSet<(NodeId, NodeId, Lane)>,
+    /// To whom times were forged, and whose.
+    pub(crate) mistimed: BTreeSet<(NodeId, NodeId)>,
     next_id: u8,
 }
 
@@ -172,6 +174,7 @@ impl World {
             used: BTreeMap::new(),
             unknown: (0, 0),
             fooled: BTreeSet::new(),
+            mistimed: BTreeSet::new(),
             next_id: 0,
         };
         for place in 0..NODES {
@@ -288,11 +291,14 @@ impl World {
         let origin = self.places[self.random.below(NODES as u64) as usize].id;
         let lane = self.random.below(4) as u32;
         let used = self.used.get(&(origin, Lane(lane))).map(|used| used.0);
-        let (bytes, origin, lanes) =
-            forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
-        let fooled = lanes.map(|lane| (self.places[to].id, origin, Lane(lane)));
+        let forgery = forger::frame(&mut self.random, origin, lane, used.unwrap_or(0), LIMIT);
+        let (whom, whose) = (self.places[to].id, forgery.origin);
+        let fooled = forgery.lanes.map(|lane| (whom, whose, Lane(lane)));
         self.fooled.extend(fooled);
-        self.fly(self.now, to, Some(self.sessions[to]), &bytes);
+        if forgery.stamped {
+            self.mistimed.insert((whom, whose));
+        }
+        self.fly(self.now, to, Some(self.sessions[to]), &forgery.bytes);
     }
 
     fn cut(&mut self, which: usize, length: Duration) {
