@@ -166,6 +166,9 @@ impl Client {
         id: Option<&RawValue>,
     ) -> Result<String, Refused> {
         if !self.is_in(&publish.target) {
+            if !self.attachment.is_attached() {
+                return Err(AssociateError::Detached.into());
+            }
             let kind = publish.target.kind().as_str();
             let message =
                 format!("a client publishes to targets it is in, and it is not in this {kind}");

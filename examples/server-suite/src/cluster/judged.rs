@@ -313,6 +313,10 @@ impl Publisher {
             let Some(answer) = self.answer(number).await else {
                 return;
             };
+            // Whoever ends may say so once more before it does.
+            if answer["code"] == "closing" {
+                return;
+            }
             assert_eq!(answer["midplane"], "published", "{answer}");
             self.recorder.note(published(mark, &answer));
             sleep(PACE).await;
