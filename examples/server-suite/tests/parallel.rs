@@ -6,7 +6,7 @@ use std::path::Path;
 /// More lines than this would be more than a runtime.
 const DIFFERENCES: usize = 20;
 
-/// The lines of a server. That a socket needs a shim to be what futures read and write is of the
+/// The lines of a server that are not empty. That a socket needs a shim to be what futures read and write is of the
 /// runtime, and too short to say so by itself.
 fn main_of(server: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -16,6 +16,7 @@ fn main_of(server: &str) -> Vec<String> {
     let source = fs::read_to_string(path).unwrap();
     source
         .lines()
+        .filter(|line| !line.is_empty())
         .map(|line| line.replace(".compat()", ""))
         .collect()
 }
