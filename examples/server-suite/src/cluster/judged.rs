@@ -161,7 +161,8 @@ struct Company {
 struct Member {
     node: NodeId,
     server: Server,
-    publishing: JoinHandle<()>,
+    /// Whether its server answered until everything came to rest.
+    publishing: JoinHandle<bool>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -212,7 +213,9 @@ impl Company {
         self.resting.store(true, Ordering::Relaxed);
         let mut servers = Vec::new();
         for member in self.members {
-            member.publishing.await.expect("it does not panic");
+            let answered = member.publishing.await.expect("it does not panic");
+            let ends = member.listening.is_none();
+            assert!(answered || ends, "a server that lives on does not answer");
             servers.push((member.node, member.server, member.listening));
         }
         // The heartbeats tell of what was lost last.
@@ -285,13 +288,13 @@ struct Publisher {
 }
 
 impl Publisher {
-    async fn publish(mut self, resting: Arc<AtomicBool>) {
+    async fn publish(mut self, resting: Arc<AtomicBool>) -> bool {
         let publisher = self.recorder.publisher();
         let own = ConnectionId::new(&self.client.connection).expect("an id");
         let audience = Audience::from(lobby()).except(own);
         for number in 1.. {
             if resting.load(Ordering::Relaxed) {
-                return;
+                break;
             }
             let mark = Mark { publisher, number };
             let event = mark.event(number as usize % 300);
@@ -311,16 +314,17 @@ impl Publisher {
             let message = Message::text(request.to_string());
             self.client.try_send(message).await;
             let Some(answer) = self.answer(number).await else {
-                return;
+                return false;
             };
             // Whoever ends may say so once more before it does.
             if answer["code"] == "closing" {
-                return;
+                return false;
             }
             assert_eq!(answer["midplane"], "published", "{answer}");
             self.recorder.note(published(mark, &answer));
             sleep(PACE).await;
         }
+        true
     }
 
     /// The answer to a request, if the server lives to give it.
