@@ -53,9 +53,12 @@ pub fn descriptors() -> usize {
 pub fn bound_descriptors(pid: u32, below: Option<u64>) -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let current = below.or(maximum);
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     // Without a number it would be our own.
-    let pid = pid.ok_or_else(|| io::Error::other("there is no such process"))?;
+    let pid = self::pid(pid).ok_or_else(|| io::Error::other("there is no such process"))?;
     prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum })?;
     Ok(())
+}
+
+pub(crate) fn pid(id: u32) -> Option<Pid> {
+    Pid::from_raw(id.try_into().ok()?)
 }

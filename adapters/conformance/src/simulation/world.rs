@@ -287,7 +287,7 @@ impl World {
                 life.timer.stop(length);
                 clock.sleep(length).await;
             }
-            // As with what stalled, it is over when the node has found out.
+            // It is over when the node has found out.
             Fault::Leapt => {
                 life.timer.leap(length);
                 clock.sleep(HEARTBEAT * 4).await;
