@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use async_trait::async_trait;
 use futures::stream::{Stream, StreamExt};
 use midplane_core::bus::{
-    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Outbound, Session, Transmit,
+    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit,
 };
 use parking_lot::Mutex;
 
@@ -18,22 +18,22 @@ const OVERHEAD: usize = size_of::<Inbound>();
 /// A [`Bus`] between the nodes of one process, and the reference for every other adapter.
 ///
 /// Clones share one hub, and so hear each other; two calls of [`new`](Self::new) never do. It needs no
-/// runtime: a send has reached every session by the time it returns.
+/// runtime: a send has reached every link by the time it returns.
 ///
 /// # Mapping
 ///
-/// A lane is a number in the set that each session keeps. One lock makes every send one step, so all
-/// sessions see the frames of all senders in the same order.
+/// A lane is a number in the set that each link keeps. One lock makes every send one step, so all
+/// links see the frames of all senders in the same order.
 ///
 /// # Limits
 ///
-/// Frames of at most 1 MiB, and at most 16 MiB waiting in a session: both can be set. A session that
+/// Frames of at most 1 MiB, and at most 16 MiB waiting in a link: both can be set. A link that
 /// would hold more yields what it has and then ends with [`Overflow`](BusErrorKind::Overflow).
 ///
 /// # What happens on disconnect
 ///
 /// Nothing disconnects by itself. [`cut`](Self::cut) and [`block`](Self::block) do, for tests of what is
-/// built on a bus: what waits in a session is still yielded, then an error.
+/// built on a bus: what waits in a link is still yielded, then an error.
 #[derive(Debug, Clone)]
 pub struct Memory {
     hub: Arc<Hub>,
@@ -59,7 +59,7 @@ impl Memory {
         self
     }
 
-    /// The same hub, letting at most this many bytes wait in each session that this handle opens. A frame
+    /// The same hub, letting at most this many bytes wait in each link that this handle opens. A frame
     /// counts as its length and some 40 bytes more.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
@@ -67,30 +67,30 @@ impl Memory {
         self
     }
 
-    /// Ends every session, as a server that restarts does.
+    /// Ends every link, as a server that restarts does.
     pub fn cut(&self) {
-        let sessions = std::mem::take(&mut self.hub.state.lock().sessions);
-        for inbox in sessions {
+        let links = std::mem::take(&mut self.hub.state.lock().links);
+        for inbox in links {
             inbox.end(End::Cut);
         }
     }
 
-    /// Ends every session and refuses new ones until [`unblock`](Self::unblock), as a server that is down
+    /// Ends every link and refuses new ones until [`unblock`](Self::unblock), as a server that is down
     /// does.
     pub fn block(&self) {
         self.hub.state.lock().blocked = true;
         self.cut();
     }
 
-    /// Lets sessions be opened again.
+    /// Lets links be opened again.
     pub fn unblock(&self) {
         self.hub.state.lock().blocked = false;
     }
 
-    /// How many sessions are open, on the hub as a whole.
+    /// How many links are open, on the hub as a whole.
     #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.hub.state.lock().sessions.len()
+    pub fn links(&self) -> usize {
+        self.hub.state.lock().links.len()
     }
 }
 
@@ -106,7 +106,7 @@ impl Bus for Memory {
         Limits::new(self.frame)
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
+    async fn connect(&self) -> Result<Link, BusError> {
         let inbox = Arc::new(Inbox {
             state: Mutex::default(),
             bound: self.queue,
@@ -119,13 +119,13 @@ impl Bus for Memory {
                     "the memory bus is blocked until `unblock` is called",
                 ));
             }
-            state.sessions.push(inbox.clone());
+            state.links.push(inbox.clone());
         }
         let membership = Arc::new(Membership {
             hub: self.hub.clone(),
             inbox,
         });
-        Ok(Session {
+        Ok(Link {
             frames: Frames {
                 membership: membership.clone(),
                 fused: false,
@@ -147,11 +147,11 @@ struct Hub {
 
 #[derive(Debug, Default)]
 struct HubState {
-    sessions: Vec<Arc<Inbox>>,
+    links: Vec<Arc<Inbox>>,
     blocked: bool,
 }
 
-/// Why a session ended.
+/// Why a link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Closed,
@@ -162,17 +162,17 @@ enum End {
 impl End {
     fn error(self) -> BusError {
         match self {
-            Self::Closed => BusError::new(BusErrorKind::Unreachable, "the session was closed"),
+            Self::Closed => BusError::new(BusErrorKind::Unreachable, "the link was closed"),
             Self::Cut => BusError::new(BusErrorKind::Unreachable, "the memory bus was cut"),
             Self::Overflow => BusError::new(
                 BusErrorKind::Overflow,
-                "more waited in the session than `with_queue` allows",
+                "more waited in the link than `with_queue` allows",
             ),
         }
     }
 }
 
-/// What one session hears, and what waits in it.
+/// What one link hears, and what waits in it.
 #[derive(Debug)]
 struct Inbox {
     state: Mutex<InboxState>,
@@ -190,8 +190,8 @@ struct InboxState {
 }
 
 impl Inbox {
-    /// Takes the frame if its lane is subscribed. It says whether the session lives, and leaves its
-    /// reader's waker to be woken once no lock is held: a waker may run what drops a session.
+    /// Takes the frame if its lane is subscribed. It says whether the link lives, and leaves its
+    /// reader's waker to be woken once no lock is held: a waker may run what drops a link.
     fn push(&self, frame: &Outbound, wakers: &mut Vec<Waker>) -> bool {
         let mut state = self.state.lock();
         if state.end.is_some() || !state.lanes.contains(&frame.lane) {
@@ -212,7 +212,7 @@ impl Inbox {
         fits
     }
 
-    /// Ends the session, unless it has ended.
+    /// Ends the link, unless it has ended.
     fn end(&self, end: End) {
         let mut state = self.state.lock();
         state.end.get_or_insert(end);
@@ -228,7 +228,7 @@ impl Inbox {
     }
 }
 
-/// A session's place on the hub, given up when both halves are gone.
+/// A link's place on the hub, given up when both halves are gone.
 #[derive(Debug)]
 struct Membership {
     hub: Arc<Hub>,
@@ -238,8 +238,7 @@ struct Membership {
 impl Membership {
     fn leave(&self) {
         let mut hub = self.hub.state.lock();
-        hub.sessions
-            .retain(|inbox| !Arc::ptr_eq(inbox, &self.inbox));
+        hub.links.retain(|inbox| !Arc::ptr_eq(inbox, &self.inbox));
     }
 }
 
@@ -288,7 +287,7 @@ impl Transmit for Sender {
         {
             let mut hub = self.membership.hub.state.lock();
             for frame in frames {
-                hub.sessions.retain(|inbox| inbox.push(frame, &mut wakers));
+                hub.links.retain(|inbox| inbox.push(frame, &mut wakers));
             }
         }
         wakers.into_iter().for_each(Waker::wake);

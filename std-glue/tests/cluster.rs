@@ -116,7 +116,7 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     for node in &nodes {
         assert_eq!(node.close(PATIENCE).await.unsent, 0);
     }
-    until(&timer, || bus.sessions() == 0).await;
+    until(&timer, || bus.links() == 0).await;
 }
 
 async fn lanes_are_subscribed_where_members_are(timer: Arc<dyn Timer>, spawn: Spawn) {

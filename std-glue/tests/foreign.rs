@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use midplane::bus::{Bus, Lane, Outbound, Session};
+use midplane::bus::{Bus, Lane, Link, Outbound};
 use midplane::node::Config;
 use midplane::smol::{Timer, spawn};
 use midplane::{
@@ -82,7 +82,7 @@ fn config() -> Config {
     }
 }
 
-async fn send(stranger: &mut Session, lane: Lane, text: impl Into<Bytes>) {
+async fn send(stranger: &mut Link, lane: Lane, text: impl Into<Bytes>) {
     let frame = text.into();
     let frames = [Outbound { lane, frame }];
     stranger.transmit.send(&frames).await.unwrap();

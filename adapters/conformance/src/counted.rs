@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use midplane::bus::{Bus, BusError, Inbound, Lane, Limits, Session};
+use midplane::bus::{Bus, BusError, Inbound, Lane, Limits, Link};
 use midplane::envelope::{Decoded, Frame, Message};
 
-/// A [`Bus`] that counts the frames with events in them that its sessions bring, by lane. One node's frames are
+/// A [`Bus`] that counts the frames with events in them that its links bring, by lane. One node's frames are
 /// counted if no other node is given it; what goes around in heartbeats and questions is not counted.
 #[derive(Debug)]
 pub struct Counted {
@@ -40,8 +40,8 @@ impl Bus for Counted {
         self.bus.limits()
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
-        let Session { transmit, frames } = self.bus.connect().await?;
+    async fn connect(&self) -> Result<Link, BusError> {
+        let Link { transmit, frames } = self.bus.connect().await?;
         let (counts, limit) = (self.frames.clone(), self.limits().frame);
         let counted = frames.inspect(move |inbound| {
             if let Ok(Inbound { lane, frame }) = inbound
@@ -51,7 +51,7 @@ impl Bus for Counted {
                 *counts.entry(*lane).or_default() += 1;
             }
         });
-        Ok(Session {
+        Ok(Link {
             transmit,
             frames: counted.boxed(),
         })

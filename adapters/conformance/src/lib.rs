@@ -26,7 +26,7 @@
 //!         self.0.unblock();
 //!     }
 //!     fn connections(&self) -> usize {
-//!         self.0.sessions()
+//!         self.0.links()
 //!     }
 //! }
 //!

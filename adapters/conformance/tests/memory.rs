@@ -32,7 +32,7 @@ impl Fixture for InProcess {
     }
 
     fn connections(&self) -> usize {
-        self.0.sessions()
+        self.0.links()
     }
 }
 

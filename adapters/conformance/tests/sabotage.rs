@@ -10,9 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use midplane::Memory;
-use midplane::bus::{
-    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Outbound, Session, Transmit,
-};
+use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::set_patience;
 use midplane_conformance::suite::{self, CHECKS, Fixture, Guarded};
@@ -53,7 +51,7 @@ enum Sin {
 const CAUGHT: &[(Sin, &str, &str)] = &[
     (
         Sin::NoEcho,
-        "every_session_hears_a_frame_the_sender_too",
+        "every_link_hears_a_frame_the_sender_too",
         "the next frame: not within",
     ),
     (
@@ -108,28 +106,28 @@ const CAUGHT: &[(Sin, &str, &str)] = &[
     ),
     (
         Sin::SwallowsTooLarge,
-        "a_larger_frame_is_refused_and_the_session_lives",
+        "a_larger_frame_is_refused_and_the_link_lives",
         "one byte too many",
     ),
     (
         Sin::SendsUpToTooLarge,
-        "a_larger_frame_is_refused_and_the_session_lives",
+        "a_larger_frame_is_refused_and_the_link_lives",
         "the next frame",
     ),
     (
         Sin::DiesOfTooLarge,
-        "a_larger_frame_is_refused_and_the_session_lives",
+        "a_larger_frame_is_refused_and_the_link_lives",
         "the frames are sent",
     ),
     (
         Sin::Skips,
-        "a_session_nobody_reads_skips_nothing",
+        "a_link_nobody_reads_skips_nothing",
         "is missing",
     ),
     (
         Sin::NeverFull,
-        "a_session_nobody_reads_skips_nothing",
-        "the session overflows",
+        "a_link_nobody_reads_skips_nothing",
+        "the link overflows",
     ),
     (
         Sin::ForgetsAtClose,
@@ -139,26 +137,26 @@ const CAUGHT: &[(Sin, &str, &str)] = &[
     (
         Sin::StaysOpenAtClose,
         "close_sends_what_is_buffered",
-        "the end of the session: not within",
+        "the end of the link: not within",
     ),
     (
         Sin::HangsWhenCut,
-        "a_cut_ends_every_session",
-        "the end of the session: not within",
+        "a_cut_ends_every_link",
+        "the end of the link: not within",
     ),
     (
         Sin::SendsWhenDead,
-        "a_cut_ends_every_session",
-        "a dead session sends nothing",
+        "a_cut_ends_every_link",
+        "a dead link sends nothing",
     ),
     (
         Sin::StaysDown,
         "connecting_works_after_the_cut_heals",
-        "a session",
+        "a link",
     ),
     (
         Sin::LeaksSessions,
-        "dropping_a_session_leaves_nothing_open",
+        "dropping_a_link_leaves_nothing_open",
         "gone from the server: not within",
     ),
     (
@@ -282,7 +280,7 @@ impl Fixture for Sinful {
     }
 
     fn connections(&self) -> usize {
-        self.bus.memory.sessions()
+        self.bus.memory.links()
     }
 
     fn intruder(&self) -> Option<Guarded> {
@@ -321,7 +319,7 @@ impl Bus for Sabotaged {
         self.memory.limits()
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
+    async fn connect(&self) -> Result<Link, BusError> {
         if let Some(kind) = self.wrong
             && self.sin != Some(Sin::LetsEveryoneIn)
         {
@@ -338,7 +336,7 @@ impl Bus for Sabotaged {
         if self.sin == Some(Sin::StaysDown) && self.was_down.load(Ordering::Relaxed) {
             return Err(BusError::new(BusErrorKind::Unreachable, "it was down once"));
         }
-        let session = self.memory.connect().await?;
+        let link = self.memory.connect().await?;
         match self.sin {
             Some(Sin::LeaksSessions) => forget(self.memory.connect().await),
             Some(Sin::LeaksConnects) => {
@@ -352,10 +350,10 @@ impl Bus for Sabotaged {
             sin: self.sin,
             ..Shared::default()
         });
-        Ok(Session {
-            frames: shared.clone().frames(session.frames),
+        Ok(Link {
+            frames: shared.clone().frames(link.frames),
             transmit: Box::new(Sender {
-                inner: session.transmit,
+                inner: link.transmit,
                 limit: self.limits().frame,
                 shared,
                 late: Vec::new(),
@@ -365,7 +363,7 @@ impl Bus for Sabotaged {
     }
 }
 
-/// What the halves of a session know of each other.
+/// What the halves of a link know of each other.
 #[derive(Default)]
 struct Shared {
     sin: Option<Sin>,

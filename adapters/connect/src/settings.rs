@@ -113,7 +113,7 @@ impl Settings {
         self.kind
     }
 
-    /// The bus, once its server let us in: one session is opened, hears the lane that every node hears, and is given
+    /// The bus, once its server let us in: one link is opened, hears the lane that every node hears, and is given
     /// up again. It is not tried twice.
     ///
     /// # Errors
@@ -189,8 +189,8 @@ impl fmt::Debug for Settings {
 }
 
 async fn attempt(bus: &dyn Bus) -> Result<(), BusError> {
-    let mut session = bus.connect().await?;
-    session.transmit.subscribe(&[Lane(0)]).await
+    let mut link = bus.connect().await?;
+    link.transmit.subscribe(&[Lane(0)]).await
 }
 
 fn variable(setting: &'static str) -> Result<Option<String>, ConnectError> {

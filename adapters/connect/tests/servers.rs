@@ -55,12 +55,10 @@ async fn works(settings: &Settings, timer: &dyn Timer) {
             .expect("a bus")
     };
     let connect = async |bus: Arc<dyn Bus>| {
-        let mut session = within("connecting", bus.connect())
-            .await
-            .expect("a session");
-        let subscribed = session.transmit.subscribe(&[Lane(3)]);
+        let mut link = within("connecting", bus.connect()).await.expect("a link");
+        let subscribed = link.transmit.subscribe(&[Lane(3)]);
         within("subscribing", subscribed).await.expect("subscribed");
-        session
+        link
     };
     let mut hearing = connect(open().await).await;
     let mut sending = connect(open().await).await;
@@ -71,7 +69,7 @@ async fn works(settings: &Settings, timer: &dyn Timer) {
     let sent = sending.transmit.send(&frames);
     within("sending", sent).await.expect("sent");
     let heard = within("the frame", hearing.frames.next()).await;
-    assert_eq!(heard.expect("a session").expect("a frame").frame, "across");
+    assert_eq!(heard.expect("a link").expect("a frame").frame, "across");
 }
 
 /// Over this server, then without it, and then with it again.

@@ -224,22 +224,22 @@ fn a_name_in_memory_is_shared_and_no_name_is_not() {
                 .expect("sound")
                 .expect("a bus");
             let there = there.open(&timer).await.expect("a bus");
-            let mut hearing = here.connect().await.expect("a session");
+            let mut hearing = here.connect().await.expect("a link");
             hearing
                 .transmit
                 .subscribe(&[Lane(0)])
                 .await
                 .expect("subscribed");
             for (bus, frame) in [(there, "other"), (here, "own")] {
-                let mut session = bus.connect().await.expect("a session");
+                let mut link = bus.connect().await.expect("a link");
                 let frame = Outbound {
                     lane: Lane(0),
                     frame: frame.into(),
                 };
-                session.transmit.send(&[frame]).await.expect("sent");
+                link.transmit.send(&[frame]).await.expect("sent");
             }
             let first = within("a frame", hearing.frames.next()).await;
-            first.expect("a session").expect("a frame").frame == "other"
+            first.expect("a link").expect("a frame").frame == "other"
         };
         assert!(heard("memory:chat", "memory:chat", Some("a")).await);
         assert!(!heard("memory:chat", "memory:chat", Some("b")).await);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midplane::bus::{Bus, BusError, Limits, Session};
+use midplane::bus::{Bus, BusError, Limits, Link};
 use midplane_conformance::history::{Fact, Recorder};
 
 /// The moments, on the clock of the history. A clone is the same list.
@@ -87,7 +87,7 @@ impl Bus for Door {
         self.bus.limits()
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
+    async fn connect(&self) -> Result<Link, BusError> {
         let now = self.knocks.recorder.now();
         let moments = self.knocks.moments.lock();
         moments.unwrap_or_else(PoisonError::into_inner).push(now);

@@ -6,16 +6,16 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = Nats::new("nats://user:password@localhost:4222")?.with_prefix("chat")?;
-//! let mut session = bus.connect().await?;
-//! session.transmit.subscribe(&[Lane(0)]).await?;
+//! let mut link = bus.connect().await?;
+//! link.transmit.subscribe(&[Lane(0)]).await?;
 //! let frame = "any bytes".into();
-//! session.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
+//! link.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! It runs in any program. The driver, `async-nats`, needs tokio: where a tokio runtime is current when a
-//! session is opened, it runs there (I/O and time must be enabled); elsewhere, under smol say, it runs on one
+//! link is opened, it runs there (I/O and time must be enabled); elsewhere, under smol say, it runs on one
 //! thread named `midplane-nats`, which the process starts once and keeps.
 //!
 //! # Mapping
@@ -25,38 +25,38 @@
 //!   publish on `midplane.json`, where nodes listen there.
 //! - The user needs leave to publish and to subscribe to `midplane.*`, and to nothing else.
 //! - A subscription counts when a message sent through it came back. So whoever subscribes to a lane, and whoever
-//!   closes a session (on lane 0), sends it one empty message with a reply subject; nodes leave those alone.
-//! - Several URLs with commas between them are the servers of one cluster; a session takes one of those that
+//!   closes a link (on lane 0), sends it one empty message with a reply subject; nodes leave those alone.
+//! - Several URLs with commas between them are the servers of one cluster; a link takes one of those that
 //!   are named, in random order. Servers that the cluster tells of are not used. All take the same credentials.
 //! - `nats://` is encrypted if the server demands it, `tls://` always.
 //! - Credentials in the URL are `user:password@` or `token@`, percent-encoded; [`Nats::with_credentials_file`] and
-//!   [`Nats::with_nkey_seed`] are the others. A credentials file and certificates are read again for each session.
+//!   [`Nats::with_nkey_seed`] are the others. A credentials file and certificates are read again for each link.
 //!
 //! # Limits
 //!
 //! - A frame has at most 1 MiB, NATS's own default for a message; see [`Nats::with_frame_limit`]. A server that
-//!   takes less is refused when the session is opened.
+//!   takes less is refused when the link is opened.
 //! - What arrives and is not read is held up to 16 MiB, see [`Nats::with_queue`]; what is sent and not written,
-//!   up to 48 frames. A session whose reader falls further behind, here or in the server, is over.
+//!   up to 48 frames. A link whose reader falls further behind, here or in the server, is over.
 //! - In a cluster, a subscription is proven to the server that we are connected to. Its peers learn of it
 //!   a moment later, and what is sent through them meanwhile is missed, as over any gap.
 //! - WebSocket connections to NATS are not supported.
 //!
 //! # What happens on disconnect
 //!
-//! The driver's own reconnection loses messages in silence, so it never gets to reconnect: the session ends
-//! at once, its stream with an error of the kind `Unreachable`, and the next session is a fresh one. The
-//! driver logs that it ran out of attempts. Whatever the server complains of ends the session as well: `Denied`
+//! The driver's own reconnection loses messages in silence, so it never gets to reconnect: the link ends
+//! at once, its stream with an error of the kind `Unreachable`, and the next link is a fresh one. The
+//! driver logs that it ran out of attempts. Whatever the server complains of ends the link as well: `Denied`
 //! for credentials that expired and for subjects that are not permitted, `Overflow` for a slow consumer. What was
 //! sent last may be lost, but for what was sent before a `close` that succeeded.
 //!
 //! A connection that is half open is noticed by the driver's pings after 15 s at most; a cluster's heartbeat is
-//! quicker. Until then a session that was dropped may keep its socket and its 48 frames.
+//! quicker. Until then a link that was dropped may keep its socket and its 48 frames.
 
 mod error;
+mod link;
 mod options;
 mod runtime;
-mod session;
 mod settings;
 mod tls;
 

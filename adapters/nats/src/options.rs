@@ -86,7 +86,7 @@ impl Options {
         format!("{}.{lane}", self.prefix)
     }
 
-    /// The driver's options for one session. Files are read here, anew for each session.
+    /// The driver's options for one link. Files are read here, anew for each link.
     pub(crate) async fn driver(&self) -> Result<async_nats::ConnectOptions, BusError> {
         let options = async_nats::ConnectOptions::new()
             .name("midplane")

@@ -9,7 +9,7 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 
-/// The runtime of programs that have none: one thread for the whole process, started by the first session.
+/// The runtime of programs that have none: one thread for the whole process, started by the first link.
 static OWN: Mutex<Option<Handle>> = Mutex::new(None);
 
 /// The runtime that is current, else our own.

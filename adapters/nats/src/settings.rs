@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Session};
+use midplane_core::bus::{Bus, BusError, Limits, Link};
 
 use crate::error::SettingsError;
+use crate::link;
 use crate::options::{Login, Options};
-use crate::session;
 
 /// A bus over NATS.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Nats {
     }
 
     /// How many bytes may have arrived and not been read, some 40 being added for each frame: 16 MiB if nothing
-    /// is said. A session that exceeds it is over, so it must hold a few of the largest frames.
+    /// is said. A link that exceeds it is over, so it must hold a few of the largest frames.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         self.options_mut().queue = bytes;
@@ -127,7 +127,7 @@ impl Bus for Nats {
         Limits::new(self.options.frame_limit)
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
-        session::open(&self.options).await
+    async fn connect(&self) -> Result<Link, BusError> {
+        link::open(&self.options).await
     }
 }

@@ -15,7 +15,7 @@ use crate::options::Options;
 /// The platform's roots, read once.
 static PLATFORM: OnceLock<RootCertStore> = OnceLock::new();
 
-/// The settings for one session; the files that were named are read anew.
+/// The settings for one link; the files that were named are read anew.
 pub(crate) fn config(options: &Options) -> Result<ClientConfig, BusError> {
     build(options).map_err(|error| {
         let message = "the TLS certificates cannot be used; see `with_root_certificates` and \

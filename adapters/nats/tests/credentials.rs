@@ -92,7 +92,7 @@ fn token(
 }
 
 #[test]
-fn a_file_of_credentials_logs_in_and_is_read_again_for_each_session() {
+fn a_file_of_credentials_logs_in_and_is_read_again_for_each_link() {
     let operator = Operator::new();
     let (server, directory) = operator.server();
     let path = directory.path().join("user.creds");
@@ -122,7 +122,7 @@ fn a_file_of_credentials_logs_in_and_is_read_again_for_each_session() {
 }
 
 #[test]
-fn credentials_that_expire_end_the_session_as_denied() {
+fn credentials_that_expire_end_the_link_as_denied() {
     let operator = Operator::new();
     let (server, directory) = operator.server();
     let path = directory.path().join("user.creds");
@@ -131,11 +131,11 @@ fn credentials_that_expire_end_the_session_as_denied() {
         .with_credentials_file(&path);
     smol::block_on(async {
         operator.admit(&path, Some(SystemTime::now() + Duration::from_secs(3)));
-        let mut session = connect(&bus).await.unwrap();
-        assert_eq!(end(&mut session).await, BusErrorKind::Denied);
+        let mut link = connect(&bus).await.unwrap();
+        assert_eq!(end(&mut link).await, BusErrorKind::Denied);
         // The server lets them in, and then says that they are late.
         let late = match connect(&bus).await {
-            Ok(mut session) => end(&mut session).await,
+            Ok(mut link) => end(&mut link).await,
             Err(error) => error.kind(),
         };
         assert_eq!(late, BusErrorKind::Denied);

@@ -31,37 +31,33 @@ fn lanes_are_all_that_must_be_permitted_and_one_that_is_not_is_denied() {
         works(&bus).await;
         // Not once by luck: the refusal comes before the proof would, and nothing but the proof resolves it.
         for _ in 0..20 {
-            let mut session = connect(&bus).await.unwrap();
-            session
-                .transmit
-                .subscribe(&[Lane(1), Lane(0)])
-                .await
-                .unwrap();
-            let refused = session.transmit.subscribe(&[Lane(2)]);
+            let mut link = connect(&bus).await.unwrap();
+            link.transmit.subscribe(&[Lane(1), Lane(0)]).await.unwrap();
+            let refused = link.transmit.subscribe(&[Lane(2)]);
             let error = within("the refusal", refused).await.unwrap_err();
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
             assert!(error.to_string().contains("midplane.2"), "{error}");
-            assert_eq!(end(&mut session).await, BusErrorKind::Denied);
+            assert_eq!(end(&mut link).await, BusErrorKind::Denied);
         }
-        let mut session = connect(&bus).await.unwrap();
-        session.transmit.send(&outbound(2)).await.unwrap();
-        assert_eq!(end(&mut session).await, BusErrorKind::Denied);
+        let mut link = connect(&bus).await.unwrap();
+        link.transmit.send(&outbound(2)).await.unwrap();
+        assert_eq!(end(&mut link).await, BusErrorKind::Denied);
     });
 }
 
 #[test]
-fn a_permission_that_is_taken_away_ends_the_session() {
+fn a_permission_that_is_taken_away_ends_the_link() {
     let (server, path, _directory) = configured(&permitting("\"midplane.*\""));
     let bus = Nats::new(&format!("nats://ada:pw@{}", server.address())).unwrap();
     smol::block_on(async {
-        let mut session = connect(&bus).await.unwrap();
-        session.transmit.subscribe(&[Lane(0)]).await.unwrap();
+        let mut link = connect(&bus).await.unwrap();
+        link.transmit.subscribe(&[Lane(0)]).await.unwrap();
         fs::write(&path, permitting("\"other.*\"")).unwrap();
         server.reload();
-        assert_eq!(end(&mut session).await, BusErrorKind::Denied);
-        let mut session = connect(&bus).await.unwrap();
+        assert_eq!(end(&mut link).await, BusErrorKind::Denied);
+        let mut link = connect(&bus).await.unwrap();
         assert!(
-            within("no", session.transmit.subscribe(&[Lane(0)]))
+            within("no", link.transmit.subscribe(&[Lane(0)]))
                 .await
                 .is_err()
         );
@@ -86,19 +82,19 @@ fn a_lost_connection_is_never_mended_behind_our_back() {
     let bus = Nats::new(&server.url_at(proxy.address())).unwrap();
     smol::block_on(async {
         for _ in 0..20 {
-            let mut session = connect(&bus).await.unwrap();
-            session.transmit.subscribe(&[Lane(0)]).await.unwrap();
+            let mut link = connect(&bus).await.unwrap();
+            link.transmit.subscribe(&[Lane(0)]).await.unwrap();
             // The server is there again before anyone notices that it was gone.
             proxy.refuse();
             proxy.accept();
-            assert_eq!(end(&mut session).await, BusErrorKind::Unreachable);
-            assert!(session.frames.next().await.is_none());
-            assert!(session.transmit.send(&outbound(0)).await.is_err());
-            assert!(session.transmit.close().await.is_err());
-            // Nor is it kept open: the one connection is that of the next session.
+            assert_eq!(end(&mut link).await, BusErrorKind::Unreachable);
+            assert!(link.frames.next().await.is_none());
+            assert!(link.transmit.send(&outbound(0)).await.is_err());
+            assert!(link.transmit.close().await.is_err());
+            // Nor is it kept open: the one connection is that of the next link.
             let next = connect(&bus).await.unwrap();
             eventually("one connection", || proxy.connections() == 1).await;
-            drop((session, next));
+            drop((link, next));
         }
     });
 }
@@ -161,22 +157,22 @@ fn the_servers_of_a_cluster_carry_frames_to_each_other() {
 }
 
 #[test]
-fn a_runtime_that_is_gone_ends_the_sessions_that_ran_on_it() {
+fn a_runtime_that_is_gone_ends_the_links_that_ran_on_it() {
     let server = Server::nats();
     let bus = Nats::new(&server.url()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let mut session = runtime.block_on(async {
-        let mut session = connect(&bus).await.unwrap();
-        session.transmit.subscribe(&[Lane(0)]).await.unwrap();
-        session
+    let mut link = runtime.block_on(async {
+        let mut link = connect(&bus).await.unwrap();
+        link.transmit.subscribe(&[Lane(0)]).await.unwrap();
+        link
     });
     drop(runtime);
     smol::block_on(async {
-        assert_eq!(end(&mut session).await, BusErrorKind::Unreachable);
-        assert!(session.transmit.send(&outbound(0)).await.is_err());
+        assert_eq!(end(&mut link).await, BusErrorKind::Unreachable);
+        assert!(link.transmit.send(&outbound(0)).await.is_err());
         works(&bus).await;
     });
 }

@@ -9,10 +9,10 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = Postgres::new("postgres://user:password@localhost/shop")?.with_prefix("chat")?;
-//! let mut session = bus.connect().await?;
-//! session.transmit.subscribe(&[Lane(0)]).await?;
+//! let mut link = bus.connect().await?;
+//! link.transmit.subscribe(&[Lane(0)]).await?;
 //! let frame = "any bytes".into();
-//! session.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
+//! link.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -29,7 +29,7 @@
 //! - A frame is the payload of one `NOTIFY`: a colon, then the base64 (without padding) of one byte and the frame.
 //!   The byte numbers the frames of a transaction, since two equal payloads in one would arrive as one. A payload
 //!   that is not so made arrives as its text.
-//! - One session is one connection, which both listens and notifies. Frames that are sent together, up to 256, share
+//! - One link is one connection, which both listens and notifies. Frames that are sent together, up to 256, share
 //!   a transaction; sending returns when it is committed, with `synchronous_commit` off.
 //! - Several hosts are tried in the order given, and the first primary is taken: a standby knows no `LISTEN`.
 //! - The URL is that of libpq, or its keys and values. Timeouts and keepalives in it are ignored; the cluster sets
@@ -41,29 +41,30 @@
 //!   event that does not fit is refused where it is published.
 //! - **Notifying is serialised**: each transaction that notifies takes a lock over the whole server until it is
 //!   committed, so they queue behind each other, those of your application included, and each wakes every listening
-//!   session of the database. On two cores, one sender and one reader: 2,000 to 7,000 frames a second sent one by one,
+//!   link of the database. On two cores, one sender and one reader: 2,000 to 7,000 frames a second sent one by one,
 //!   45,000 to 130,000 sent by the hundred. More nodes share that; they do not add to it. Their heartbeats alone wake
-//!   every session of every other: 200 nodes that shared two cores with the server were kept live by heartbeats of
+//!   every link of every other: 200 nodes that shared two cores with the server were kept live by heartbeats of
 //!   5 s, and not by those of 2 s.
 //! - **TLS is the feature `tls`.** Without it a URL that demands TLS is refused, and with `sslmode=prefer`, the default,
 //!   the connection is in the clear. With it, `sslmode` and `sslrootcert` in the URL mean what they do to libpq:
 //!   `prefer` takes TLS where the server has it; `require` demands it, and keeps out who listens but not who poses as
 //!   the server; `verify-ca` demands a certificate signed by one of `sslrootcert`, a PEM file that is read for each
-//!   session, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
+//!   link, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
 //!   over any network you do not own. Not supported are certificates of the client, channel binding, and `allow`.
 //! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot
 //!   listen. Connect past it.
 //! - What is not read stays with the server, whose queue of notifications, 8 GB for all listeners together, ends where
-//!   the slowest listener is; once it is full, nobody can notify. What arrives while this session sends or subscribes
-//!   is held up to 16 MiB, see [`Postgres::with_queue`]; past that the session is over.
+//!   the slowest listener is; once it is full, nobody can notify. What arrives while this link sends or subscribes
+//!   is held up to 16 MiB, see [`Postgres::with_queue`]; past that the link is over.
 //!
 //! # What happens on disconnect
 //!
-//! The session ends at once, its stream with an error of the kind `Unreachable`, also when an administrator ends it
+//! The link ends at once, its stream with an error of the kind `Unreachable`, also when an administrator ends it
 //! (`pg_terminate_backend`) or the server shuts down. What others notify meanwhile is gone: Postgres keeps nothing for
 //! whoever is not connected. A statement in flight may or may not have been committed. What was sent before is with
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
 
+mod driver;
 mod error;
 mod fault;
 #[cfg(feature = "tls")]
@@ -73,7 +74,6 @@ mod login;
 mod options;
 mod payload;
 mod security;
-mod session;
 mod settings;
 mod socket;
 mod store;

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
 
+use crate::driver::DriverConnection;
 use crate::fault::{Fault, FaultKind};
-use crate::link::Link;
 use crate::options::{Options, Server};
 use crate::socket;
 use crate::tls::Connector;
@@ -18,7 +18,7 @@ use crate::tls::Connector;
 pub(crate) async fn open(
     options: &Options,
     set_up: &str,
-) -> Result<(Client, Box<dyn Link>), Fault> {
+) -> Result<(Client, Box<dyn DriverConnection>), Fault> {
     let mut failure = None;
     for server in &options.servers {
         match connect(options, server, set_up).await {
@@ -33,7 +33,7 @@ async fn connect(
     options: &Options,
     server: &Server,
     set_up: &str,
-) -> Result<(Client, Box<dyn Link>), Fault> {
+) -> Result<(Client, Box<dyn DriverConnection>), Fault> {
     let connector = Connector::new(options, server)?;
     let socket = socket::open(server).await.map_err(|error| {
         let message = format!("no Postgres server was reached at {server}");
@@ -81,7 +81,7 @@ fn refused(server: &Server, error: Error) -> Fault {
 /// Moves the connection on as far as it goes, and notes whether it brought a notification. It is ready when the
 /// connection is over, with the reason if there is one.
 pub(crate) fn turn(
-    connection: &mut dyn Link,
+    connection: &mut dyn DriverConnection,
     woken: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Infallible, Option<Error>>> {
@@ -100,7 +100,7 @@ pub(crate) fn turn(
 /// Waits for the answer to a call, moving the connection on meanwhile. The error is missing where the
 /// connection is gone without a reason.
 pub(crate) async fn drive<T>(
-    connection: &mut dyn Link,
+    connection: &mut dyn DriverConnection,
     woken: &mut bool,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Option<Error>> {

@@ -2,8 +2,8 @@
 
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use crate::driver::DriverConnection;
 use crate::fault::Fault;
-use crate::link::Link;
 use crate::options::{Options, Server};
 use crate::socket::Socket;
 
@@ -24,7 +24,7 @@ impl Connector {
         self,
         login: &Config,
         socket: Socket,
-    ) -> Result<(Client, Box<dyn Link>), Error> {
+    ) -> Result<(Client, Box<dyn DriverConnection>), Error> {
         let (client, connection) = login.connect_raw(socket, NoTls).await?;
         Ok((client, Box::new(connection)))
     }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Session};
+use midplane_core::bus::{Bus, BusError, Limits, Link};
 
 use crate::error::SettingsError;
 use crate::options::Options;
-use crate::{payload, session};
+use crate::{link, payload};
 
 /// A bus over Postgres.
 #[derive(Clone)]
@@ -38,8 +38,8 @@ impl Postgres {
         Ok(self)
     }
 
-    /// How many bytes may arrive, while the session sends or subscribes, and not be read, some 40 being added for each
-    /// frame: 16 MiB if nothing is said. A session that exceeds it is over.
+    /// How many bytes may arrive, while the link sends or subscribes, and not be read, some 40 being added for each
+    /// frame: 16 MiB if nothing is said. A link that exceeds it is over.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         self.options_mut().queue = bytes;
@@ -72,7 +72,7 @@ impl Bus for Postgres {
         Limits::new(payload::MAX_FRAME_BYTES)
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
-        session::open(&self.options).await
+    async fn connect(&self) -> Result<Link, BusError> {
+        link::open(&self.options).await
     }
 }

@@ -20,9 +20,9 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_rustls::TlsConnector;
 
+use crate::driver::DriverConnection;
 use crate::fault::{Fault, FaultKind};
 use crate::lenient::Lenient;
-use crate::link::Link;
 use crate::options::{Options, Server};
 use crate::security::{Mode, Security};
 use crate::socket::Socket;
@@ -37,7 +37,7 @@ static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
 pub(crate) struct Connector(Option<Secure>);
 
 impl Connector {
-    /// The settings for one session; the file of certificates is read anew.
+    /// The settings for one link; the file of certificates is read anew.
     pub(crate) fn new(options: &Options, server: &Server) -> Result<Self, Fault> {
         // No network is behind a socket of the system.
         let local = !matches!(server.host, Host::Tcp(_));
@@ -59,7 +59,7 @@ impl Connector {
         self,
         login: &Config,
         socket: Socket,
-    ) -> Result<(Client, Box<dyn Link>), Error> {
+    ) -> Result<(Client, Box<dyn DriverConnection>), Error> {
         match self.0 {
             Some(secure) => {
                 let (client, connection) = login.connect_raw(socket, secure).await?;

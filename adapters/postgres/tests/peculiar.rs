@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::within;
-use midplane_core::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Outbound, Session};
+use midplane_core::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link, Outbound};
 use midplane_postgres::Postgres;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -35,24 +35,22 @@ fn outbound(frame: &'static str) -> Outbound {
     }
 }
 
-async fn listening(bus: &Postgres) -> Session {
-    let mut session = within("connecting", bus.connect())
-        .await
-        .expect("a session");
-    let subscribed = session.transmit.subscribe(&[Lane(0)]);
+async fn listening(bus: &Postgres) -> Link {
+    let mut link = within("connecting", bus.connect()).await.expect("a link");
+    let subscribed = link.transmit.subscribe(&[Lane(0)]);
     within("subscribing", subscribed).await.expect("subscribed");
-    session
+    link
 }
 
-async fn next(session: &mut Session) -> Result<Vec<u8>, BusError> {
-    let inbound = within("a frame", session.frames.next()).await;
+async fn next(link: &mut Link) -> Result<Vec<u8>, BusError> {
+    let inbound = within("a frame", link.frames.next()).await;
     inbound
         .expect("the stream goes on")
         .map(|inbound| inbound.frame.to_vec())
 }
 
 #[test]
-fn a_backend_that_is_terminated_ends_its_session_alone() {
+fn a_backend_that_is_terminated_ends_its_link_alone() {
     let server = SERVER.get();
     let bus = Postgres::new(&server.url())
         .unwrap()
@@ -98,14 +96,14 @@ fn equal_frames_of_one_transaction_all_arrive() {
         .with_prefix("equal")
         .unwrap();
     smol::block_on(async {
-        let mut session = listening(&bus).await;
+        let mut link = listening(&bus).await;
         let frames: Vec<_> = (0..600).map(|_| outbound("same")).collect();
-        session.transmit.send(&frames).await.unwrap();
-        session.transmit.send(&[outbound("fence")]).await.unwrap();
+        link.transmit.send(&frames).await.unwrap();
+        link.transmit.send(&[outbound("fence")]).await.unwrap();
         for _ in 0..600 {
-            assert_eq!(next(&mut session).await.unwrap(), b"same");
+            assert_eq!(next(&mut link).await.unwrap(), b"same");
         }
-        assert_eq!(next(&mut session).await.unwrap(), b"fence");
+        assert_eq!(next(&mut link).await.unwrap(), b"fence");
     });
 }
 
@@ -117,27 +115,27 @@ fn what_is_notified_by_hand_arrives_as_its_text() {
         .with_prefix("By-Hand")
         .unwrap();
     smol::block_on(async {
-        let mut session = listening(&bus).await;
+        let mut link = listening(&bus).await;
         sql(
             &server.url(),
             "NOTIFY \"By-Hand_0\", '{\"hello\": 1}'; NOTIFY \"By-Hand_00x\"",
         );
-        assert_eq!(next(&mut session).await.unwrap(), b"{\"hello\": 1}");
+        assert_eq!(next(&mut link).await.unwrap(), b"{\"hello\": 1}");
     });
 }
 
 #[test]
-fn a_session_whose_calls_take_in_too_much_is_over() {
+fn a_link_whose_calls_take_in_too_much_is_over() {
     let server = SERVER.get();
     let bus = Postgres::new(&server.url())
         .unwrap()
         .with_prefix("flood")
         .unwrap();
     smol::block_on(async {
-        let mut session = listening(&bus.with_queue(1_000)).await;
+        let mut link = listening(&bus.with_queue(1_000)).await;
         let frames: Vec<_> = (0..250).map(|_| outbound("more and more")).collect();
         let error = loop {
-            let sent = within("sending", session.transmit.send(&frames)).await;
+            let sent = within("sending", link.transmit.send(&frames)).await;
             if let Err(error) = sent {
                 break error;
             }
@@ -145,7 +143,7 @@ fn a_session_whose_calls_take_in_too_much_is_over() {
         assert_eq!(error.kind(), BusErrorKind::Overflow, "{error}");
         let mut held = 0;
         let error = loop {
-            match next(&mut session).await {
+            match next(&mut link).await {
                 Ok(_) => held += 1,
                 Err(error) => break error,
             }
@@ -156,7 +154,7 @@ fn a_session_whose_calls_take_in_too_much_is_over() {
 }
 
 #[test]
-fn a_server_that_is_killed_ends_every_session_and_is_found_again() {
+fn a_server_that_is_killed_ends_every_link_and_is_found_again() {
     let server = Server::postgres_with(&[]);
     let dead = Server::postgres_with(&[]);
     dead.kill();
@@ -168,17 +166,17 @@ fn a_server_that_is_killed_ends_every_session_and_is_found_again() {
     ))
     .unwrap();
     smol::block_on(async {
-        let mut session = listening(&bus).await;
+        let mut link = listening(&bus).await;
         server.kill();
         assert_eq!(
-            next(&mut session).await.unwrap_err().kind(),
+            next(&mut link).await.unwrap_err().kind(),
             BusErrorKind::Unreachable
         );
         let refused = within("the refusal", bus.connect()).await.unwrap_err();
         assert_eq!(refused.kind(), BusErrorKind::Unreachable);
         server.restart();
-        let mut session = listening(&bus).await;
-        session.transmit.send(&[outbound("again")]).await.unwrap();
-        assert_eq!(next(&mut session).await.unwrap(), b"again");
+        let mut link = listening(&bus).await;
+        link.transmit.send(&[outbound("again")]).await.unwrap();
+        assert_eq!(next(&mut link).await.unwrap(), b"again");
     });
 }

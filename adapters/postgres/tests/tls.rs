@@ -57,7 +57,7 @@ fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     Arc::new(bus.with_prefix(prefix).expect("a prefix"))
 }
 
-/// On one executor: what TLS adds to the session is the same on each.
+/// On one executor: what TLS adds to the link is the same on each.
 #[test]
 fn every_promise_of_a_bus_is_kept() {
     // It is started once.
@@ -71,8 +71,8 @@ fn every_promise_of_a_bus_is_kept() {
 
 // Who is trusted.
 
-/// Whether the connection of a session on this bus is encrypted, as the server sees it; or why there is none. The
-/// session hears itself.
+/// Whether the connection of a link on this bus is encrypted, as the server sees it; or why there is none. The
+/// link hears itself.
 async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, String> {
     let port = server.address().port();
     let url = format!(
@@ -80,23 +80,23 @@ async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, Str
     );
     let bus = Postgres::new(&url).expect("a URL");
     let connected = within("connecting", bus.connect()).await;
-    let mut session = connected.map_err(|error| {
+    let mut link = connected.map_err(|error| {
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         error.to_string()
     })?;
     let lanes = [Lane(0)];
-    within("subscribing", session.transmit.subscribe(&lanes))
+    within("subscribing", link.transmit.subscribe(&lanes))
         .await
         .expect("subscribed");
     let frames = [Outbound {
         lane: Lane(0),
         frame: vec![7; 5_000].into(),
     }];
-    within("sending", session.transmit.send(&frames))
+    within("sending", link.transmit.send(&frames))
         .await
         .expect("sent");
-    let heard = within("the frame", session.frames.next()).await;
-    let heard = heard.expect("a session").expect("a frame");
+    let heard = within("the frame", link.frames.next()).await;
+    let heard = heard.expect("a link").expect("a frame");
     assert_eq!(heard.frame, frames[0].frame);
     Ok(is_encrypted(&server.url()))
 }

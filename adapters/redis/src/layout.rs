@@ -1,4 +1,4 @@
-//! Which server each lane is on, found anew for each session.
+//! Which server each lane is on, found anew for each link.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use crate::server::{Connections, Server};
 use crate::site::{self, Site, Topology};
 use crate::slots::{Slots, slot};
 
-/// The servers of a session.
+/// The servers of a link.
 pub(crate) struct Layout {
     pub(crate) servers: Vec<Server>,
     /// How a cluster divides the channels among them; without it, all are the first one's.
     slots: Option<Slots>,
 }
 
-/// What a session starts with.
+/// What a link starts with.
 pub(crate) struct Found {
     pub(crate) layout: Layout,
     /// The connections to each server, as far as they are open.
-    pub(crate) links: Vec<Option<Connections>>,
-    /// The connection to the node of a cluster that told of the others: its loss is the session's end too, so that a
-    /// session which hears no lane yet notices that the cluster is gone.
+    pub(crate) pairs: Vec<Option<Connections>>,
+    /// The connection to the node of a cluster that told of the others: its loss is the link's end too, so that a
+    /// link which hears no lane yet notices that the cluster is gone.
     pub(crate) door: Option<MultiplexedConnection>,
 }
 
@@ -47,7 +47,7 @@ impl Layout {
     }
 }
 
-/// Asks the doors in turn, starting with this one, until one leads to a session.
+/// Asks the doors in turn, starting with this one, until one leads to a link.
 pub(crate) async fn find(
     site: &Site,
     first: usize,
@@ -107,7 +107,7 @@ async fn one(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
             servers: vec![server],
             slots: None,
         },
-        links: vec![Some(connections)],
+        pairs: vec![Some(connections)],
         door: None,
     })
 }
@@ -116,7 +116,7 @@ async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> 
     let mut door = node.connect(pushes).await?;
     let (servers, slots) = shards(&node, &mut door).await?;
     Ok(Found {
-        links: servers.iter().map(|_| None).collect(),
+        pairs: servers.iter().map(|_| None).collect(),
         layout: Layout {
             servers,
             slots: Some(slots),
@@ -169,7 +169,7 @@ async fn master(door: &ConnectionInfo, name: &str) -> Result<Server, BusError> {
     // The credentials are the master's.
     let nobody = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
     let sentinel = Server::new(door.clone().set_redis_settings(nobody));
-    // What becomes of this connection is nothing to the session.
+    // What becomes of this connection is nothing to the link.
     let dialled = sentinel.dial(|_| {}).await;
     let mut asking = dialled.map_err(|error| sentinel.voice.error("connect", error))?;
     let mut question = redis::cmd("SENTINEL");

@@ -6,8 +6,8 @@
 //!
 //! # async fn open() -> Result<(), Box<dyn std::error::Error>> {
 //! let bus = Redis::new("redis://:hunter2@localhost:6379")?.with_prefix("chat")?;
-//! let session = bus.connect().await?;
-//! # drop(session);
+//! let link = bus.connect().await?;
+//! # drop(link);
 //! # Ok(())
 //! # }
 //! ```
@@ -25,7 +25,7 @@
 //! URLs end with. A frame is one PUBLISH, its bytes unchanged. Programs that are no nodes publish on
 //! `midplane:json`, where nodes listen there.
 //!
-//! A session is two connections: one that is subscribed, and one that publishes in pipelines, so that
+//! A link is two connections: one that is subscribed, and one that publishes in pipelines, so that
 //! neither's traffic holds the other's up. Both speak RESP3, because there the driver hands each message to
 //! us as it comes, and we bound what waits; its RESP2 subscriber queues without bound. So the server is
 //! Redis 6 or newer, or any Valkey, and the user needs `HELLO`, `SUBSCRIBE`, `UNSUBSCRIBE` and `PUBLISH`
@@ -34,21 +34,21 @@
 //!
 //! On a **cluster**, `redis+cluster://user:password@host:6379,host:6379` (or `rediss`, `valkey` or `valkeys`
 //! before the plus), channels are sharded: each belongs to the shard that owns its slot, so lanes are spread over
-//! the shards and a frame costs one of them alone. A session has the two connections to each shard on which it
+//! the shards and a frame costs one of them alone. A link has the two connections to each shard on which it
 //! uses a lane, opened when it first does, and one to the node that told of the shards. Of the nodes named, each
-//! session asks another one first. A prefix with braces in it, such as `{chat}`, puts all lanes on one shard. The
+//! link asks another one first. A prefix with braces in it, such as `{chat}`, puts all lanes on one shard. The
 //! nodes are Redis 7 or newer, or any Valkey, and the user needs `+hello +cluster|slots +ssubscribe +sunsubscribe
 //! +spublish` on each of them. Programs that are no nodes say `SPUBLISH midplane:json` there. Without `+cluster`, one node of a cluster is used as a lone server: its cluster
 //! broadcasts channels to all nodes, and nothing is followed when that node fails.
 //!
-//! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each session asks them for
+//! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each link asks them for
 //! the master of that name, starting with another one each time. The credentials are the master's; a Sentinel that
 //! demands some of its own is not supported.
 //!
 //! # Limits
 //!
 //! Frames of at most 512 KiB, which [`with_frame_limit`](Redis::with_frame_limit) changes. At most 16 MiB
-//! wait in a session, which [`with_queue`](Redis::with_queue) changes; one that would hold more yields what
+//! wait in a link, which [`with_queue`](Redis::with_queue) changes; one that would hold more yields what
 //! it has and ends with [`Overflow`](midplane_core::bus::BusErrorKind::Overflow). The server has a limit of
 //! its own, `client-output-buffer-limit pubsub` (32 MiB, or 8 MiB for a minute): it disconnects whoever
 //! lags so far.
@@ -63,14 +63,14 @@
 //!
 //! # What happens on disconnect
 //!
-//! If any of its connections is lost, the session is dead: the stream yields what arrived before, an error, and
-//! its end. It is dead, too, when PUBLISH answers that nobody heard a frame on a lane that the session is
+//! If any of its connections is lost, the link is dead: the stream yields what arrived before, an error, and
+//! its end. It is dead, too, when PUBLISH answers that nobody heard a frame on a lane that the link is
 //! subscribed to, for then its own subscription is gone; when a cluster gives the slot of one of its lanes to
 //! another shard, which the old owner tells its subscribers; and when a lone server or the Sentinels' master became
 //! a replica. Such a one keeps its subscribers and serves them, apart from those at the new master, so it is asked
-//! (by `HELLO`) when a session is opened and with what is sent, once a second at most.
+//! (by `HELLO`) when a link is opened and with what is sent, once a second at most.
 //!
-//! The next session finds out anew who the master is, or who owns the slots. The driver's reconnection is not used,
+//! The next link finds out anew who the master is, or who owns the slots. The driver's reconnection is not used,
 //! nor are its timeouts, nor its cluster client: a server that is stalled or half-open holds a call until the caller
 //! drops it. What was sent but not answered when the connection broke may have been published or not; it is not sent
 //! again.
@@ -78,9 +78,9 @@
 mod completions;
 mod error;
 mod layout;
+mod link;
 mod pushes;
 mod server;
-mod session;
 mod settings;
 mod site;
 mod slots;

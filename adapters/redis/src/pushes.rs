@@ -1,4 +1,4 @@
-//! What the driver hands over: from its pushes to the frames that wait, or to the end of the session.
+//! What the driver hands over: from its pushes to the frames that wait, or to the end of the link.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane};
 use parking_lot::{Mutex, RawMutex};
 use redis::{PushInfo, PushKind, Value};
 
-/// What a session hears, and why it is over.
+/// What a link hears, and why it is over.
 #[derive(Debug)]
 pub(crate) struct Pushes {
     /// The prefix of the channels, with the colon.
@@ -64,9 +64,9 @@ impl Pushes {
         }
     }
 
-    /// Ends the session, unless it has ended: `what` goes on from "the session with redis at this address".
+    /// Ends the link, unless it has ended: `what` goes on from "the link with redis at this address".
     pub(crate) fn fail(&self, kind: BusErrorKind, address: &str, what: &str) {
-        let message = format!("the session with redis at {address} {what}");
+        let message = format!("the link with redis at {address} {what}");
         self.inbox.end(End::Failed(kind, message));
     }
 

@@ -1,4 +1,4 @@
-//! One server: how it is reached, and the connections a session has to it.
+//! One server: how it is reached, and the connections a link has to it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Server {
         &self.info
     }
 
-    /// One connection, whose loss ends the session.
+    /// One connection, whose loss ends the link.
     pub(crate) async fn connect(
         &self,
         pushes: &Arc<Pushes>,
@@ -86,7 +86,7 @@ impl Server {
         Ok(connections)
     }
 
-    /// Why a session with a replica is none.
+    /// Why a link with a replica is none.
     pub(crate) fn replica(&self) -> BusError {
         BusError::new(
             BusErrorKind::Unreachable,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Session};
+use midplane_core::bus::{Bus, BusError, Limits, Link};
 
 use crate::error::SettingsError;
 use crate::pushes::Pushes;
 use crate::server::Server;
 use crate::site::Site;
-use crate::{layout, session, tls};
+use crate::{layout, link, tls};
 
 /// A [`Bus`] over a Redis or a Valkey. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Redis {
     pub(crate) site: Site,
-    /// How many sessions were tried, so that each starts at another door.
+    /// How many links were tried, so that each starts at another door.
     tried: Arc<AtomicUsize>,
     password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
     pub(crate) prefix: String,
@@ -74,7 +74,7 @@ impl Redis {
         self
     }
 
-    /// The same bus with at most this many bytes waiting in a session; 16 MiB unless it is set. A frame
+    /// The same bus with at most this many bytes waiting in a link; 16 MiB unless it is set. A frame
     /// counts as its length and some 40 bytes more.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
@@ -125,11 +125,11 @@ impl Bus for Redis {
         Limits::new(self.frame)
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
+    async fn connect(&self) -> Result<Link, BusError> {
         tls::prepare();
         let pushes = Arc::new(Pushes::new(&self.prefix, self.queue));
         let found = layout::find(&self.now(), self.door(), &pushes).await?;
-        Ok(session::open(found, pushes, self.frame))
+        Ok(link::open(found, pushes, self.frame))
     }
 }
 

@@ -191,7 +191,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             let mut heard = Vec::new();
             for _ in 0..LANES {
                 let frame = within("a frame", hearing.frames.next()).await;
-                let frame = frame.expect("a session").expect("a frame");
+                let frame = frame.expect("a link").expect("a frame");
                 assert_eq!(frame.frame, frame.lane.0.to_string());
                 heard.push(frame.lane);
             }
@@ -206,8 +206,8 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
     Executor::Smol.run(async {
         let cluster = CLUSTER.get();
         let bus = bus(&cluster).with_prefix("foreign").expect("a prefix");
-        let mut session = connect(&bus).await;
-        within("subscribing", session.transmit.subscribe(&[Lane::JSON]))
+        let mut link = connect(&bus).await;
+        within("subscribing", link.transmit.subscribe(&[Lane::JSON]))
             .await
             .expect("subscribed");
         // All but one of the shards send it on to that one.
@@ -217,14 +217,14 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
             .filter(|answer| !answer.starts_with("-MOVED"))
             .collect();
         assert_eq!(heard, [":1\r\n"]);
-        let frame = within("the frame", session.frames.next()).await;
-        let frame = frame.expect("a session").expect("a frame");
+        let frame = within("the frame", link.frames.next()).await;
+        let frame = frame.expect("a link").expect("a frame");
         assert_eq!((frame.lane, &frame.frame[..]), (Lane::JSON, &b"{}"[..]));
     });
 }
 
 #[test]
-fn a_slot_that_moves_ends_the_sessions_of_its_lane() {
+fn a_slot_that_moves_ends_the_links_of_its_lane() {
     let cluster = Arc::new(RedisCluster::start());
     let (bus, slot) = on_the_first(&cluster);
     for (executor, from, to) in [(Executor::Smol, 0, 1), (Executor::TokioMulti, 1, 2)] {
@@ -235,7 +235,7 @@ fn a_slot_that_moves_ends_the_sessions_of_its_lane() {
             let sent = publishing.transmit.send(&[frame("before")]).await;
             sent.expect("it is sent");
             let heard = within("the frame", listening.frames.next()).await;
-            assert_eq!(heard.expect("a session").expect("a frame").frame, "before");
+            assert_eq!(heard.expect("a link").expect("a frame").frame, "before");
             cluster.move_slot(slot, from, to);
             // Nobody sends or subscribes anything.
             assert_eq!(ended(&mut listening).await, BusErrorKind::Unreachable);
@@ -249,7 +249,7 @@ fn a_slot_that_moves_ends_the_sessions_of_its_lane() {
 }
 
 /// Nodes learn in their own time who owns a slot now, and until then send us to the old owner, who refuses. Each
-/// session asks the next of them: all know it once as many sessions in a row are good.
+/// link asks the next of them: all know it once as many links in a row are good.
 async fn heals(bus: &Redis, cluster: &RedisCluster) {
     within("the heal", async {
         let mut good = 0;
@@ -267,17 +267,17 @@ async fn heals(bus: &Redis, cluster: &RedisCluster) {
 }
 
 async fn again(bus: &Redis) -> Result<(), BusErrorKind> {
-    let mut session = bus.connect().await.map_err(|error| error.kind())?;
-    let subscribed = session.transmit.subscribe(&[Lane(1)]).await;
+    let mut link = bus.connect().await.map_err(|error| error.kind())?;
+    let subscribed = link.transmit.subscribe(&[Lane(1)]).await;
     subscribed.map_err(|error| error.kind())?;
-    let sent = session.transmit.send(&[frame("again")]).await;
+    let sent = link.transmit.send(&[frame("again")]).await;
     sent.map_err(|error| error.kind())?;
-    let heard = within("the frame", session.frames.next()).await;
-    assert_eq!(heard.expect("a session").expect("a frame").frame, "again");
+    let heard = within("the frame", link.frames.next()).await;
+    assert_eq!(heard.expect("a link").expect("a frame").frame, "again");
     Ok(())
 }
 
-/// The driver of the core opens the next session, and subscribes all lanes anew.
+/// The driver of the core opens the next link, and subscribes all lanes anew.
 #[test]
 fn nodes_heal_by_themselves_when_their_slots_move() {
     Executor::Threads.run(async {
@@ -328,13 +328,13 @@ fn nodes_heal_by_themselves_when_their_slots_move() {
 }
 
 #[test]
-fn a_master_that_dies_ends_the_session_and_its_replica_is_found() {
+fn a_master_that_dies_ends_the_link_and_its_replica_is_found() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::TokioCurrent.run(async move {
-        let mut session = hearing(&bus).await;
+        let mut link = hearing(&bus).await;
         cluster.nodes()[0].kill();
-        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
         // The others are there, and send us to the dead one.
         let error = again(&bus).await.expect_err("nobody has the slot");
         assert_eq!(error, BusErrorKind::Unreachable);
@@ -344,14 +344,14 @@ fn a_master_that_dies_ends_the_session_and_its_replica_is_found() {
 }
 
 #[test]
-fn a_master_that_is_demoted_ends_the_session() {
+fn a_master_that_is_demoted_ends_the_link() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::Smol.run(async move {
-        let mut session = hearing(&bus).await;
+        let mut link = hearing(&bus).await;
         cluster.promote(3, None);
         // Nobody sends or subscribes anything.
-        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
         heals(&bus, &cluster).await;
     });
 }

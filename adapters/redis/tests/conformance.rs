@@ -124,18 +124,17 @@ fn acl(server: &Server, rules: &[&str]) {
 }
 
 #[test]
-fn either_connection_that_is_killed_ends_the_session() {
+fn either_connection_that_is_killed_ends_the_link() {
     for executor in EXECUTORS {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&server.url()).expect("a url");
             for kind in ["pubsub", "normal"] {
-                let mut session = hearing(&bus).await;
+                let mut link = hearing(&bus).await;
                 let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", kind]);
                 assert_eq!(answer, ":1\r\n", "{kind}");
-                assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
-                session
-                    .transmit
+                assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
+                link.transmit
                     .send(&[frame("late")])
                     .await
                     .expect_err("it is dead");
@@ -147,40 +146,40 @@ fn either_connection_that_is_killed_ends_the_session() {
 
 /// Nothing here runs between the kill and the publish, so that the publish is the first to notice.
 #[test]
-fn a_publish_that_its_own_session_does_not_hear_is_no_success() {
+fn a_publish_that_its_own_link_does_not_hear_is_no_success() {
     Executor::TokioCurrent.run(async {
         let server = Server::redis_with(&[]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let mut session = hearing(&bus).await;
+        let mut link = hearing(&bus).await;
         let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         assert_eq!(answer, ":1\r\n");
-        let sent = within("sending", session.transmit.send(&[frame("lost")])).await;
+        let sent = within("sending", link.transmit.send(&[frame("lost")])).await;
         let error = sent.expect_err("nobody heard it");
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
     });
 }
 
 #[test]
-fn a_permission_that_is_taken_ends_the_session_and_heals() {
+fn a_permission_that_is_taken_ends_the_link_and_heals() {
     for executor in EXECUTORS {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&with_user(&server)).expect("a url");
-            let mut session = hearing(&bus).await;
+            let mut link = hearing(&bus).await;
             acl(&server, &["resetchannels"]);
-            ended(&mut session).await;
-            let mut session = connect(&bus).await;
-            let refused = session.transmit.subscribe(&[Lane(1)]).await;
+            ended(&mut link).await;
+            let mut link = connect(&bus).await;
+            let refused = link.transmit.subscribe(&[Lane(1)]).await;
             let error = refused.expect_err("the channel is not allowed");
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
-            ended(&mut session).await;
+            ended(&mut link).await;
 
             acl(&server, &["&midplane:*", "-publish"]);
-            let mut session = connect(&bus).await;
-            let refused = session.transmit.send(&[frame("mute")]).await;
+            let mut link = connect(&bus).await;
+            let refused = link.transmit.send(&[frame("mute")]).await;
             let error = refused.expect_err("publishing is not allowed");
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
-            ended(&mut session).await;
+            ended(&mut link).await;
 
             acl(&server, &["+publish"]);
             hearing(&bus).await;
@@ -197,14 +196,14 @@ fn a_password_that_is_rotated_is_denied_until_it_is_told() {
         let bus = Redis::new(&with_user(&server))
             .expect("a url")
             .with_password(move || (*current.lock().expect("nobody panics")).to_owned());
-        let session = hearing(&bus).await;
+        let link = hearing(&bus).await;
         acl(&server, &["resetpass", ">hunter3"]);
         let refused = within("the refusal", bus.connect()).await;
         let error = refused.expect_err("the password is old");
         assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
         *password.lock().expect("nobody panics") = "hunter3";
         hearing(&bus).await;
-        drop(session);
+        drop(link);
     });
 }
 
@@ -213,11 +212,11 @@ fn a_server_that_is_full_is_unreachable_until_someone_leaves() {
     Executor::TokioMulti.run(async {
         let server = Server::redis_with(&["--maxclients", "2"]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let session = hearing(&bus).await;
+        let link = hearing(&bus).await;
         let refused = within("the refusal", bus.connect()).await;
         let error = refused.expect_err("it is full");
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-        drop(session);
+        drop(link);
         // The server sees in its own time that they left.
         within("connecting", async {
             while bus.connect().await.is_err() {}
@@ -255,13 +254,13 @@ fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
         let bus = Redis::new(&server.url_at(proxy.address())).expect("a url");
         for way in [Way::ToClient, Way::ToServer] {
             for bytes in 0..64 {
-                let mut session = hearing(&bus).await;
+                let mut link = hearing(&bus).await;
                 proxy.cut_after(way, Some(bytes));
                 // Whether it fails is a matter of where the cut is.
-                let _ = within("sending", session.transmit.send(&[frame("cut me")])).await;
-                let _ = within("sending", session.transmit.send(&[frame("cut me")])).await;
+                let _ = within("sending", link.transmit.send(&[frame("cut me")])).await;
+                let _ = within("sending", link.transmit.send(&[frame("cut me")])).await;
                 loop {
-                    let next = within("a frame or the end", session.frames.next()).await;
+                    let next = within("a frame or the end", link.frames.next()).await;
                     match next.expect("an error first") {
                         Ok(inbound) => assert_eq!(inbound.frame, "cut me"),
                         Err(error) => {
@@ -281,19 +280,19 @@ fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
 
 /// Its own subscribers go on hearing it, so nobody is deaf to himself: it must be asked.
 #[test]
-fn a_master_that_is_demoted_ends_the_session_at_its_next_send() {
+fn a_master_that_is_demoted_ends_the_link_at_its_next_send() {
     for executor in EXECUTORS {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let master = Server::redis_with(&[]);
             let bus = Redis::new(&server.url()).expect("a url");
-            let mut session = hearing(&bus).await;
+            let mut link = hearing(&bus).await;
             let port = master.address().port().to_string();
             let answer = server.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
             assert_eq!(answer, "+OK\r\n");
             let error = within("the notice", async {
                 loop {
-                    if let Err(error) = session.transmit.send(&[frame("kept to itself")]).await {
+                    if let Err(error) = link.transmit.send(&[frame("kept to itself")]).await {
                         return error;
                     }
                 }
@@ -313,13 +312,13 @@ fn a_master_that_is_demoted_ends_the_session_at_its_next_send() {
 }
 
 #[test]
-fn a_session_is_closed_once_and_closing_it_again_does_nothing() {
+fn a_link_is_closed_once_and_closing_it_again_does_nothing() {
     Executor::Smol.run(async {
         let server = Server::redis_with(&[]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let mut session = hearing(&bus).await;
-        session.transmit.close().await.expect("it is closed");
-        session.transmit.close().await.expect("nothing is done");
-        assert!(session.frames.next().await.is_none());
+        let mut link = hearing(&bus).await;
+        link.transmit.close().await.expect("it is closed");
+        link.transmit.close().await.expect("nothing is done");
+        assert!(link.frames.next().await.is_none());
     });
 }

@@ -46,10 +46,10 @@ async fn heals(bus: &Redis, server: &Server) {
     within("the heal", async {
         loop {
             // Whose master is being demoted bears neither.
-            let Ok(mut session) = bus.connect().await else {
+            let Ok(mut link) = bus.connect().await else {
                 continue;
             };
-            let subscribed = session.transmit.subscribe(&[Lane(1)]).await.is_ok();
+            let subscribed = link.transmit.subscribe(&[Lane(1)]).await.is_ok();
             let channels = || server.redis_command(&["PUBSUB", "CHANNELS"]);
             if subscribed && channels().contains("midplane:1") {
                 return;
@@ -66,24 +66,24 @@ fn a_master_that_dies_is_replaced() {
         executor.run(async {
             let (master, replica, sentinel) = watched().await;
             let bus = bus(&sentinel);
-            let mut session = hearing(&bus).await;
+            let mut link = hearing(&bus).await;
             master.kill();
-            assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+            assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
             heals(&bus, &replica).await;
         });
     }
 }
 
 #[test]
-fn a_master_that_is_demoted_loses_its_sessions() {
+fn a_master_that_is_demoted_loses_its_links() {
     Executor::Threads.run(async {
         let (_master, replica, sentinel) = watched().await;
         let bus = bus(&sentinel);
-        let mut session = hearing(&bus).await;
+        let mut link = hearing(&bus).await;
         let answer = sentinel.redis_command(&["SENTINEL", "FAILOVER", "chat"]);
         assert_eq!(answer, "+OK\r\n");
         // The Sentinel kills the clients of whom it demotes.
-        assert_eq!(ended(&mut session).await, BusErrorKind::Unreachable);
+        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
         heals(&bus, &replica).await;
     });
 }
@@ -93,9 +93,8 @@ fn a_name_that_no_sentinel_knows_is_said() {
     Executor::Smol.run(async {
         let master = Server::redis_with(&[]);
         let sentinel = Server::redis_sentinel("chat", &master);
-        let mut session = connect(&Redis::new(&sentinel.url()).expect("a url")).await;
-        session
-            .transmit
+        let mut link = connect(&Redis::new(&sentinel.url()).expect("a url")).await;
+        link.transmit
             .send(&[frame("heard by nobody")])
             .await
             .expect("it is sent");

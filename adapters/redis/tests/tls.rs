@@ -44,25 +44,20 @@ fn a_certificate_is_required_and_trusted() {
             let refused = within("the refusal", stranger.connect()).await;
             let error = refused.expect_err("nobody the system trusts signed it");
             assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-            let mut session = within("connecting", bus.connect())
-                .await
-                .expect("a session");
+            let mut link = within("connecting", bus.connect()).await.expect("a link");
             let frame = Outbound {
                 lane: Lane(0),
                 frame: vec![7; 100_000].into(),
             };
-            let transmit = &mut session.transmit;
+            let transmit = &mut link.transmit;
             within("subscribing", transmit.subscribe(&[Lane(0)]))
                 .await
                 .expect("it is subscribed");
             within("sending", transmit.send(std::slice::from_ref(&frame)))
                 .await
                 .expect("it is sent");
-            let heard = within("the frame", session.frames.next()).await;
-            assert_eq!(
-                heard.expect("a session").expect("a frame").frame,
-                frame.frame
-            );
+            let heard = within("the frame", link.frames.next()).await;
+            assert_eq!(heard.expect("a link").expect("a frame").frame, frame.frame);
         });
     }
 }

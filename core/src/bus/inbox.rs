@@ -1,4 +1,4 @@
-//! What arrived and waits to be taken, bounded in bytes, and the end of the session.
+//! What arrived and waits to be taken, bounded in bytes, and the end of the link.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -13,9 +13,9 @@ use super::{BusError, BusErrorKind, Inbound};
 /// What a waiting frame costs beside its bytes, so that empty frames are bounded too.
 const OVERHEAD: usize = size_of::<Inbound>();
 
-/// What stands between a session's connection and its stream of frames: for adapters, on any lock.
+/// What stands between a link's connection and its stream of frames: for adapters, on any lock.
 ///
-/// The connection pushes what arrives and says when and why the session is over; the stream polls. Both
+/// The connection pushes what arrives and says when and why the link is over; the stream polls. Both
 /// the wakers and the frames are dropped with no lock held.
 pub struct Inbox<R> {
     limit: usize,
@@ -34,7 +34,7 @@ struct State {
     reader: Option<Waker>,
 }
 
-/// Why a session is over.
+/// Why a link is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// It was closed on purpose.
@@ -44,11 +44,11 @@ pub enum End {
 }
 
 impl End {
-    /// The error of a call on a session that is over.
+    /// The error of a call on a link that is over.
     #[must_use]
     pub fn error(&self) -> BusError {
         match self {
-            Self::Closed => BusError::new(BusErrorKind::Unreachable, "the session was closed"),
+            Self::Closed => BusError::new(BusErrorKind::Unreachable, "the link was closed"),
             Self::Failed(kind, message) => BusError::new(*kind, message.clone()),
         }
     }
@@ -64,7 +64,7 @@ impl<R: RawMutex> Inbox<R> {
         }
     }
 
-    /// Adds a frame. One that does not fit ends the session.
+    /// Adds a frame. One that does not fit ends the link.
     pub fn push(&self, inbound: Inbound) {
         let mut state = self.state.lock();
         if state.end.is_some() || state.abandoned {
@@ -87,7 +87,7 @@ impl<R: RawMutex> Inbox<R> {
         wake(state);
     }
 
-    /// Ends the session. The first reason stays.
+    /// Ends the link. The first reason stays.
     pub fn end(&self, end: End) {
         let mut state = self.state.lock();
         if state.end.is_none() {
@@ -96,7 +96,7 @@ impl<R: RawMutex> Inbox<R> {
         }
     }
 
-    /// Why the session is over, if it is.
+    /// Why the link is over, if it is.
     #[must_use]
     pub fn ended(&self) -> Option<End> {
         self.state.lock().end.clone()
@@ -112,7 +112,7 @@ impl<R: RawMutex> Inbox<R> {
         drop(frames);
     }
 
-    /// What waits, then why the session failed, then the end.
+    /// What waits, then why the link failed, then the end.
     pub fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<Inbound, BusError>>> {
         let mut state = self.state.lock();
         if let Some(inbound) = state.frames.pop_front() {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_does_not_fit_ends_the_session_after_what_waited() {
+    fn a_frame_that_does_not_fit_ends_the_link_after_what_waited() {
         let queue = Inbox::new(136 + OVERHEAD);
         assert!(next(&queue).is_pending());
         queue.push(inbound(136));

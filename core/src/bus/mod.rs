@@ -17,7 +17,7 @@ pub use lane::{Lane, ParseLaneError};
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///
-/// An adapter does not retry, back off, resubscribe, heartbeat or count: a session that errs or ends is
+/// An adapter does not retry, back off, resubscribe, heartbeat or count: a link that errs or ends is
 /// dead, and the cluster's driver opens the next one. Nor does it set deadlines: the driver does, on its
 /// own clock, and drops the futures here when they pass; a dropped future must leave nothing running.
 #[async_trait]
@@ -25,65 +25,65 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// What the bus takes. It does not change.
     fn limits(&self) -> Limits;
 
-    /// Opens a session: one attempt, from scratch. Credentials are read anew each time, so that they can
+    /// Opens a link: one attempt, from scratch. Credentials are read anew each time, so that they can
     /// be rotated.
     ///
     /// # Errors
     /// When the server cannot be reached or does not let us in. Nothing is left open.
-    async fn connect(&self) -> Result<Session, BusError>;
+    async fn connect(&self) -> Result<Link, BusError>;
 }
 
-/// One connected session with a bus. Dropping both halves closes it; what one half is good for without
+/// A link is one connected session with a bus. Dropping both halves closes it; what one half is good for without
 /// the other is the adapter's affair.
 ///
-/// Once a session is dead, every call on it fails, and its stream yields what had arrived, perhaps an
+/// Once a link is dead, every call on it fails, and its stream yields what had arrived, perhaps an
 /// error, and the end. Closing it ends the stream too.
-pub struct Session {
+pub struct Link {
     /// The sending half.
     pub transmit: Box<dyn Transmit>,
-    /// What arrives on the lanes that are subscribed, this session's own frames among them: hearing
+    /// What arrives on the lanes that are subscribed, this link's own frames among them: hearing
     /// itself is how a node knows that it is not deaf.
     ///
     /// Frames of one sender on one lane arrive in the order sent, perhaps with gaps, perhaps repeated.
-    /// The stream ends, or yields an error and then ends, when the session is dead. What waits in it is
-    /// bounded; a session that overflows is dead.
+    /// The stream ends, or yields an error and then ends, when the link is dead. What waits in it is
+    /// bounded; a link that overflows is dead.
     pub frames: BoxStream<'static, Result<Inbound, BusError>>,
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").finish_non_exhaustive()
+        f.debug_struct("Link").finish_non_exhaustive()
     }
 }
 
-/// The sending half of a session.
+/// The sending half of a link.
 ///
-/// After an error of any kind but [`TooLarge`](BusErrorKind::TooLarge) the session is dead.
+/// After an error of any kind but [`TooLarge`](BusErrorKind::TooLarge) the link is dead.
 #[async_trait]
 pub trait Transmit: Send {
-    /// Adds the lanes to what this session hears. It resolves when the server has them: what anyone sends
+    /// Adds the lanes to what this link hears. It resolves when the server has them: what anyone sends
     /// on them afterwards arrives. A lane that is subscribed already stays so.
     ///
     /// # Errors
-    /// When the session is dead or the server refuses a lane.
+    /// When the link is dead or the server refuses a lane.
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
-    /// Takes the lanes from what this session hears. The server need not have acknowledged it when this
+    /// Takes the lanes from what this link hears. The server need not have acknowledged it when this
     /// resolves: frames on their way may still arrive.
     ///
     /// # Errors
-    /// When the session is dead.
+    /// When the link is dead.
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
-    /// Sends the frames in order, pipelined. It resolves when the session can take more, which says
+    /// Sends the frames in order, pipelined. It resolves when the link can take more, which says
     /// nothing of who heard them.
     ///
     /// # Errors
-    /// When the session is dead, or a frame is larger than [`Limits::frame`]: then none of the frames was
-    /// sent and the session lives.
+    /// When the link is dead, or a frame is larger than [`Limits::frame`]: then none of the frames was
+    /// sent and the link lives.
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError>;
 
-    /// Sends what is buffered and closes the session. Closing it again does nothing.
+    /// Sends what is buffered and closes the link. Closing it again does nothing.
     ///
     /// # Errors
     /// When it was dead before everything was sent.
@@ -145,13 +145,13 @@ debug_without_content!(Outbound, Inbound);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusErrorKind {
-    /// The server was not reached, or the session with it is gone.
+    /// The server was not reached, or the link with it is gone.
     Unreachable,
     /// The server refused the credentials or a permission.
     Denied,
-    /// A frame is larger than the bus takes. The session lives.
+    /// A frame is larger than the bus takes. The link lives.
     TooLarge,
-    /// What arrives is more than the session could hold, and some of it is gone.
+    /// What arrives is more than the link could hold, and some of it is gone.
     Overflow,
     /// The server said something that makes no sense here.
     Protocol,

@@ -10,7 +10,7 @@ use core::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 
-use crate::bus::{BusError, Inbound, Lane, Outbound, Session, Transmit};
+use crate::bus::{BusError, Inbound, Lane, Link, Outbound, Transmit};
 
 /// What a session does, one at a time.
 #[derive(Clone)]
@@ -46,10 +46,10 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(session: Session) -> Self {
+    pub(super) fn new(link: Link) -> Self {
         Self {
-            frames: session.frames,
-            transmit: Some(session.transmit),
+            frames: link.frames,
+            transmit: Some(link.transmit),
             work: None,
             lanes: BTreeSet::new(),
             joined: false,

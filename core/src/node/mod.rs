@@ -1,7 +1,7 @@
 //! The protocol between nodes, as a value: frames and the time go in, frames and news come out.
 //!
 //! It does no I/O, reads no clock and takes no lock. Whoever drives it tells it when a
-//! [session](crate::bus::Session) begins and ends, hands it what arrives, what is published and the
+//! [link](crate::bus::Link) begins and ends, hands it what arrives, what is published and the
 //! moments its timer is due, and takes from it the frames to send and the [`News`].
 //!
 //! ```

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use midplane::bus::{Bus, BusError, Lane, Limits, Outbound, Session, Transmit};
+use midplane::bus::{Bus, BusError, Lane, Limits, Link, Outbound, Transmit};
 use midplane::envelope::{Decoded, Frame, Message};
 
 use super::{Fact, Mark, Recorder};
@@ -29,14 +29,14 @@ impl Bus for Tapped {
         self.bus.limits()
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
-        let Session { transmit, frames } = self.bus.connect().await?;
+    async fn connect(&self) -> Result<Link, BusError> {
+        let Link { transmit, frames } = self.bus.connect().await?;
         let transmit = Box::new(Tap {
             transmit,
             limits: self.bus.limits(),
             recorder: self.recorder.clone(),
         });
-        Ok(Session { transmit, frames })
+        Ok(Link { transmit, frames })
     }
 }
 

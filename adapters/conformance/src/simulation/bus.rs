@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
-use midplane::bus::{
-    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Outbound, Session, Transmit,
-};
+use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 
 use super::clock::Clock;
 use crate::Random;
@@ -19,7 +17,7 @@ use crate::Random;
 /// The largest frame, in bytes: so small that a burst needs several.
 pub(super) const FRAME: usize = 2_048;
 
-/// How many frames wait in a session before it overflows.
+/// How many frames wait in a link before it overflows.
 const INBOX: usize = 400;
 
 /// How long one way between a node and the bus takes, in microseconds, at the most.
@@ -60,7 +58,7 @@ struct State {
     places: BTreeMap<usize, Place>,
     weather: Weather,
     next: u64,
-    sessions: BTreeMap<u64, Open>,
+    links: BTreeMap<u64, Open>,
     /// Who waits for something to change.
     waiting: Vec<Waker>,
 }
@@ -84,7 +82,7 @@ impl Hub {
             places: BTreeMap::new(),
             weather: Weather::default(),
             next: 0,
-            sessions: BTreeMap::new(),
+            links: BTreeMap::new(),
             waiting: Vec::new(),
         })))
     }
@@ -101,8 +99,8 @@ impl Hub {
         let faults = state.places.entry(place).or_default();
         change(faults);
         if !faults.held {
-            let sessions = state.sessions.values_mut();
-            for open in sessions.filter(|open| open.place == place) {
+            let links = state.links.values_mut();
+            for open in links.filter(|open| open.place == place) {
                 open.inbox.append(&mut open.held);
             }
         }
@@ -113,10 +111,10 @@ impl Hub {
         self.state().weather = weather;
     }
 
-    /// Ends the sessions of a place, or all of them.
+    /// Ends the links of a place, or all of them.
     pub(super) fn cut(&self, place: Option<usize>) {
         let mut state = self.state();
-        for open in state.sessions.values_mut() {
+        for open in state.links.values_mut() {
             if place.is_none_or(|place| place == open.place) {
                 open.end.get_or_insert(BusErrorKind::Unreachable);
             }
@@ -127,8 +125,8 @@ impl Hub {
     /// Takes the subscription of a place away without a word, as a server does that lost it.
     pub(super) fn forget(&self, place: usize) {
         let mut state = self.state();
-        let sessions = state.sessions.values_mut();
-        for open in sessions.filter(|open| open.place == place) {
+        let links = state.links.values_mut();
+        for open in links.filter(|open| open.place == place) {
             open.lanes.clear();
         }
     }
@@ -179,7 +177,7 @@ impl Hub {
             return;
         }
         let to: Vec<u64> = state
-            .sessions
+            .links
             .iter()
             .filter(|(_, open)| open.lanes.contains(&frame.lane))
             .map(|(id, _)| *id)
@@ -218,20 +216,20 @@ impl State {
     }
 
     /// When a frame sent now arrives: behind those before it, unless it is one that dawdles.
-    fn due(&mut self, session: u64) -> Duration {
+    fn due(&mut self, link: u64) -> Duration {
         let due = self.clock.now() + self.latency();
         if self.chance(self.weather.late) {
             return due + Duration::from_millis(self.random.below(300));
         }
-        let Some(open) = self.sessions.get_mut(&session) else {
+        let Some(open) = self.links.get_mut(&link) else {
             return due;
         };
         open.last = open.last.max(due);
         open.last
     }
 
-    fn alive(&self, session: u64) -> Result<(), BusError> {
-        match self.sessions.get(&session).map(|open| open.end) {
+    fn alive(&self, link: u64) -> Result<(), BusError> {
+        match self.links.get(&link).map(|open| open.end) {
             Some(None) => Ok(()),
             Some(Some(kind)) => Err(failure(kind)),
             None => Err(failure(BusErrorKind::Unreachable)),
@@ -249,14 +247,14 @@ fn wake(mut state: MutexGuard<'_, State>) {
     waiting.into_iter().for_each(Waker::wake);
 }
 
-fn arrive(hub: &Weak<Mutex<State>>, session: u64, inbound: Inbound) {
+fn arrive(hub: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
     let Some(hub) = hub.upgrade() else { return };
     let mut state = hub.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(open) = state.sessions.get(&session) else {
+    let Some(open) = state.links.get(&link) else {
         return;
     };
     let place = state.place(open.place);
-    let Some(open) = state.sessions.get_mut(&session) else {
+    let Some(open) = state.links.get_mut(&link) else {
         return;
     };
     if open.end.is_some() || place.deaf {
@@ -289,7 +287,7 @@ impl Bus for SimulatedBus {
         Limits::new(FRAME)
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
+    async fn connect(&self) -> Result<Link, BusError> {
         self.hub.travel().await;
         let refused = self.hub.once(|state| {
             let place = state.place(self.place);
@@ -302,7 +300,7 @@ impl Bus for SimulatedBus {
             let mut state = self.hub.state();
             state.next += 1;
             let id = state.next;
-            state.sessions.insert(
+            state.links.insert(
                 id,
                 Open {
                     place: self.place,
@@ -316,16 +314,16 @@ impl Bus for SimulatedBus {
             id
         };
         let (hub, place) = (self.hub.clone(), self.place);
-        let session = Arc::new(Half { hub, place, id });
+        let link = Arc::new(Half { hub, place, id });
         self.hub.travel().await;
-        Ok(Session {
-            frames: frames(session.clone()).boxed(),
-            transmit: Box::new(Sender(session)),
+        Ok(Link {
+            frames: frames(link.clone()).boxed(),
+            transmit: Box::new(Sender(link)),
         })
     }
 }
 
-/// The session ends when both of its halves are gone.
+/// The link ends when both of its halves are gone.
 struct Half {
     hub: Hub,
     place: usize,
@@ -334,7 +332,7 @@ struct Half {
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.hub.state().sessions.remove(&self.id);
+        self.hub.state().links.remove(&self.id);
     }
 }
 
@@ -344,7 +342,7 @@ fn frames(half: Arc<Half>) -> impl stream::Stream<Item = Result<Inbound, BusErro
             return None;
         }
         let next = half.hub.once(|state| {
-            let open = state.sessions.get_mut(&half.id)?;
+            let open = state.links.get_mut(&half.id)?;
             match (open.inbox.pop_front(), open.end) {
                 (Some(inbound), _) => Some(Ok(inbound)),
                 (None, Some(kind)) => Some(Err(failure(kind))),
@@ -360,7 +358,7 @@ fn frames(half: Arc<Half>) -> impl stream::Stream<Item = Result<Inbound, BusErro
 struct Sender(Arc<Half>);
 
 impl Sender {
-    /// Waits until the place is not in this trouble, or the session is dead.
+    /// Waits until the place is not in this trouble, or the link is dead.
     async fn unless(&self, trouble: fn(&Place) -> bool) -> Result<(), BusError> {
         let Half { hub, place, id } = &*self.0;
         hub.once(|state| match state.alive(*id) {
@@ -375,7 +373,7 @@ impl Sender {
     }
 
     fn lanes(&self, change: impl FnOnce(&mut BTreeSet<Lane>)) {
-        if let Some(open) = self.0.hub.state().sessions.get_mut(&self.0.id) {
+        if let Some(open) = self.0.hub.state().links.get_mut(&self.0.id) {
             change(&mut open.lanes);
         }
     }
@@ -415,7 +413,7 @@ impl Transmit for Sender {
     async fn close(&mut self) -> Result<(), BusError> {
         self.alive()?;
         let mut state = self.0.hub.state();
-        if let Some(open) = state.sessions.get_mut(&self.0.id) {
+        if let Some(open) = state.links.get_mut(&self.0.id) {
             open.end = Some(BusErrorKind::Unreachable);
         }
         wake(state);

@@ -9,8 +9,8 @@ use futures::future::{join, join_all};
 use super::Fixture;
 use super::node::{Node, outbound};
 
-/// "What arrives on the lanes that are subscribed, this session's own frames among them."
-pub(crate) async fn every_session_hears_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
+/// "What arrives on the lanes that are subscribed, this link's own frames among them."
+pub(crate) async fn every_link_hears_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let mut nodes = Vec::new();
     for _ in 0..2 {

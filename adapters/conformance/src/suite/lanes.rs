@@ -1,4 +1,4 @@
-//! A session hears its lanes, and nothing else.
+//! A link hears its lanes, and nothing else.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(crate) async fn what_is_sent_after_subscribe_is_heard(fixture: Arc<dyn Fixtu
         sender.send(lane, "at once").await;
         node.hears(lane, "at once").await;
     }
-    // On a session's first subscription too.
+    // On a link's first subscription too.
     for lane in 0..5 {
         let mut fresh = Node::on(&bus, &[lane, 100 + lane]).await;
         sender.send(100 + lane, "at once").await;
@@ -58,7 +58,7 @@ pub(crate) async fn subscribing_twice_delivers_once(fixture: Arc<dyn Fixture>) {
     node.hears(3, "fence").await;
 }
 
-/// "Takes the lanes from what this session hears."
+/// "Takes the lanes from what this link hears."
 pub(crate) async fn an_unsubscribed_lane_is_not_heard(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let mut sender = Node::on(&bus, &[1]).await;

@@ -1,4 +1,4 @@
-//! How sessions end, and what is left of them.
+//! How links end, and what is left of them.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,7 +12,7 @@ use super::Fixture;
 use super::node::{Node, outbound};
 use crate::{eventually, within};
 
-/// "Sends what is buffered and closes the session."
+/// "Sends what is buffered and closes the link."
 pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
     const FRAMES: usize = 1_000;
 
@@ -35,14 +35,14 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
     // Closed means closed: for its own stream, for further sends, and on the server.
     ended(&mut sender).await;
     assert!(sender.transmit.send(&[outbound(1, "late")]).await.is_err());
-    eventually("the closed session is gone from the server", || {
+    eventually("the closed link is gone from the server", || {
         fixture.connections() == before
     })
     .await;
 }
 
-/// "The stream ends, or yields an error and then ends, when the session is dead."
-pub(crate) async fn a_cut_ends_every_session(fixture: Arc<dyn Fixture>) {
+/// "The stream ends, or yields an error and then ends, when the link is dead."
+pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let idle = Node::connect(&bus).await;
     let mut hearing = Node::on(&bus, &[1]).await;
@@ -53,14 +53,14 @@ pub(crate) async fn a_cut_ends_every_session(fixture: Arc<dyn Fixture>) {
     for mut node in [idle, hearing, sending] {
         ended(&mut node).await;
         let sent = within("sending", node.transmit.send(&[outbound(1, "lost")])).await;
-        let error = sent.expect_err("a dead session sends nothing");
+        let error = sent.expect_err("a dead link sends nothing");
         assert_ne!(error.kind(), BusErrorKind::TooLarge, "{error}");
         let subscribed = within("subscribing", node.transmit.subscribe(&[Lane(2)])).await;
-        assert!(subscribed.is_err(), "a dead session subscribes nothing");
+        assert!(subscribed.is_err(), "a dead link subscribes nothing");
     }
 }
 
-/// "The driver opens the next one": the bus itself outlives every session.
+/// "The driver opens the next one": the bus itself outlives every link.
 pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     for _ in 0..2 {
@@ -80,7 +80,7 @@ pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixtur
 }
 
 /// "Dropping both halves closes it", in whatever state it is.
-pub(crate) async fn dropping_a_session_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let mut reader = Node::on(&bus, &[1]).await;
     let before = fixture.connections();
@@ -96,7 +96,7 @@ pub(crate) async fn dropping_a_session_leaves_nothing_open(fixture: Arc<dyn Fixt
     let Node { transmit, frames } = Node::on(&bus, &[1]).await;
     drop(frames);
     drop(transmit);
-    eventually("the dropped sessions are gone from the server", || {
+    eventually("the dropped links are gone from the server", || {
         fixture.connections() == before
     })
     .await;
@@ -138,7 +138,7 @@ pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn Fixt
 /// Requires that the stream ends, at once or after an error, and stays ended.
 async fn ended(node: &mut Node) {
     loop {
-        match within("the end of the session", node.frames.next()).await {
+        match within("the end of the link", node.frames.next()).await {
             Some(Ok(_)) => {}
             Some(Err(_)) => {
                 let after = within("the end of the stream", node.frames.next()).await;

@@ -21,8 +21,8 @@ pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn Fixture>) {
     other.hears(1, largest).await;
 }
 
-/// "A frame is larger than the limit: then none of the frames was sent and the session lives."
-pub(crate) async fn a_larger_frame_is_refused_and_the_session_lives(fixture: Arc<dyn Fixture>) {
+/// "A frame is larger than the limit: then none of the frames was sent and the link lives."
+pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let mut node = Node::on(&bus, &[1]).await;
     let too_large = noise(bus.limits().frame + 1);
@@ -39,9 +39,9 @@ pub(crate) async fn a_larger_frame_is_refused_and_the_session_lives(fixture: Arc
     node.hears(1, "fence").await;
 }
 
-/// "What waits in it is bounded; a session that overflows is dead": one that lags yields what was sent up
+/// "What waits in it is bounded; a link that overflows is dead": one that lags yields what was sent up
 /// to some point, without a hole, and then ends.
-pub(crate) async fn a_session_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>) {
     const BATCH: usize = 100;
 
     let bus = fixture.bus();
@@ -73,13 +73,13 @@ pub(crate) async fn a_session_nobody_reads_skips_nothing(fixture: Arc<dyn Fixtur
     if fixture.holds_back() {
         return;
     }
-    let kind = end.expect("the session overflows").expect("and says so");
+    let kind = end.expect("the link overflows").expect("and says so");
     assert_eq!(kind, BusErrorKind::Overflow);
     let after = within("the end", lagging.frames.next()).await;
     assert!(after.is_none(), "{after:?} after the end of the stream");
 }
 
-/// Takes one frame, which must be the next in number, or tells how the session ended.
+/// Takes one frame, which must be the next in number, or tells how the link ended.
 async fn take(
     node: &mut Node,
     read: &mut usize,

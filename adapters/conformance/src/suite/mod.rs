@@ -30,13 +30,13 @@ pub trait Fixture: Send + Sync + 'static {
     /// A bus on the same server that has another prefix, and so must not hear the others.
     fn stranger(&self) -> Arc<dyn Bus>;
 
-    /// Ends every session of every bus, and lets nobody connect until [`heal`](Self::heal).
+    /// Ends every link of every bus, and lets nobody connect until [`heal`](Self::heal).
     fn cut(&self);
 
     /// Undoes a [`cut`](Self::cut). Once it returns, connecting works.
     fn heal(&self);
 
-    /// How many connections, or whatever a session holds of the server, are open. The one used to ask does
+    /// How many connections, or whatever a link holds of the server, are open. The one used to ask does
     /// not count, nor does anything else that stays the same.
     fn connections(&self) -> usize;
 
@@ -52,14 +52,14 @@ pub trait Fixture: Send + Sync + 'static {
         None
     }
 
-    /// How many frames of a kilobyte are surely more than a session of [`bus`](Self::bus) holds, if it is
+    /// How many frames of a kilobyte are surely more than a link of [`bus`](Self::bus) holds, if it is
     /// not read.
     fn flood(&self) -> usize {
         20_000
     }
 
-    /// Whether the server keeps what a session does not read, for as long as it takes, so that an unread
-    /// session never overflows.
+    /// Whether the server keeps what a link does not read, for as long as it takes, so that an unread
+    /// link never overflows.
     fn holds_back(&self) -> bool {
         false
     }
@@ -102,7 +102,7 @@ macro_rules! checks {
 }
 
 checks! {
-    arrival::every_session_hears_a_frame_the_sender_too,
+    arrival::every_link_hears_a_frame_the_sender_too,
     arrival::frames_of_one_sender_on_one_lane_keep_their_order,
     arrival::every_byte_arrives_as_it_was_sent,
     lanes::a_lane_not_subscribed_is_not_heard,
@@ -111,12 +111,12 @@ checks! {
     lanes::an_unsubscribed_lane_is_not_heard,
     lanes::another_prefix_is_not_heard,
     limits::the_largest_frame_arrives,
-    limits::a_larger_frame_is_refused_and_the_session_lives,
-    limits::a_session_nobody_reads_skips_nothing,
+    limits::a_larger_frame_is_refused_and_the_link_lives,
+    limits::a_link_nobody_reads_skips_nothing,
     lifetime::close_sends_what_is_buffered,
-    lifetime::a_cut_ends_every_session,
+    lifetime::a_cut_ends_every_link,
     lifetime::connecting_works_after_the_cut_heals,
-    lifetime::dropping_a_session_leaves_nothing_open,
+    lifetime::dropping_a_link_leaves_nothing_open,
     lifetime::dropping_a_connect_leaves_nothing_open,
     refusal::wrong_credentials_are_denied,
     refusal::a_wrong_address_is_unreachable,
@@ -148,7 +148,7 @@ macro_rules! bus_suite {
     };
     (@on $module:ident, $executor:ident, $start:expr) => {
         $crate::bus_suite!(@each $module, $executor, $start,
-            every_session_hears_a_frame_the_sender_too
+            every_link_hears_a_frame_the_sender_too
             frames_of_one_sender_on_one_lane_keep_their_order
             every_byte_arrives_as_it_was_sent
             a_lane_not_subscribed_is_not_heard
@@ -157,12 +157,12 @@ macro_rules! bus_suite {
             an_unsubscribed_lane_is_not_heard
             another_prefix_is_not_heard
             the_largest_frame_arrives
-            a_larger_frame_is_refused_and_the_session_lives
-            a_session_nobody_reads_skips_nothing
+            a_larger_frame_is_refused_and_the_link_lives
+            a_link_nobody_reads_skips_nothing
             close_sends_what_is_buffered
-            a_cut_ends_every_session
+            a_cut_ends_every_link
             connecting_works_after_the_cut_heals
-            dropping_a_session_leaves_nothing_open
+            dropping_a_link_leaves_nothing_open
             dropping_a_connect_leaves_nothing_open
             wrong_credentials_are_denied
             a_wrong_address_is_unreachable

@@ -1,4 +1,4 @@
-//! A session with the waiting done, as the checks use it.
+//! A link with the waiting done, as the checks use it.
 
 use std::sync::Arc;
 
@@ -17,12 +17,10 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) async fn connect(bus: &Arc<dyn Bus>) -> Self {
-        let session = within("connecting", bus.connect())
-            .await
-            .expect("a session");
+        let link = within("connecting", bus.connect()).await.expect("a link");
         Self {
-            transmit: session.transmit,
-            frames: session.frames,
+            transmit: link.transmit,
+            frames: link.frames,
         }
     }
 
@@ -89,7 +87,7 @@ pub(crate) async fn next(
 ) -> (u32, Bytes) {
     let inbound = within("the next frame", frames.next())
         .await
-        .expect("the session goes on")
-        .expect("the session lives");
+        .expect("the link goes on")
+        .expect("the link lives");
     (inbound.lane.0, inbound.frame)
 }

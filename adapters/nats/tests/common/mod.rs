@@ -1,4 +1,4 @@
-//! Servers with a configuration, and sessions with the waiting done.
+//! Servers with a configuration, and links with the waiting done.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 use midplane_conformance::fixture::Server;
 use midplane_conformance::within;
-use midplane_core::bus::{Bus, BusError, BusErrorKind, Lane, Outbound, Session};
+use midplane_core::bus::{Bus, BusError, BusErrorKind, Lane, Link, Outbound};
 use midplane_nats::Nats;
 use tempfile::TempDir;
 
@@ -30,25 +30,25 @@ pub(crate) fn outbound(lane: u32) -> [Outbound; 1] {
     }]
 }
 
-pub(crate) async fn connect(bus: &Nats) -> Result<Session, BusError> {
+pub(crate) async fn connect(bus: &Nats) -> Result<Link, BusError> {
     within("connecting", bus.connect()).await
 }
 
 /// Requires that the bus carries a frame.
 pub(crate) async fn works(bus: &Nats) {
-    let mut session = connect(bus).await.expect("a session");
-    let subscribed = session.transmit.subscribe(&[Lane(0)]);
+    let mut link = connect(bus).await.expect("a link");
+    let subscribed = link.transmit.subscribe(&[Lane(0)]);
     within("subscribing", subscribed).await.expect("subscribed");
     let frames = outbound(0);
-    let sent = session.transmit.send(&frames);
+    let sent = link.transmit.send(&frames);
     within("sending", sent).await.expect("sent");
-    let heard = within("the frame", session.frames.next()).await;
+    let heard = within("the frame", link.frames.next()).await;
     assert_eq!(heard.expect("one").expect("a frame").frame, "frame");
 }
 
-pub(crate) async fn end(session: &mut Session) -> BusErrorKind {
+pub(crate) async fn end(link: &mut Link) -> BusErrorKind {
     loop {
-        match within("the end", session.frames.next()).await {
+        match within("the end", link.frames.next()).await {
             Some(Ok(_)) => {}
             Some(Err(error)) => return error.kind(),
             None => panic!("the stream ends without a reason"),

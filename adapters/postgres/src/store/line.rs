@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use crate::driver::DriverConnection;
 use crate::fault::Fault;
-use crate::link::Link;
 use crate::login;
 use crate::options::Options;
 
@@ -20,7 +20,7 @@ pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// A connection. Dropping it closes it, whatever it was at.
 pub(crate) struct Line {
     client: Client,
-    connection: Box<dyn Link>,
+    connection: Box<dyn DriverConnection>,
     woken: bool,
 }
 

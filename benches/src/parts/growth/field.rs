@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::StreamExt;
-use midplane::bus::{Bus, BusError, Lane, Limits, Session};
+use midplane::bus::{Bus, BusError, Lane, Limits, Link};
 use midplane::node::Config;
 use midplane::{
     Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Relay, Sink,
@@ -20,7 +20,7 @@ use crate::across::{failed, topic};
 /// The bytes of an event.
 pub(super) const SIZE: usize = 64;
 
-/// A bus that counts what its sessions hear.
+/// A bus that counts what its links hear.
 #[derive(Debug)]
 struct Counting {
     bus: Memory,
@@ -42,8 +42,8 @@ impl Bus for Counting {
         self.bus.limits()
     }
 
-    async fn connect(&self) -> Result<Session, BusError> {
-        let Session { transmit, frames } = self.bus.connect().await?;
+    async fn connect(&self) -> Result<Link, BusError> {
+        let Link { transmit, frames } = self.bus.connect().await?;
         let heard = self.heard.clone();
         let frames = frames.inspect(move |inbound| {
             if let Ok(inbound) = inbound {
@@ -56,7 +56,7 @@ impl Bus for Counting {
                 }
             }
         });
-        Ok(Session {
+        Ok(Link {
             transmit,
             frames: frames.boxed(),
         })

@@ -27,7 +27,7 @@ use super::status::Status;
 use crate::attachment::Reach;
 use crate::backoff::{Backoff, Random};
 use crate::backplane::{FlushError, Refusal, State};
-use crate::bus::{Bus, BusError, Inbound, Lane, Session};
+use crate::bus::{Bus, BusError, Inbound, Lane, Link};
 use crate::envelope::NodeId;
 use crate::host::Host;
 use crate::node::{Config, Node};
@@ -84,7 +84,7 @@ pub(super) struct Engine<H: Host> {
 
 enum Phase {
     Pausing(Duration),
-    Connecting(Duration, BoxFuture<'static, Result<Session, BusError>>),
+    Connecting(Duration, BoxFuture<'static, Result<Link, BusError>>),
     Open(Open),
     Over,
 }

@@ -1,4 +1,4 @@
-//! One session: connections that are subscribed and connections that publish.
+//! One link: connections that are subscribed and connections that publish.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use futures::stream::{Stream, StreamExt};
-use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Lane, Outbound, Session, Transmit};
+use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Lane, Link, Outbound, Transmit};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
@@ -21,17 +21,17 @@ use crate::server::{Connections, is_replica};
 /// How old the last word of a server on being a master may be when something is sent to it.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// The session that starts with these connections.
-pub(crate) fn open(found: Found, pushes: Arc<Pushes>, frame_limit: usize) -> Session {
+/// The link that starts with these connections.
+pub(crate) fn open(found: Found, pushes: Arc<Pushes>, frame_limit: usize) -> Link {
     let shared = Arc::new(Shared {
         pushes,
         layout: found.layout,
         open: Mutex::new(Some(Open {
-            links: found.links,
+            pairs: found.pairs,
             _door: found.door,
         })),
     });
-    Session {
+    Link {
         frames: Frames {
             shared: shared.clone(),
         }
@@ -49,13 +49,13 @@ pub(crate) fn open(found: Found, pushes: Arc<Pushes>, frame_limit: usize) -> Ses
 struct Shared {
     pushes: Arc<Pushes>,
     layout: Layout,
-    /// `None` once the session is over.
+    /// `None` once the link is over.
     open: Mutex<Option<Open>>,
 }
 
 struct Open {
     /// By the server's place in the layout. Those of a cluster are opened when they are needed.
-    links: Vec<Option<Connections>>,
+    pairs: Vec<Option<Connections>>,
     _door: Option<MultiplexedConnection>,
 }
 
@@ -77,26 +77,26 @@ impl Shared {
     }
 
     /// The connections to a server, opened now if they were not.
-    async fn link(&self, server: usize) -> Result<Connections, BusError> {
+    async fn connections(&self, server: usize) -> Result<Connections, BusError> {
         self.alive()?;
-        let link = self
+        let pair = self
             .open
             .lock()
             .as_ref()
-            .map(|open| open.links[server].clone());
-        if let Some(link) = link.ok_or_else(|| End::Closed.error())? {
-            return Ok(link);
+            .map(|open| open.pairs[server].clone());
+        if let Some(pair) = pair.ok_or_else(|| End::Closed.error())? {
+            return Ok(pair);
         }
         let opened = self.layout.servers[server].open(&self.pushes).await;
         let opened = opened.map_err(|error| self.over(server, error))?;
         if let Some(open) = self.open.lock().as_mut() {
-            open.links[server] = Some(opened.clone());
+            open.pairs[server] = Some(opened.clone());
         }
         self.alive()?;
         Ok(opened)
     }
 
-    /// Ends the session, of which a call failed.
+    /// Ends the link, of which a call failed.
     fn over(&self, server: usize, error: BusError) -> BusError {
         let address = &self.layout.servers[server].voice.address;
         let ended = "ended when a call on it failed";
@@ -110,7 +110,7 @@ impl Shared {
         self.over(server, error)
     }
 
-    /// The server of a channel. Where there is none, the session is over: the next one looks anew.
+    /// The server of a channel. Where there is none, the link is over: the next one looks anew.
     fn owner(&self, channel: &str) -> Result<usize, BusError> {
         let owner = self.layout.owner(channel);
         owner.map_err(|error| self.over(0, error))
@@ -132,8 +132,8 @@ impl Shared {
         }
         let what = what.to_ascii_lowercase();
         try_join_all(pipelines.iter().map(async |(&server, pipeline)| {
-            let mut link = self.link(server).await?;
-            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut link.hearing).await;
+            let mut pair = self.connections(server).await?;
+            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut pair.hearing).await;
             answers.map_err(|error| self.failed(server, &what, error))
         }))
         .await?;
@@ -218,9 +218,9 @@ impl Transmit for Sender {
         }
         let shared = &*self.shared;
         let answers = try_join_all(batches.iter().map(async |(&server, batch)| {
-            let mut link = shared.link(server).await?;
+            let mut pair = shared.connections(server).await?;
             let answers: Result<Vec<Value>, _> =
-                batch.pipeline.query_async(&mut link.speaking).await;
+                batch.pipeline.query_async(&mut pair.speaking).await;
             answers.map_err(|error| shared.failed(server, "publish", error))
         }))
         .await?;

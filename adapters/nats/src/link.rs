@@ -1,4 +1,4 @@
-//! One session: a client of the driver's that is never let reconnect.
+//! One link: a client of the driver's that is never let reconnect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{poll_fn, ready};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::{Stream, StreamExt};
 use midplane_core::bus::{
-    BusError, BusErrorKind, End, Inbound, Inbox, Lane, Outbound, Session, Transmit,
+    BusError, BusErrorKind, End, Inbound, Inbox, Lane, Link, Outbound, Transmit,
 };
 use parking_lot::RawMutex;
 use tokio::runtime::Handle;
@@ -26,7 +26,7 @@ use crate::runtime::{self, Within};
 /// Where the driver may reconnect to: nowhere. Nothing listens on port 0, so each attempt fails at once.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 
-/// How often the driver asks a silent server whether it is there. It drops the socket of a session that
+/// How often the driver asks a silent server whether it is there. It drops the socket of a link that
 /// nobody holds any more only when it can write or when two of these went unanswered.
 const PING: Duration = Duration::from_secs(5);
 
@@ -39,14 +39,14 @@ const READ_BYTES: u16 = 32 << 10;
 const MESSAGES: usize = 64 << 10;
 
 /// One attempt to connect, on the current tokio runtime or on our own.
-pub(crate) async fn open(options: &Arc<Options>) -> Result<Session, BusError> {
+pub(crate) async fn open(options: &Arc<Options>) -> Result<Link, BusError> {
     let handle = runtime::handle().map_err(|error| {
         BusError::new(BusErrorKind::Unreachable, "no thread for the NATS driver").caused_by(error)
     })?;
     Within::new(handle.clone(), connect(options, handle)).await
 }
 
-async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Session, BusError> {
+async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Link, BusError> {
     let shared = Arc::new(Shared {
         inbox: Inbox::new(options.queue),
         probe: Mutex::new(None),
@@ -95,7 +95,7 @@ async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Session, BusE
         shared: Arc::clone(&shared),
         _ears: Arc::clone(&ears),
     };
-    Ok(Session {
+    Ok(Link {
         transmit: Box::new(Sender {
             options: Arc::clone(options),
             client: Some(client),
@@ -107,7 +107,7 @@ async fn connect(options: &Arc<Options>, handle: Handle) -> Result<Session, BusE
     })
 }
 
-/// What the tasks on the runtime and both halves of the session share.
+/// What the tasks on the runtime and both halves of the link share.
 struct Shared {
     inbox: Inbox<RawMutex>,
     probe: Mutex<Option<Probe>>,
@@ -117,7 +117,7 @@ struct Shared {
 struct Probe {
     token: String,
     lanes: BTreeSet<Lane>,
-    /// Sent to when all are back, dropped when the session ends.
+    /// Sent to when all are back, dropped when the link ends.
     done: oneshot::Sender<()>,
 }
 
@@ -198,7 +198,7 @@ fn said(error: &ServerError) -> End {
     End::Failed(kind, format!("the NATS server says: {text}{hint}"))
 }
 
-/// Why no session was opened. The driver's errors name servers and no secrets.
+/// Why no link was opened. The driver's errors name servers and no secrets.
 fn refused(options: &Options, error: ConnectError) -> BusError {
     // Only one of the refusals has a kind of its own; the others are told by their text.
     let text = error.to_string().to_lowercase();
@@ -218,7 +218,7 @@ fn refused(options: &Options, error: ConnectError) -> BusError {
     .caused_by(error)
 }
 
-/// The lanes that are heard; when both halves of the session are gone, so are they.
+/// The lanes that are heard; when both halves of the link are gone, so are they.
 #[derive(Default)]
 struct Ears(Mutex<BTreeMap<Lane, Ear>>);
 
@@ -278,7 +278,7 @@ impl Drop for Frames {
 /// The sending half.
 struct Sender {
     options: Arc<Options>,
-    /// Dropped when the session is closed, and with it the connection.
+    /// Dropped when the link is closed, and with it the connection.
     client: Option<Client>,
     handle: Handle,
     shared: Arc<Shared>,
@@ -286,12 +286,12 @@ struct Sender {
 }
 
 impl Sender {
-    /// Why a call failed: the reason why the session is over, which may not have been heard yet.
+    /// Why a call failed: the reason why the link is over, which may not have been heard yet.
     fn failure(&self) -> BusError {
         self.shared.inbox.ended().unwrap_or_else(lost).error()
     }
 
-    /// The driver's client, while the session lives.
+    /// The driver's client, while the link lives.
     fn client(&self) -> Result<&Client, BusError> {
         match (&self.client, self.shared.inbox.ended()) {
             (Some(client), None) => Ok(client),
@@ -325,7 +325,7 @@ impl Sender {
             let probed = client.publish_with_reply(subject, token.clone(), Bytes::new());
             probed.await.map_err(|_| self.failure())?;
         }
-        // Had the session ended before the probe was set, nobody would answer.
+        // Had the link ended before the probe was set, nobody would answer.
         self.client()?;
         came_back.await.map_err(|_| self.failure())?;
         let mut ears = self.ears.lanes();
