@@ -3,6 +3,7 @@
 
 mod across;
 mod children;
+mod constants;
 mod parts;
 mod report;
 
@@ -29,18 +30,28 @@ enum Command {
         /// Some parts alone; `report list` names them.
         parts: Vec<String>,
     },
+    /// Prints the measured constants that SCALE.md computes with.
+    Constants,
 }
 
 #[expect(clippy::print_stderr, reason = "what a command says")]
 fn main() -> ExitCode {
-    let Command::Report { parts } = Arguments::parse().command;
-    match report(&parts) {
+    let outcome = match Arguments::parse().command {
+        Command::Report { parts } => report(&parts),
+        Command::Constants => open().and_then(|report| constants::print(&report)),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The report as it is committed.
+fn open() -> io::Result<Report> {
+    Report::open(Path::new(env!("CARGO_MANIFEST_DIR")))
 }
 
 #[expect(clippy::print_stderr, reason = "what a command says")]
@@ -60,7 +71,7 @@ fn report(wanted: &[String]) -> io::Result<()> {
     }
     let start = Instant::now();
     let order: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-    let mut report = Report::open(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let mut report = open()?;
     for part in PARTS {
         let named = wanted.iter().any(|name| name == part.name);
         if named || (wanted.is_empty() && part.in_whole) {

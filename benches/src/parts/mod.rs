@@ -5,14 +5,12 @@ mod churn;
 mod completions;
 mod duel;
 mod growth;
-mod guards;
 mod mailboxes;
 mod memory;
 mod nats;
 mod nodes;
 mod redis;
 mod registry;
-mod scale;
 mod servers;
 mod soak;
 mod sockudo;
@@ -49,7 +47,6 @@ const fn part(
 /// All parts, in the order of the page.
 pub(crate) const PARTS: &[Part] = &[
     part("registry", "Registry", registry::run),
-    part("guards", "The guard behind an awaited detach", guards::run),
     part("mailboxes", "Mailboxes", mailboxes::run),
     part("churn", "Joins and leaves beside a publisher", churn::run),
     part("threads", "Publishing threads", threads::run),
@@ -69,5 +66,4 @@ pub(crate) const PARTS: &[Part] = &[
     ),
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
-    part("scale", "A million connections, and a hundred", scale::run),
 ];

@@ -15,12 +15,13 @@ pub(crate) struct Goal {
     pub(crate) peer: Option<f64>,
     /// The value to what the goal names.
     pub(crate) ratio: Option<f64>,
-    pub(crate) goal: String,
-    pub(crate) met: bool,
+    /// What the value is held against; a figure may have no goal.
+    pub(crate) goal: Option<String>,
+    pub(crate) met: Option<bool>,
 }
 
 impl Goal {
-    /// A figure without a goal yet, which [`at_most`](Self::at_most) and the others give it.
+    /// A figure without a goal; [`at_most`](Self::at_most) and its siblings give it one.
     pub(crate) fn new(figure: impl Into<String>, value: f64, unit: &str) -> Self {
         Self {
             figure: figure.into(),
@@ -29,8 +30,8 @@ impl Goal {
             floor: None,
             peer: None,
             ratio: None,
-            goal: String::new(),
-            met: false,
+            goal: None,
+            met: None,
         }
     }
 
@@ -46,24 +47,24 @@ impl Goal {
 
     /// The value is to be no larger.
     pub(crate) fn at_most(mut self, bound: f64) -> Self {
-        self.goal = format!("at most {bound} {}", self.unit);
-        self.met = self.value <= bound;
+        self.goal = Some(format!("at most {bound} {}", self.unit));
+        self.met = Some(self.value <= bound);
         self
     }
 
     /// The ratio to what `of` names is to be no larger.
     pub(crate) fn ratio_at_most(mut self, ratio: f64, bound: f64, of: &str) -> Self {
         self.ratio = Some(ratio);
-        self.goal = format!("at most {bound} x {of}");
-        self.met = ratio <= bound;
+        self.goal = Some(format!("at most {bound} x {of}"));
+        self.met = Some(ratio <= bound);
         self
     }
 
     /// The ratio to what `of` names is to be no smaller.
     pub(crate) fn ratio_at_least(mut self, ratio: f64, bound: f64, of: &str) -> Self {
         self.ratio = Some(ratio);
-        self.goal = format!("at least {bound} x {of}");
-        self.met = ratio >= bound;
+        self.goal = Some(format!("at least {bound} x {of}"));
+        self.met = Some(ratio >= bound);
         self
     }
 }

@@ -80,6 +80,14 @@ pub(super) fn run(report: &mut Report) -> io::Result<()> {
             1.05,
             "the square of the nodes, each interval",
         ));
+        for (figure, value, unit) in [
+            ("processor time of a heartbeat", cost.microseconds, "us"),
+            ("bytes of a heartbeat", cost.bytes, "bytes"),
+        ] {
+            report.goal(Goal::new(format!("{figure}, {nodes} nodes"), value, unit));
+        }
+        let figure = "bytes of a heartbeat for each used lane";
+        report.goal(Goal::new(figure, lane, "bytes"));
     }
     Ok(())
 }

@@ -91,6 +91,7 @@ fn by_nodes(report: &mut Report) -> io::Result<()> {
     ];
     let mut frames: Vec<_> = names.map(|name| (name.to_owned(), Vec::new())).into();
     let mut times = frames.clone();
+    let mut each_of_most = Vec::new();
     for nodes in NODES {
         report.progress(format!("{nodes} nodes"));
         let setting = |lanes, interest: usize| Setting {
@@ -109,6 +110,10 @@ fn by_nodes(report: &mut Report) -> io::Result<()> {
             frames.1.push((nodes as f64, cost.frames));
             times.1.push((nodes as f64, cost.microseconds));
         }
+        each_of_most = vec![
+            ("processor time", costs[0].microseconds / nodes as f64, "us"),
+            ("bytes", costs[0].bytes / nodes as f64, "bytes"),
+        ];
         let mut row = vec![nodes.to_string()];
         for cost in &costs {
             row.push(format!("{:.1}", cost.frames));
@@ -156,6 +161,10 @@ fn by_nodes(report: &mut Report) -> io::Result<()> {
         // Two of 64 targets may share a lane of 1,024.
         .ratio_at_most(lanes / INTEREST as f64, 1.5, "the nodes with a member"),
     );
+    for (what, value, unit) in each_of_most {
+        let figure = format!("{what} of a received frame, 64 nodes");
+        report.goal(Goal::new(figure, value, unit));
+    }
     report.picture(
         "growth-frames",
         &Lines {
