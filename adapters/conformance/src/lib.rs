@@ -50,17 +50,12 @@
 pub mod completions;
 mod counted;
 pub mod executor;
-pub mod fixture;
 pub mod history;
-mod patience;
-pub mod process;
-pub mod proxy;
-mod random;
 pub mod routing;
 pub mod simulation;
 pub mod suite;
 
 pub use counted::Counted;
-pub(crate) use patience::pause;
-pub use patience::{PATIENCE, eventually, patience, set_patience, within};
-pub use random::Random;
+pub(crate) use midplane_testkit::wait::pause;
+pub use midplane_testkit::{PATIENCE, eventually, patience, set_patience, within};
+pub use midplane_testkit::{Random, process, proxy, server as fixture};

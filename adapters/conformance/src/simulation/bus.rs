@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 
-use super::clock::Clock;
-use crate::Random;
+use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::random::{Draw, Random};
 
 /// The largest frame, in bytes: so small that a burst needs several.
 pub(super) const FRAME: usize = 2_048;
@@ -53,7 +53,7 @@ pub(super) struct Weather {
 pub(super) struct Hub(Arc<Mutex<State>>);
 
 struct State {
-    clock: Clock,
+    clock: VirtualClock,
     random: Random,
     places: BTreeMap<usize, Place>,
     weather: Weather,
@@ -75,7 +75,7 @@ struct Open {
 }
 
 impl Hub {
-    pub(super) fn new(clock: Clock, random: Random) -> Self {
+    pub(super) fn new(clock: VirtualClock, random: Random) -> Self {
         Self(Arc::new(Mutex::new(State {
             clock,
             random,

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use midplane::{Audience, ConnectionId, Reach, Target};
 
-use super::clock::Clock;
+use midplane_testkit::clock::VirtualClock;
 use super::scenario::Scenario;
-use super::tasks::{Owner, Tasks};
-use crate::Random;
+use midplane_testkit::tasks::{Owner, Tasks};
+use midplane_testkit::random::{Draw, Random};
 use crate::history::{Mark, Outcome, Person, Publisher, Witness};
 
 /// What connections join. The first one is that of those who stay.
@@ -31,7 +31,7 @@ pub(super) struct Crowd(Arc<Inner>);
 
 struct Inner {
     witness: Witness,
-    clock: Clock,
+    clock: VirtualClock,
     scenario: Scenario,
     everyone: Everyone,
     resting: AtomicBool,
@@ -46,7 +46,7 @@ struct State {
 impl Crowd {
     pub(super) fn new(
         witness: Witness,
-        clock: Clock,
+        clock: VirtualClock,
         scenario: Scenario,
         everyone: Everyone,
         random: Random,

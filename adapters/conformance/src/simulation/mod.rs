@@ -13,17 +13,13 @@
 //! ```
 
 mod bus;
-mod clock;
 mod crowd;
 mod scenario;
-mod tasks;
 mod world;
 
 use std::time::Duration;
 
-pub use clock::{Clock, Timer, Until};
 pub use scenario::{Fault, Scenario};
-pub use tasks::{Owner, Tasks};
 
 use crate::history::{History, Terms};
 use world::{NOBODY, World};

@@ -9,11 +9,11 @@ use midplane::envelope::NodeId;
 use midplane::node::Config;
 
 use super::bus::{Hub, Weather};
-use super::clock::{Clock, Timer};
+use midplane_testkit::clock::{NodeClock, VirtualClock};
 use super::crowd::{Crowd, Everyone};
 use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
-use super::tasks::{Owner, Tasks};
-use crate::Random;
+use midplane_testkit::tasks::{Owner, Tasks};
+use midplane_testkit::random::{Draw, Random};
 use crate::history::{Fact, Recorder, Tapped, Witness};
 
 /// Whose tasks are not those of a node.
@@ -25,7 +25,7 @@ pub(super) struct World(Arc<Inner>);
 
 struct Inner {
     scenario: Scenario,
-    clock: Clock,
+    clock: VirtualClock,
     tasks: Tasks,
     hub: Hub,
     recorder: Recorder,
@@ -51,7 +51,7 @@ struct Place {
 #[derive(Clone)]
 struct Life {
     owner: Owner,
-    timer: Timer,
+    timer: NodeClock,
     witness: Witness,
     crowd: Crowd,
 }
@@ -59,9 +59,9 @@ struct Life {
 impl World {
     pub(super) fn new(seed: u64, scenario: Scenario) -> Self {
         let mut random = Random::new(seed);
-        let clock = Clock::default();
-        let tasks = Tasks::new(clock.clone(), Random::new(random.next()));
-        let hub = Hub::new(clock.clone(), Random::new(random.next()));
+        let clock = VirtualClock::default();
+        let tasks = Tasks::new(clock.clone(), Random::new(random.draw()));
+        let hub = Hub::new(clock.clone(), Random::new(random.draw()));
         let time = clock.clone();
         let recorder = Recorder::new(move || time.now());
         let places = 2 + random.below(2) as usize;
@@ -124,10 +124,10 @@ impl World {
         let (number, random) = {
             let mut state = self.state();
             state.next += 1;
-            (state.next, Random::new(state.random.next()))
+            (state.next, Random::new(state.random.draw()))
         };
         let owner = Owner(number);
-        let timer = Timer::new(clock.clone());
+        let timer = NodeClock::new(clock.clone());
         let id = NodeId([number as u8; 16]);
         let config = Config {
             heartbeat: HEARTBEAT,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midplane_conformance::Random;
+use midplane_testkit::random::{Draw, Random};
 use midplane_conformance::history::{
     Check, Fact, History, Mark, Outcome, Record, Relayed, Seat, judge,
 };
@@ -32,7 +32,7 @@ fn found_by(check: Check, mutate: Mutation) {
             "seed {seed}: {check} is blind: {found:#?}"
         );
     }
-    assert!(done > SEEDS / 10, "only {done} histories were mutated");
+    assert!(done >= SEEDS / 10, "only {done} histories were mutated");
 }
 
 /// The places of the facts that satisfy this.

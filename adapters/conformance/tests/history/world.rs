@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Scope, Target};
-use midplane_conformance::Random;
+use midplane_testkit::random::{Draw, Random};
 use midplane_conformance::history::{
     Fact, History, Mark, Outcome, Reach, Recorder, Relayed, Seat, Tally, Terms, hash,
 };

@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use midplane_conformance::PATIENCE;
-use midplane_conformance::fixture::{RedisCluster, Server, Shared};
-use midplane_conformance::proxy::{Proxy, Way};
+use midplane_testkit::PATIENCE;
+use midplane_testkit::server::{RedisCluster, Server, Shared};
+use midplane_testkit::proxy::{Proxy, Way};
 
 #[test]
 fn a_redis_is_killed_and_comes_back() {

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, select};
 use futures_timer::Delay;
@@ -55,7 +56,20 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
+/// Blocks the thread until the condition holds, for what nobody announces outside of any executor.
+///
+/// # Panics
+/// When [`patience`] ends first; the message says what was waited for.
+pub fn block_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = patience();
+    let deadline = Instant::now() + patience;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
+        thread::sleep(GLANCE);
+    }
+}
+
 /// The time between two looks.
-pub(crate) async fn pause() {
+pub async fn pause() {
     Delay::new(GLANCE).await;
 }

@@ -12,28 +12,28 @@ use futures::future::{BoxFuture, FutureExt};
 
 /// A clock that is moved by hand, and what is to be done when. A clone is the same clock.
 #[derive(Clone, Default)]
-pub struct Clock(Arc<Mutex<State>>);
+pub struct VirtualClock(Arc<Mutex<Schedule>>);
 
 #[derive(Default)]
-struct State {
+struct Schedule {
     now: Duration,
     next: u64,
     /// What is to be done, by when and in which order.
-    due: BTreeMap<Place, Act>,
+    due: BTreeMap<DueKey, Action>,
 }
 
-type Act = Box<dyn FnOnce() + Send>;
+type Action = Box<dyn FnOnce() + Send>;
 
 /// By when, and in which order.
-type Place = (Duration, u64);
+type DueKey = (Duration, u64);
 
 type Slot = Arc<Mutex<Option<Waker>>>;
 
-impl Clock {
+impl VirtualClock {
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.state().now
+        self.schedule().now
     }
 
     /// Resolves when the time has come.
@@ -41,7 +41,7 @@ impl Clock {
         Until {
             clock: self.clone(),
             due,
-            place: None,
+            key: None,
         }
     }
 
@@ -51,55 +51,55 @@ impl Clock {
     }
 
     /// Does this when the time has come, after what was put off until then before.
-    pub(super) fn at(&self, due: Duration, act: impl FnOnce() + Send + 'static) -> Place {
-        let mut state = self.state();
-        state.next += 1;
-        let place = (due.max(state.now), state.next);
-        state.due.insert(place, Box::new(act));
-        place
+    pub fn at(&self, due: Duration, action: impl FnOnce() + Send + 'static) -> DueKey {
+        let mut schedule = self.schedule();
+        schedule.next += 1;
+        let key = (due.max(schedule.now), schedule.next);
+        schedule.due.insert(key, Box::new(action));
+        key
     }
 
     /// Moves on to the next thing to be done, if it is due by then, and does it; else to `end`.
-    pub(super) fn advance(&self, end: Duration) -> bool {
-        let act = {
-            let mut state = self.state();
-            let next = state.due.first_entry();
+    pub fn advance(&self, end: Duration) -> bool {
+        let action = {
+            let mut schedule = self.schedule();
+            let next = schedule.due.first_entry();
             match next.filter(|next| next.key().0 <= end) {
                 Some(next) => {
                     let (at, _) = *next.key();
-                    let act = next.remove();
-                    state.now = at;
-                    act
+                    let action = next.remove();
+                    schedule.now = at;
+                    action
                 }
                 None => {
-                    state.now = end;
+                    schedule.now = end;
                     return false;
                 }
             }
         };
-        act();
+        action();
         true
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
         // Nothing is left half done under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Clock {
+impl fmt::Debug for VirtualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&self.now()).finish()
+        f.debug_tuple("VirtualClock").field(&self.now()).finish()
     }
 }
 
-/// See [`Clock::until`].
+/// See [`VirtualClock::until`].
 #[derive(Debug)]
 #[must_use = "time passes only for those who wait"]
 pub struct Until {
-    clock: Clock,
+    clock: VirtualClock,
     due: Duration,
-    place: Option<(Place, Slot)>,
+    key: Option<(DueKey, Slot)>,
 }
 
 impl Future for Until {
@@ -110,74 +110,74 @@ impl Future for Until {
             return Poll::Ready(());
         }
         let waker = Some(context.waker().clone());
-        if let Some((_, slot)) = &self.place {
+        if let Some((_, slot)) = &self.key {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = waker;
             return Poll::Pending;
         }
         let slot = Arc::new(Mutex::new(waker));
         let rings = slot.clone();
-        let place = self.clock.at(self.due, move || {
+        let key = self.clock.at(self.due, move || {
             let waker = rings.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(waker) = waker {
                 waker.wake();
             }
         });
-        self.place = Some((place, slot));
+        self.key = Some((key, slot));
         Poll::Pending
     }
 }
 
 impl Drop for Until {
     fn drop(&mut self) {
-        if let Some((place, _)) = self.place.take() {
-            let act = self.clock.state().due.remove(&place);
-            drop(act);
+        if let Some((key, _)) = self.key.take() {
+            let action = self.clock.schedule().due.remove(&key);
+            drop(action);
         }
     }
 }
 
 /// The clock of one node, which began with it and may stand still for a while, or leap ahead.
 #[derive(Debug, Clone)]
-pub struct Timer {
-    clock: Clock,
+pub struct NodeClock {
+    clock: VirtualClock,
     born: Duration,
-    turns: Arc<Mutex<Vec<Turn>>>,
+    faults: Arc<Mutex<Vec<ClockFault>>>,
 }
 
 /// It stood, or stands, from one moment until another, and then went on from later than it had shown.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
+struct ClockFault {
     begin: Duration,
     end: Duration,
     leap: Duration,
 }
 
-impl Timer {
+impl NodeClock {
     /// A clock that begins now.
     #[must_use]
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: VirtualClock) -> Self {
         Self {
             born: clock.now(),
             clock,
-            turns: Arc::default(),
+            faults: Arc::default(),
         }
     }
 
     /// Lets it stand for so long. It does not stand twice at once.
     pub fn stop(&self, duration: Duration) {
-        self.turn(duration, Duration::ZERO);
+        self.fault(duration, Duration::ZERO);
     }
 
     /// Lets it leap ahead, unless it stands.
     pub fn leap(&self, duration: Duration) {
-        self.turn(Duration::ZERO, duration);
+        self.fault(Duration::ZERO, duration);
     }
 
-    fn turn(&self, stands: Duration, leap: Duration) {
+    fn fault(&self, stands: Duration, leap: Duration) {
         let now = self.clock.now();
-        let mut turns = self.turns();
-        if turns.last().is_none_or(|turn| turn.end <= now) {
-            turns.push(Turn {
+        let mut faults = self.faults();
+        if faults.last().is_none_or(|fault| fault.end <= now) {
+            faults.push(ClockFault {
                 begin: now,
                 end: now + stands,
                 leap,
@@ -189,10 +189,10 @@ impl Timer {
     #[must_use]
     pub fn moment(&self, shown: Duration) -> Duration {
         let mut moment = self.born + shown;
-        for turn in self.turns().iter() {
-            if moment > turn.begin {
-                let went_on = moment + (turn.end - turn.begin);
-                moment = went_on.saturating_sub(turn.leap).max(turn.end);
+        for fault in self.faults().iter() {
+            if moment > fault.begin {
+                let went_on = moment + (fault.end - fault.begin);
+                moment = went_on.saturating_sub(fault.leap).max(fault.end);
             }
         }
         moment
@@ -200,30 +200,30 @@ impl Timer {
 
     fn shown(&self, moment: Duration) -> Duration {
         let mut shown = moment;
-        for turn in self.turns().iter().filter(|turn| turn.begin <= moment) {
-            shown -= moment.min(turn.end) - turn.begin;
-            shown += turn.leap;
+        for fault in self.faults().iter().filter(|fault| fault.begin <= moment) {
+            shown -= moment.min(fault.end) - fault.begin;
+            shown += fault.leap;
         }
         shown.saturating_sub(self.born)
     }
 
-    fn turns(&self) -> MutexGuard<'_, Vec<Turn>> {
+    fn faults(&self) -> MutexGuard<'_, Vec<ClockFault>> {
         // Nothing is left half done under the lock.
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl midplane::Timer for Timer {
+impl midplane_core::Timer for NodeClock {
     fn now(&self) -> Duration {
         self.shown(self.clock.now())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let timer = self.clone();
-        let until = midplane::Timer::now(self) + duration;
+        let until = self.now() + duration;
         async move {
             // While it stands, the moment is yet to be known.
-            while midplane::Timer::now(&timer) < until {
+            while timer.now() < until {
                 let moment = timer.moment(until);
                 timer
                     .clock
@@ -240,7 +240,7 @@ const TICK: Duration = Duration::from_micros(1);
 
 #[cfg(test)]
 mod tests {
-    use midplane::Timer as _;
+    use midplane_core::Timer as _;
 
     use super::*;
 
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_shows_less_time() {
-        let clock = Clock::default();
+        let clock = VirtualClock::default();
         clock.advance(seconds(10));
-        let timer = Timer::new(clock.clone());
+        let timer = NodeClock::new(clock.clone());
         clock.advance(seconds(12));
         assert_eq!(timer.now(), seconds(2));
         timer.stop(seconds(5));
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_leapt_shows_more() {
-        let clock = Clock::default();
-        let timer = Timer::new(clock.clone());
+        let clock = VirtualClock::default();
+        let timer = NodeClock::new(clock.clone());
         clock.advance(seconds(2));
         timer.leap(seconds(10));
         clock.advance(seconds(3));

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 
-use super::clock::Clock;
-use crate::Random;
+use crate::clock::VirtualClock;
+use crate::random::{Draw, Random};
 
 /// So many polls at one instant are a task that spins.
 const SPINNING: u32 = 100_000;
@@ -22,16 +22,16 @@ const RANGE: u64 = 4;
 /// Tasks, each of one owner, and the clock they wait on. A clone is the same executor.
 #[derive(Clone)]
 pub struct Tasks {
-    clock: Clock,
+    clock: VirtualClock,
     ready: Arc<Ready>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<TaskTable>>,
 }
 
 /// Whose tasks they are: what runs and stops together, as a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner(pub u64);
 
-struct State {
+struct TaskTable {
     random: Random,
     next: u64,
     all: BTreeMap<u64, Task>,
@@ -64,11 +64,11 @@ impl Wake for Alarm {
 impl Tasks {
     /// An executor without tasks, on this clock.
     #[must_use]
-    pub fn new(clock: Clock, random: Random) -> Self {
+    pub fn new(clock: VirtualClock, random: Random) -> Self {
         Self {
             clock,
             ready: Arc::default(),
-            state: Arc::new(Mutex::new(State {
+            state: Arc::new(Mutex::new(TaskTable {
                 random,
                 next: 0,
                 all: BTreeMap::new(),

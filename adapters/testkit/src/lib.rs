@@ -1,0 +1,26 @@
+//! What the tests, suites, simulations and benchmarks of midplane share.
+//!
+//! # Guarantees
+//!
+//! No test sleeps to let something happen: a wait ends with what it expects, or fails after [`PATIENCE`] and says
+//! what was missing. A child process ends with its owner, and by the kernel should the test be killed. A missing
+//! program is an error that names what to install.
+//!
+//! # Map
+//!
+//! Real time: [`wait`] is the one bound on every wait. Virtual time: [`clock`] is moved by hand, and [`tasks`] is an
+//! executor of one thread on it, which repeats a run of a seed; [`random`] is the seed's numbers. Processes:
+//! [`child`] runs a program, [`process`] is what the system tells of one, [`server`] starts real brokers and
+//! stores, and [`proxy`] stands between one of these and its client.
+
+pub mod child;
+pub mod clock;
+pub mod process;
+pub mod proxy;
+pub mod random;
+pub mod server;
+pub mod tasks;
+pub mod wait;
+
+pub use random::Random;
+pub use wait::{PATIENCE, eventually, patience, set_patience, within};
