@@ -106,7 +106,7 @@ impl Report {
     pub(crate) fn picture(&mut self, name: &str, picture: &Lines<'_>) -> io::Result<()> {
         let folder = self.folder.join("pictures");
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join(format!("{name}.svg")), picture.to_string())?;
+        fs::write(folder.join(format!("{name}.svg")), picture.svg()?)?;
         self.say(format!("![{}](pictures/{name}.svg)", picture.title));
         Ok(())
     }

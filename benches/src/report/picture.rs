@@ -1,14 +1,52 @@
 //! Pictures as SVG: lines over two axes.
 
-use std::fmt;
+use std::error::Error;
+use std::io;
+
+use plotters::prelude::*;
 
 use super::short;
+
+/// The picture, and what the names of the lines take of it, in pixels.
+const WIDTH: i32 = 840;
+const LEGEND: i32 = 290;
 
 /// How an axis grows.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Scale {
     Linear,
     Logarithmic,
+}
+
+impl Scale {
+    /// Where a value stands on an axis that is linear for the plotter.
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Logarithmic => value.max(f64::MIN_POSITIVE).log10(),
+        }
+    }
+
+    fn label(self, place: f64) -> String {
+        match self {
+            Self::Linear => short(place),
+            Self::Logarithmic => short(10_f64.powf(place)),
+        }
+    }
+
+    /// From the least to the largest tick, and how many ticks there are.
+    fn axis(self, values: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
+        let places: Vec<f64> = values.map(|value| self.place(value)).collect();
+        let most = places.iter().copied().fold(f64::MIN, f64::max);
+        match self {
+            Self::Linear => (0.0..most * 1.05, 6),
+            Self::Logarithmic => {
+                let least = places.iter().copied().fold(f64::MAX, f64::min).floor();
+                let most = most.ceil().max(least + 1.0);
+                (least..most, (most - least) as usize + 1)
+            }
+        }
+    }
 }
 
 /// Lines over a common axis.
@@ -19,151 +57,51 @@ pub(crate) struct Lines<'a> {
     pub(crate) lines: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 420.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 210.0;
-const TOP: f64 = 40.0;
-const BOTTOM: f64 = 50.0;
-const COLOURS: [&str; 10] = [
-    "#0b6e4f", "#d1495b", "#30638e", "#edae49", "#6b4c9a", "#00798c", "#8d6a9f", "#c1666b",
-    "#4a4e69", "#7f7f7f",
-];
-
-/// One axis: from its values to its place.
-struct Axis {
-    scale: Scale,
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Axis {
-    fn new(scale: Scale, values: impl Iterator<Item = f64> + Clone, from: f64, to: f64) -> Self {
-        let high = values.clone().fold(f64::MIN_POSITIVE, f64::max);
-        let low = match scale {
-            Scale::Linear => 0.0,
-            Scale::Logarithmic => {
-                let low = values.filter(|value| *value > 0.0).fold(high, f64::min);
-                10_f64.powf(low.log10().floor())
-            }
-        };
-        let high = match scale {
-            Scale::Linear => high * 1.05,
-            Scale::Logarithmic => 10_f64.powf((high.log10() + 0.05).ceil()),
-        };
-        Self {
-            scale,
-            low,
-            high,
-            from,
-            to,
-        }
+impl Lines<'_> {
+    pub(super) fn svg(&self) -> io::Result<String> {
+        let mut svg = String::new();
+        let drawn = self.draw(&mut svg);
+        drawn.map_err(|error| io::Error::other(error.to_string()))?;
+        svg.push('\n');
+        Ok(svg)
     }
 
-    fn place(&self, value: f64) -> f64 {
-        let part = match self.scale {
-            Scale::Linear => (value - self.low) / (self.high - self.low),
-            Scale::Logarithmic => {
-                let value = value.max(self.low);
-                (value / self.low).ln() / (self.high / self.low).ln()
-            }
-        };
-        self.from + part * (self.to - self.from)
-    }
-
-    fn ticks(&self) -> Vec<f64> {
-        match self.scale {
-            Scale::Linear => (0..=5)
-                .map(|tick| self.high * f64::from(tick) / 5.0)
-                .collect(),
-            Scale::Logarithmic => {
-                let (low, high) = (self.low.log10().round(), self.high.log10().round());
-                (low as i32..=high as i32)
-                    .map(|power| 10_f64.powi(power))
-                    .collect()
-            }
-        }
-    }
-}
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn draw(&self, svg: &mut String) -> Result<(), Box<dyn Error + '_>> {
+        let ((x_name, x_scale), (y_name, y_scale)) = (self.x, self.y);
         let points = || self.lines.iter().flat_map(|(_, points)| points);
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        let x = Axis::new(self.x.1, points().map(|point| point.0), LEFT, right);
-        let y = Axis::new(self.y.1, points().map(|point| point.1), bottom, TOP);
-        writeln!(
-            f,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12">"#
-        )?;
-        writeln!(
-            f,
-            r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="24" font-size="15">{}</text>"#,
-            self.title
-        )?;
-        for tick in y.ticks() {
-            let at = y.place(tick);
-            writeln!(
-                f,
-                r##"<line x1="{LEFT}" x2="{right}" y1="{at:.1}" y2="{at:.1}" stroke="#ddd"/><text x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"##,
-                LEFT - 6.0,
-                at + 4.0,
-                short(tick)
-            )?;
-        }
-        for tick in x.ticks() {
-            let at = x.place(tick);
-            writeln!(
-                f,
-                r##"<line x1="{at:.1}" x2="{at:.1}" y1="{TOP}" y2="{bottom}" stroke="#eee"/><text x="{at:.1}" y="{:.1}" text-anchor="middle">{}</text>"##,
-                bottom + 16.0,
-                short(tick)
-            )?;
-        }
-        writeln!(
-            f,
-            r#"<text x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            (LEFT + right) / 2.0,
-            HEIGHT - 12.0,
-            self.x.0
-        )?;
-        writeln!(
-            f,
-            r#"<text transform="translate(16 {:.1}) rotate(-90)" text-anchor="middle">{}</text>"#,
-            (TOP + bottom) / 2.0,
-            self.y.0
-        )?;
+        let (x, x_ticks) = x_scale.axis(points().map(|point| point.0));
+        let (y, y_ticks) = y_scale.axis(points().map(|point| point.1));
+        let area = SVGBackend::with_string(svg, (WIDTH as u32, 420)).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(self.title, ("sans-serif", 16))
+            .margin(10)
+            .margin_right(LEGEND)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(x.clone(), y.clone())?;
+        chart
+            .configure_mesh()
+            .x_desc(x_name)
+            .y_desc(y_name)
+            .x_labels(x_ticks)
+            .y_labels(y_ticks)
+            .x_label_formatter(&|place| x_scale.label(*place))
+            .y_label_formatter(&|place| y_scale.label(*place))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
         for (at, (name, points)) in self.lines.iter().enumerate() {
-            let colour = COLOURS[at % COLOURS.len()];
-            let path: Vec<String> = points
-                .iter()
-                .map(|point| format!("{:.1},{:.1}", x.place(point.0), y.place(point.1)))
-                .collect();
-            writeln!(
-                f,
-                r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>"#,
-                path.join(" ")
-            )?;
-            for point in points {
-                let (x, y) = (x.place(point.0), y.place(point.1));
-                writeln!(
-                    f,
-                    r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#
-                )?;
-            }
-            let legend = TOP + 14.0 + at as f64 * 18.0;
-            writeln!(
-                f,
-                r#"<line x1="{0:.1}" x2="{1:.1}" y1="{2:.1}" y2="{2:.1}" stroke="{colour}" stroke-width="3"/><text x="{3:.1}" y="{4:.1}">{name}</text>"#,
-                right + 14.0,
-                right + 34.0,
-                legend - 4.0,
-                right + 40.0,
-                legend
-            )?;
+            let colour = Palette99::pick(at);
+            let place = |point: &(f64, f64)| (x_scale.place(point.0), y_scale.place(point.1));
+            let line = LineSeries::new(points.iter().map(place), colour.stroke_width(2));
+            chart.draw_series(line.point_size(3))?;
+            let (left, top) = (WIDTH - LEGEND + 10, 40 + 18 * at as i32);
+            let mark = [(left, top + 4), (left + 18, top + 8)];
+            area.draw(&Rectangle::new(mark, colour.filled()))?;
+            let font = ("sans-serif", 13);
+            area.draw(&Text::new(name.as_str(), (left + 24, top), font))?;
         }
-        writeln!(f, "</svg>")
+        area.present()?;
+        Ok(())
     }
 }
