@@ -59,7 +59,7 @@ impl Random {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed) as u64;
         let place = core::ptr::from_ref(timer).addr() as u64;
-        Self(timer.now().as_nanos() as u64 ^ (place << 20) ^ (count << 48))
+        Self(timer.now().since_origin().as_nanos() as u64 ^ (place << 20) ^ (count << 48))
     }
 
     /// The next number.

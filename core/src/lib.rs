@@ -93,4 +93,4 @@ pub use target::{
     AgentId, ConnectionId, EventKey, IdError, Kind, MAX_ID_BYTES, OrgId, ParseTargetError, Scope,
     SessionId, Target, TopicId, UserId,
 };
-pub use time::Timer;
+pub use time::{Instant, Timer};

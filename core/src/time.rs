@@ -1,5 +1,6 @@
-//! The seam to the clock.
+//! The seam to the clock, and the instants that a clock gives.
 
+use core::ops::{Add, AddAssign, Sub};
 use core::time::Duration;
 
 use futures::future::BoxFuture;
@@ -8,9 +9,77 @@ use futures::future::BoxFuture;
 ///
 /// The `midplane` crate has one for tokio, one for smol and one for plain threads.
 pub trait Timer: Send + Sync + 'static {
-    /// The time since some fixed instant in the past. It never goes back.
-    fn now(&self) -> Duration;
+    /// The present instant. An instant is never before one that this timer gave earlier.
+    fn now(&self) -> Instant;
 
     /// Resolves when `duration` has passed, never earlier. Dropping the future releases the timer.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// A point in time on the clock of one [`Timer`], counted from that timer's origin.
+///
+/// Instants of two timers, or of two processes, do not compare. Arithmetic saturates at both ends: nothing is
+/// before [`ZERO`](Self::ZERO), and the difference to a later instant is zero.
+///
+/// ```
+/// use core::time::Duration;
+/// use midplane_core::Instant;
+///
+/// let start = Instant::from_origin(Duration::from_secs(5));
+/// let later = start + Duration::from_secs(2);
+/// assert_eq!(later - start, Duration::from_secs(2));
+/// assert_eq!(start - later, Duration::ZERO);
+/// assert_eq!(start - Duration::from_secs(9), Instant::ZERO);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(Duration);
+
+impl Instant {
+    /// The timer's origin.
+    pub const ZERO: Self = Self(Duration::ZERO);
+
+    /// The last instant there is: no timer reaches it.
+    pub const MAX: Self = Self(Duration::MAX);
+
+    /// The instant at this distance from the timer's origin.
+    #[must_use]
+    pub const fn from_origin(elapsed: Duration) -> Self {
+        Self(elapsed)
+    }
+
+    /// The distance from the timer's origin.
+    #[must_use]
+    pub const fn since_origin(self) -> Duration {
+        self.0
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
 }

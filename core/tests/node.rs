@@ -7,11 +7,11 @@ use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{Message, NodeId};
 use midplane_core::node::{Config, News, Node, NotQueued, Run};
-use midplane_core::{Audience, Event, Scope, Target};
+use midplane_core::{Audience, Event, Instant, Scope, Target};
 
 /// Two nodes on a perfect bus, and their common clock.
 struct Pair {
-    now: Duration,
+    now: Instant,
     nodes: [Node; 2],
 }
 
@@ -20,7 +20,7 @@ impl Pair {
     fn new(config: Config) -> Self {
         let nodes = [1, 2].map(|id| Node::new(NodeId([id; 16]), config, Limits::new(1_024)));
         let mut pair = Self {
-            now: Duration::ZERO,
+            now: Instant::ZERO,
             nodes,
         };
         for node in &mut pair.nodes {
@@ -164,7 +164,7 @@ fn what_does_not_fit_is_refused_with_its_size() {
 
 /// As many nodes on a perfect bus as there are ids, which go up one after the other within this time; gives
 /// how many frames each sent meanwhile.
-fn go_up(nodes: &mut [Node], now: &mut Duration, within: Duration) -> Vec<usize> {
+fn go_up(nodes: &mut [Node], now: &mut Instant, within: Duration) -> Vec<usize> {
     let step = within / nodes.len() as u32;
     let mut sent = vec![0; nodes.len()];
     for next in 0..nodes.len() {
@@ -176,7 +176,7 @@ fn go_up(nodes: &mut [Node], now: &mut Duration, within: Duration) -> Vec<usize>
 }
 
 /// Every node does what is due, and everyone gets what is sent.
-fn exchange(nodes: &mut [Node], now: Duration, sent: &mut [usize]) {
+fn exchange(nodes: &mut [Node], now: Instant, sent: &mut [usize]) {
     for sender in 0..nodes.len() {
         nodes[sender].tick(now);
         while let Some(outbound) = nodes[sender].transmit(now) {
@@ -196,7 +196,7 @@ fn many() -> Vec<Node> {
 
 #[test]
 fn many_nodes_that_greet_each_other_are_not_answered_by_all_each_time() {
-    let (mut now, mut nodes) = (Duration::ZERO, many());
+    let (mut now, mut nodes) = (Instant::ZERO, many());
     let heartbeat = Config::default().heartbeat;
     go_up(&mut nodes, &mut now, heartbeat);
     for _ in 0..80 {
@@ -215,7 +215,7 @@ fn many_nodes_that_greet_each_other_are_not_answered_by_all_each_time() {
 fn a_node_that_comes_to_many_knows_them_when_it_is_live() {
     // Those who sent a heartbeat just before it came answer last, and when that was is all the same to it.
     for step in (40..50).step_by(2) {
-        let (mut now, mut nodes) = (Duration::ZERO, many());
+        let (mut now, mut nodes) = (Instant::ZERO, many());
         let heartbeat = Config::default().heartbeat;
         let late = nodes.pop().unwrap();
         go_up(&mut nodes, &mut now, heartbeat);

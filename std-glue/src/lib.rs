@@ -76,8 +76,8 @@ pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
     AgentId, Answer, Answers, Ask, Associate, AssociateError, Attachment, Audience, Backoff,
     Backplane, CloseReport, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
-    Driver, Drops, Event, EventKey, FlushError, Foreign, ForeignCounts, Host, IdError, Kind,
-    MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt,
+    Driver, Drops, Event, EventKey, FlushError, Foreign, ForeignCounts, Host, IdError, Instant,
+    Kind, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt,
     Refusal, Relay, Scope, SessionId, Sink, State, Status, Target, Timer, TopicId, UserId, Verdict,
     bus, completion, envelope, node,
 };

@@ -49,8 +49,8 @@ impl Default for Timer {
 }
 
 impl midplane_core::Timer for Timer {
-    fn now(&self) -> Duration {
-        self.start.elapsed()
+    fn now(&self) -> midplane_core::Instant {
+        midplane_core::Instant::from_origin(self.start.elapsed())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

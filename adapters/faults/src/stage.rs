@@ -114,7 +114,7 @@ impl Stage {
             executor.run(async move {
                 let kit = Kit::of(executor);
                 let clock = kit.timer.clone();
-                let recorder = Recorder::new(move || clock.now());
+                let recorder = Recorder::new(move || clock.now().since_origin());
                 let resting = Arc::new(AtomicBool::new(false));
                 let over = Arc::new(AtomicBool::new(false));
                 let stalls = Stalls::watch(&recorder);

@@ -214,17 +214,17 @@ impl NodeClock {
 }
 
 impl midplane_core::Timer for NodeClock {
-    fn now(&self) -> Duration {
-        self.shown(self.clock.now())
+    fn now(&self) -> midplane_core::Instant {
+        midplane_core::Instant::from_origin(self.shown(self.clock.now()))
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let timer = self.clone();
-        let until = self.now() + duration;
+        let until = midplane_core::Timer::now(self) + duration;
         async move {
             // While it stands, the moment is yet to be known.
-            while timer.now() < until {
-                let moment = timer.moment(until);
+            while midplane_core::Timer::now(&timer) < until {
+                let moment = timer.moment(until.since_origin());
                 timer
                     .clock
                     .until(moment.max(timer.clock.now() + TICK))
@@ -254,12 +254,12 @@ mod tests {
         clock.advance(seconds(10));
         let timer = NodeClock::new(clock.clone());
         clock.advance(seconds(12));
-        assert_eq!(timer.now(), seconds(2));
+        assert_eq!(timer.now().since_origin(), seconds(2));
         timer.stop(seconds(5));
         clock.advance(seconds(15));
-        assert_eq!(timer.now(), seconds(2));
+        assert_eq!(timer.now().since_origin(), seconds(2));
         clock.advance(seconds(20));
-        assert_eq!(timer.now(), seconds(5));
+        assert_eq!(timer.now().since_origin(), seconds(5));
         assert_eq!(timer.moment(seconds(1)), seconds(11));
         assert_eq!(timer.moment(seconds(2)), seconds(12));
         assert_eq!(timer.moment(seconds(3)), seconds(18));
@@ -272,7 +272,7 @@ mod tests {
         clock.advance(seconds(2));
         timer.leap(seconds(10));
         clock.advance(seconds(3));
-        assert_eq!(timer.now(), seconds(13));
+        assert_eq!(timer.now().since_origin(), seconds(13));
         assert_eq!(timer.moment(seconds(1)), seconds(1));
         assert_eq!(timer.moment(seconds(7)), seconds(2));
         assert_eq!(timer.moment(seconds(13)), seconds(3));

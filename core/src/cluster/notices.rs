@@ -6,7 +6,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 
 use futures::stream::{BoxStream, Stream, StreamExt};
 use lock_api::Mutex;
@@ -16,6 +15,7 @@ use crate::bus::Lane;
 use crate::envelope::NodeId;
 use crate::host::Host;
 use crate::node::Run;
+use crate::time::Instant;
 
 /// How many notices wait for one listener; later ones are counted and dropped.
 const KEPT: usize = 1_024;
@@ -41,9 +41,9 @@ pub enum Notice {
         /// By whom; `None` for all others.
         origin: Option<NodeId>,
         /// When it last knows to have heard.
-        since: Duration,
+        since: Instant,
         /// From when on everything comes or lies in a gap.
-        until: Duration,
+        until: Instant,
     },
     /// Another node was heard for the first time, or again after silence.
     Joined(NodeId),

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::task::Waker;
-use core::time::Duration;
 
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
@@ -15,10 +14,11 @@ use crate::envelope::{Encoded, NodeId};
 use crate::host::Host;
 use crate::question::{Answer, Question};
 use crate::target::Scope;
+use crate::time::Instant;
 
 /// A message on its way out.
 pub(super) struct Queued {
-    pub(super) since: Duration,
+    pub(super) since: Instant,
     pub(super) lane: Lane,
     pub(super) message: Encoded,
 }
@@ -27,7 +27,7 @@ pub(super) struct Queued {
 pub(super) enum Command {
     /// Answer when everything queued until this moment was handed to the bus.
     Flush {
-        until: Duration,
+        until: Instant,
         answer: oneshot::Sender<Result<(), FlushError>>,
     },
     /// Answer when the lane is heard, or that the bus is down.
@@ -37,7 +37,7 @@ pub(super) enum Command {
     },
     /// Ask every other node, and answer what they do until the deadline.
     Ask {
-        until: Duration,
+        until: Instant,
         scope: Scope,
         question: Question,
         answer: oneshot::Sender<Result<Answered, Refusal>>,

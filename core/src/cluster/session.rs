@@ -5,12 +5,12 @@ use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 
 use crate::bus::{BusError, Inbound, Lane, Link, Outbound, Transmit};
+use crate::time::Instant;
 
 /// What a session does, one at a time.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Batch {
     pub(super) messages: usize,
     pub(super) bytes: usize,
     /// When the oldest of its messages was queued.
-    pub(super) oldest: Option<Duration>,
+    pub(super) oldest: Option<Instant>,
     /// It was handed over before, to a session that died of something.
     pub(super) again: bool,
 }
@@ -38,7 +38,7 @@ type Worked = (Box<dyn Transmit>, Result<(), BusError>);
 pub(super) struct Open {
     frames: BoxStream<'static, Result<Inbound, BusError>>,
     transmit: Option<Box<dyn Transmit>>,
-    work: Option<(Job, Duration, BoxFuture<'static, Worked>)>,
+    work: Option<(Job, Instant, BoxFuture<'static, Worked>)>,
     /// The lanes that the server has confirmed.
     pub(super) lanes: BTreeSet<Lane>,
     /// Whether the first lanes are subscribed, and the node knows of the session.
@@ -61,7 +61,7 @@ impl Open {
     }
 
     /// Begins the job, to be done by `until`. Only for an idle session.
-    pub(super) fn start(&mut self, job: Job, until: Duration) {
+    pub(super) fn start(&mut self, job: Job, until: Instant) {
         let Some(mut transmit) = self.transmit.take() else {
             return;
         };
@@ -79,7 +79,7 @@ impl Open {
     }
 
     /// Until when the job is to be done.
-    pub(super) fn until(&self) -> Option<Duration> {
+    pub(super) fn until(&self) -> Option<Instant> {
         self.work.as_ref().map(|(_, until, _)| *until)
     }
 

@@ -9,9 +9,9 @@
 //! use midplane_core::bus::Limits;
 //! use midplane_core::envelope::NodeId;
 //! use midplane_core::node::{Config, News, Node};
-//! use midplane_core::{Event, Scope, Target};
+//! use midplane_core::{Event, Instant, Scope, Target};
 //!
-//! let mut now = Duration::ZERO;
+//! let mut now = Instant::ZERO;
 //! let limits = Limits::new(1 << 20);
 //! let mut nodes = [1, 2].map(|id| Node::new(NodeId([id; 16]), Config::default(), limits));
 //! for node in &mut nodes {
@@ -79,6 +79,7 @@ use crate::bus::{Lane, Limits, Outbound};
 use crate::envelope::{Decoded, Encoded, Frame, NodeId};
 use crate::event::Event;
 use crate::target::Scope;
+use crate::time::Instant;
 use outbox::Outbox;
 use peer::Peer;
 use questions::Questions;
@@ -102,19 +103,19 @@ pub struct Node {
     outbox: Outbox,
     link: Link,
     /// When the last heartbeat was made, and the next one is due, while there is a session.
-    last_beat: Duration,
-    next_beat: Duration,
+    last_beat: Instant,
+    next_beat: Instant,
     /// When our own heartbeats were sent that did not come back yet, oldest first.
-    unheard: VecDeque<Duration>,
+    unheard: VecDeque<Instant>,
     /// When the latest of our heartbeats that came back was sent.
-    proven: Option<Duration>,
+    proven: Option<Instant>,
     /// When we were live first: from then on what others publish is ours to account for.
-    first_live: Option<Duration>,
+    first_live: Option<Instant>,
     /// Since when we may have missed something, while we are not live and were before.
-    deaf_since: Option<Duration>,
+    deaf_since: Option<Instant>,
     peers: BTreeMap<NodeId, Peer>,
     /// The lanes we hear, and since when.
-    hears: BTreeMap<Lane, Duration>,
+    hears: BTreeMap<Lane, Instant>,
     questions: Questions,
     news: VecDeque<News>,
     /// The bytes of the frames that came since all news was taken.
@@ -127,8 +128,8 @@ enum Link {
     Down,
     /// A session is up since this moment; our own heartbeat has not come back, or the others have not
     /// had the time to answer it.
-    Joining(Duration),
-    Live(Duration),
+    Joining(Instant),
+    Live(Instant),
 }
 
 impl Node {
@@ -143,14 +144,14 @@ impl Node {
             limits,
             outbox: Outbox::new(id, limits.frame, config.queue),
             link: Link::Down,
-            last_beat: Duration::ZERO,
-            next_beat: Duration::ZERO,
+            last_beat: Instant::ZERO,
+            next_beat: Instant::ZERO,
             unheard: VecDeque::new(),
             proven: None,
             first_live: None,
             deaf_since: None,
             peers: BTreeMap::new(),
-            hears: BTreeMap::from([(Lane(0), Duration::ZERO)]),
+            hears: BTreeMap::from([(Lane(0), Instant::ZERO)]),
             questions: Questions::default(),
             news: VecDeque::new(),
             unread: 0,
@@ -159,7 +160,7 @@ impl Node {
     }
 
     /// A session is up and has subscribed [`lanes`](Self::lanes).
-    pub fn connected(&mut self, now: Duration) {
+    pub fn connected(&mut self, now: Instant) {
         self.disconnected();
         self.link = Link::Joining(now);
         self.unheard.clear();
@@ -195,7 +196,7 @@ impl Node {
     }
 
     /// Hears the lane from now on; the session has subscribed it.
-    pub fn hear(&mut self, now: Duration, lane: Lane) {
+    pub fn hear(&mut self, now: Instant, lane: Lane) {
         if lane.0 < self.config.lanes && !self.hears.contains_key(&lane) {
             self.hears.insert(lane, now);
             self.peers
@@ -217,7 +218,7 @@ impl Node {
     /// When it will not be sent; nothing is queued.
     pub fn publish(
         &mut self,
-        now: Duration,
+        now: Instant,
         scope: &Scope,
         audience: &Audience,
         event: &Event,
@@ -233,7 +234,7 @@ impl Node {
     /// When it will not be sent; nothing is queued.
     pub fn enqueue(
         &mut self,
-        since: Duration,
+        since: Instant,
         lane: Lane,
         message: Encoded,
     ) -> Result<(), NotQueued> {
@@ -242,14 +243,14 @@ impl Node {
 
     /// Gives up what waits for longer than its time to live, session or not; gives how much. The numbers are
     /// used up, so others see a gap.
-    pub fn expire(&mut self, now: Duration) -> u64 {
+    pub fn expire(&mut self, now: Instant) -> u64 {
         let expired = self.outbox.expire(now, self.config.time_to_live);
         self.counters.expired += expired;
         expired
     }
 
     /// The next frame to send, while there is a session.
-    pub fn transmit(&mut self, now: Duration) -> Option<Outbound> {
+    pub fn transmit(&mut self, now: Instant) -> Option<Outbound> {
         if self.link == Link::Down {
             return None;
         }
@@ -262,7 +263,7 @@ impl Node {
     /// All [`news`](Self::news) is to be taken before the next: where more frames than
     /// [`Config::queue`] holds came since, the session is to be rebuilt, and what came is lost as if
     /// the bus had lost it.
-    pub fn receive(&mut self, now: Duration, frame: &Bytes) {
+    pub fn receive(&mut self, now: Instant, frame: &Bytes) {
         let unread = self.unread + frame.len() + FRAME;
         if self.is_stalled(now) {
             self.rebuild();
@@ -285,7 +286,7 @@ impl Node {
     }
 
     /// Does what is due. To be called at [`timeout`](Self::timeout), and harmless at any time.
-    pub fn tick(&mut self, now: Duration) {
+    pub fn tick(&mut self, now: Instant) {
         self.close_questions(now);
         if self.link == Link::Down {
             return;
@@ -305,7 +306,7 @@ impl Node {
 
     /// When [`tick`](Self::tick) is due next, on the clock that `now` is of.
     #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
+    pub fn timeout(&self) -> Option<Instant> {
         let settled = match self.link {
             Link::Down => return self.questions_due(),
             Link::Joining(since) => self.proven.map(|_| since + self.introduced()),
@@ -359,7 +360,7 @@ impl Node {
 
     /// Since when the oldest of the messages that wait does.
     #[must_use]
-    pub fn oldest(&self) -> Option<Duration> {
+    pub fn oldest(&self) -> Option<Instant> {
         self.outbox.oldest()
     }
 
@@ -398,7 +399,7 @@ impl Node {
     }
 
     /// Until when the next heartbeat of our own has to come back.
-    fn canary(&self) -> Option<Duration> {
+    fn canary(&self) -> Option<Instant> {
         match self.link {
             Link::Down => None,
             Link::Joining(since) | Link::Live(since) => {
@@ -408,8 +409,8 @@ impl Node {
     }
 
     /// Whether we were not run for so long that what waits in the session may be of any age.
-    pub(crate) fn is_stalled(&self, now: Duration) -> bool {
-        self.link != Link::Down && now.saturating_sub(self.next_beat) > self.patience()
+    pub(crate) fn is_stalled(&self, now: Instant) -> bool {
+        self.link != Link::Down && now - self.next_beat > self.patience()
     }
 
     fn rebuild(&mut self) {
@@ -417,18 +418,18 @@ impl Node {
         self.news.push_back(News::Reconnect);
     }
 
-    fn beat(&mut self, now: Duration, hello: bool) {
+    fn beat(&mut self, now: Instant, hello: bool) {
         self.outbox.beat(now, hello, self.config.heartbeat);
         self.unheard.push_back(now);
         self.last_beat = now;
         self.next_beat = now + self.config.heartbeat;
     }
 
-    fn go_live(&mut self, now: Duration) {
+    fn go_live(&mut self, now: Instant) {
         let Link::Joining(since) = self.link else {
             return;
         };
-        if self.proven.is_none() || now.saturating_sub(since) < self.introduced() {
+        if self.proven.is_none() || now - since < self.introduced() {
             return;
         }
         self.link = Link::Live(now);
@@ -448,10 +449,10 @@ impl Node {
         }
     }
 
-    fn note_silence(&mut self, now: Duration) {
+    fn note_silence(&mut self, now: Instant) {
         let patience = self.config.heartbeat * SILENCE;
         for (id, peer) in &mut self.peers {
-            if peer.member && now.saturating_sub(peer.heard) > patience {
+            if peer.member && now - peer.heard > patience {
                 // Its numbers are kept: should it come back, they tell what was lost.
                 peer.member = false;
                 self.news.push_back(News::Silent(*id));

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use super::sequence::Run;
 use crate::audience::Audience;
@@ -11,6 +10,7 @@ use crate::envelope::{EncodeError, MAX_AUDIENCE, NodeId, TooMany};
 use crate::event::Event;
 use crate::question::{Answer, Question};
 use crate::target::Scope;
+use crate::time::Instant;
 
 /// What the host is told, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub enum News {
         /// By whom; `None` for all others, told when we are live again.
         origin: Option<NodeId>,
         /// When we last know to have heard.
-        since: Duration,
+        since: Instant,
         /// From when on everything comes or is in a gap.
-        until: Duration,
+        until: Instant,
     },
     /// A node was heard for the first time.
     Joined(NodeId),

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::time::Instant;
+
 /// How many smallest differences are kept, of which the largest counts: a forger has to make up so many
 /// frames before one is believed.
 const KEPT: usize = 3;
@@ -15,7 +17,7 @@ const MOMENTS: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Offset {
     /// The latest moment, on our clock, and how many the younger window has.
-    moment: Duration,
+    moment: Instant,
     moments: u32,
     younger: Smallest,
     older: Smallest,
@@ -30,8 +32,8 @@ type Smallest = [Option<Difference>; KEPT];
 impl Offset {
     /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately. Until three
     /// came, a late one is not known from a fast one. Moments are `apart` at least.
-    pub(super) fn age(&mut self, now: Duration, sent: Duration, apart: Duration) -> Duration {
-        if now.saturating_sub(self.moment) >= apart {
+    pub(super) fn age(&mut self, now: Instant, sent: Duration, apart: Duration) -> Duration {
+        if now - self.moment >= apart {
             self.moment = now;
             self.moments += 1;
         }
@@ -39,17 +41,17 @@ impl Offset {
             self.moments = 1;
             self.older = core::mem::take(&mut self.younger);
         }
-        let difference = now.as_nanos() as i128 - sent.as_nanos() as i128;
+        let difference = now.since_origin().as_nanos() as i128 - sent.as_nanos() as i128;
         note(&mut self.younger, difference);
         let age = difference - self.least().unwrap_or(difference);
         Duration::from_nanos(u64::try_from(age.max(0)).unwrap_or(u64::MAX))
     }
 
     /// A moment of the origin's clock on ours, or somewhat later; zero if ours had not begun.
-    pub(super) fn ours(&self, theirs: Duration) -> Option<Duration> {
+    pub(super) fn ours(&self, theirs: Duration) -> Option<Instant> {
         let ours = theirs.as_nanos() as i128 + self.least()?;
         let ours = u64::try_from(ours.max(0)).unwrap_or(u64::MAX);
-        Some(Duration::from_nanos(ours))
+        Some(Instant::from_origin(Duration::from_nanos(ours)))
     }
 
     /// The smallest that is believed.
@@ -82,11 +84,15 @@ mod tests {
         Duration::from_secs(count)
     }
 
+    fn at(second: u64) -> Instant {
+        Instant::from_origin(seconds(second))
+    }
+
     /// An offset that knows a clock which began 50 s after ours.
     fn known() -> Offset {
         let mut offset = Offset::default();
         for second in 100..103 {
-            offset.age(seconds(second), seconds(second - 50), APART);
+            offset.age(at(second), seconds(second - 50), APART);
         }
         offset
     }
@@ -95,10 +101,10 @@ mod tests {
     fn age_is_judged_against_the_fastest_frames() {
         let mut offset = known();
         for (now, sent, age) in [(103, 53, 0), (106, 54, 2), (107, 57, 0), (140, 58, 32)] {
-            let judged = offset.age(seconds(now), seconds(sent), APART);
+            let judged = offset.age(at(now), seconds(sent), APART);
             assert_eq!(judged, seconds(age), "{now}");
         }
-        assert_eq!(offset.ours(seconds(10)), Some(seconds(60)));
+        assert_eq!(offset.ours(seconds(10)), Some(at(60)));
     }
 
     #[test]
@@ -106,7 +112,7 @@ mod tests {
         let mut offset = known();
         for now in [180, 181, 200, 300] {
             for sent in 60..90 {
-                let judged = offset.age(seconds(now), seconds(sent), APART);
+                let judged = offset.age(at(now), seconds(sent), APART);
                 assert_eq!(judged, seconds(now - 50 - sent));
             }
         }
@@ -117,13 +123,13 @@ mod tests {
         for forged in [Duration::ZERO, seconds(1_000), Duration::MAX] {
             for mut offset in [known(), Offset::default()] {
                 for _ in 1..KEPT {
-                    offset.age(seconds(103), forged, APART);
+                    offset.age(at(103), forged, APART);
                 }
                 for second in 104..110 {
-                    let age = offset.age(seconds(second), seconds(second - 50), APART);
+                    let age = offset.age(at(second), seconds(second - 50), APART);
                     assert_eq!(age, Duration::ZERO, "{forged:?} before {second}");
                 }
-                assert_eq!(offset.ours(seconds(1)), Some(seconds(51)), "{forged:?}");
+                assert_eq!(offset.ours(seconds(1)), Some(at(51)), "{forged:?}");
             }
         }
     }
@@ -132,11 +138,11 @@ mod tests {
     fn even_a_flood_of_forged_times_is_forgotten() {
         let mut offset = known();
         for _ in 0..100 {
-            offset.age(seconds(103), seconds(5_000), APART);
+            offset.age(at(103), seconds(5_000), APART);
         }
         let mut age = Duration::ZERO;
         for second in 104..113 {
-            age = offset.age(seconds(second), seconds(second - 50), APART);
+            age = offset.age(at(second), seconds(second - 50), APART);
         }
         assert_eq!(age, Duration::ZERO);
     }

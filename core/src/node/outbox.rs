@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::news::NotQueued;
 use crate::bus::{Lane, Outbound};
 use crate::envelope::{Encoded, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use crate::time::Instant;
 
 /// How many heartbeats back a lane's progress reaches: so many may be lost in a row, less one, and the next
 /// still tells everything.
@@ -42,9 +43,9 @@ pub(super) struct Outbox {
     beat: VecDeque<Encoded>,
     hello: bool,
     /// When the last heartbeats were sent, the newest at the back.
-    beats: VecDeque<Duration>,
+    beats: VecDeque<Instant>,
     /// When numbers were used last.
-    used: Duration,
+    used: Instant,
     /// The lane that was served last; the next one is served next.
     served: Option<Lane>,
 }
@@ -60,7 +61,7 @@ struct Lines {
 
 #[derive(Debug)]
 struct Waiting {
-    since: Duration,
+    since: Instant,
     message: Encoded,
 }
 
@@ -87,14 +88,14 @@ impl Outbox {
             beat: VecDeque::new(),
             hello: false,
             beats: VecDeque::new(),
-            used: Duration::ZERO,
+            used: Instant::ZERO,
             served: None,
         }
     }
 
     pub(super) fn push(
         &mut self,
-        since: Duration,
+        since: Instant,
         lane: Lane,
         message: Encoded,
     ) -> Result<(), NotQueued> {
@@ -113,15 +114,15 @@ impl Outbox {
     /// Makes a heartbeat, to be sent before everything that waits; one that still waits gives way. If there
     /// are more lanes to tell of than fit a frame, it has several parts. The numbers are remembered for the
     /// heartbeats to come, but not twice within half an `interval`: such would reach back no further.
-    pub(super) fn beat(&mut self, now: Duration, hello: bool, interval: Duration) {
+    pub(super) fn beat(&mut self, now: Instant, hello: bool, interval: Duration) {
         self.hello = hello || (self.hello && !self.beat.is_empty());
         // After an outage the numbers are still those of its beginning: a node that came during it owes
         // nothing for what was sent before.
-        let outage = now.saturating_sub(self.used) > interval + interval / 2;
+        let outage = now - self.used > interval + interval / 2;
         if outage && self.beats.back().is_some_and(|last| self.used >= *last) {
             self.remember(self.used);
         }
-        let earlier: Vec<Duration> = self.beats.iter().copied().collect();
+        let earlier: Vec<Duration> = self.beats.iter().map(|beat| beat.since_origin()).collect();
         let lanes = self.progress(self.hello);
         let fit = self.frame.saturating_sub(OVERHEAD + HEARTBEAT) / PROGRESS;
         let mut parts: Vec<&[LaneProgress]> = lanes.chunks(fit.max(1)).collect();
@@ -132,7 +133,7 @@ impl Outbox {
             let heartbeat = Heartbeat {
                 version: String::from(VERSION),
                 hello: self.hello && part == 0,
-                sent: now,
+                sent: now.since_origin(),
                 earlier: earlier.clone(),
                 lanes: lanes.to_vec(),
             };
@@ -140,14 +141,14 @@ impl Outbox {
             Message::Heartbeat(heartbeat).encode().ok()
         });
         self.beat = parts.collect();
-        let due = |last: &Duration| now.saturating_sub(*last) >= interval / 2;
+        let due = |last: &Instant| now - *last >= interval / 2;
         if self.beats.back().is_none_or(due) {
             self.remember(now);
         }
     }
 
     /// Notes how far the numbers are, for the heartbeats to come.
-    pub(super) fn remember(&mut self, moment: Duration) {
+    pub(super) fn remember(&mut self, moment: Instant) {
         remember(&mut self.beats, moment);
         for lines in self.lanes.values_mut() {
             remember(&mut lines.history, lines.last);
@@ -155,7 +156,7 @@ impl Outbox {
     }
 
     /// The next frame: as much of one lane as fits.
-    pub(super) fn frame(&mut self, now: Duration) -> Option<Outbound> {
+    pub(super) fn frame(&mut self, now: Instant) -> Option<Outbound> {
         let lane = match self.beat.is_empty() {
             true => self.next_lane()?,
             false => Lane(0),
@@ -169,7 +170,7 @@ impl Outbox {
         };
         let mut writer = FrameWriter::new(header, self.frame).ok()?;
         // A stamp and any message that was let in fit an empty frame.
-        writer.push(&Message::Stamp(now)).ok()?;
+        writer.push(&Message::Stamp(now.since_origin())).ok()?;
         if let Some(part) = self.beat.pop_front() {
             writer.push_encoded(&part).ok()?;
         }
@@ -199,7 +200,7 @@ impl Outbox {
 
     /// Drops what waits for longer than `ttl` and uses up its numbers, so that everyone sees that
     /// something is missing. Gives how many were dropped.
-    pub(super) fn expire(&mut self, now: Duration, ttl: Duration) -> u64 {
+    pub(super) fn expire(&mut self, now: Instant, ttl: Duration) -> u64 {
         let before = self.taken;
         let lanes = &mut self.lanes;
         self.busy.retain(|lane| {
@@ -207,7 +208,7 @@ impl Outbox {
                 return false;
             };
             while let Some(waiting) = lines.waiting.front()
-                && now.saturating_sub(waiting.since) > ttl
+                && now - waiting.since > ttl
             {
                 self.bytes -= waiting.message.size();
                 self.waiting -= 1;
@@ -247,7 +248,7 @@ impl Outbox {
     }
 
     /// Since when the oldest message waits.
-    pub(super) fn oldest(&self) -> Option<Duration> {
+    pub(super) fn oldest(&self) -> Option<Instant> {
         let lanes = self.busy.iter().filter_map(|lane| self.lanes.get(lane));
         let fronts = lanes.filter_map(|lines| lines.waiting.front());
         fronts.map(|waiting| waiting.since).min()

@@ -10,12 +10,13 @@ use super::outbox::HISTORY;
 use super::sequence::{Arrival, Run, Sequence};
 use crate::bus::Lane;
 use crate::envelope::{Heartbeat, LaneProgress};
+use crate::time::Instant;
 
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) version: String,
     /// When anything of it was heard last, on our clock.
-    pub(super) heard: Duration,
+    pub(super) heard: Instant,
     /// Whether heartbeats come. It begins with the first one: before, it is but a name someone put into a
     /// frame. It ends when nothing is heard for long.
     pub(super) member: bool,
@@ -31,14 +32,14 @@ pub(super) struct Shown {
     /// Numbers that should have come and did not.
     pub(super) missing: Vec<(Lane, Run)>,
     /// A time of our clock in which the origin may have sent what no number tells of.
-    pub(super) untold: Option<(Duration, Duration)>,
+    pub(super) untold: Option<(Instant, Instant)>,
 }
 
 /// Since when the numbers on a lane are ours to account for, lane by lane; empty before we were live.
-pub(super) type Since = BTreeMap<Lane, Duration>;
+pub(super) type Since = BTreeMap<Lane, Instant>;
 
 impl Peer {
-    pub(super) fn new(now: Duration) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             version: String::new(),
             heard: now,
@@ -51,7 +52,7 @@ impl Peer {
 
     /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately, with moments so
     /// far `apart`.
-    pub(super) fn age(&mut self, now: Duration, sent: Duration, apart: Duration) -> Duration {
+    pub(super) fn age(&mut self, now: Instant, sent: Duration, apart: Duration) -> Duration {
         self.offset.age(now, sent, apart)
     }
 
@@ -80,7 +81,7 @@ impl Peer {
     /// long what may have been forged counts at most.
     pub(super) fn beat(
         &mut self,
-        now: Duration,
+        now: Instant,
         window: Duration,
         beat: &Heartbeat,
         lanes: u32,
@@ -142,14 +143,11 @@ impl Peer {
         told: Option<Duration>,
         oldest: Duration,
         since: &Since,
-    ) -> Option<(Duration, Duration)> {
+    ) -> Option<(Instant, Instant)> {
         let live = *since.values().min()?;
         let told = self.offset.ours(told.unwrap_or_default())?;
         // The origin's time on our clock may be late by as much as its fastest frame was.
-        let (from, until) = (
-            live.max(told.saturating_sub(SLACK)),
-            self.offset.ours(oldest)?,
-        );
+        let (from, until) = (live.max(told - SLACK), self.offset.ours(oldest)?);
         (from < until).then_some((from, until))
     }
 }
@@ -160,7 +158,7 @@ pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// The last number that the origin had sent by a moment of our clock, if its heartbeats reach back to then.
 fn sent_by(
-    moment: Duration,
+    moment: Instant,
     beat: &Heartbeat,
     progress: &LaneProgress,
     offset: &Offset,

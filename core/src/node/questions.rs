@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::Node;
 use super::news::{News, NotQueued};
@@ -10,6 +9,7 @@ use crate::bus::Lane;
 use crate::envelope::{Message, NodeId};
 use crate::question::{Answer, Question};
 use crate::target::Scope;
+use crate::time::Instant;
 
 /// The most questions that wait for answers at once.
 const OPEN: usize = 4_096;
@@ -22,7 +22,7 @@ pub(super) struct Questions {
 
 #[derive(Debug)]
 struct Open {
-    until: Duration,
+    until: Instant,
     /// Members that did not answer yet.
     waiting: BTreeSet<NodeId>,
     answers: Vec<(NodeId, Answer)>,
@@ -37,8 +37,8 @@ impl Node {
     /// When it will not be sent; nothing is asked.
     pub fn ask(
         &mut self,
-        now: Duration,
-        until: Duration,
+        now: Instant,
+        until: Instant,
         scope: &Scope,
         question: &Question,
     ) -> Result<u64, NotQueued> {
@@ -70,7 +70,7 @@ impl Node {
     /// When it will not be sent; the asker will count this node as silent.
     pub fn answer(
         &mut self,
-        now: Duration,
+        now: Instant,
         to: NodeId,
         id: u64,
         answer: Answer,
@@ -81,7 +81,7 @@ impl Node {
 
     /// Says goodbye: the last thing to send. What was sent before is told of once more, so that who missed
     /// the end of it knows.
-    pub fn leave(&mut self, now: Duration) {
+    pub fn leave(&mut self, now: Instant) {
         self.outbox.remember(now);
         self.outbox.beat(now, false, self.config.heartbeat);
         if let Ok(goodbye) = Message::Goodbye.encode() {
@@ -90,7 +90,7 @@ impl Node {
         }
     }
 
-    pub(super) fn receive_answer(&mut self, now: Duration, from: NodeId, id: u64, answer: Answer) {
+    pub(super) fn receive_answer(&mut self, now: Instant, from: NodeId, id: u64, answer: Answer) {
         let Some(open) = self.questions.open.get_mut(&id) else {
             return;
         };
@@ -102,7 +102,7 @@ impl Node {
     }
 
     /// Whoever has left has no connections.
-    pub(super) fn receive_goodbye(&mut self, now: Duration, from: NodeId) {
+    pub(super) fn receive_goodbye(&mut self, now: Instant, from: NodeId) {
         if let Some(peer) = self.peers.get_mut(&from)
             && peer.member
         {
@@ -123,7 +123,7 @@ impl Node {
     }
 
     /// Tells the answers to the questions that are answered by all or whose time is over.
-    pub(super) fn close_questions(&mut self, now: Duration) {
+    pub(super) fn close_questions(&mut self, now: Instant) {
         let over = |open: &Open| open.waiting.is_empty() || open.until <= now;
         let all = self.questions.open.iter();
         let closed: Vec<u64> = all
@@ -143,7 +143,7 @@ impl Node {
     }
 
     /// When the time of the next question is over.
-    pub(super) fn questions_due(&self) -> Option<Duration> {
+    pub(super) fn questions_due(&self) -> Option<Instant> {
         self.questions.open.values().map(|open| open.until).min()
     }
 }

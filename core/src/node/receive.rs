@@ -8,12 +8,13 @@ use super::sequence::{Arrival, Run};
 use super::{Link, Node};
 use crate::bus::Lane;
 use crate::envelope::{Frame, Heartbeat, Message, NodeId};
+use crate::time::Instant;
 
 /// For how many heartbeats what one of them says may stand unconfirmed.
 const WINDOW: u32 = 4;
 
 impl Node {
-    pub(super) fn receive_own(&mut self, now: Duration, frame: &Frame) {
+    pub(super) fn receive_own(&mut self, now: Instant, frame: &Frame) {
         if let Some(heartbeat) = frame.own_heartbeat() {
             let unheard = &mut self.unheard;
             if let Some(at) = unheard.iter().position(|sent| same(*sent, heartbeat.sent)) {
@@ -24,7 +25,7 @@ impl Node {
         self.go_live(now);
     }
 
-    pub(super) fn receive_other(&mut self, now: Duration, frame: &Frame) {
+    pub(super) fn receive_other(&mut self, now: Instant, frame: &Frame) {
         let origin = frame.header().origin;
         let lane = Lane(frame.header().lane);
         if lane.0 >= self.config.lanes || !self.admit(now, origin) {
@@ -118,7 +119,7 @@ impl Node {
         }
     }
 
-    fn heartbeat(&mut self, now: Duration, origin: NodeId, heartbeat: &Heartbeat) {
+    fn heartbeat(&mut self, now: Instant, origin: NodeId, heartbeat: &Heartbeat) {
         let (since, window) = (self.since(), self.config.heartbeat * WINDOW);
         let Some(peer) = self.peers.get_mut(&origin) else {
             return;
@@ -183,7 +184,7 @@ impl Node {
     }
 
     /// Makes room for the origin, if it is new: whoever is no member gives way.
-    fn admit(&mut self, now: Duration, origin: NodeId) -> bool {
+    fn admit(&mut self, now: Instant, origin: NodeId) -> bool {
         if self.peers.contains_key(&origin) {
             return true;
         }
@@ -199,6 +200,6 @@ impl Node {
     }
 }
 
-fn same(ours: Duration, told: Duration) -> bool {
-    ours.as_micros() == told.as_micros()
+fn same(ours: Instant, told: Duration) -> bool {
+    ours.since_origin().as_micros() == told.as_micros()
 }

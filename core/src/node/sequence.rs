@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::peer::SLACK;
 use crate::envelope::Heartbeat;
+use crate::time::Instant;
 
 /// A number so far above the highest is not believed before a heartbeat tells of it.
 const FAR: u64 = 1 << 16;
@@ -54,7 +55,7 @@ pub(super) struct Sequence {
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     /// When the heartbeat was heard, on our clock, and sent, on the origin's.
-    heard: Duration,
+    heard: Instant,
     sent: Duration,
     /// The highest number then.
     high: u64,
@@ -110,11 +111,11 @@ impl Sequence {
     /// A heartbeat says that `last` was the last number by the newest of those before it. If we had heard of
     /// a higher one by then, that was forged, and what comes next is new again. A mark that nothing follows
     /// for a `window` may be forged itself and gives way.
-    pub(super) fn doubt(&mut self, now: Duration, window: Duration, beat: &Heartbeat, last: u64) {
+    pub(super) fn doubt(&mut self, now: Instant, window: Duration, beat: &Heartbeat, last: u64) {
         let newest = beat.earlier.last().copied().unwrap_or_default();
         if let Some(mark) = self.mark {
             if newest < mark.sent + SLACK {
-                if now.saturating_sub(mark.heard) < window {
+                if now - mark.heard < window {
                     return;
                 }
             } else if last < mark.high {
@@ -232,7 +233,12 @@ mod tests {
             earlier: [sent.saturating_sub(Duration::from_secs(2))].into(),
             lanes: Default::default(),
         };
-        sequence.doubt(Duration::from_secs(second), WINDOW, &beat, last);
+        sequence.doubt(
+            Instant::from_origin(Duration::from_secs(second)),
+            WINDOW,
+            &beat,
+            last,
+        );
         sequence.progress(last, last);
     }
 

@@ -12,10 +12,10 @@ use futures::FutureExt;
 use futures::executor::LocalPool;
 use futures::future::BoxFuture;
 use futures::task::LocalSpawnExt;
-use midplane_core::Timer;
+use midplane_core::{Instant, Timer};
 
 /// No test takes as long, by its clock.
-const END: Duration = Duration::from_secs(1_000_000);
+const END: Instant = Instant::from_origin(Duration::from_secs(1_000_000));
 
 /// A clock that stands still until everybody waits for it.
 #[derive(Debug, Clone, Default)]
@@ -23,20 +23,20 @@ pub(crate) struct Clock(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    now: Duration,
+    now: Instant,
     count: u64,
-    sleepers: BTreeMap<(Duration, u64), Option<Waker>>,
+    sleepers: BTreeMap<(Instant, u64), Option<Waker>>,
 }
 
 impl Timer for Clock {
-    fn now(&self) -> Duration {
+    fn now(&self) -> Instant {
         self.0.lock().unwrap().now
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let mut state = self.0.lock().unwrap();
         state.count += 1;
-        let key = (state.now.saturating_add(duration), state.count);
+        let key = (state.now + duration, state.count);
         state.sleepers.insert(key, None);
         drop(state);
         let sleeper = Sleeper(self.clone(), key);
@@ -53,7 +53,7 @@ impl Timer for Clock {
     }
 }
 
-struct Sleeper(Clock, (Duration, u64));
+struct Sleeper(Clock, (Instant, u64));
 
 impl Drop for Sleeper {
     fn drop(&mut self) {

@@ -10,7 +10,7 @@ use midplane::completion::{
     Completion, CompletionBackend, Execution, ExecutionId, FlowId, Handled, Handler,
     ListenerHandle, Outcome, Producer, Settings,
 };
-use midplane::{Listener, MemoryStore, Std, Timer};
+use midplane::{Instant, Listener, MemoryStore, Std, Timer};
 
 use crate::clock::{Clock, World};
 use crate::meant::panic_as_meant;
@@ -60,7 +60,7 @@ pub(crate) struct Log {
     /// How often the handler was called for each.
     called: HashMap<String, usize>,
     /// Begins and ends, in order.
-    pub(crate) steps: Vec<(Duration, bool, String)>,
+    pub(crate) steps: Vec<(Instant, bool, String)>,
     pub(crate) running: usize,
     pub(crate) most: usize,
     /// How often each was handled to its end.
@@ -98,7 +98,7 @@ impl Scribe {
     }
 
     /// When the handler was called for this execution.
-    pub(crate) fn calls(&self, id: &str) -> Vec<Duration> {
+    pub(crate) fn calls(&self, id: &str) -> Vec<Instant> {
         let log = self.log.lock().unwrap();
         let begins = log.steps.iter().filter(|(_, begin, of)| *begin && of == id);
         begins.map(|(time, ..)| *time).collect()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use midplane_core::Instant;
 use midplane_core::bus::Lane;
 use midplane_core::envelope::NodeId;
 use midplane_core::node::News;
@@ -268,7 +269,7 @@ fn every_event_is_accounted_for(world: &World, life: &Life, delivered: &BTreeSet
 }
 
 /// Whether the process was told that this message, sent between these moments, may be missing.
-fn is_told(life: &Life, of: NodeId, on: Lane, number: u64, at: [Duration; 2]) -> bool {
+fn is_told(life: &Life, of: NodeId, on: Lane, number: u64, at: [Instant; 2]) -> bool {
     let told = life.told.iter().any(|told| match &told.news {
         News::Gap { origin, lane, run } => {
             (*origin, *lane) == (of, on) && (run.first..=run.last).contains(&number)
@@ -284,7 +285,7 @@ fn is_told(life: &Life, of: NodeId, on: Lane, number: u64, at: [Duration; 2]) ->
 }
 
 /// Whether the process was told that this origin is silent, before it heard of it again.
-fn after_silence(life: &Life, origin: NodeId, at: Duration) -> bool {
+fn after_silence(life: &Life, origin: NodeId, at: Instant) -> bool {
     let silent = life
         .told
         .iter()

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{Decoded, Frame, Message, NodeId};
 use midplane_core::node::{Config, Counters, News, Node};
-use midplane_core::{Event, Scope, Target};
+use midplane_core::{Event, Instant, Scope, Target};
 
 use crate::forger;
 
@@ -15,7 +15,7 @@ pub(crate) const NODES: usize = 3;
 const LIMIT: usize = 4_096;
 /// One step of simulated time.
 pub(crate) const STEP: Duration = Duration::from_millis(50);
-const START: Duration = Duration::from_secs(100);
+const START: Instant = Instant::from_origin(Duration::from_secs(100));
 /// Steps with faults.
 const FAULTY: u32 = 600;
 /// The same where processes stall, for up to 40 s.
@@ -73,16 +73,16 @@ impl Random {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) origin: NodeId,
-    pub(crate) at: Duration,
+    pub(crate) at: Instant,
     /// The lane and sequence number it was first sent under, and when.
-    pub(crate) sent: Option<(Lane, u64, Duration)>,
+    pub(crate) sent: Option<(Lane, u64, Instant)>,
     /// Whether everything was in order again by then.
     pub(crate) healed: bool,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
-    pub(crate) at: Duration,
+    pub(crate) at: Instant,
     pub(crate) news: News,
 }
 
@@ -91,10 +91,10 @@ pub(crate) struct Told {
 pub(crate) struct Life {
     pub(crate) id: NodeId,
     pub(crate) told: Vec<Told>,
-    pub(crate) ended: Option<Duration>,
+    pub(crate) ended: Option<Instant>,
     pub(crate) live: bool,
     /// From when until when it neither heard nor reached the bus, silently.
-    pub(crate) cut_off: Vec<(Duration, Duration)>,
+    pub(crate) cut_off: Vec<(Instant, Instant)>,
     pub(crate) counters: Counters,
 }
 
@@ -103,17 +103,17 @@ struct Place {
     id: NodeId,
     connected: bool,
     /// Until when the process does not run.
-    stalled_until: Duration,
+    stalled_until: Instant,
     /// Until when the place neither hears nor reaches the bus, silently.
-    deaf_until: Duration,
-    mute_until: Duration,
-    reconnect_at: Duration,
+    deaf_until: Instant,
+    mute_until: Instant,
+    reconnect_at: Instant,
     /// When its clock began.
-    born: Duration,
+    born: Instant,
 }
 
 struct Flying {
-    due: Duration,
+    due: Instant,
     order: u64,
     to: usize,
     /// The session it was sent to; frames do not survive theirs, but on a bus that stood still.
@@ -125,11 +125,11 @@ pub(crate) struct World {
     random: Random,
     pub(crate) faults: Faults,
     /// Until when the bus stands still.
-    still_until: Duration,
+    still_until: Instant,
     /// When the faults end.
-    calm: Duration,
+    calm: Instant,
     healed: bool,
-    now: Duration,
+    now: Instant,
     places: Vec<Place>,
     sessions: [u32; NODES],
     flying: Vec<Flying>,
@@ -138,9 +138,9 @@ pub(crate) struct World {
     pub(crate) lives: Vec<Life>,
     /// Numbers that no message was sent under, for what would have been had waited for too long; and the
     /// times before and behind that the lane was used.
-    pub(crate) skipped: Vec<(NodeId, Lane, u64, [Duration; 2])>,
+    pub(crate) skipped: Vec<(NodeId, Lane, u64, [Instant; 2])>,
     /// The last number each origin used, by lane, and when.
-    pub(crate) used: BTreeMap<(NodeId, Lane), (u64, Duration)>,
+    pub(crate) used: BTreeMap<(NodeId, Lane), (u64, Instant)>,
     /// How many messages of an unknown kind were queued, and frames of an unknown version sent.
     pub(crate) unknown: (u64, u64),
     /// To whom messages were forged, whose, and on which lanes.
@@ -160,7 +160,7 @@ impl World {
         let mut world = Self {
             random: Random(seed),
             faults,
-            still_until: Duration::ZERO,
+            still_until: Instant::ZERO,
             calm: START + STEP * faulty,
             healed: false,
             now: START,
@@ -209,7 +209,7 @@ impl World {
         self.next_id += 1;
         let id = NodeId([self.next_id; 16]);
         let mut node = Node::new(id, self.config(), Limits::new(LIMIT));
-        (1..self.config().lanes).for_each(|lane| node.hear(Duration::ZERO, Lane(lane)));
+        (1..self.config().lanes).for_each(|lane| node.hear(Instant::ZERO, Lane(lane)));
         self.lives.push(Life {
             id,
             told: Vec::new(),
@@ -222,9 +222,9 @@ impl World {
             node,
             id,
             connected: false,
-            stalled_until: Duration::ZERO,
-            deaf_until: Duration::ZERO,
-            mute_until: Duration::ZERO,
+            stalled_until: Instant::ZERO,
+            deaf_until: Instant::ZERO,
+            mute_until: Instant::ZERO,
             reconnect_at: self.now,
             born: self.now,
         }
@@ -315,8 +315,8 @@ impl World {
         for which in 0..NODES {
             let place = &mut self.places[which];
             if !faulty {
-                (place.deaf_until, place.mute_until) = (Duration::ZERO, Duration::ZERO);
-                place.stalled_until = Duration::ZERO;
+                (place.deaf_until, place.mute_until) = (Instant::ZERO, Instant::ZERO);
+                place.stalled_until = Instant::ZERO;
                 place.reconnect_at = place.reconnect_at.min(now);
             }
             if now < place.stalled_until {
@@ -324,7 +324,7 @@ impl World {
             }
             if !place.connected && now >= place.reconnect_at.max(self.still_until) {
                 place.connected = true;
-                let clock = now - place.born;
+                let clock = Instant::from_origin(now - place.born);
                 place.node.connected(clock);
             }
             if publishes && self.random.once_in(3) {
@@ -336,7 +336,7 @@ impl World {
             if now < self.places[which].stalled_until {
                 continue;
             }
-            let clock = now - self.places[which].born;
+            let clock = Instant::from_origin(now - self.places[which].born);
             self.places[which].node.tick(clock);
             while let Some(sent) = self.places[which].node.transmit(clock) {
                 self.send(which, &sent.frame, faulty);
@@ -353,7 +353,7 @@ impl World {
         let live = self.now > START + STEP * 10;
         let unknown = self.faults.mixed && which == 0 && live && self.random.once_in(2);
         let place = &mut self.places[which];
-        let clock = self.now - place.born;
+        let clock = Instant::from_origin(self.now - place.born);
         if unknown {
             let body = Bytes::from_static(b"of a later release");
             let message = Message::Unknown { kind: 99, body };
@@ -420,7 +420,7 @@ impl World {
         }
     }
 
-    fn fly(&mut self, due: Duration, to: usize, session: Option<u32>, bytes: &Bytes) {
+    fn fly(&mut self, due: Instant, to: usize, session: Option<u32>, bytes: &Bytes) {
         self.order += 1;
         self.flying.push(Flying {
             due,
@@ -470,7 +470,9 @@ impl World {
                 .is_none_or(|session| session == self.sessions[to]);
             let heard = place.connected && meant && now >= place.deaf_until;
             if heard {
-                place.node.receive(now - place.born, &landing.bytes);
+                place
+                    .node
+                    .receive(Instant::from_origin(now - place.born), &landing.bytes);
                 self.listen(to);
             }
         }
@@ -480,7 +482,7 @@ impl World {
     fn listen(&mut self, which: usize) {
         let at = self.now;
         while let Some(mut news) = self.places[which].node.news() {
-            let born = self.places[which].born;
+            let born = self.places[which].born.since_origin();
             match &mut news {
                 News::Reconnect => self.cut(which, STEP),
                 News::Deaf { since, until, .. } => {

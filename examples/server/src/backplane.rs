@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use midplane::node;
 use midplane::{
-    Backplane, Cluster, Foreign, Local, Notice, Parts, Registry, State, fresh_node_id, json,
+    Backplane, Cluster, Foreign, Instant, Local, Notice, Parts, Registry, State, fresh_node_id,
+    json,
 };
 use midplane_connect::{ConnectError, Kind, Settings};
 
@@ -102,7 +102,7 @@ fn decode(message: &Bytes) -> Result<Foreign, String> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
     /// Since when the state is what it is, on the runtime's clock.
-    pub(crate) since: Duration,
+    pub(crate) since: Instant,
     /// Why the last session with the bus ended or was not opened.
     pub(crate) bus: Option<String>,
     /// Runs of messages that this node missed.
@@ -153,8 +153,8 @@ fn note(app: &App, notice: Notice) {
             told.deaf += 1;
             drop(told);
             // How long it lasted, and how long it is over.
-            let time = until.saturating_sub(since);
-            let ago = timer.now().saturating_sub(until);
+            let time = until - since;
+            let ago = timer.now() - until;
             match origin {
                 Some(origin) => {
                     tracing::warn!(%origin, ?time, ?ago, "messages of a node may be lost");

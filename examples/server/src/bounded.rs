@@ -165,8 +165,8 @@ mod tests {
     struct Clock(Arc<AtomicBool>);
 
     impl Timer for Clock {
-        fn now(&self) -> Duration {
-            Duration::ZERO
+        fn now(&self) -> midplane::Instant {
+            midplane::Instant::ZERO
         }
         fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
             let over = self.0.clone();

@@ -139,7 +139,7 @@ impl Backplane {
             ),
             None => ("none".to_owned(), None, midplane::Status::default()),
         };
-        let lasts: Duration = app.runtime.timer.now().saturating_sub(since);
+        let lasts: Duration = app.runtime.timer.now() - since;
         Self {
             bus: kind,
             state: match app.plane.state() {

@@ -80,8 +80,8 @@ mod tests {
     struct Hasty(Mutex<Vec<u64>>);
 
     impl Timer for Hasty {
-        fn now(&self) -> Duration {
-            Duration::ZERO
+        fn now(&self) -> midplane::Instant {
+            midplane::Instant::ZERO
         }
         fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
             self.0.lock().unwrap().push(duration.as_secs());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use midplane_core::Instant;
 use midplane_core::completion::{BackendError, Claim, ExecutionId, Ledger, Scan, Scanned};
 
 use super::MemoryStore;
@@ -57,7 +58,7 @@ impl Ledger for MemoryStore {
             if finished.handled || finished.leased(now) {
                 continue;
             }
-            finished.lease = Some((token, now.saturating_add(lease)));
+            finished.lease = Some((token, now + lease));
             claims.push(Claim::new(execution.clone(), token, finished.failures));
             state.tokens = token;
         }
@@ -88,7 +89,7 @@ impl Ledger for MemoryStore {
             if let Some(finished) = held(state, claim) {
                 finished.lease = None;
                 finished.failures = finished.failures.saturating_add(1);
-                finished.paused = now.saturating_add(pause);
+                finished.paused = now + pause;
             }
         }
         Ok(())
@@ -96,16 +97,13 @@ impl Ledger for MemoryStore {
 }
 
 impl Finished {
-    fn leased(&self, now: Duration) -> bool {
+    fn leased(&self, now: Instant) -> bool {
         self.lease.is_some_and(|(_, until)| now < until)
     }
 
     /// Whether a scan shows it.
-    fn due(&self, now: Duration, stale: Duration) -> bool {
-        !self.handled
-            && !self.leased(now)
-            && self.paused <= now
-            && self.at.saturating_add(stale) <= now
+    fn due(&self, now: Instant, stale: Duration) -> bool {
+        !self.handled && !self.leased(now) && self.paused <= now && self.at + stale <= now
     }
 }
 

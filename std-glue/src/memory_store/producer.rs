@@ -175,7 +175,7 @@ impl Shared {
             at: self.timer.now(),
             handled: false,
             failures: 0,
-            paused: std::time::Duration::ZERO,
+            paused: midplane_core::Instant::ZERO,
             lease: None,
         });
         state.unhandled.insert(number, id.clone());

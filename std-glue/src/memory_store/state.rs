@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use midplane_core::Instant;
 use midplane_core::completion::{
     BackendError, BackendErrorKind, Completion, Execution, ExecutionId,
 };
@@ -37,13 +37,13 @@ pub(super) struct Record {
 pub(super) struct Finished {
     pub(super) completion: Completion,
     pub(super) number: u64,
-    pub(super) at: Duration,
+    pub(super) at: Instant,
     pub(super) handled: bool,
     pub(super) failures: u32,
     /// No scan before this time.
-    pub(super) paused: Duration,
+    pub(super) paused: Instant,
     /// The token of the lease and when it ends.
-    pub(super) lease: Option<(u64, Duration)>,
+    pub(super) lease: Option<(u64, Instant)>,
 }
 
 impl State {

@@ -98,9 +98,10 @@ impl Witness {
             } => Fact::Deaf {
                 node,
                 origin,
-                since: moment(since),
+                since: moment(since.since_origin()),
                 // Should the clock stand at the end, it is the end of that.
-                until: moment(until).max(moment(until + TICK).min(self.0.recorder.now())),
+                until: moment(until.since_origin())
+                    .max(moment((until + TICK).since_origin()).min(self.0.recorder.now())),
             },
             Notice::Joined(origin) => Fact::Joined { node, origin },
             Notice::Silent(origin) => Fact::Silent { node, origin },

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
-use midplane_core::Timer;
 use midplane_core::completion::{
     BackendError, BackendErrorKind, Capabilities, Cursor, CursorError, Entry, Filter, Journal,
     JournalReader, Page, Poison, ReadError,
 };
+use midplane_core::{Instant, Timer};
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
@@ -96,7 +96,7 @@ struct Reader {
     horizon: String,
     timer: Arc<dyn Timer>,
     /// When the last read was asked.
-    read_at: Option<Duration>,
+    read_at: Option<Instant>,
     /// Transactions are under way that may have woken nobody: how long until it is looked again.
     held: Option<Duration>,
 }
@@ -188,9 +188,7 @@ impl JournalReader for Reader {
         } else {
             self.line.woken().await?;
         }
-        let since = self
-            .read_at
-            .map(|read_at| self.timer.now().saturating_sub(read_at));
+        let since = self.read_at.map(|read_at| self.timer.now() - read_at);
         if let Some(rest) = since.and_then(|since| GATHER.checked_sub(since)) {
             self.timer.sleep(rest).await;
         }

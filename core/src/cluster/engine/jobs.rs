@@ -4,18 +4,18 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use super::{BYTES, Engine, FRAMES, Phase, TO_ACT, explain, late};
 use crate::bus::{BusErrorKind, Lane};
 use crate::cluster::notices::Notice;
 use crate::cluster::session::{Batch, Job, Open};
 use crate::host::Host;
+use crate::time::Instant;
 
 impl<H: Host> Engine<H> {
     pub(super) fn step_open(
         &mut self,
-        now: Duration,
+        now: Instant,
         mut open: Open,
         context: &mut Context<'_>,
     ) -> bool {
@@ -80,7 +80,7 @@ impl<H: Host> Engine<H> {
         moved
     }
 
-    fn done(&mut self, now: Duration, job: Job, open: &mut Open) {
+    fn done(&mut self, now: Instant, job: Job, open: &mut Open) {
         match job {
             Job::Subscribe(mut lanes) => {
                 // It has no members, no numbers, and nobody to give it up.
@@ -107,7 +107,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// What the idle session does next.
-    fn next_job(&mut self, now: Duration, open: &mut Open) -> Option<Job> {
+    fn next_job(&mut self, now: Instant, open: &mut Open) -> Option<Job> {
         let missing = self.missing(open);
         if !missing.is_empty() {
             return Some(Job::Subscribe(missing));
@@ -140,7 +140,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// The lanes that nobody needed for the whole cool-down, given up.
-    fn cooled(&mut self, now: Duration, open: &mut Open) -> Vec<Lane> {
+    fn cooled(&mut self, now: Instant, open: &mut Open) -> Vec<Lane> {
         let due = self.cooling.iter().filter(|(_, until)| **until <= now);
         let due: Vec<Lane> = due.map(|(lane, _)| *lane).collect();
         let mut given_up = Vec::new();
@@ -161,7 +161,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// As many frames as go out in one go.
-    fn gather(&mut self, now: Duration) -> Batch {
+    fn gather(&mut self, now: Instant) -> Batch {
         self.lost += self.node.expire(now);
         let oldest = self.node.oldest();
         let (messages, held) = (self.node.queued(), self.node.queued_bytes());

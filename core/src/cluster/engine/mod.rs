@@ -32,6 +32,7 @@ use crate::envelope::NodeId;
 use crate::host::Host;
 use crate::node::{Config, Node};
 use crate::registry::Registry;
+use crate::time::Instant;
 use crate::time::Timer;
 
 /// Steps taken in one poll before others on the same executor get a turn.
@@ -63,7 +64,7 @@ pub(super) struct Engine<H: Host> {
     /// Attempts since the node was live.
     failures: u32,
     random: Random,
-    alarm: Option<(Duration, BoxFuture<'static, ()>)>,
+    alarm: Option<(Instant, BoxFuture<'static, ()>)>,
     /// What a session took and died of, or with. It may have arrived; its numbers tell.
     again: Option<Batch>,
     /// Messages that were queued and will not be handed over any more.
@@ -73,7 +74,7 @@ pub(super) struct Engine<H: Host> {
     /// Lanes that may have to be subscribed.
     wanting: BTreeSet<Lane>,
     /// Lanes that nobody here needs any more, and until when they are heard all the same.
-    cooling: BTreeMap<Lane, Duration>,
+    cooling: BTreeMap<Lane, Instant>,
     asks: BTreeMap<u64, oneshot::Sender<Result<Answered, Refusal>>>,
     closing: Option<oneshot::Sender<()>>,
     /// The others were told that this node leaves.
@@ -83,14 +84,14 @@ pub(super) struct Engine<H: Host> {
 }
 
 enum Phase {
-    Pausing(Duration),
-    Connecting(Duration, BoxFuture<'static, Result<Link, BusError>>),
+    Pausing(Instant),
+    Connecting(Instant, BoxFuture<'static, Result<Link, BusError>>),
     Open(Open),
     Over,
 }
 
 struct Flush {
-    until: Duration,
+    until: Instant,
     lost: u64,
     answer: oneshot::Sender<Result<(), FlushError>>,
 }
@@ -137,7 +138,7 @@ impl<H: Host> Engine<H> {
             notices,
             status,
             ear,
-            phase: Phase::Pausing(Duration::ZERO),
+            phase: Phase::Pausing(Instant::ZERO),
             alarm: None,
             again: None,
             lost: 0,
@@ -154,7 +155,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// Takes what the handles left. False if the driver is to end at once.
-    fn take_in(&mut self, now: Duration) -> bool {
+    fn take_in(&mut self, now: Instant) -> bool {
         let held = self.held();
         let goes_on = self
             .outgoing
@@ -217,7 +218,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// One step of whatever phase it is; false if there is nothing to do before something happens.
-    fn step(&mut self, now: Duration, context: &mut Context<'_>) -> bool {
+    fn step(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
         let moved = match core::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Pausing(until) if now < until => {
                 self.phase = Phase::Pausing(until);
@@ -266,15 +267,15 @@ impl<H: Host> Engine<H> {
     }
 
     /// Some servers confirm one lane after the other.
-    fn subscribed_by(&self, now: Duration, lanes: &[Lane]) -> Duration {
+    fn subscribed_by(&self, now: Instant, lanes: &[Lane]) -> Instant {
         self.deadline(now) + PER_LANE * lanes.len() as u32
     }
 
-    fn deadline(&self, now: Duration) -> Duration {
+    fn deadline(&self, now: Instant) -> Instant {
         now + self.config.heartbeat * TO_ACT
     }
 
-    fn receive(&mut self, now: Duration, inbound: &Inbound) {
+    fn receive(&mut self, now: Instant, inbound: &Inbound) {
         if inbound.lane != Lane::JSON {
             self.node.receive(now, &inbound.frame);
         } else if let Some(ear) = &mut self.ear {
@@ -283,7 +284,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// The session is dead: its batch is handed to the next one, once.
-    fn bury(&mut self, now: Duration, job: Option<Job>, reason: String) {
+    fn bury(&mut self, now: Instant, job: Option<Job>, reason: String) {
         if let Some(Job::Send(batch)) = job {
             if batch.again {
                 self.lost += batch.messages as u64;
@@ -297,7 +298,7 @@ impl<H: Host> Engine<H> {
         self.pause(now, reason);
     }
 
-    fn pause(&mut self, now: Duration, reason: String) {
+    fn pause(&mut self, now: Instant, reason: String) {
         let wait = self.backoff.wait(self.failures, &mut self.random);
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Pausing(now + wait);
@@ -318,7 +319,7 @@ impl<H: Host> Engine<H> {
     }
 
     /// When something is due next.
-    fn due(&self) -> Option<Duration> {
+    fn due(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Pausing(until) | Phase::Connecting(until, _) => Some(*until),
             Phase::Open(open) => open.until(),
@@ -335,9 +336,9 @@ impl<H: Host> Engine<H> {
     }
 
     /// Sleeps until `due`; ready if that is over. A sleep that ends early does no harm.
-    fn poll_alarm(&mut self, now: Duration, due: Duration, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_alarm(&mut self, now: Instant, due: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.alarm.as_ref().is_none_or(|(at, _)| due < *at) {
-            let sleep = self.timer.sleep(due.saturating_sub(now));
+            let sleep = self.timer.sleep(due - now);
             self.alarm = Some((due, sleep));
         }
         let Some((_, sleep)) = &mut self.alarm else {

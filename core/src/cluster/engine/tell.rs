@@ -1,7 +1,6 @@
 //! What the driver tells: the host what the node says, and whoever waits what has come about.
 
 use alloc::string::{String, ToString};
-use core::time::Duration;
 
 use super::{Engine, Phase};
 use crate::attachment::Reach;
@@ -11,10 +10,11 @@ use crate::cluster::outgoing::Answered;
 use crate::cluster::session::Job;
 use crate::host::Host;
 use crate::node::News;
+use crate::time::Instant;
 
 impl<H: Host> Engine<H> {
     /// Hands what the node says to whom it concerns; true if it said anything.
-    pub(super) fn take_news(&mut self, now: Duration) -> bool {
+    pub(super) fn take_news(&mut self, now: Instant) -> bool {
         let mut any = false;
         while let Some(news) = self.node.news() {
             any = true;

@@ -11,7 +11,6 @@ use core::future::Future;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
@@ -26,6 +25,7 @@ use super::{
     BackendError, Claim, Completion, CompletionStream, Cursor, ExecutionId, FlowId, Handled,
     Scanned, SubscribeError,
 };
+use crate::time::Instant;
 use crate::{Host, Random};
 use intake::ask;
 
@@ -45,7 +45,7 @@ struct Job {
 struct Claimed {
     job: Job,
     claim: Claim,
-    until: Duration,
+    until: Instant,
 }
 
 /// A claim that is to be settled.
@@ -71,7 +71,7 @@ enum Subscription {
 
 /// A call that settles claims: how many of them a walk found, and whether the ledger answered.
 type Settling = BoxFuture<'static, (usize, bool)>;
-type Claiming = BoxFuture<'static, (Vec<Job>, Duration, Result<Vec<Claim>, BackendError>)>;
+type Claiming = BoxFuture<'static, (Vec<Job>, Instant, Result<Vec<Claim>, BackendError>)>;
 type Running = BoxFuture<'static, (Option<FlowId>, Claimed, Verdict)>;
 
 /// The future behind a [`Listener`].

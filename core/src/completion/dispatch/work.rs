@@ -83,7 +83,7 @@ impl<H: Host> Dispatch<H> {
         let ledger = Arc::clone(&self.listener.ledger);
         let timer = Arc::clone(&self.listener.timer);
         Some(Box::pin(async move {
-            let until = timer.now().saturating_add(settings.lease);
+            let until = timer.now() + settings.lease;
             let claims = ledger.claim(&ids, settings.lease);
             let answer = in_time(&*timer, settings.deadline, claims).await;
             (jobs, until, answer)
@@ -109,7 +109,7 @@ impl<H: Host> Dispatch<H> {
             && let Some((flow, claimed)) = self.lanes.start()
         {
             moved = true;
-            let left = claimed.until.saturating_sub(self.listener.timer.now());
+            let left = claimed.until - self.listener.timer.now();
             if left < self.listener.settings.lease / 4 {
                 self.ended(flow.as_ref(), claimed, &Verdict::Late);
             } else {

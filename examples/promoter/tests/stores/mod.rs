@@ -34,7 +34,7 @@ impl Kind {
         let name = format!(
             "flows_{}_{number}_{}",
             std::process::id(),
-            timer.now().as_nanos()
+            timer.now().since_origin().as_nanos()
         );
         match self {
             Self::Memory => (MemoryStore::new(timer).into(), None),
