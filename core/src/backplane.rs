@@ -13,11 +13,12 @@ use crate::audience::Audience;
 use crate::cluster::Notice;
 use crate::envelope::TooMany;
 use crate::event::Event;
+use crate::id::IdError;
 use crate::node::NotQueued;
 use crate::question::{Answers, Question};
 use crate::registry::Delivered;
 use crate::sink::Sink;
-use crate::target::{ConnectionId, IdError};
+use crate::target::ConnectionId;
 
 /// Connections on one side, publishers on the other, on however many nodes.
 ///

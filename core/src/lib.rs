@@ -41,8 +41,7 @@
 //! a [`mailbox`]. A [`Registry`] knows the connections of one process. A [`Backplane`] is what services
 //! program against: [`Local`] is the registry alone, [`Cluster`] joins it to other nodes by a [`bus`],
 //! with the protocol of [`node`] and the wire of [`envelope`], driven by the [`Driver`] future that the host
-//! spawns. [`Ask`] has the questions to all nodes. [`completion`] is beside all that: how a listener learns
-//! that an execution finished.
+//! spawns. [`Ask`] has the questions to all nodes.
 //!
 //! Nothing here ever depends on a crate that carries frames, and nothing outside `envelope` knows a byte of
 //! the wire.
@@ -65,10 +64,10 @@ mod backoff;
 mod backplane;
 pub mod bus;
 mod cluster;
-pub mod completion;
 pub mod envelope;
 mod event;
 mod host;
+mod id;
 mod local;
 pub mod mailbox;
 pub mod node;
@@ -85,12 +84,13 @@ pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay,
 pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Notice, Parts, Status};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
+pub use id::{IdError, MAX_ID_BYTES, check_id};
 pub use local::Local;
 pub use question::{Answer, Answers, Ask, Question};
 pub use registry::{DEFAULT_TARGETS_PER_CONNECTION, Delivered, Drops, Registry};
 pub use sink::{Sink, Verdict};
 pub use target::{
-    AgentId, ConnectionId, EventKey, IdError, Kind, MAX_ID_BYTES, OrgId, ParseTargetError, Scope,
-    SessionId, Target, TopicId, UserId,
+    AgentId, ConnectionId, EventKey, Kind, OrgId, ParseTargetError, Scope, SessionId, Target,
+    TopicId, UserId,
 };
 pub use time::{Instant, Timer};

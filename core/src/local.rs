@@ -15,10 +15,11 @@ use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Rel
 use crate::cluster::{Notice, Notices};
 use crate::event::Event;
 use crate::host::Host;
+use crate::id::IdError;
 use crate::question::{Answers, Question};
 use crate::registry::{Delivered, Registry};
 use crate::sink::Sink;
-use crate::target::{ConnectionId, IdError, Scope};
+use crate::target::{ConnectionId, Scope};
 
 /// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to it.
 pub struct Local<H: Host> {

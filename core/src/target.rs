@@ -1,117 +1,14 @@
 //! Whom a message is for: the ids, [`Target`] and [`Scope`].
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-/// The longest id, in bytes of UTF-8. Ids are kept per connection and travel in every envelope, so
-/// they are names, not documents; 255 also lets a length fit one byte.
-pub const MAX_ID_BYTES: usize = 255;
-
-/// Why a text is not an id. Nothing was created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IdError {
-    /// The text is empty.
-    Empty,
-    /// The text has more than [`MAX_ID_BYTES`] bytes.
-    TooLong {
-        /// How many bytes the text has.
-        bytes: usize,
-    },
-}
-
-impl fmt::Display for IdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("an id must not be empty"),
-            Self::TooLong { bytes } => {
-                write!(
-                    f,
-                    "an id has at most {MAX_ID_BYTES} bytes, this one has {bytes}"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for IdError {}
-
-pub(crate) fn check(text: &str) -> Result<(), IdError> {
-    match text.len() {
-        0 => Err(IdError::Empty),
-        bytes if bytes > MAX_ID_BYTES => Err(IdError::TooLong { bytes }),
-        _ => Ok(()),
-    }
-}
-
-macro_rules! id {
-    ($(#[doc = $doc:literal])+ $name:ident) => {
-        $(#[doc = $doc])+
-        ///
-        /// Opaque text of 1 to [`MAX_ID_BYTES`](crate::MAX_ID_BYTES) bytes: any character may stand in it, and none has a
-        /// meaning. A clone shares the text.
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// The id that `text` spells.
-            ///
-            /// # Errors
-            /// When the text is empty or longer than [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
-            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
-                let text = text.as_ref();
-                check(text)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The text of the id.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({:?})", stringify!($name), &self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = IdError;
-            fn from_str(text: &str) -> Result<Self, IdError> {
-                Self::new(text)
-            }
-        }
-
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(from)?;
-                Self::new(text).map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-pub(crate) use id;
+use crate::id;
+use crate::id::{IdError, MAX_ID_BYTES, check_id};
 
 id! {
     /// One live connection. Unique among the connections of its scope at any one time; attaching it
@@ -348,7 +245,7 @@ impl Scope {
     /// than [`MAX_ID_BYTES`] bytes.
     pub fn child(&self, label: impl AsRef<str>) -> Result<Self, IdError> {
         let label = label.as_ref();
-        check(label)?;
+        check_id(label)?;
         let mut labels = Vec::with_capacity(self.as_bytes().len() + 1 + label.len());
         labels.extend_from_slice(self.as_bytes());
         // `check` bounds a label at 255 bytes.
@@ -388,7 +285,7 @@ impl Scope {
         let mut rest = bytes;
         while let Some((length, tail)) = rest.split_first() {
             let (label, tail) = tail.split_at_checked(usize::from(*length))?;
-            check(core::str::from_utf8(label).ok()?).ok()?;
+            check_id(core::str::from_utf8(label).ok()?).ok()?;
             rest = tail;
         }
         Some(Self {

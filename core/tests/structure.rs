@@ -64,12 +64,14 @@ const RUNTIMES: [&str; 12] = [
 
 /// A target without std is the real check: whatever leaks std fails to build there.
 #[test]
-fn the_core_builds_without_std() {
+fn the_core_and_the_completions_build_without_std() {
     cargo(&[
         "build",
         "--locked",
         "--package",
         "midplane-core",
+        "--package",
+        "midplane-completions",
         "--target",
         "thumbv7em-none-eabihf",
         "--target-dir",

@@ -17,12 +17,6 @@ pub type Local = midplane_core::Local<Std>;
 /// The backplane of many nodes, in a program with std.
 pub type Cluster = midplane_core::Cluster<Std>;
 
-/// What handles completions, in a program with std.
-pub type Listener = midplane_core::completion::Listener<Std>;
-
-/// One subscription for many consumers, in a program with std.
-pub type SharedStream = midplane_core::completion::SharedStream<Lock>;
-
 /// What a [`Cluster`] is made of beside its bus and its clock.
 pub type Parts = midplane_core::Parts<Std>;
 

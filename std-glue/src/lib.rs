@@ -46,21 +46,21 @@
 //!
 //! # Map
 //!
-//! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`], [`mailbox`], [`Listener`] and
-//! [`SharedStream`] are named here with this crate's lock and host in place. [`Std`] is the host,
-//! [`Memory`] the bus between the nodes of one process, and [`MemoryStore`] a store of completions. With
-//! the features `tokio`, `smol` and `threads` come modules of those names, each with the same two items:
+//! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`] and [`mailbox`] are named
+//! here with this crate's lock and host in place. [`Std`] is the host and [`Memory`] the bus between the nodes of
+//! one process. The feature `completions` adds the module of that name. With the features `tokio`, `smol` and `threads` come modules of those names, each with the same two items:
 //! `spawn` and `Timer`. Features only add: all three can be on, and none is chosen for the program.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "completions")]
+pub mod completions;
 mod host;
 #[cfg(feature = "json")]
 pub mod json;
 mod lock;
 pub mod mailbox;
 mod memory;
-mod memory_store;
 mod node_id;
 #[cfg(feature = "smol")]
 pub mod smol;
@@ -69,17 +69,16 @@ pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use host::{Cluster, Listener, Local, Parts, Registry, SharedStream, Std};
+pub use host::{Cluster, Local, Parts, Registry, Std};
 pub use lock::Lock;
 pub use memory::Memory;
-pub use memory_store::{MemoryStore, MemoryTransaction};
 pub use midplane_core::{
     AgentId, Answer, Answers, Ask, Associate, AssociateError, Attachment, Audience, Backoff,
     Backplane, CloseReport, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
     Driver, Drops, Event, EventKey, FlushError, Foreign, ForeignCounts, Host, IdError, Instant,
     Kind, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt,
     Refusal, Relay, Scope, SessionId, Sink, State, Status, Target, Timer, TopicId, UserId, Verdict,
-    bus, completion, envelope, node,
+    bus, envelope, node,
 };
 pub use node_id::fresh_node_id;
 

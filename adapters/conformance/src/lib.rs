@@ -42,12 +42,10 @@
 //!
 //! # Map
 //!
-//! [`suite`] is the checks of a bus and [`completions`] those of a store of completions, [`executor`] what
-//! they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
+//! [`suite`] is the checks of a bus, [`executor`] what they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
 //! is the oracle that judges what happened among whole nodes, whoever ran them. [`routing`] counts what each of
 //! them hears. [`process`] is what the system says about a server.
 
-pub mod completions;
 mod counted;
 pub mod executor;
 pub mod history;
@@ -56,6 +54,5 @@ pub mod simulation;
 pub mod suite;
 
 pub use counted::Counted;
-pub(crate) use midplane_testkit::wait::pause;
 pub use midplane_testkit::{PATIENCE, eventually, patience, set_patience, within};
 pub use midplane_testkit::{Random, process, proxy, server as fixture};

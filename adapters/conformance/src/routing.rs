@@ -139,7 +139,7 @@ async fn joined(attachment: &Attachment, target: &Target) {
     let mut reach = attachment.associate(target).await;
     while reach == Ok(Reach::Here) {
         attachment.dissociate(target);
-        crate::pause().await;
+        midplane_testkit::wait::pause().await;
         reach = attachment.associate(target).await;
     }
     assert_eq!(reach, Ok(Reach::Everywhere));

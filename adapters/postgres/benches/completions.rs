@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use midplane_conformance::fixture::Server;
-use midplane_core::completion::{
+use midplane_completions::{
     CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId, Filter, Item, Outcome,
     Producer,
 };
+use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::{Client, NoTls};

@@ -1,7 +1,6 @@
 //! What goes wrong on a connection, before it is known what the connection was for.
 
 use midplane_core::bus::{BusError, BusErrorKind};
-use midplane_core::completion::{BackendError, BackendErrorKind};
 use tokio_postgres::Error;
 
 /// What is said when a connection ends without a reason.
@@ -10,9 +9,9 @@ pub(crate) const LOST: &str = "the connection to the Postgres server is gone";
 /// Why there is no connection, or no answer. Its text holds no secret.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    kind: FaultKind,
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    pub(crate) kind: FaultKind,
+    pub(crate) message: String,
+    pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,28 +85,7 @@ impl From<FaultKind> for BusErrorKind {
     }
 }
 
-impl From<FaultKind> for BackendErrorKind {
-    fn from(kind: FaultKind) -> Self {
-        match kind {
-            FaultKind::Unreachable => Self::Unreachable,
-            FaultKind::Denied => Self::Denied,
-            FaultKind::Missing => Self::NotInstalled,
-            FaultKind::Protocol => Self::Protocol,
-        }
-    }
-}
-
 impl From<Fault> for BusError {
-    fn from(fault: Fault) -> Self {
-        let error = Self::new(fault.kind.into(), fault.message);
-        match fault.source {
-            Some(source) => error.caused_by(source),
-            None => error,
-        }
-    }
-}
-
-impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
         let error = Self::new(fault.kind.into(), fault.message);
         match fault.source {

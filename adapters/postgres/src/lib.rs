@@ -1,7 +1,8 @@
 //! A midplane bus over LISTEN and NOTIFY of Postgres, and a store of completions in its tables.
 //!
-//! The store is [`PostgresStore`], which says all about itself; the rest of this page is about the bus, for teams whose only server is Postgres. It is the slowest of the buses and carries the smallest frames;
-//! read its [limits](#limits) first.
+//! This page is about the bus, for teams whose only server is Postgres: the slowest of the buses, with the smallest
+//! frames; read its [limits](#limits) first. With the feature `completions`, `PostgresStore` keeps completions in
+//! tables and says how.
 //!
 //! ```no_run
 //! use midplane_core::bus::{Bus, Lane, Outbound};
@@ -76,10 +77,12 @@ mod payload;
 mod security;
 mod settings;
 mod socket;
+#[cfg(feature = "completions")]
 mod store;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 
 pub use error::SettingsError;
 pub use settings::Postgres;
+#[cfg(feature = "completions")]
 pub use store::{PostgresStore, Pruned};

@@ -72,6 +72,7 @@ pub(crate) async fn find(
 }
 
 /// Asks the doors in turn, starting with this one, until one tells the server that a key is on.
+#[cfg(feature = "completions")]
 pub(crate) async fn owner(site: &Site, first: usize, key: &str) -> Result<Server, BusError> {
     let mut failure = None;
     for door in doors(site, first) {
@@ -126,6 +127,7 @@ async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> 
 }
 
 /// The server of a key, as this node has it.
+#[cfg(feature = "completions")]
 async fn shard(node: Server, key: &str) -> Result<Server, BusError> {
     let dialled = node.dial(|_| {}).await;
     let mut door = dialled.map_err(|error| node.voice.error("connect", error))?;

@@ -15,8 +15,8 @@
 //! It needs no runtime of its own: within tokio it runs on that, and everywhere else, under smol or on
 //! plain threads, on smol's global executor. Nothing is chosen for the program as a whole.
 //!
-//! [`Redis`] is the bus, of which the rest of this page speaks; [`RedisStore`] keeps completions on the same
-//! server and says how.
+//! [`Redis`] is the bus, of which the rest of this page speaks. With the feature `completions`, `RedisStore`
+//! keeps completions on the same server and says how.
 //!
 //! # Mapping
 //!
@@ -75,6 +75,7 @@
 //! drops it. What was sent but not answered when the connection broke may have been published or not; it is not sent
 //! again.
 
+#[cfg(feature = "completions")]
 mod completions;
 mod error;
 mod layout;
@@ -87,6 +88,7 @@ mod slots;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 
+#[cfg(feature = "completions")]
 pub use completions::RedisStore;
 pub use error::SettingsError;
 pub use settings::Redis;

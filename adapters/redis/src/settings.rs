@@ -9,6 +9,7 @@ use midplane_core::bus::{Bus, BusError, Limits, Link};
 
 use crate::error::SettingsError;
 use crate::pushes::Pushes;
+#[cfg(feature = "completions")]
 use crate::server::Server;
 use crate::site::Site;
 use crate::{layout, link, tls};
@@ -83,6 +84,7 @@ impl Redis {
     }
 
     /// The server that this key is on, found anew.
+    #[cfg(feature = "completions")]
     pub(crate) async fn owner(&self, key: &str) -> Result<Server, BusError> {
         tls::prepare();
         layout::owner(&self.now(), self.door(), key).await

@@ -69,7 +69,7 @@ pub fn block_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The time between two looks.
+/// Waits for the time between two looks, 5 ms.
 pub async fn pause() {
     Delay::new(GLANCE).await;
 }

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use midplane_testkit::PATIENCE;
-use midplane_testkit::server::{RedisCluster, Server, Shared};
 use midplane_testkit::proxy::{Proxy, Way};
+use midplane_testkit::server::{RedisCluster, Server, Shared};
 
 #[test]
 fn a_redis_is_killed_and_comes_back() {

@@ -5,7 +5,8 @@ use core::hash::{BuildHasher, Hasher};
 use hashbrown::DefaultHashBuilder;
 use triomphe::ThinArc;
 
-use crate::target::{ConnectionId, Kind, MAX_ID_BYTES, Scope, Target};
+use crate::id::MAX_ID_BYTES;
+use crate::target::{ConnectionId, Kind, Scope, Target};
 
 /// A key by its parts, for look-ups that allocate nothing.
 #[derive(Clone, Copy)]

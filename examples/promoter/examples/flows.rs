@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::executor::block_on;
-use midplane::completion::Settings;
+use midplane::completions::Settings;
 use midplane::threads::Timer;
 use promoter::{Carries, Plan, Run};
 

@@ -3,7 +3,8 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use midplane::{MemoryStore, threads::Timer};
+//! use midplane::completions::MemoryStore;
+//! use midplane::threads::Timer;
 //! use promoter::{Plan, Run, Store};
 //!
 //! # futures::executor::block_on(async {
@@ -19,7 +20,7 @@
 //! # How it works
 //!
 //! An execution that waits for nothing is started at once. Each completion is handled by a
-//! [`Listener`](midplane::Listener), which starts whatever waited for that one last. An execution one of
+//! [`Listener`](midplane::completions::Listener), which starts whatever waited for that one last. An execution one of
 //! whose needs did not succeed is skipped, which is a completion too. The work itself is done by workers in
 //! this process, and here is nothing but the outcome that the plan says.
 //!

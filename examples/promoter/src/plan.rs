@@ -1,7 +1,7 @@
 //! What waits for what.
 
 use midplane::Random;
-use midplane::completion::Outcome;
+use midplane::completions::Outcome;
 
 /// The executions of a flow, by their number, and what each of them needs.
 #[derive(Debug, Clone)]

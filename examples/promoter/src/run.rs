@@ -12,11 +12,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
-use midplane::completion::{
+use midplane::Timer;
+use midplane::completions::{
     Completion, CompletionBackend, Counters, Execution, ExecutionId, Filter, FlowId, Handled,
-    Handler, Ledger, Namespace, Outcome, ProduceError, Producer, Settings,
+    Handler, Ledger, Listener, MemoryStore, Namespace, Outcome, ProduceError, Producer, Settings,
 };
-use midplane::{Listener, MemoryStore, Timer};
 
 use crate::Plan;
 

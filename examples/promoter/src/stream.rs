@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use midplane::Random;
-use midplane::completion::{
+use midplane::completions::{
     Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Item, SubscribeError,
 };
 

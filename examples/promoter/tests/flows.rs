@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::future::{Either, select};
-use midplane::completion::{
+use midplane::completions::{
     BackendError, BackendErrorKind, Change, Execution, ExecutionId, Outcome, ProduceError,
     Producer, Settings,
 };

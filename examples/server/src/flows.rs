@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use midplane::completion::Settings;
-use midplane::{Audience, Event, MemoryStore, SessionId, Target};
+use midplane::completions::{MemoryStore, Settings};
+use midplane::{Audience, Event, SessionId, Target};
 use promoter::{Plan, Progress, Run, Store};
 use serde::{Deserialize, Serialize};
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use midplane::{Audience, ConnectionId, Reach, Target};
 
-use midplane_testkit::clock::VirtualClock;
 use super::scenario::Scenario;
-use midplane_testkit::tasks::{Owner, Tasks};
-use midplane_testkit::random::{Draw, Random};
 use crate::history::{Mark, Outcome, Person, Publisher, Witness};
+use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::random::{Draw, Random};
+use midplane_testkit::tasks::{Owner, Tasks};
 
 /// What connections join. The first one is that of those who stay.
 const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];

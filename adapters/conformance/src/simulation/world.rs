@@ -9,12 +9,12 @@ use midplane::envelope::NodeId;
 use midplane::node::Config;
 
 use super::bus::{Hub, Weather};
-use midplane_testkit::clock::{NodeClock, VirtualClock};
 use super::crowd::{Crowd, Everyone};
 use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
-use midplane_testkit::tasks::{Owner, Tasks};
-use midplane_testkit::random::{Draw, Random};
 use crate::history::{Fact, Recorder, Tapped, Witness};
+use midplane_testkit::clock::{NodeClock, VirtualClock};
+use midplane_testkit::random::{Draw, Random};
+use midplane_testkit::tasks::{Owner, Tasks};
 
 /// Whose tasks are not those of a node.
 pub(super) const NOBODY: Owner = Owner(0);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use midplane_testkit::random::{Draw, Random};
 use midplane_conformance::history::{
     Check, Fact, History, Mark, Outcome, Record, Relayed, Seat, judge,
 };
+use midplane_testkit::random::{Draw, Random};
 
 use crate::world::{TERMS, World};
 

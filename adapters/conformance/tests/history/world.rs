@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Scope, Target};
-use midplane_testkit::random::{Draw, Random};
 use midplane_conformance::history::{
     Fact, History, Mark, Outcome, Reach, Recorder, Relayed, Seat, Tally, Terms, hash,
 };
+use midplane_testkit::random::{Draw, Random};
 
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 

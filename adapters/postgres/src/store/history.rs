@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
-use midplane_core::completion::{
+use midplane_completions::{
     BackendError, BackendErrorKind, Capabilities, Cursor, CursorError, Entry, Filter, Journal,
     JournalReader, Page, Poison, ReadError,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midplane_core::completion::{
+use midplane_completions::{
     BackendError, BackendErrorKind, Claim, ExecutionId, Ledger, Scan, Scanned,
 };
 use tokio_postgres::types::Type;

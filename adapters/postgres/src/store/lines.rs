@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::lock::{Mutex, MutexGuard};
+use midplane_completions::BackendError;
 use midplane_core::Timer;
-use midplane_core::completion::BackendError;
 use tokio_postgres::Row;
 use tokio_postgres::error::Severity;
 

@@ -1,6 +1,6 @@
 //! Putting the tables there.
 
-use midplane_core::completion::BackendError;
+use midplane_completions::BackendError;
 
 use super::PostgresStore;
 use super::line::Line;

@@ -1,5 +1,6 @@
 //! Completions in a database.
 
+mod error;
 mod history;
 mod ledger;
 mod line;
@@ -13,8 +14,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use midplane_completions::{BackendError, Follower};
 use midplane_core::Timer;
-use midplane_core::completion::{BackendError, Follower};
 use parking_lot::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -38,7 +39,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// use futures::StreamExt;
 /// use midplane_core::Timer;
-/// use midplane_core::completion::{CompletionBackend, Execution, ExecutionId, Producer};
+/// use midplane_completions::{CompletionBackend, Execution, ExecutionId, Producer};
 /// use midplane_postgres::PostgresStore;
 ///
 /// # async fn example(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
@@ -73,7 +74,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   transactions of its own, 3,146 commits a second were 3,115 with a listener and 2,860 with four; one `NOTIFY` for
 ///   each row left 167. (A busy machine of two cores: trust the ratios, and measure yours by
 ///   `cargo bench -p midplane-postgres --bench completions`.)
-///   The listener also looks every [`poll`](midplane_core::completion::Pace::poll).
+///   The listener also looks every [`poll`](midplane_completions::Pace::poll).
 /// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
 ///   ledger share a [few more](Self::with_connections), opened when first needed.
 /// - Claims are rows with the time their lease ends and a token, taken with `FOR UPDATE SKIP LOCKED`. All times are
@@ -102,10 +103,10 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// # What happens on disconnect
 ///
 /// The stream connects again by itself, listens, reads on from where it was, and then yields
-/// [`Resync`](midplane_core::completion::Item::Resync), so nothing committed meanwhile is missed while it is kept; a
-/// place that was pruned meanwhile yields [`Lagged`](midplane_core::completion::Item::Lagged). A server that is silent
-/// is noticed by the poll, within [`poll`](midplane_core::completion::Pace::poll) and
-/// [`deadline`](midplane_core::completion::Pace::deadline). A producer's call that was under way errs, and may or may not
+/// [`Resync`](midplane_completions::Item::Resync), so nothing committed meanwhile is missed while it is kept; a
+/// place that was pruned meanwhile yields [`Lagged`](midplane_completions::Item::Lagged). A server that is silent
+/// is noticed by the poll, within [`poll`](midplane_completions::Pace::poll) and
+/// [`deadline`](midplane_completions::Pace::deadline). A producer's call that was under way errs, and may or may not
 /// have been committed; it can be repeated. Dropping a stream closes its connection.
 #[derive(Clone)]
 pub struct PostgresStore {
@@ -174,7 +175,7 @@ impl PostgresStore {
     }
 
     /// The same, giving the server so long to answer producers and the ledger, waiting for a connection included; 5 s
-    /// if nothing is said. Streams have their [`Pace`](midplane_core::completion::Pace).
+    /// if nothing is said. Streams have their [`Pace`](midplane_completions::Pace).
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use midplane_core::completion::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
+use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;

@@ -1,8 +1,8 @@
 //! Rows as completions.
 
 use bytes::Bytes;
+use midplane_completions::{Completion, Cursor, CursorError, ExecutionId, Outcome, Timestamp};
 use midplane_core::IdError;
-use midplane_core::completion::{Completion, Cursor, CursorError, ExecutionId, Outcome, Timestamp};
 use tokio_postgres::Row;
 
 /// What the cursors of this backend say they are.

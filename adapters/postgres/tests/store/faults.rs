@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_timer::Delay;
-use midplane_conformance::completions::{Fixture, Oracle, Outcomes, trial};
+use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::proxy::Way;
 use midplane_conformance::set_patience;

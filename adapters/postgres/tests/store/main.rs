@@ -9,4 +9,4 @@ mod work;
 
 use place::Place;
 
-midplane_conformance::completion_suite!(Place::start);
+midplane_completions_suite::completion_suite!(Place::start);

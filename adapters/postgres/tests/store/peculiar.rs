@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
-use midplane_conformance::completions::{Fixture, Transaction};
-use midplane_conformance::proxy::Way;
-use midplane_conformance::{eventually, within};
-use midplane_core::completion::{
+use midplane_completions::{
     BackendErrorKind, Execution, Filter, Item, Ledger, Namespace, Outcome, ProduceError, Producer,
     Scan,
 };
+use midplane_completions_suite::{Fixture, Transaction};
+use midplane_conformance::proxy::Way;
+use midplane_conformance::{eventually, within};
 use midplane_postgres::PostgresStore;
 
 use crate::place::{Place, brisk, store};

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use midplane_completions::{CompletionBackend, Ledger, Pace, Producer};
+use midplane_completions_suite::{Fixture, Transaction};
 use midplane_conformance::PATIENCE;
-use midplane_conformance::completions::{Fixture, Transaction};
 use midplane_conformance::fixture::{Lease, Server, Shared};
 use midplane_conformance::proxy::Proxy;
 use midplane_core::Backoff;
-use midplane_core::completion::{CompletionBackend, Ledger, Pace, Producer};
 use midplane_postgres::PostgresStore;
 
 use crate::sql::{Begun, Sql, sql};

@@ -6,10 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_timer::Delay;
-use midplane_conformance::completions::Transaction;
-use midplane_core::completion::{
-    BackendError, BackendErrorKind, ExecutionId, Outcome, ProduceError,
-};
+use midplane_completions::{BackendError, BackendErrorKind, ExecutionId, Outcome, ProduceError};
+use midplane_completions_suite::Transaction;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
-use midplane_conformance::completions::Transaction;
+use midplane_completions::CompletionBackend;
+use midplane_completions_suite::Transaction;
 use midplane_conformance::proxy::Way;
 use midplane_conformance::{eventually, within};
-use midplane_core::completion::CompletionBackend;
 
 use crate::place::{Place, brisk, store};
 use crate::sql::Begun;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
-use midplane_conformance::completions::Transaction;
-use midplane_conformance::within;
-use midplane_core::completion::{
+use midplane_completions::{
     CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Pace, Producer,
 };
+use midplane_completions_suite::Transaction;
+use midplane_conformance::within;
 use midplane_postgres::PostgresStore;
 
 use crate::place::{Place, brisk};

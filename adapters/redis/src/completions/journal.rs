@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use futures::task::AtomicWaker;
-use midplane_core::completion::{
+use midplane_completions::{
     BackendError, BackendErrorKind, Capabilities, Cursor, Filter, Journal, JournalReader, Page,
     ReadError,
 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midplane_core::completion::{BackendError, Claim, ExecutionId, Ledger, Scan, Scanned};
+use midplane_completions::{BackendError, Claim, ExecutionId, Ledger, Scan, Scanned};
 use redis::Cmd;
 
 use super::link::nonsense;

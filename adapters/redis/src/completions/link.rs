@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::{Either, Future, select};
 use futures::lock::Mutex;
+use midplane_completions::{BackendError, BackendErrorKind};
 use midplane_core::bus::BusErrorKind;
-use midplane_core::completion::{BackendError, BackendErrorKind};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, RedisError, Value};
 

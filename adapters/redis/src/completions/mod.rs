@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use midplane_completions::{BackendError, Follower};
 use midplane_core::Timer;
-use midplane_core::completion::{BackendError, Follower};
 
 use crate::Redis;
 use library::Keys;
@@ -24,15 +24,15 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Executions, the history of their completions and the record of what was handled, in a Redis or a
 /// Valkey, by a library of functions in the server. It is a
-/// [`Journal`](midplane_core::completion::Journal), a [`Producer`](midplane_core::completion::Producer) and
-/// a [`Ledger`](midplane_core::completion::Ledger); [`backend`](Self::backend) subscribes. Clones share one
+/// [`Journal`](midplane_completions::Journal), a [`Producer`](midplane_completions::Producer) and
+/// a [`Ledger`](midplane_completions::Ledger); [`backend`](Self::backend) subscribes. Clones share one
 /// connection for what they produce and settle; each subscription has its own.
 ///
 /// ```no_run
 /// use std::sync::Arc;
 ///
 /// use midplane_core::Timer;
-/// use midplane_core::completion::{CompletionBackend, Execution, ExecutionId, Producer};
+/// use midplane_completions::{CompletionBackend, Execution, ExecutionId, Producer};
 /// use midplane_redis::{Redis, RedisStore};
 ///
 /// # async fn run(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
@@ -67,7 +67,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// `UNFITCOMPLETION`, `POISONEXECUTION`, `NOSTORE` and `STOREVERSION`.
 ///
 /// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
-/// woken and when [`Pace::poll`](midplane_core::completion::Pace::poll) is over. A filter is applied by
+/// woken and when [`Pace::poll`](midplane_completions::Pace::poll) is over. A filter is applied by
 /// the server, to each entry. A cursor is the number of an entry, which have no gaps, and a digest of the
 /// history up to it. So entries that are no longer there are counted, by whomever they were trimmed; and a
 /// history that is not the one of the cursor, as when a replica took over that had not got everything, or
@@ -89,7 +89,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// A subscription connects again, as [`Follower`] says, and goes on from its place. A call on the shared
 /// connection that fails is made once more on a new one, since every call may be repeated, and then
-/// reports; a [`Change`](midplane_core::completion::Change) may then say that what the first attempt made
+/// reports; a [`Change`](midplane_completions::Change) may then say that what the first attempt made
 /// was so before.
 ///
 /// # What is durable
@@ -153,7 +153,7 @@ impl RedisStore {
 
     /// Loads the functions, of this version, and lays the store out, unless both was done: so it may be
     /// called by every node when it starts. Producers do so when they connect; a subscription does not, and
-    /// is refused with [`NotInstalled`](midplane_core::completion::BackendErrorKind::NotInstalled) where
+    /// is refused with [`NotInstalled`](midplane_completions::BackendErrorKind::NotInstalled) where
     /// nobody did.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Where in the history a listener is, in the terms of the functions.
 
-use midplane_core::completion::{Cursor, CursorError};
+use midplane_completions::{Cursor, CursorError};
 
 /// What the cursors of this backend say they are.
 const NAME: &str = "redis";

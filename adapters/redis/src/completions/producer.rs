@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use midplane_core::completion::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
+use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
 use redis::{Arg, Cmd};
 
 use super::link::{CallError, nonsense};
@@ -16,7 +16,7 @@ impl RedisStore {
     /// ```
     /// # use std::sync::Arc;
     /// # use midplane_core::Timer;
-    /// use midplane_core::completion::{ExecutionId, Outcome};
+    /// use midplane_completions::{ExecutionId, Outcome};
     /// # use midplane_redis::{Redis, RedisStore};
     /// # fn words(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = RedisStore::new(&Redis::new("redis://localhost")?, timer);

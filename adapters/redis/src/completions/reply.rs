@@ -1,7 +1,7 @@
 //! What the functions answer.
 
 use bytes::Bytes;
-use midplane_core::completion::{
+use midplane_completions::{
     Claim, Completion, Cursor, CursorError, Entry, ExecutionId, FlowId, Namespace, Outcome, Page,
     Poison, ReadError, Scanned, Tag, Timestamp,
 };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use futures_timer::Delay;
-use midplane::completion::{Execution, ExecutionId, Item, Outcome, Producer};
-use midplane_conformance::completions::{Fixture, Oracle, Outcomes, trial};
+use midplane::completions::{Execution, ExecutionId, Item, Outcome, Producer};
+use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::proxy::Way;
 use midplane_conformance::{set_patience, within};

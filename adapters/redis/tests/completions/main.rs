@@ -8,10 +8,10 @@ mod real;
 
 use real::Real;
 
-midplane_conformance::completion_suite!(Real::start);
+midplane_completions_suite::completion_suite!(Real::start);
 
 mod valkey {
     use super::Real;
 
-    midplane_conformance::completion_suite!(Real::valkey);
+    midplane_completions_suite::completion_suite!(Real::valkey);
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use midplane::completion::{
+use midplane::completions::{
     BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Execution,
     ExecutionId, Filter, Item, Ledger, Outcome, Pace, ProduceError, Producer, Scan, SubscribeError,
 };
-use midplane_conformance::completions::{Fixture, Transaction};
+use midplane_completions_suite::{Fixture, Transaction};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::fixture::Server;
 use midplane_conformance::{eventually, within};

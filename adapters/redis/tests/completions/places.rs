@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures_timer::Delay;
-use midplane::completion::{
+use midplane::completions::{
     CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Producer,
 };
 use midplane_conformance::executor::Executor;

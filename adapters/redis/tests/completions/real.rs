@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_timer::Delay;
 use midplane::Backoff;
-use midplane::completion::{
+use midplane::completions::{
     BackendError, BackendErrorKind, CompletionBackend, ExecutionId, Follower, Ledger, Outcome,
     Pace, ProduceError, Producer,
 };
-use midplane_conformance::completions::{Fixture, Transaction};
+use midplane_completions_suite::{Fixture, Transaction};
 use midplane_conformance::executor::Executor;
 use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::proxy::Proxy;

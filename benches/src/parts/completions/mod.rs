@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use benches::Quantiles;
 use futures::StreamExt;
-use midplane::Listener;
-use midplane::completion::{
-    Completion, Execution, ExecutionId, Handled, Handler, Item, ListenerHandle, Outcome,
+use midplane::completions::{
+    Completion, Execution, ExecutionId, Handled, Handler, Item, Listener, ListenerHandle, Outcome,
 };
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};

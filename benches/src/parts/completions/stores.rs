@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use midplane::MemoryStore;
-use midplane::completion::{CompletionBackend, Ledger, Producer};
+use midplane::completions::{CompletionBackend, Ledger, MemoryStore, Producer};
 use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
 use midplane_redis::{Redis, RedisStore};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use benches::Quantiles;
 use futures::StreamExt;
-use midplane::completion::{CompletionBackend, CompletionStream};
+use midplane::completions::{CompletionBackend, CompletionStream};
 use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
 use tokio::task::JoinSet;

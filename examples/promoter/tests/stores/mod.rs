@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::executor::block_on;
+use midplane::Timer as _;
+use midplane::completions::MemoryStore;
 use midplane::threads::Timer;
-use midplane::{MemoryStore, Timer as _};
 use midplane_conformance::fixture::{Lease, Server, Shared};
 use midplane_postgres::PostgresStore;
 use midplane_redis::{Redis, RedisStore};

@@ -1,0 +1,342 @@
+//! One subscription for many consumers.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use futures::Stream;
+use futures::stream::StreamExt;
+use futures::task::AtomicWaker;
+use lock_api::{Mutex, RawMutex};
+
+use super::{CompletionStream, Filter, Item};
+
+/// Fans one subscription out, for programs with many consumers that shall not each cost a connection.
+///
+/// The price is that they no longer wait for each other: one that falls behind by more than its capacity
+/// loses the oldest of what waits for it, and is told by [`Item::Lagged`]. Whichever consumer is polled
+/// moves the subscription on for all; nothing is spawned, and when the last of them and this are dropped,
+/// so is the subscription.
+///
+/// ```
+/// use midplane_completions::{CompletionBackend, Filter, SharedStream, SubscribeError};
+///
+/// # type Lock = midplane::Lock;
+/// async fn three(backend: &dyn CompletionBackend) -> Result<(), SubscribeError> {
+///     let shared = SharedStream::<Lock>::new(backend.subscribe_completions().await?, 1_000);
+///     let consumers = [(); 3].map(|()| shared.subscribe(Filter::all()));
+///     # drop(consumers);
+///     Ok(())
+/// }
+/// ```
+pub struct SharedStream<R: RawMutex> {
+    hub: Arc<Hub<R>>,
+    capacity: usize,
+}
+
+impl<R: RawMutex + Send + Sync + 'static> SharedStream<R> {
+    /// Fans out this subscription. For each consumer so many items wait at most, and one at least.
+    #[must_use]
+    pub fn new(stream: CompletionStream, capacity: usize) -> Self {
+        let audience = Arc::new(Audience {
+            consumers: Mutex::new(Vec::new()),
+        });
+        Self {
+            hub: Arc::new(Hub {
+                source: Mutex::new(Some(stream)),
+                waker: Waker::from(Arc::clone(&audience)),
+                audience,
+            }),
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// A consumer of what comes from now on and is let through by the filter; notices are for all.
+    #[must_use]
+    pub fn subscribe(&self, filter: Filter) -> CompletionStream {
+        let consumer = Arc::new(Consumer {
+            queue: Mutex::new(Queue::default()),
+            waker: AtomicWaker::new(),
+            filter,
+            capacity: self.capacity,
+        });
+        let mut consumers = self.hub.audience.consumers.lock();
+        consumers.push(Arc::clone(&consumer));
+        drop(consumers);
+        CompletionStream::new(Place {
+            hub: Arc::clone(&self.hub),
+            consumer,
+        })
+    }
+}
+
+impl<R: RawMutex> fmt::Debug for SharedStream<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedStream")
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Hub<R: RawMutex> {
+    /// `None` once it ended. Never waited for: whoever finds it locked is woken by the one that holds it.
+    source: Mutex<R, Option<CompletionStream>>,
+    audience: Arc<Audience<R>>,
+    /// Wakes the audience.
+    waker: Waker,
+}
+
+struct Audience<R: RawMutex> {
+    consumers: Mutex<R, Vec<Arc<Consumer<R>>>>,
+}
+
+struct Consumer<R: RawMutex> {
+    queue: Mutex<R, Queue>,
+    waker: AtomicWaker,
+    filter: Filter,
+    capacity: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    /// Dropped before the first of them.
+    lost: u64,
+    ended: bool,
+}
+
+impl<R: RawMutex> Audience<R> {
+    fn members(&self) -> Vec<Arc<Consumer<R>>> {
+        self.consumers.lock().clone()
+    }
+
+    fn wake_all(&self) {
+        self.members()
+            .iter()
+            .for_each(|consumer| consumer.waker.wake());
+    }
+}
+
+impl<R: RawMutex + Send + Sync> Wake for Audience<R> {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+}
+
+impl<R: RawMutex> Consumer<R> {
+    fn push(&self, item: &Item) {
+        if matches!(item, Item::Completion(completion) if !self.filter.matches(completion)) {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        let dropped = if queue.items.len() == self.capacity {
+            queue.items.pop_front()
+        } else {
+            None
+        };
+        queue.lost += match dropped {
+            None => 0,
+            Some(Item::Lagged(lost)) => lost,
+            Some(_) => 1,
+        };
+        queue.items.push_back(item.clone());
+    }
+
+    /// What waits for it; the outer `None` means that nothing does.
+    fn pop(&self) -> Option<Option<Item>> {
+        let mut queue = self.queue.lock();
+        if queue.lost > 0 {
+            return Some(Some(Item::Lagged(core::mem::take(&mut queue.lost))));
+        }
+        match queue.items.pop_front() {
+            Some(item) => Some(Some(item)),
+            None => queue.ended.then_some(None),
+        }
+    }
+}
+
+/// A consumer's place in the audience.
+struct Place<R: RawMutex> {
+    hub: Arc<Hub<R>>,
+    consumer: Arc<Consumer<R>>,
+}
+
+impl<R: RawMutex> Stream for Place<R> {
+    type Item = Item;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        let hub = &self.hub;
+        self.consumer.waker.register(context.waker());
+        if let Some(item) = self.consumer.pop() {
+            return Poll::Ready(item);
+        }
+        let Some(mut source) = hub.source.try_lock() else {
+            return Poll::Pending;
+        };
+        let mut told = false;
+        let next = loop {
+            // Another may have filled the queue between the look and the lock.
+            if let Some(item) = self.consumer.pop() {
+                break Poll::Ready(item);
+            }
+            let polled = match &mut *source {
+                Some(stream) => stream.poll_next_unpin(&mut Context::from_waker(&hub.waker)),
+                None => Poll::Ready(None),
+            };
+            let members = match polled {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(_) => hub.audience.members(),
+            };
+            told = true;
+            match polled {
+                Poll::Ready(Some(item)) => members.iter().for_each(|member| member.push(&item)),
+                _ => {
+                    *source = None;
+                    members
+                        .iter()
+                        .for_each(|member| member.queue.lock().ended = true);
+                    self.consumer.queue.lock().ended = true;
+                }
+            }
+        };
+        drop(source);
+        if told {
+            hub.audience.wake_all();
+        }
+        next
+    }
+}
+
+impl<R: RawMutex> Drop for Place<R> {
+    fn drop(&mut self) {
+        let mut consumers = self.hub.audience.consumers.lock();
+        consumers.retain(|other| !Arc::ptr_eq(other, &self.consumer));
+        drop(consumers);
+        // It may have been the one that was woken to move the subscription on.
+        self.hub.audience.wake_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    use futures::FutureExt;
+    use futures::channel::mpsc;
+
+    use super::*;
+    use crate::{Completion, ExecutionId, Outcome, Tag, Timestamp};
+
+    type Shared = SharedStream<midplane::Lock>;
+
+    fn source() -> (mpsc::UnboundedSender<Item>, CompletionStream) {
+        let (sender, receiver) = mpsc::unbounded();
+        (sender, CompletionStream::new(receiver))
+    }
+
+    fn item(number: usize) -> Item {
+        let id = ExecutionId::new(format!("{number}")).unwrap();
+        Item::Completion(Completion::new(id, Outcome::Success, Timestamp::default()))
+    }
+
+    fn next(stream: &mut CompletionStream) -> Option<Option<Item>> {
+        stream.next().now_or_never()
+    }
+
+    #[test]
+    fn promise_9_every_consumer_gets_everything_in_order_and_the_slow_one_is_told_what_it_lost() {
+        let (sender, stream) = source();
+        let shared = Shared::new(stream, 3);
+        let (mut quick, mut slow) = (
+            shared.subscribe(Filter::all()),
+            shared.subscribe(Filter::all()),
+        );
+        for number in 0..10 {
+            sender.unbounded_send(item(number)).unwrap();
+            assert_eq!(next(&mut quick), Some(Some(item(number))));
+        }
+        assert_eq!(next(&mut quick), None);
+        assert_eq!(next(&mut slow), Some(Some(Item::Lagged(7))));
+        for number in 7..10 {
+            assert_eq!(next(&mut slow), Some(Some(item(number))));
+        }
+        assert_eq!(next(&mut slow), None);
+        drop(sender);
+        assert_eq!(next(&mut slow), Some(None));
+        assert_eq!(next(&mut quick), Some(None));
+        assert_eq!(next(&mut shared.subscribe(Filter::all())), Some(None));
+    }
+
+    #[test]
+    fn promise_9_a_consumers_filter_is_its_own_and_notices_are_for_all() {
+        let (sender, stream) = source();
+        let shared = Shared::new(stream, 10);
+        let mut all = shared.subscribe(Filter::all());
+        let mut some = shared.subscribe(Filter::all().with_tag(Tag::new("t").unwrap()));
+        sender.unbounded_send(item(0)).unwrap();
+        sender.unbounded_send(Item::Resync).unwrap();
+        assert_eq!(next(&mut some), Some(Some(Item::Resync)));
+        assert_eq!(next(&mut all), Some(Some(item(0))));
+        assert_eq!(next(&mut all), Some(Some(Item::Resync)));
+    }
+
+    /// Counts how often it is woken.
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn promise_9_whoever_waits_is_woken_by_whoever_reads_and_by_whoever_leaves() {
+        let (sender, stream) = source();
+        let shared = Shared::new(stream, 10);
+        let (mut first, mut second) = (
+            shared.subscribe(Filter::all()),
+            shared.subscribe(Filter::all()),
+        );
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        assert!(first.poll_next_unpin(&mut context).is_pending());
+        assert_eq!(next(&mut second), None);
+        sender.unbounded_send(item(0)).unwrap();
+        assert_eq!(
+            count.0.load(Ordering::SeqCst),
+            1,
+            "the source has something"
+        );
+        assert_eq!(next(&mut second), Some(Some(item(0))));
+        assert_eq!(
+            first.poll_next_unpin(&mut context),
+            Poll::Ready(Some(item(0)))
+        );
+        assert!(first.poll_next_unpin(&mut context).is_pending());
+        let before = count.0.load(Ordering::SeqCst);
+        drop(second);
+        assert!(
+            count.0.load(Ordering::SeqCst) > before,
+            "one that may have been woken left"
+        );
+    }
+
+    #[test]
+    fn promise_9_the_subscription_goes_with_the_last_consumer() {
+        let (sender, stream) = source();
+        let shared = Shared::new(stream, 10);
+        let first = shared.subscribe(Filter::all());
+        let second = shared.subscribe(Filter::all());
+        drop(shared);
+        drop(first);
+        assert!(!sender.is_closed());
+        drop(second);
+        assert!(sender.is_closed());
+    }
+}

@@ -1,0 +1,109 @@
+//! Starting and finishing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use midplane::completions::{Change, Execution, Outcome, ProduceError};
+
+use super::Fixture;
+use super::listener::{Listener, Work, execution};
+use midplane_testkit::within;
+
+/// "Each producer call is idempotent."
+pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
+    let work = Work::new(&fixture);
+    let mut listener = Listener::new(&fixture).await;
+    for (outcome, bytes) in
+        Outcome::KNOWN
+            .iter()
+            .zip([None, Some(Bytes::new()), Some("x".into()), None, None])
+    {
+        let job = execution(outcome.as_str());
+        work.begin(&job).await;
+        let again = within("starting", work.0.start(&Execution::new(job.clone()))).await;
+        assert_eq!(again.expect("it started"), Change::AlreadySo);
+        work.finish(&job, outcome, bytes.clone()).await;
+        for _ in 0..3 {
+            let again = within("finishing", work.0.finish(&job, outcome, bytes.clone())).await;
+            assert_eq!(again.expect("it finished"), Change::AlreadySo);
+        }
+        listener.hears(&job).await;
+    }
+    // The calls by name say the same.
+    let producer = &*work.0;
+    let named = [
+        within("completing", producer.complete(&execution("success"), None)).await,
+        within(
+            "failing",
+            producer.fail(&execution("failure"), Some(Bytes::new())),
+        )
+        .await,
+        within(
+            "cancelling",
+            producer.cancel(&execution("cancelled"), Some("x".into())),
+        )
+        .await,
+        within("expiring", producer.expire(&execution("expired"), None)).await,
+        within("skipping", producer.skip(&execution("skipped"), None)).await,
+    ];
+    for change in named {
+        assert_eq!(change.expect("it finished"), Change::AlreadySo);
+    }
+    work.run("fence").await;
+    listener.hears("fence").await;
+}
+
+/// "Refuses an illegal transition with a clear error."
+pub(crate) async fn an_illegal_transition_is_refused_and_changes_nothing(
+    fixture: Arc<dyn Fixture>,
+) {
+    let work = Work::new(&fixture);
+    let mut listener = Listener::new(&fixture).await;
+    let unknown = execution("unknown");
+    let error = within(
+        "finishing",
+        work.0.finish(&unknown, &Outcome::Success, None),
+    )
+    .await
+    .expect_err("it was never started");
+    assert!(
+        matches!(&error, ProduceError::Unknown(id) if *id == unknown),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("unknown"), "{error}");
+    work.begin("odd").await;
+    let error = within(
+        "finishing",
+        work.0
+            .finish(&execution("odd"), &Outcome::from("odd"), None),
+    )
+    .await
+    .expect_err("no producer knows this outcome");
+    assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
+    for first in &Outcome::KNOWN {
+        let job = execution(first.as_str());
+        work.begin(&job).await;
+        work.finish(&job, first, None).await;
+        listener.hears(&job).await;
+        let refused = |result: Result<Change, ProduceError>, text: &str| {
+            let error = result.expect_err("it finished already");
+            let is = matches!(&error, ProduceError::Illegal { execution, finished, asked }
+                if *execution == job && finished == first && asked == text);
+            assert!(is, "{error:?}");
+            assert!(error.to_string().contains(first.as_str()), "{error}");
+        };
+        let start = within("starting", work.0.start(&Execution::new(job.clone()))).await;
+        refused(start, "started");
+        for second in &Outcome::KNOWN {
+            for bytes in [None, Some(Bytes::from_static(b"other"))] {
+                if second == first && bytes.is_none() {
+                    continue;
+                }
+                let finish = within("finishing", work.0.finish(&job, second, bytes)).await;
+                refused(finish, second.as_str());
+            }
+        }
+    }
+    work.run("fence").await;
+    listener.hears("fence").await;
+}

@@ -1,0 +1,274 @@
+//! From the stream to the handler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use midplane::completions::{
+    Capabilities, Claim, CompletionBackend, CompletionStream, Cursor, Drained, Filter, Item,
+    Ledger, Settings, SubscribeError,
+};
+
+use crate::clock::World;
+use crate::world::{Act, Scribe, assert_handled, execution, finish_all, listen, listen_to, store};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Settings under which the reconciler does nothing after its first walk.
+fn stream_alone() -> Settings {
+    let mut settings = Settings::default();
+    settings.interval = SECOND * 500_000;
+    settings
+}
+
+fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
+    (0..count).map(move |number| format!("{prefix}{number}"))
+}
+
+#[test]
+fn promise_9_so_many_handlers_run_at_once_and_no_more() {
+    for concurrency in [1, 7, 32] {
+        let mut world = World::new();
+        let store = store(&world);
+        let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
+        let mut settings = stream_alone();
+        settings.concurrency = concurrency;
+        settings.queue = 40;
+        let handle = listen(&world, &store, &scribe, settings);
+        world.pass(Duration::ZERO);
+        world.run(async move { finish_all(&store, ids("", 100)).await });
+        world.pass(SECOND * 200);
+        assert_handled(&scribe, ids("", 100), 1);
+        assert_eq!(scribe.log.lock().unwrap().most, concurrency);
+        assert_eq!(handle.counters().done, 100);
+    }
+}
+
+#[test]
+fn promise_9_a_flow_is_handled_in_order_one_at_a_time_and_others_do_not_wait() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, _| match id.starts_with("slow") {
+        true => Act::Work(SECOND * 10),
+        false => Act::Work(Duration::from_millis(1)),
+    });
+    let _handle = listen(&world, &store, &scribe, stream_alone());
+    world.pass(Duration::ZERO);
+    let mut all: Vec<String> = ids("slow:", 5).collect();
+    for flow in 0..10 {
+        all.extend((0..20).map(|number| format!("flow {flow}:{number}")));
+    }
+    let produced = all.clone();
+    world.run(async move { finish_all(&store, produced).await });
+    world.pass(SECOND);
+    let first_slow_and_all_others = 1 + 200;
+    assert_eq!(scribe.order().len(), first_slow_and_all_others);
+    world.pass(SECOND * 100);
+    assert_handled(&scribe, all.clone(), 1);
+    let log = scribe.log.lock().unwrap();
+    for flow in all.iter().map(|id| id.split_once(':').unwrap().0) {
+        let steps: Vec<_> = log
+            .steps
+            .iter()
+            .filter(|(.., id)| id.split_once(':').unwrap().0 == flow)
+            .collect();
+        let expected = all
+            .iter()
+            .filter(|id| id.split_once(':').unwrap().0 == flow);
+        let expected: Vec<_> = expected.flat_map(|id| [(true, id), (false, id)]).collect();
+        let found: Vec<_> = steps.iter().map(|(_, begin, id)| (*begin, id)).collect();
+        assert_eq!(found, expected, "{flow}");
+    }
+}
+
+#[test]
+fn promise_9_a_panic_is_counted_and_the_loop_lives() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, calls| match id.ends_with('3') && calls == 0 {
+        true => Act::Panic,
+        false => Act::Work(Duration::ZERO),
+    });
+    let handle = listen(&world, &store, &scribe, Settings::default());
+    world.pass(Duration::ZERO);
+    world.run(async move { finish_all(&store, ids("", 50)).await });
+    world.pass(SECOND);
+    assert_eq!(handle.counters().panicked, 5);
+    assert_eq!(handle.counters().done, 45);
+    world.pass(SECOND * 60);
+    assert_handled(&scribe, ids("", 50), 1);
+    assert_eq!(handle.counters().panicked, 5);
+}
+
+#[test]
+fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, _| match id {
+        "bad" => Act::Fail,
+        _ => Act::Work(Duration::ZERO),
+    });
+    let mut settings = Settings::default();
+    settings.interval = Duration::from_millis(100);
+    settings.stale = Duration::ZERO;
+    let handle = listen(&world, &store, &scribe, settings);
+    world.pass(Duration::ZERO);
+    world.run(async move {
+        finish_all(&store, ["bad".into()]).await;
+        finish_all(&store, ids("", 20)).await;
+    });
+    world.pass(SECOND * 10_000);
+    assert_handled(&scribe, ids("", 20), 1);
+    let calls = scribe.calls("bad");
+    assert_eq!(handle.counters().failed, calls.len() as u64);
+    // Full jitter up to 300 s: one in 150 s on average, once the pauses have grown.
+    assert!((40..160).contains(&calls.len()), "{} calls", calls.len());
+    let pauses: Vec<_> = calls.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (failures, pause) in pauses.iter().enumerate() {
+        let bound = SECOND * 2_u32.pow(failures.min(9) as u32).min(300);
+        assert!(
+            *pause <= bound + settings.interval * 2,
+            "{pause:?} after {failures}"
+        );
+    }
+    assert!(pauses.iter().any(|pause| *pause > SECOND * 200));
+}
+
+#[test]
+fn promise_9_a_handler_that_hangs_is_dropped_with_its_lease() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, calls| {
+        match id.starts_with("stuck") && calls == 0 {
+            true => Act::Hang,
+            false => Act::Work(Duration::ZERO),
+        }
+    });
+    let mut settings = Settings::default();
+    settings.concurrency = 4;
+    let handle = listen(&world, &store, &scribe, settings);
+    world.pass(Duration::ZERO);
+    world.run(async move {
+        finish_all(&store, ids("stuck", 4)).await;
+        finish_all(&store, ids("", 20)).await;
+    });
+    world.pass(SECOND);
+    assert_eq!(handle.counters().done, 0, "every place is taken");
+    world.pass(settings.lease * 4);
+    assert!(handle.counters().late >= 4);
+    assert_handled(&scribe, ids("stuck", 4).chain(ids("", 20)), 1);
+}
+
+/// Yields every completion three times.
+#[derive(Debug)]
+struct Repeats(Arc<dyn CompletionBackend>);
+
+#[async_trait]
+impl CompletionBackend for Repeats {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        self.subscribe_completions_filtered(&Filter::all()).await
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        filter: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        let stream = self.0.subscribe_completions_filtered(filter).await?;
+        let thrice = |item: Item| futures::stream::iter([item.clone(), item.clone(), item]);
+        Ok(CompletionStream::new(stream.flat_map(thrice)))
+    }
+
+    async fn subscribe_from(
+        &self,
+        cursor: &Cursor,
+        filter: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        self.0.subscribe_from(cursor, filter).await
+    }
+}
+
+#[test]
+fn promise_9_what_comes_again_is_not_handled_again() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
+    let backend = Arc::new(Repeats(Arc::new(store.backend())));
+    let handle = listen_to(&world, backend, &store, &scribe, stream_alone());
+    world.pass(Duration::ZERO);
+    world.run(async move { finish_all(&store, ids("", 100)).await });
+    world.pass(SECOND);
+    assert_handled(&scribe, ids("", 100), 1);
+    let counters = handle.counters();
+    assert_eq!(
+        (counters.streamed, counters.repeated, counters.taken),
+        (300, 200, 0)
+    );
+}
+
+#[test]
+fn promise_9_of_several_listeners_one_handles_each_completion() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
+    let handles: Vec<_> = (0..3)
+        .map(|_| listen(&world, &store, &scribe, Settings::default()))
+        .collect();
+    world.pass(Duration::ZERO);
+    world.run(async move { finish_all(&store, ids("", 300)).await });
+    world.pass(SECOND * 100);
+    assert_handled(&scribe, ids("", 300), 1);
+    let done: u64 = handles.iter().map(|handle| handle.counters().done).sum();
+    let taken: u64 = handles.iter().map(|handle| handle.counters().taken).sum();
+    assert_eq!((done, taken), (300, 600));
+}
+
+#[test]
+fn promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, _| match id {
+        "0" | "1" => Act::Work(SECOND),
+        "2" => Act::Hang,
+        _ => Act::Work(Duration::ZERO),
+    });
+    let mut settings = stream_alone();
+    settings.concurrency = 3;
+    let handle = listen(&world, &store, &scribe, settings);
+    world.pass(Duration::ZERO);
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("", 10)).await });
+    world.pass(Duration::from_millis(1));
+    let late = store.clone();
+    let drained = world.run(async move {
+        let (drained, ()) = futures::join!(
+            handle.close(SECOND * 5),
+            // Nothing is taken in any more.
+            finish_all(&late, ["late".into()])
+        );
+        assert!(handle.reconcile().await.is_none(), "it is over");
+        assert!(handle.close(SECOND).await.is_none(), "it is over");
+        drained
+    });
+    let mut expected = Drained::default();
+    expected.finished = 2;
+    expected.abandoned = 1;
+    expected.returned = 7;
+    assert_eq!(drained, Some(expected));
+    assert_handled(&scribe, ids("", 2), 1);
+    let claims: Vec<Claim> = world.run(async move {
+        let mut names: Vec<_> = ids("", 10).map(execution).collect();
+        names.push(execution("late"));
+        store.claim(&names, SECOND).await.unwrap()
+    });
+    // What was given back can be claimed; what was abandoned waits for its lease, and what is done is done.
+    let claimed: Vec<_> = claims
+        .iter()
+        .map(|claim| claim.execution.as_str())
+        .collect();
+    assert_eq!(claimed, ["3", "4", "5", "6", "7", "8", "9", "late"]);
+}

@@ -1,0 +1,240 @@
+//! From the history to the stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::{Either, pending, select};
+use midplane::Timer;
+use midplane::completions::{
+    BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Follower,
+    Item, Journal, JournalReader, MemoryStore, Page, ReadError, SubscribeError, Tag,
+};
+
+use crate::clock::{Clock, World};
+use crate::world::{finish, finish_all, store};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What arrives within so long, or `None`.
+async fn within(clock: &Clock, time: Duration, stream: &mut CompletionStream) -> Option<Item> {
+    match select(stream.next(), clock.sleep(time)).await {
+        Either::Left((item, _)) => Some(item.expect("the stream goes on")),
+        Either::Right(_) => None,
+    }
+}
+
+fn id(item: Option<Item>) -> String {
+    match item {
+        Some(Item::Completion(completion)) => completion.execution.to_string(),
+        item => panic!("there should be a completion, not {item:?}"),
+    }
+}
+
+/// A journal that misbehaves.
+#[derive(Debug, Clone)]
+struct Faulty {
+    store: MemoryStore,
+    fault: Fault,
+    connects: Arc<AtomicUsize>,
+    reads: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// Nobody is ever woken.
+    Asleep,
+    /// A read of this number never ends.
+    Silent(usize),
+    /// It cannot filter and keeps nothing, and would yield everything.
+    Plain,
+    /// It wakes all the time.
+    Restless,
+}
+
+impl Faulty {
+    fn new(store: &MemoryStore, fault: Fault) -> Self {
+        Self {
+            store: store.clone(),
+            fault,
+            connects: Arc::default(),
+            reads: Arc::default(),
+        }
+    }
+}
+
+struct FaultyReader(Faulty, Box<dyn JournalReader>);
+
+#[async_trait]
+impl Journal for Faulty {
+    fn capabilities(&self) -> Capabilities {
+        match self.fault {
+            Fault::Plain => Capabilities::new(),
+            _ => self.store.capabilities(),
+        }
+    }
+
+    async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
+        self.connects.fetch_add(1, SeqCst);
+        let reader = self.store.connect(filter).await?;
+        Ok(Box::new(FaultyReader(self.clone(), reader)))
+    }
+}
+
+#[async_trait]
+impl JournalReader for FaultyReader {
+    async fn head(&mut self) -> Result<Cursor, BackendError> {
+        self.1.head().await
+    }
+
+    async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
+        let number = self.0.reads.fetch_add(1, SeqCst);
+        if self.0.fault == Fault::Silent(number) {
+            return pending().await;
+        }
+        self.1.read(after, most).await
+    }
+
+    async fn wait(&mut self) -> Result<(), BackendError> {
+        match self.0.fault {
+            Fault::Asleep => pending().await,
+            Fault::Restless => Ok(()),
+            _ => self.1.wait().await,
+        }
+    }
+}
+
+#[test]
+fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
+    let mut world = World::new();
+    let store = store(&world);
+    let clock = world.clock.clone();
+    world.run(async move {
+        let mut stream = store.backend().subscribe_completions().await.unwrap();
+        store.block();
+        finish(&store, "meanwhile").await;
+        assert_eq!(within(&clock, SECOND * 3_600, &mut stream).await, None);
+        store.unblock();
+        assert_eq!(
+            within(&clock, SECOND * 10, &mut stream).await,
+            Some(Item::Resync)
+        );
+        assert_eq!(id(within(&clock, SECOND, &mut stream).await), "meanwhile");
+    });
+}
+
+#[test]
+fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
+    let mut world = World::new();
+    let store = store(&world);
+    let timer = world.timer();
+    let clock = world.clock.clone();
+    world.run(async move {
+        let faulty = Faulty::new(&store, Fault::Silent(usize::MAX));
+        let follower = Follower::new(Arc::new(faulty.clone()), timer);
+        let mut stream = follower.subscribe_completions().await.unwrap();
+        store.block();
+        faulty.connects.store(0, SeqCst);
+        assert_eq!(within(&clock, SECOND * 3_600, &mut stream).await, None);
+        // Full jitter up to 5 s: 1,440 attempts on average.
+        let attempts = faulty.connects.load(SeqCst);
+        assert!((1_300..1_600).contains(&attempts), "{attempts} attempts");
+    });
+}
+
+#[test]
+fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
+    let mut world = World::new();
+    let store = store(&world);
+    let timer = world.timer();
+    let clock = world.clock.clone();
+    world.run(async move {
+        let faulty = Faulty::new(&store, Fault::Asleep);
+        let follower = Follower::new(Arc::new(faulty), timer);
+        let mut stream = follower.subscribe_completions().await.unwrap();
+        for round in 0..10 {
+            finish(&store, format!("{round}")).await;
+            let item = within(&clock, Duration::from_millis(1_001), &mut stream).await;
+            assert_eq!(id(item), format!("{round}"));
+        }
+    });
+}
+
+#[test]
+fn promise_9_a_connection_that_says_nothing_is_given_up() {
+    let mut world = World::new();
+    let store = store(&world);
+    let timer = world.timer();
+    let clock = world.clock.clone();
+    world.run(async move {
+        let faulty = Faulty::new(&store, Fault::Silent(3));
+        let follower = Follower::new(Arc::new(faulty.clone()), timer);
+        let mut stream = follower.subscribe_completions().await.unwrap();
+        finish_all(&store, ["a".into(), "b".into()]).await;
+        assert_eq!(id(within(&clock, SECOND, &mut stream).await), "a");
+        assert_eq!(id(within(&clock, SECOND, &mut stream).await), "b");
+        // Read for read, until the one that never ends.
+        assert_eq!(
+            within(&clock, SECOND * 20, &mut stream).await,
+            Some(Item::Resync)
+        );
+        finish(&store, "c").await;
+        assert_eq!(id(within(&clock, SECOND * 2, &mut stream).await), "c");
+        assert_eq!(faulty.connects.load(SeqCst), 2);
+    });
+}
+
+#[test]
+fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything() {
+    let mut world = World::new();
+    let store = store(&world);
+    let timer = world.timer();
+    world.run(async move {
+        let faulty = Faulty::new(&store, Fault::Plain);
+        let follower = Follower::new(Arc::new(faulty.clone()), timer);
+        let filter = Filter::all().with_tag(Tag::new("t").unwrap());
+        let error = follower
+            .subscribe_completions_filtered(&filter)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SubscribeError::CannotFilter));
+        let mut reader = store.connect(&Filter::all()).await.unwrap();
+        let cursor = reader.head().await.unwrap();
+        let error = follower
+            .subscribe_from(&cursor, &Filter::all())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SubscribeError::NotDurable));
+        assert_eq!(faulty.connects.load(SeqCst), 0, "it was not even asked");
+        assert!(
+            follower
+                .subscribe_completions_filtered(&Filter::all())
+                .await
+                .is_ok()
+        );
+    });
+}
+
+#[test]
+fn promise_9_a_short_page_and_an_eager_store_change_nothing() {
+    for fault in [Fault::Restless, Fault::Silent(usize::MAX)] {
+        let mut world = World::new();
+        let store = store(&world);
+        let timer = world.timer();
+        let clock = world.clock.clone();
+        world.run(async move {
+            let mut pace = midplane::completions::Pace::default();
+            pace.page = 0;
+            let faulty = Faulty::new(&store, fault);
+            let follower = Follower::new(Arc::new(faulty), timer).with_pace(pace);
+            let mut stream = follower.subscribe_completions().await.unwrap();
+            finish_all(&store, (0..50).map(|number| format!("{number}"))).await;
+            for number in 0..50 {
+                let item = within(&clock, SECOND, &mut stream).await;
+                assert_eq!(id(item), format!("{number}"));
+            }
+        });
+    }
+}

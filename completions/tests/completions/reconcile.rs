@@ -1,0 +1,520 @@
+//! From the ledger to the handler.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::ready;
+use futures::stream;
+use midplane::Timer;
+use midplane::completions::{
+    BackendError, BackendErrorKind, Capabilities, Claim, CompletionBackend, CompletionStream,
+    Cursor, Execution, ExecutionId, Filter, Item, Ledger, Listener, MemoryStore, Outcome, Producer,
+    Report, Scan, Scanned, Settings, SubscribeError, Tag,
+};
+
+use crate::clock::{Clock, World};
+use crate::world::{
+    Act, Scribe, assert_handled, execution, finish, finish_all, listen, listen_to, store,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
+    (0..count).map(move |number| format!("{prefix}{number}"))
+}
+
+/// A stream that cannot be had, or that says nothing.
+#[derive(Debug)]
+struct Dead {
+    silent: bool,
+}
+
+impl Dead {
+    fn answer(&self) -> Result<CompletionStream, SubscribeError> {
+        match self.silent {
+            true => Ok(CompletionStream::new(stream::pending())),
+            false => Err(BackendError::new(BackendErrorKind::Unreachable, "it is dead").into()),
+        }
+    }
+}
+
+#[async_trait]
+impl CompletionBackend for Dead {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        self.answer()
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(
+        &self,
+        _: &Cursor,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::NotDurable)
+    }
+}
+
+#[test]
+fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
+    for silent in [false, true] {
+        let mut world = World::new();
+        let store = store(&world);
+        let scribe = Scribe::quick(&world);
+        let settings = Settings::default();
+        let backend = Arc::new(Dead { silent });
+        let handle = listen_to(&world, backend, &store, &scribe, settings);
+        world.pass(Duration::ZERO);
+        let producer = store.clone();
+        world.run(async move { finish_all(&producer, ids("", 1_000)).await });
+        world.pass(settings.interval * 3);
+        assert_handled(&scribe, ids("", 1_000), 1);
+        assert_eq!(handle.counters().reconciled.reconciled, 1_000);
+        assert_eq!(handle.counters().streamed, 0);
+        assert_eq!(handle.counters().unsubscribed > 0, !silent);
+    }
+}
+
+#[test]
+fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
+    let mut world = World::new();
+    let store = store(&world);
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("", 600)).await });
+    let scribe = Scribe::quick(&world);
+    let _handle = listen(&world, &store, &scribe, Settings::default());
+    world.pass(Duration::ZERO);
+    assert_handled(&scribe, ids("", 600), 1);
+}
+
+#[test]
+fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::quick(&world);
+    let mut settings = Settings::default();
+    settings.interval = SECOND * 500_000;
+    let handle = listen(&world, &store, &scribe, settings);
+    world.pass(Duration::ZERO);
+    store.block();
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("", 100)).await });
+    store.trim();
+    world.pass(SECOND * 30);
+    assert!(scribe.handled().is_empty());
+    store.unblock();
+    world.pass(SECOND * 10);
+    assert_handled(&scribe, ids("", 100), 1);
+    let counters = handle.counters();
+    assert_eq!((counters.subscribed, counters.lagged), (2, 100));
+}
+
+/// A stream of notices alone.
+#[derive(Debug)]
+struct Notices(MemoryStore);
+
+#[async_trait]
+impl CompletionBackend for Notices {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        let stream = self.0.backend().subscribe_completions().await?;
+        let notice = |item: &Item| ready(!matches!(item, Item::Completion(_)));
+        Ok(CompletionStream::new(stream.filter(notice)))
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(
+        &self,
+        _: &Cursor,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::NotDurable)
+    }
+}
+
+#[test]
+fn promise_9_the_reconciler_walks_after_each_subscription() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::quick(&world);
+    let mut settings = Settings::default();
+    settings.interval = SECOND * 500_000;
+    let backend = Arc::new(Notices(store.clone()));
+    let _handle = listen_to(&world, backend, &store, &scribe, settings);
+    world.pass(SECOND);
+    for round in 1..4 {
+        let producer = store.clone();
+        world.run(async move { finish(&producer, format!("{}", round - 1)).await });
+        world.pass(SECOND * 100);
+        assert_handled(&scribe, ids("", round - 1), 1);
+        store.cut();
+        world.pass(SECOND);
+        assert_handled(&scribe, ids("", round), 1);
+    }
+}
+
+/// A ledger that does something the first time it has been scanned: the pause between the steps.
+#[derive(Debug)]
+struct Paused {
+    store: MemoryStore,
+    done: AtomicBool,
+}
+
+#[async_trait]
+impl Ledger for Paused {
+    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
+        let page = self.store.scan(scan).await?;
+        if !self.done.swap(true, SeqCst) {
+            finish(&self.store, "between").await;
+        }
+        Ok(page)
+    }
+
+    async fn claim(
+        &self,
+        executions: &[ExecutionId],
+        lease: Duration,
+    ) -> Result<Vec<Claim>, BackendError> {
+        self.store.claim(executions, lease).await
+    }
+
+    async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
+        self.store.handled(claims).await
+    }
+
+    async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
+        self.store.release(claims, pause).await
+    }
+}
+
+/// A backend that takes its time to subscribe.
+#[derive(Debug)]
+struct Slow(MemoryStore, Clock);
+
+#[async_trait]
+impl CompletionBackend for Slow {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+        self.1.sleep(Duration::from_millis(1)).await;
+        self.0.backend().subscribe_completions().await
+    }
+
+    async fn subscribe_completions_filtered(
+        &self,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(
+        &self,
+        _: &Cursor,
+        _: &Filter,
+    ) -> Result<CompletionStream, SubscribeError> {
+        Err(SubscribeError::NotDurable)
+    }
+}
+
+/// A completion that is committed behind the scan's back is heard, since the subscription stood before it.
+#[test]
+fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::quick(&world);
+    let mut settings = Settings::default();
+    settings.interval = SECOND * 500_000;
+    let backend = Arc::new(Slow(store.clone(), world.clock.clone()));
+    let ledger = Arc::new(Paused {
+        store,
+        done: AtomicBool::new(false),
+    });
+    let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());
+    let (_handle, run) = listener.with_settings(settings).start();
+    world.spawn(run);
+    world.pass(SECOND);
+    assert_handled(&scribe, ["between".into()], 1);
+}
+
+#[test]
+fn promise_9_a_report_counts_what_the_walk_found() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, _| match id {
+        "wanted 1" => Act::NoOp,
+        "wanted 2" => Act::Fail,
+        "wanted 3" => Act::Panic,
+        _ => Act::Work(Duration::ZERO),
+    });
+    let tag = Tag::new("wanted").unwrap();
+    let producer = store.clone();
+    let wanted = tag.clone();
+    world.run(async move {
+        for id in ids("wanted ", 10) {
+            let started = Execution::new(execution(&id)).with_tag(wanted.clone());
+            producer.start(&started).await.unwrap();
+            producer
+                .finish(&started.id, &Outcome::Failure, None)
+                .await
+                .unwrap();
+        }
+        finish_all(&producer, ids("unwanted ", 5)).await;
+        // In other hands.
+        producer
+            .claim(&[execution("wanted 4")], SECOND * 50)
+            .await
+            .unwrap();
+    });
+    let backend = Arc::new(Dead { silent: true });
+    let listener = Listener::new(backend, Arc::new(store), scribe, world.timer());
+    let (handle, run) = listener.with_filter(Filter::all().with_tag(tag)).start();
+    world.spawn(run);
+    world.pass(Duration::ZERO);
+    let mut expected = Report::default();
+    expected.scanned = 14;
+    expected.reconciled = 6;
+    expected.no_op = 1;
+    expected.filtered = 5;
+    expected.errors = 2;
+    assert_eq!(handle.counters().reconciled, expected);
+    // What was asked for is told of that walk alone: what failed waits, what is not wanted stays.
+    let report = world.run(async move { handle.reconcile().await });
+    let mut expected = Report::default();
+    expected.scanned = 5;
+    expected.filtered = 5;
+    assert_eq!(report, Some(expected));
+}
+
+/// A head that fails again and again, and hangs besides, keeps nobody behind it waiting.
+#[test]
+fn promise_9_a_stuck_head_starves_nobody() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |id, _| match id {
+        _ if id.starts_with("fails") => Act::Fail,
+        _ if id.starts_with("hangs") => Act::Hang,
+        _ => Act::Work(Duration::ZERO),
+    });
+    let producer = store.clone();
+    world.run(async move {
+        finish_all(&producer, ids("hangs", 10)).await;
+        finish_all(&producer, ids("fails", 100)).await;
+        finish_all(&producer, ids("works", 100)).await;
+    });
+    let mut settings = Settings::default();
+    settings.page = 10;
+    settings.pages = 3;
+    settings.interval = SECOND;
+    settings.stale = Duration::ZERO;
+    // So short that what failed is at the head again with every walk.
+    settings.backoff = midplane::Backoff::new(Duration::ZERO, Duration::ZERO);
+    let backend = Arc::new(Dead { silent: true });
+    let _handle = listen_to(&world, backend, &store, &scribe, settings);
+    world.pass(settings.lease * 8);
+    assert_handled(&scribe, ids("works", 100), 1);
+}
+
+#[test]
+fn promise_9_leases_of_a_listener_that_died_come_back() {
+    let mut world = World::new();
+    let store = store(&world);
+    let hung = Scribe::new(&world, |_, _| Act::Hang);
+    let listener = Listener::new(
+        Arc::new(store.backend()),
+        Arc::new(store.clone()),
+        hung.clone(),
+        world.timer(),
+    );
+    let (_handle, run) = listener.start();
+    let (kill, killed) = futures::channel::oneshot::channel::<()>();
+    world.spawn(async move {
+        futures::future::select(run, killed).await;
+    });
+    world.pass(Duration::ZERO);
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("", 20)).await });
+    world.pass(SECOND);
+    assert_eq!(hung.order().len(), 20);
+    kill.send(()).unwrap();
+    let scribe = Scribe::quick(&world);
+    let settings = Settings::default();
+    let _handle = listen(&world, &store, &scribe, settings);
+    world.pass(settings.lease - SECOND * 2);
+    assert!(scribe.handled().is_empty(), "the leases hold");
+    world.pass(settings.interval * 2);
+    assert_handled(&scribe, ids("", 20), 1);
+}
+
+/// A ledger that does not answer for a while.
+#[derive(Debug)]
+struct Away {
+    store: MemoryStore,
+    away: AtomicBool,
+    calls: AtomicUsize,
+}
+
+impl Away {
+    async fn answer(&self) -> Result<(), BackendError> {
+        self.calls.fetch_add(1, SeqCst);
+        match self.away.load(SeqCst) {
+            true => std::future::pending().await,
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Away {
+    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
+        self.answer().await?;
+        self.store.scan(scan).await
+    }
+
+    async fn claim(
+        &self,
+        executions: &[ExecutionId],
+        lease: Duration,
+    ) -> Result<Vec<Claim>, BackendError> {
+        self.answer().await?;
+        self.store.claim(executions, lease).await
+    }
+
+    async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
+        self.answer().await?;
+        self.store.handled(claims).await
+    }
+
+    async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
+        self.answer().await?;
+        self.store.release(claims, pause).await
+    }
+}
+
+#[test]
+fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
+    let ledger = Arc::new(Away {
+        store: store.clone(),
+        away: AtomicBool::new(false),
+        calls: AtomicUsize::new(0),
+    });
+    let settings = Settings::default();
+    let backend = Arc::new(store.backend());
+    let listener = Listener::new(backend, ledger.clone(), scribe.clone(), world.timer());
+    let (handle, run) = listener.start();
+    world.spawn(run);
+    world.pass(Duration::ZERO);
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("before ", 20)).await });
+    world.pass(Duration::from_millis(500));
+    // In the middle of the work of some, and before the claims of others.
+    ledger.away.store(true, SeqCst);
+    let producer = store.clone();
+    world.run(async move { finish_all(&producer, ids("behind ", 20)).await });
+    ledger.calls.store(0, SeqCst);
+    world.pass(SECOND * 100);
+    assert!(
+        ledger.calls.load(SeqCst) < 50,
+        "it is not asked in a frenzy"
+    );
+    let counters = handle.counters();
+    assert!(
+        counters.unclaimed > 0 && counters.unsettled > 0,
+        "{counters:?}"
+    );
+    assert!(counters.reconciled.errors > 0);
+    ledger.away.store(false, SeqCst);
+    world.pass(settings.interval * 5);
+    // The note was lost, and the window knows what was done: nothing is done twice.
+    assert_handled(&scribe, ids("before ", 20).chain(ids("behind ", 20)), 1);
+    let left = world.run(async move { store.scan(&Scan::new(Duration::ZERO, 100)).await.unwrap() });
+    assert!(left.completions.is_empty(), "{left:?}");
+}
+
+/// The stream of a backend that cannot filter is filtered here.
+#[test]
+fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
+    #[derive(Debug)]
+    struct Plain(MemoryStore);
+
+    #[async_trait]
+    impl CompletionBackend for Plain {
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new()
+        }
+
+        async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
+            let stream = self.0.backend().subscribe_completions().await?;
+            Ok(CompletionStream::new(stream.boxed()))
+        }
+
+        async fn subscribe_completions_filtered(
+            &self,
+            _: &Filter,
+        ) -> Result<CompletionStream, SubscribeError> {
+            Err(SubscribeError::CannotFilter)
+        }
+
+        async fn subscribe_from(
+            &self,
+            _: &Cursor,
+            _: &Filter,
+        ) -> Result<CompletionStream, SubscribeError> {
+            Err(SubscribeError::NotDurable)
+        }
+    }
+
+    let mut world = World::new();
+    let store = store(&world);
+    let scribe = Scribe::quick(&world);
+    let tag = Tag::new("wanted").unwrap();
+    let backend = Arc::new(Plain(store.clone()));
+    let listener = Listener::new(
+        backend,
+        Arc::new(store.clone()),
+        scribe.clone(),
+        world.timer(),
+    );
+    let (handle, run) = listener
+        .with_filter(Filter::all().with_tag(tag.clone()))
+        .start();
+    world.spawn(run);
+    world.pass(Duration::ZERO);
+    world.run(async move {
+        let wanted = Execution::new(execution("wanted")).with_tag(tag);
+        store.start(&wanted).await.unwrap();
+        store
+            .finish(&wanted.id, &Outcome::Skipped, None)
+            .await
+            .unwrap();
+        finish(&store, "unwanted").await;
+    });
+    world.pass(SECOND * 100);
+    assert_handled(&scribe, ["wanted".into()], 1);
+    assert_eq!(handle.counters().streamed, 2);
+}

@@ -1,0 +1,164 @@
+//! What is in the store.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::task::AtomicWaker;
+use midplane_completions::{BackendError, BackendErrorKind, Completion, Execution, ExecutionId};
+use midplane_core::Instant;
+
+/// A record of the history: a completion, or why it is none.
+pub(super) type Recorded = Result<ExecutionId, String>;
+
+/// Everything, under the store's one lock.
+pub(super) struct State {
+    pub(super) executions: HashMap<ExecutionId, Record>,
+    /// The finished that are not handled, by their place in the history.
+    pub(super) unhandled: BTreeMap<u64, ExecutionId>,
+    history: VecDeque<Recorded>,
+    /// The number of the oldest record that is kept.
+    first: u64,
+    retention: usize,
+    sessions: Vec<Arc<Session>>,
+    pub(super) tokens: u64,
+    pub(super) blocked: bool,
+}
+
+/// One execution.
+pub(super) struct Record {
+    pub(super) execution: Execution,
+    pub(super) finished: Option<Finished>,
+}
+
+/// How one execution ended, and who handles that.
+pub(super) struct Finished {
+    pub(super) completion: Completion,
+    pub(super) number: u64,
+    pub(super) at: Instant,
+    pub(super) handled: bool,
+    pub(super) failures: u32,
+    /// No scan before this time.
+    pub(super) paused: Instant,
+    /// The token of the lease and when it ends.
+    pub(super) lease: Option<(u64, Instant)>,
+}
+
+impl State {
+    pub(super) fn new(retention: usize) -> Self {
+        Self {
+            executions: HashMap::new(),
+            unhandled: BTreeMap::new(),
+            history: VecDeque::new(),
+            first: 0,
+            retention,
+            sessions: Vec::new(),
+            tokens: 0,
+            blocked: false,
+        }
+    }
+
+    /// The number of the oldest record, and the number that the next will have.
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        (self.first, self.first + self.history.len() as u64)
+    }
+
+    /// The records from this number on, each with its own.
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Recorded)> {
+        // Numbers before the first are the caller's affair; the history fits memory.
+        let skipped = number.saturating_sub(self.first) as usize;
+        (number..).zip(self.history.iter().skip(skipped))
+    }
+
+    pub(super) fn set_retention(&mut self, records: usize) {
+        self.retention = records;
+        self.trim(records);
+    }
+
+    /// Keeps this many records.
+    pub(super) fn trim(&mut self, keep: usize) {
+        while self.history.len() > keep {
+            self.first += 1;
+            if let Some(Ok(execution)) = self.history.pop_front() {
+                self.forget(&execution);
+            }
+        }
+    }
+
+    /// Adds a record, and says whom to wake once the lock is let go.
+    pub(super) fn append(&mut self, record: Recorded) -> Vec<Arc<Session>> {
+        self.history.push_back(record);
+        self.trim(self.retention);
+        self.sessions.clone()
+    }
+
+    /// Lets go of an execution that nobody will ask for: handled, and out of the history.
+    pub(super) fn forget(&mut self, execution: &ExecutionId) {
+        let first = self.first;
+        let over = self
+            .executions
+            .get(execution)
+            .and_then(|record| record.finished.as_ref())
+            .is_some_and(|finished| finished.handled && finished.number < first);
+        if over {
+            self.executions.remove(execution);
+        }
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// # Errors
+    /// While the store is blocked.
+    pub(super) fn join(&mut self, session: Arc<Session>) -> Result<(), BackendError> {
+        if self.blocked {
+            return Err(BackendError::new(
+                BackendErrorKind::Unreachable,
+                "the memory store is blocked until `unblock` is called",
+            ));
+        }
+        self.sessions.push(session);
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self, session: &Arc<Session>) {
+        self.sessions.retain(|other| !Arc::ptr_eq(other, session));
+    }
+
+    pub(super) fn take_sessions(&mut self) -> Vec<Arc<Session>> {
+        std::mem::take(&mut self.sessions)
+    }
+}
+
+/// One connection, as the store sees it.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    pub(super) woken: AtomicBool,
+    pub(super) dead: AtomicBool,
+    pub(super) waker: AtomicWaker,
+}
+
+impl Session {
+    pub(super) fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(super) fn end(&self) {
+        self.dead.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// # Errors
+    /// When the connection was cut.
+    pub(super) fn alive(&self) -> Result<(), BackendError> {
+        if self.dead.load(Ordering::Acquire) {
+            return Err(BackendError::new(
+                BackendErrorKind::Unreachable,
+                "the connection to the memory store was cut",
+            ));
+        }
+        Ok(())
+    }
+}
