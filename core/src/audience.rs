@@ -4,6 +4,9 @@ use alloc::vec::Vec;
 
 use crate::target::{ConnectionId, Target};
 
+/// The most targets, and the most exclusions, of an audience that travels between nodes.
+pub const MAX_AUDIENCE: usize = 256;
+
 /// One target, or a union of targets, minus some connections.
 ///
 /// A connection gets the event once, however many of the targets it is in. There is no empty

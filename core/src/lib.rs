@@ -58,7 +58,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod attachment;
+mod ask;
 mod audience;
 mod backoff;
 mod backplane;
@@ -68,27 +68,37 @@ pub mod envelope;
 mod event;
 mod host;
 mod id;
+mod lane_map;
 mod local;
 pub mod mailbox;
 pub mod node;
+mod node_id;
+mod notice;
 mod question;
+mod receipt;
 mod registry;
-mod sink;
 mod target;
 mod time;
 
-pub use attachment::{Associate, AssociateError, Attachment, Detach, Reach};
+pub use ask::Ask;
 pub use audience::Audience;
 pub use backoff::{Backoff, Random};
-pub use backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
-pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Notice, Parts, Status};
+pub use backplane::Backplane;
+pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Parts, Status};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
 pub use id::{IdError, MAX_ID_BYTES, check_id};
+pub use lane_map::LaneMap;
 pub use local::Local;
-pub use question::{Answer, Answers, Ask, Question};
-pub use registry::{DEFAULT_TARGETS_PER_CONNECTION, Delivered, Drops, Registry};
-pub use sink::{Sink, Verdict};
+pub use notice::Notice;
+pub use question::{Answer, Answers, Question};
+pub use receipt::{
+    CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State, TooLarge, TooMany,
+};
+pub use registry::{
+    Associate, AssociateError, Attachment, DEFAULT_TARGETS_PER_CONNECTION, Detach, Drops, Reach,
+    Registry, Sink, Verdict,
+};
 pub use target::{
     AgentId, ConnectionId, EventKey, Kind, OrgId, ParseTargetError, Scope, SessionId, Target,
     TopicId, UserId,

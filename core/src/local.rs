@@ -9,16 +9,15 @@ use core::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::attachment::Attachment;
 use crate::audience::Audience;
-use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
-use crate::cluster::{Notice, Notices};
+use crate::backplane::Backplane;
 use crate::event::Event;
 use crate::host::Host;
 use crate::id::IdError;
+use crate::notice::{Notice, Notices};
 use crate::question::{Answers, Question};
-use crate::registry::{Delivered, Registry};
-use crate::sink::Sink;
+use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State};
+use crate::registry::{Attachment, Registry, Sink};
 use crate::target::{ConnectionId, Scope};
 
 /// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to it.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{Message, NodeId};
-use midplane_core::node::{Config, News, Node, NotQueued, Run};
-use midplane_core::{Audience, Event, Instant, Scope, Target};
+use midplane_core::node::{Config, News, Node, Run};
+use midplane_core::{Audience, Event, Instant, Refusal, Scope, Target, TooLarge};
 
 /// Two nodes on a perfect bus, and their common clock.
 struct Pair {
@@ -48,7 +48,7 @@ impl Pair {
         }
     }
 
-    fn publish(&mut self, sender: usize, text: &str) -> Result<(), NotQueued> {
+    fn publish(&mut self, sender: usize, text: &str) -> Result<(), Refusal> {
         let event = Event::text(text);
         self.nodes[sender].publish(self.now, &Scope::default(), &audience(), &event)
     }
@@ -154,11 +154,11 @@ fn what_does_not_fit_is_refused_with_its_size() {
     let mut pair = Pair::new(config);
     let refused = pair.publish(0, &"x".repeat(1_024));
     assert!(
-        matches!(refused, Err(NotQueued::TooLarge { bytes, limit: 1_024 }) if bytes > 1_024),
+        matches!(refused, Err(Refusal::TooLarge(TooLarge { bytes, limit: 1_024 })) if bytes > 1_024),
         "{refused:?}"
     );
     pair.publish(0, &"x".repeat(700)).unwrap();
-    assert_eq!(pair.publish(0, &"x".repeat(700)), Err(NotQueued::Full));
+    assert_eq!(pair.publish(0, &"x".repeat(700)), Err(Refusal::Full));
     assert_eq!(pair.nodes[0].queued(), 1);
 }
 

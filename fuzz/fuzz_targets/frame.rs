@@ -7,6 +7,7 @@ use std::alloc::System;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use midplane_core::TooLarge;
 use midplane_core::envelope::{
     DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, Message, VERSION,
 };
@@ -45,10 +46,8 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn too_large(bytes: &Bytes, limit: usize) -> DecodeError {
-    DecodeError::TooLarge {
-        bytes: bytes.len(),
-        limit,
-    }
+    let bytes = bytes.len();
+    DecodeError::TooLarge(TooLarge { bytes, limit })
 }
 
 fn check(frame: &Frame, size: usize) {

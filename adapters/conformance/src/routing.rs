@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::BoxFuture;
-use midplane::bus::{Bus, Lane, Limits};
-use midplane::envelope::NodeId;
-use midplane::node::{Config, Node as Protocol};
+use midplane::bus::{Bus, Lane};
+use midplane::node::Config;
 use midplane::{
-    Attachment, Backplane, Cluster, ConnectionId, Event, Reach, Relay, Scope, Sink, Target, Timer,
-    fresh_node_id,
+    Attachment, Backplane, Cluster, ConnectionId, Event, LaneMap, Reach, Relay, Scope, Sink,
+    Target, Timer, fresh_node_id,
 };
 
 use crate::{Counted, Random, eventually};
@@ -67,8 +66,7 @@ pub async fn hear(
         lanes: scene.lanes,
         ..Config::default()
     };
-    // It only knows which lane a target is on.
-    let map = Protocol::new(NodeId([0; 16]), config, Limits::new(1 << 10));
+    let map = LaneMap::new(scene.lanes);
     let lane = |target: &Target| map.lane(&Scope::default(), &target.clone().into());
     let user =
         |node: usize, number: usize| Target::user(format!("{node}-{number}")).expect("a short id");

@@ -9,11 +9,10 @@ use futures::channel::oneshot;
 use lock_api::Mutex;
 
 use super::outgoing::{Command, Outgoing};
-use crate::attachment::{Hearing, Interest, Reach};
 use crate::bus::Lane;
 use crate::host::Host;
-use crate::node;
-use crate::registry::KeyRef;
+use crate::lane_map::LaneMap;
+use crate::registry::{KeyRef, Reach, ReachAnswer, TargetWatcher};
 
 /// What handles and the driver share of the lanes.
 ///
@@ -99,26 +98,27 @@ impl<H: Host> Lanes<H> {
     }
 
     fn lane(&self, key: KeyRef<'_>) -> Lane {
-        node::lane_of(key.scope(), key.kind(), key.id(), self.lanes.len() as u32)
+        let map = LaneMap::new(self.lanes.len() as u32);
+        map.lane_of_key(key.scope(), key.kind(), key.id())
     }
 }
 
-impl<H: Host> Interest for Lanes<H> {
-    fn came(&self, key: KeyRef<'_>) {
+impl<H: Host> TargetWatcher for Lanes<H> {
+    fn target_gained(&self, key: KeyRef<'_>) {
         self.count(key, 1);
     }
 
-    fn left(&self, key: KeyRef<'_>) {
+    fn target_lost(&self, key: KeyRef<'_>) {
         self.count(key, -1);
     }
 
-    fn hearing(&self, key: KeyRef<'_>) -> Hearing {
+    fn reach(&self, key: KeyRef<'_>) -> ReachAnswer {
         let lane = self.lane(key);
         if self.state(lane).heard.load(Ordering::SeqCst) {
-            return Hearing::Known(Reach::Everywhere);
+            return ReachAnswer::Known(Reach::Everywhere);
         }
         let (answer, receiver) = oneshot::channel();
         self.outgoing.command(Command::Hear { lane, answer });
-        Hearing::Asked(receiver)
+        ReachAnswer::Pending(receiver)
     }
 }

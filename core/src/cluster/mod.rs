@@ -4,7 +4,6 @@ mod driver;
 mod engine;
 mod foreign;
 mod lanes;
-mod notices;
 mod outgoing;
 mod parts;
 mod session;
@@ -23,23 +22,23 @@ use lock_api::Mutex;
 
 pub use driver::Driver;
 pub use foreign::{Foreign, ForeignCounts};
-pub use notices::Notice;
-pub(crate) use notices::Notices;
 pub use parts::Parts;
 pub use status::Status;
 
-use crate::attachment::Attachment;
 use crate::audience::Audience;
-use crate::backplane::{Backplane, CloseReport, FlushError, Receipt, Refusal, Relay, State};
+use crate::backplane::Backplane;
 use crate::bus::Bus;
-use crate::envelope::{Encoded, NodeId};
+use crate::envelope::Encoded;
 use crate::event::Event;
 use crate::host::Host;
 use crate::id::IdError;
+use crate::lane_map::LaneMap;
 use crate::node::{self, Config};
+use crate::node_id::NodeId;
+use crate::notice::{Notice, Notices};
 use crate::question::{Answers, Question};
-use crate::registry::{Delivered, Registry};
-use crate::sink::Sink;
+use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State};
+use crate::registry::{Attachment, Registry, Sink};
 use crate::target::{ConnectionId, Scope};
 use crate::time::Timer;
 use engine::Engine;
@@ -104,7 +103,7 @@ impl<H: Host> Cluster<H> {
         let config = config.checked();
         let outgoing = Arc::new(Outgoing::new(config.queue));
         let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
-        let registry = Arc::new(registry.with_interest(lanes.clone()));
+        let registry = Arc::new(registry.with_watcher(lanes.clone()));
         let notices = Notices::new(State::Degraded);
         let frame = bus.limits().frame;
         let status = Arc::new(Mutex::new(Status::default()));
@@ -164,7 +163,7 @@ impl<H: Host> Cluster<H> {
         node::fits(&message, shared.frame)?;
         shared.outgoing.push(Queued {
             since: shared.timer.now(),
-            lane: node::lane(&self.scope, audience, shared.config.lanes),
+            lane: LaneMap::new(shared.config.lanes).lane(&self.scope, audience),
             message,
         })
     }

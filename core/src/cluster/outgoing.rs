@@ -7,12 +7,13 @@ use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 use lock_api::Mutex;
 
-use crate::attachment::Reach;
-use crate::backplane::{FlushError, Refusal};
 use crate::bus::Lane;
-use crate::envelope::{Encoded, NodeId};
+use crate::envelope::Encoded;
 use crate::host::Host;
+use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
+use crate::receipt::{FlushError, Refusal};
+use crate::registry::Reach;
 use crate::target::Scope;
 use crate::time::Instant;
 

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::foreign::ForeignCounts;
-use crate::envelope::NodeId;
 use crate::node::Counters;
+use crate::node_id::NodeId;
 
 /// How a node of a cluster is, as its driver last knew.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,7 +4,17 @@
 
 use alloc::vec::Vec;
 
+use serde::Serialize;
+
 use super::error::DecodeError;
+
+/// Appends a value in postcard's encoding. Every value written here has a known length and the buffer grows: the two
+/// things postcard could refuse do not occur.
+pub(super) fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
+    let written = postcard::to_extend(value, core::mem::take(bytes));
+    debug_assert!(written.is_ok(), "postcard refused a plain value");
+    *bytes = written.unwrap_or_default();
+}
 
 /// Appends a number, seven bits in a byte, the lowest first, and the highest bit set in each but the last.
 pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {

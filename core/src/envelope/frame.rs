@@ -1,27 +1,18 @@
 //! A frame: its header, and the messages behind it.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DecodeError, EncodeError};
-use super::field::{put_bytes, take_bytes};
+use super::field::{append, put_bytes, take_bytes};
 use super::message::{self, Encoded, Heartbeat, Message};
-use super::{VERSION, append};
+use crate::node_id::NodeId;
+use crate::receipt::TooLarge;
 
-/// One start of one process: sequences and clocks are told apart by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NodeId(pub [u8; 16]);
-
-/// 32 lower-case hex digits.
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
+/// The frame version that this release writes and reads.
+pub const VERSION: u8 = 1;
 
 /// What stands before the messages of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +44,7 @@ impl FrameWriter {
         append(&mut buffer, &header);
         let bytes = buffer.len();
         if bytes > limit {
-            return Err(EncodeError::TooLarge { bytes, limit });
+            return Err(TooLarge { bytes, limit }.into());
         }
         Ok(Self {
             bytes: buffer,
@@ -83,10 +74,8 @@ impl FrameWriter {
         if self.bytes.len() > self.limit {
             let bytes = self.bytes.len();
             self.bytes.truncate(before);
-            return Err(EncodeError::TooLarge {
-                bytes,
-                limit: self.limit,
-            });
+            let limit = self.limit;
+            return Err(TooLarge { bytes, limit }.into());
         }
         self.next = next.checked_add(1);
         self.messages += 1;
@@ -135,10 +124,8 @@ impl Frame {
     /// When the frame is larger than the limit, ends within its header, or has a header that is none.
     pub fn decode(bytes: &Bytes, limit: usize) -> Result<Decoded, DecodeError> {
         if bytes.len() > limit {
-            return Err(DecodeError::TooLarge {
-                bytes: bytes.len(),
-                limit,
-            });
+            let bytes = bytes.len();
+            return Err(DecodeError::TooLarge(TooLarge { bytes, limit }));
         }
         match &**bytes {
             [] | [VERSION] => Err(DecodeError::Truncated),

@@ -8,20 +8,18 @@ use core::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::append;
-use super::error::{DecodeError, EncodeError, TooMany};
+use super::error::{DecodeError, EncodeError};
 use super::field::{
-    put_bytes, put_number, put_option, take_bool, take_byte, take_bytes, take_text, take_u32,
+    append, put_bytes, put_number, put_option, take_bool, take_byte, take_bytes, take_text,
+    take_u32,
 };
-use super::frame::NodeId;
 use super::question::{UnknownKind, append_answer, append_question, read_answer, read_question};
-use crate::audience::Audience;
+use crate::audience::{Audience, MAX_AUDIENCE};
 use crate::event::Event;
+use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
+use crate::receipt::TooMany;
 use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
-
-/// The most targets, and the most exclusions, of an audience that travels between nodes.
-pub const MAX_AUDIENCE: usize = 256;
 
 const PUBLISH: u8 = 1;
 pub(super) const HEARTBEAT: u8 = 2;

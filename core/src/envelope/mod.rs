@@ -47,21 +47,9 @@ mod frame;
 mod message;
 mod question;
 
-pub use error::{DecodeError, EncodeError, TooMany};
-pub use frame::{Decoded, Frame, FrameWriter, Header, NodeId};
-pub use message::{Encoded, Heartbeat, LaneProgress, MAX_AUDIENCE, Message};
+pub use error::{DecodeError, EncodeError};
+pub use frame::{Decoded, Frame, FrameWriter, Header, VERSION};
+pub use message::{Encoded, Heartbeat, LaneProgress, Message};
 
-use alloc::vec::Vec;
-
-use serde::Serialize;
-
-/// The version this release writes and reads.
-pub const VERSION: u8 = 1;
-
-/// Every value written here has a known length and the buffer grows: the two things postcard could
-/// refuse do not occur.
-fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
-    let written = postcard::to_extend(value, core::mem::take(bytes));
-    debug_assert!(written.is_ok(), "postcard refused a plain value");
-    *bytes = written.unwrap_or_default();
-}
+pub use crate::audience::MAX_AUDIENCE;
+pub use crate::node_id::NodeId;

@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::append;
+use super::field::append;
 use super::message::{Reader, append_audience, append_event, append_scope, append_target};
 use crate::question::{Answer, Question};
-use crate::registry::Delivered;
+use crate::receipt::Delivered;
 use crate::target::Scope;
 
 const COUNT: u8 = 1;

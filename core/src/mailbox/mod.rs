@@ -31,7 +31,7 @@ use futures::Stream;
 use lock_api::{Mutex, RawMutex};
 
 use crate::event::Event;
-use crate::sink::{Deliver, Sink, Verdict};
+use crate::registry::{Deliver, Sink, Verdict};
 use queue::Queue;
 
 /// How much waits in a mailbox at most.

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 
 use super::{Capacity, Counters, Item, Overflow};
 use crate::event::Event;
-use crate::sink::Verdict;
+use crate::registry::Verdict;
 use crate::target::EventKey;
 
 /// An emptied queue that has room for more entries than this gives it all back. With less kept, a queue

@@ -6,6 +6,14 @@ use core::time::Duration;
 /// bytes each.
 pub const MAX_LANES: u32 = 65_536;
 
+/// How many earlier heartbeats a heartbeat lists the progress of each lane for: three may be lost in a row, and the
+/// next one still shows every loss.
+pub(super) const HISTORY: usize = 4;
+
+/// How slow the fastest frame of an origin may have been, and by how much one on another lane may have
+/// overtaken it.
+pub(super) const SLACK: Duration = Duration::from_secs(1);
+
 /// How a node behaves. The nodes of a cluster should agree on all but `queue`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {

@@ -54,13 +54,13 @@
 //! forgery hides may go unreported.
 
 mod config;
-mod lane;
 mod news;
 mod offset;
 mod outbox;
 mod peer;
 mod questions;
 mod receive;
+mod run;
 mod sequence;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -69,15 +69,16 @@ use core::time::Duration;
 use bytes::Bytes;
 
 pub use config::{Config, MAX_LANES};
-pub(crate) use lane::{lane, lane_of};
-pub use news::{Counters, News, NotQueued};
+pub use news::{Counters, News};
 pub(crate) use outbox::fits;
-pub use sequence::Run;
+pub use run::Run;
 
 use crate::audience::Audience;
 use crate::bus::{Lane, Limits, Outbound};
 use crate::envelope::{Decoded, Encoded, Frame, NodeId};
 use crate::event::Event;
+use crate::lane_map::LaneMap;
+use crate::receipt::Refusal;
 use crate::target::Scope;
 use crate::time::Instant;
 use outbox::Outbox;
@@ -192,7 +193,7 @@ impl Node {
     /// The lane of an audience: that of its target, or lane 0 for several.
     #[must_use]
     pub fn lane(&self, scope: &Scope, audience: &Audience) -> Lane {
-        lane(scope, audience, self.config.lanes)
+        LaneMap::new(self.config.lanes).lane(scope, audience)
     }
 
     /// Hears the lane from now on; the session has subscribed it.
@@ -222,7 +223,7 @@ impl Node {
         scope: &Scope,
         audience: &Audience,
         event: &Event,
-    ) -> Result<(), NotQueued> {
+    ) -> Result<(), Refusal> {
         let message = Encoded::publish(scope, audience, event)?;
         self.enqueue(now, self.lane(scope, audience), message)
     }
@@ -232,12 +233,7 @@ impl Node {
     ///
     /// # Errors
     /// When it will not be sent; nothing is queued.
-    pub fn enqueue(
-        &mut self,
-        since: Instant,
-        lane: Lane,
-        message: Encoded,
-    ) -> Result<(), NotQueued> {
+    pub fn enqueue(&mut self, since: Instant, lane: Lane, message: Encoded) -> Result<(), Refusal> {
         self.outbox.push(since, lane, message)
     }
 

@@ -1,13 +1,12 @@
 //! What a node tells its host.
 
 use alloc::vec::Vec;
-use core::fmt;
 
-use super::sequence::Run;
+use super::run::Run;
 use crate::audience::Audience;
 use crate::bus::Lane;
-use crate::envelope::{EncodeError, MAX_AUDIENCE, NodeId, TooMany};
 use crate::event::Event;
+use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
 use crate::target::Scope;
 use crate::time::Instant;
@@ -101,61 +100,4 @@ pub struct Counters {
     /// Frames of nodes beyond [`Config::peers`](super::Config::peers) and on lanes beyond
     /// [`Config::lanes`](super::Config::lanes), and messages with numbers far beyond their origin's.
     pub strangers: u64,
-}
-
-/// Why an event will not reach other nodes. It was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotQueued {
-    /// The event and its audience do not fit a frame of the bus.
-    TooLarge {
-        /// What they need, in bytes.
-        bytes: usize,
-        /// The bus's limit, in bytes.
-        limit: usize,
-    },
-    /// The audience has more than [`MAX_AUDIENCE`](crate::envelope::MAX_AUDIENCE) targets or exclusions.
-    TooMany {
-        /// How many there are of what there is more of.
-        count: usize,
-    },
-    /// As much waits to be sent, or as many questions to be answered, as may.
-    Full,
-}
-
-impl fmt::Display for NotQueued {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge { bytes, limit } => {
-                write!(
-                    f,
-                    "the event needs a frame of {bytes} bytes, the bus takes {limit}"
-                )
-            }
-            Self::TooMany { count } => write!(
-                f,
-                "the audience lists {count} targets or exclusions, at most {MAX_AUDIENCE} travel"
-            ),
-            Self::Full => f.write_str("the queue to the bus is full"),
-        }
-    }
-}
-
-impl core::error::Error for NotQueued {}
-
-impl From<TooMany> for NotQueued {
-    fn from(TooMany { count }: TooMany) -> Self {
-        Self::TooMany { count }
-    }
-}
-
-impl From<EncodeError> for NotQueued {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::TooLarge { bytes, limit } => Self::TooLarge { bytes, limit },
-            EncodeError::TooMany { count } => Self::TooMany { count },
-            // No message of ours is of an unknown kind, and a message alone has no number.
-            EncodeError::SequenceExhausted | EncodeError::KnownKind(_) => Self::Full,
-        }
-    }
 }

@@ -6,14 +6,12 @@ use alloc::vec::Vec;
 use core::iter;
 use core::time::Duration;
 
-use super::news::NotQueued;
+use super::config::HISTORY;
 use crate::bus::{Lane, Outbound};
-use crate::envelope::{Encoded, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use crate::envelope::{Encoded, FrameWriter, Header, Heartbeat, LaneProgress, Message};
+use crate::node_id::NodeId;
+use crate::receipt::{Refusal, TooLarge};
 use crate::time::Instant;
-
-/// How many heartbeats back a lane's progress reaches: so many may be lost in a row, less one, and the next
-/// still tells everything.
-pub(super) const HISTORY: usize = 4;
 
 /// The most that a frame's version, flags, header and stamp take, in bytes.
 const OVERHEAD: usize = 2 + 16 + 5 + 10 + 16;
@@ -66,10 +64,10 @@ struct Waiting {
 }
 
 /// Whether the message goes into a frame of at most so many bytes.
-pub(crate) fn fits(message: &Encoded, limit: usize) -> Result<(), NotQueued> {
+pub(crate) fn fits(message: &Encoded, limit: usize) -> Result<(), Refusal> {
     let bytes = message.size() + OVERHEAD;
     if bytes > limit {
-        return Err(NotQueued::TooLarge { bytes, limit });
+        return Err(TooLarge { bytes, limit }.into());
     }
     Ok(())
 }
@@ -98,10 +96,10 @@ impl Outbox {
         since: Instant,
         lane: Lane,
         message: Encoded,
-    ) -> Result<(), NotQueued> {
+    ) -> Result<(), Refusal> {
         fits(&message, self.frame)?;
         if self.bytes + message.size() > self.capacity {
-            return Err(NotQueued::Full);
+            return Err(Refusal::Full);
         }
         self.bytes += message.size();
         let lines = self.lanes.entry(lane).or_default();

@@ -5,9 +5,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::config::{HISTORY, SLACK};
 use super::offset::Offset;
-use super::outbox::HISTORY;
-use super::sequence::{Arrival, Run, Sequence};
+use super::run::Run;
+use super::sequence::{Arrival, Sequence};
 use crate::bus::Lane;
 use crate::envelope::{Heartbeat, LaneProgress};
 use crate::time::Instant;
@@ -151,10 +152,6 @@ impl Peer {
         (from < until).then_some((from, until))
     }
 }
-
-/// How slow the fastest frame of an origin may have been, and by how much one on another lane may have
-/// overtaken it.
-pub(super) const SLACK: Duration = Duration::from_secs(1);
 
 /// The last number that the origin had sent by a moment of our clock, if its heartbeats reach back to then.
 fn sent_by(

@@ -4,10 +4,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Node;
-use super::news::{News, NotQueued};
+use super::news::News;
 use crate::bus::Lane;
 use crate::envelope::{Message, NodeId};
 use crate::question::{Answer, Question};
+use crate::receipt::Refusal;
 use crate::target::Scope;
 use crate::time::Instant;
 
@@ -41,9 +42,9 @@ impl Node {
         until: Instant,
         scope: &Scope,
         question: &Question,
-    ) -> Result<u64, NotQueued> {
+    ) -> Result<u64, Refusal> {
         if self.questions.open.len() >= OPEN {
-            return Err(NotQueued::Full);
+            return Err(Refusal::Full);
         }
         let id = self.questions.last + 1;
         let message = Message::Question {
@@ -74,7 +75,7 @@ impl Node {
         to: NodeId,
         id: u64,
         answer: Answer,
-    ) -> Result<(), NotQueued> {
+    ) -> Result<(), Refusal> {
         let message = Message::Answer { to, id, answer };
         self.enqueue(now, Lane(0), message.encode()?)
     }

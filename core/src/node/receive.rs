@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::news::News;
 use super::peer::{Peer, Since};
-use super::sequence::{Arrival, Run};
+use super::run::Run;
+use super::sequence::Arrival;
 use super::{Link, Node};
 use crate::bus::Lane;
 use crate::envelope::{Frame, Heartbeat, Message, NodeId};

@@ -2,33 +2,13 @@
 
 use core::time::Duration;
 
-use super::peer::SLACK;
+use super::config::SLACK;
+use super::run::Run;
 use crate::envelope::Heartbeat;
 use crate::time::Instant;
 
 /// A number so far above the highest is not believed before a heartbeat tells of it.
 const FAR: u64 = 1 << 16;
-
-/// A run of numbers, both ends in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
-    /// The first number.
-    pub first: u64,
-    /// The last number.
-    pub last: u64,
-}
-
-impl Run {
-    pub(super) fn of(number: u64) -> Self {
-        let (first, last) = (number, number);
-        Self { first, last }
-    }
-
-    fn between(after: u64, until: u64) -> Option<Self> {
-        let first = after.checked_add(1)?;
-        (first <= until).then_some(Self { first, last: until })
-    }
-}
 
 /// What a number turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

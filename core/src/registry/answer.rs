@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use hashbrown::HashSet;
 
 use super::Registry;
+use super::attachment::Membership;
 use super::connection::{Member, address};
-use crate::attachment::Membership;
 use crate::audience::Audience;
 use crate::host::Host;
 use crate::question::{Answer, Question};

@@ -10,8 +10,8 @@ use core::task::{Context, Poll, Waker};
 use lock_api::Mutex;
 
 use super::key::KeyRef;
+use super::verdict::Deliver;
 use crate::host::Host;
-use crate::sink::Deliver;
 use crate::target::{ConnectionId, Scope};
 
 /// A connection as the tables and the fan-outs hold it.

@@ -1,7 +1,6 @@
 //! One event to every connection of an audience, each once.
 
 use alloc::vec::Vec;
-use core::ops::Add;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashSet;
@@ -10,29 +9,16 @@ use super::Registry;
 use super::connection::{Member, address};
 use super::key::KeyRef;
 use super::members::Members;
+use super::verdict::Verdict;
 use crate::audience::Audience;
 use crate::event::Event;
 use crate::host::Host;
-use crate::sink::Verdict;
+use crate::receipt::Delivered;
 use crate::target::{Scope, Target};
 
 /// Where the members [are many](Members::are_many), so many at a time are looked at before they are served: reading
 /// what one needs takes as long as all of them where each has to come from memory.
 const AHEAD: usize = 16;
-
-/// What became of one event at the connections of this process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Delivered {
-    /// Sinks that took it.
-    pub accepted: usize,
-    /// Sinks that had no room; the event is dropped for them.
-    pub full: usize,
-    /// Sinks that said their connection is gone; each is detached.
-    pub closed: usize,
-    /// Sinks that panicked; each is detached.
-    pub panicked: usize,
-}
 
 /// Deliveries that did not happen since the registry was made, by reason.
 ///
@@ -40,7 +26,7 @@ pub struct Delivered {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drops {
-    /// The sink had no room.
+    /// The sink had no entry.
     pub full: usize,
     /// The sink said its connection was gone.
     pub closed: usize,
@@ -53,19 +39,6 @@ pub(super) struct DropCounters {
     full: AtomicUsize,
     closed: AtomicUsize,
     panicked: AtomicUsize,
-}
-
-impl Add for Delivered {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            accepted: self.accepted + other.accepted,
-            full: self.full + other.full,
-            closed: self.closed + other.closed,
-            panicked: self.panicked + other.panicked,
-        }
-    }
 }
 
 impl DropCounters {
@@ -161,7 +134,9 @@ impl<H: Host> Registry<H> {
         audience.excluded().iter().filter_map(|id| {
             let key = KeyRef::connection(scope, id);
             let hash = key.hash(&self.hasher);
-            self.homes(hash).connection(hash, key).map(address)
+            self.connection_table(hash)
+                .connection(hash, key)
+                .map(address)
         })
     }
 
@@ -170,10 +145,10 @@ impl<H: Host> Registry<H> {
         let hash = key.hash(&self.hasher);
         match target {
             Target::Connection(_) => {
-                let member = self.homes(hash).connection(hash, key).cloned();
+                let member = self.connection_table(hash).connection(hash, key).cloned();
                 member.map(Members::One)
             }
-            _ => self.rooms(hash).members(hash, key).cloned(),
+            _ => self.target_table(hash).members(hash, key).cloned(),
         }
     }
 

@@ -3,15 +3,18 @@
 //! Shards of plain tables, each behind a lock held for one look-up or one change. A fan-out clones
 //! the member set of its target under the lock, which is O(1), and calls the sinks with no lock held.
 //!
-//! One order keeps the locks from deadlock: that of a connection's home, then that of a room, and never
+//! One order keeps the locks from deadlock: that of a connection entry, then that of a target entry, and never
 //! two of a kind.
 
 mod answer;
+mod attachment;
 mod connection;
 mod fan_out;
 mod key;
 mod members;
+mod sink;
 mod table;
+mod verdict;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -21,20 +24,23 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard};
 
-pub use fan_out::{Delivered, Drops};
+pub use attachment::{Associate, AssociateError, Attachment, Detach, Reach};
+pub use fan_out::Drops;
+pub use sink::Sink;
+pub use verdict::Verdict;
 
-pub(crate) use connection::{Connection, Head, Latch, Member};
+pub(crate) use attachment::{ReachAnswer, TargetWatcher};
 pub(crate) use key::KeyRef;
+pub(crate) use verdict::Deliver;
 
-use crate::attachment::{AssociateError, Attachment, Hearing, Interest, Membership, Reach};
 use crate::host::Host;
-use crate::sink::Sink;
 use crate::target::{ConnectionId, Scope, Target};
-use connection::HostLatch;
+use attachment::Membership;
+use connection::{Head, HostLatch, Latch, Member};
 use fan_out::DropCounters;
 use key::Key;
 use members::Removed;
-use table::{Home, Homes, Rooms};
+use table::{ConnectionEntry, ConnectionTable, TargetTable};
 
 /// A power of two well above the cores that publish at once; an empty shard takes under 100 bytes.
 const SHARDS: usize = 64;
@@ -53,19 +59,19 @@ pub struct Registry<H: Host> {
     targets_per_connection: u32,
     closed: AtomicBool,
     drops: DropCounters,
-    interest: Option<Arc<dyn Interest>>,
+    watcher: Option<Arc<dyn TargetWatcher>>,
 }
 
 struct Shard<H: Host> {
-    homes: Mutex<H::Mutex, Homes>,
-    rooms: Mutex<H::Mutex, Rooms>,
+    connections: Mutex<H::Mutex, ConnectionTable>,
+    targets: Mutex<H::Mutex, TargetTable>,
 }
 
 impl<H: Host> Shard<H> {
     fn new() -> Self {
         Self {
-            homes: Mutex::new(Homes::new()),
-            rooms: Mutex::new(Rooms::new()),
+            connections: Mutex::new(ConnectionTable::new()),
+            targets: Mutex::new(TargetTable::new()),
         }
     }
 }
@@ -86,13 +92,13 @@ impl<H: Host> Registry<H> {
             targets_per_connection,
             closed: AtomicBool::new(false),
             drops: DropCounters::default(),
-            interest: None,
+            watcher: None,
         }
     }
 
-    /// The same, telling which targets have members.
-    pub(crate) fn with_interest(mut self, interest: Arc<dyn Interest>) -> Self {
-        self.interest = Some(interest);
+    /// This registry, with a watcher of which targets have members.
+    pub(crate) fn with_watcher(mut self, watcher: Arc<dyn TargetWatcher>) -> Self {
+        self.watcher = Some(watcher);
         self
     }
 
@@ -106,21 +112,21 @@ impl<H: Host> Registry<H> {
         let latch: Arc<dyn Latch> = Arc::new(HostLatch::<H>::new());
         let member = sink.into_member(Head::new(scope.clone(), id.clone()), latch.clone());
         let weak = Arc::downgrade(&member);
-        self.came(key);
+        self.target_gained(key);
         let unwanted = {
-            let mut homes = self.homes(hash);
+            let mut connections = self.connection_table(hash);
             if self.closed.load(Ordering::Relaxed) {
                 member.close();
-                Some(Home {
+                Some(ConnectionEntry {
                     member,
                     joined: Vec::new(),
                 })
             } else {
-                homes.attach(hash, member, &self.hasher)
+                connections.attach(hash, member, &self.hasher)
             }
         };
-        if let Some(home) = unwanted {
-            self.clear(home);
+        if let Some(entry) = unwanted {
+            self.clear(entry);
         }
         let registry = Arc::downgrade(self);
         Attachment::new(registry, weak, latch, scope.clone(), id)
@@ -131,7 +137,7 @@ impl<H: Host> Registry<H> {
     pub fn connections(&self) -> usize {
         self.shards
             .iter()
-            .map(|shard| shard.homes.lock().len())
+            .map(|shard| shard.connections.lock().len())
             .sum()
     }
 
@@ -141,9 +147,11 @@ impl<H: Host> Registry<H> {
         let key = KeyRef::new(scope, target);
         let hash = key.hash(&self.hasher);
         match target {
-            Target::Connection(_) => usize::from(self.homes(hash).connection(hash, key).is_some()),
+            Target::Connection(_) => {
+                usize::from(self.connection_table(hash).connection(hash, key).is_some())
+            }
             _ => self
-                .rooms(hash)
+                .target_table(hash)
                 .members(hash, key)
                 .map_or(0, members::Members::len),
         }
@@ -154,8 +162,8 @@ impl<H: Host> Registry<H> {
         // An attach that read the flag before this line holds its shard's lock, and is found below.
         self.closed.store(true, Ordering::Relaxed);
         for shard in &self.shards {
-            let homes = shard.homes.lock().detach_all();
-            homes.into_iter().for_each(|home| self.clear(home));
+            let connections = shard.connections.lock().detach_all();
+            connections.into_iter().for_each(|entry| self.clear(entry));
         }
     }
 
@@ -165,12 +173,12 @@ impl<H: Host> Registry<H> {
         self.closed.load(Ordering::Relaxed)
     }
 
-    fn homes(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Homes> {
-        self.shard(hash).homes.lock()
+    fn connection_table(&self, hash: u64) -> MutexGuard<'_, H::Mutex, ConnectionTable> {
+        self.shard(hash).connections.lock()
     }
 
-    fn rooms(&self, hash: u64) -> MutexGuard<'_, H::Mutex, Rooms> {
-        self.shard(hash).rooms.lock()
+    fn target_table(&self, hash: u64) -> MutexGuard<'_, H::Mutex, TargetTable> {
+        self.shard(hash).targets.lock()
     }
 
     fn shard(&self, hash: u64) -> &Shard<H> {
@@ -178,36 +186,38 @@ impl<H: Host> Registry<H> {
         &self.shards[(hash >> 40) as usize % SHARDS]
     }
 
-    fn home_hash(&self, member: &Member) -> u64 {
+    fn entry_hash(&self, member: &Member) -> u64 {
         member.key().hash(&self.hasher)
     }
 
-    fn hearing(&self, key: KeyRef<'_>) -> Hearing {
-        match &self.interest {
-            Some(interest) => interest.hearing(key),
-            None => Hearing::Known(Reach::Everywhere),
+    fn reach(&self, key: KeyRef<'_>) -> ReachAnswer {
+        match &self.watcher {
+            Some(watcher) => watcher.reach(key),
+            None => ReachAnswer::Known(Reach::Everywhere),
         }
     }
 
     /// Detaches the connection; false if it is detached.
     fn expel(&self, member: &Member) -> bool {
-        let hash = self.home_hash(member);
-        let home = self.homes(hash).detach(hash, member, &self.hasher);
-        let attached = home.is_some();
-        home.into_iter().for_each(|home| self.clear(home));
+        let hash = self.entry_hash(member);
+        let entry = self
+            .connection_table(hash)
+            .detach(hash, member, &self.hasher);
+        let attached = entry.is_some();
+        entry.into_iter().for_each(|entry| self.clear(entry));
         attached
     }
 
-    /// Takes a closed connection, already out of its home, out of every target it joined. No lock is
+    /// Takes a closed connection, already out of its entry, out of every target it joined. No lock is
     /// held while the last reference drops, for what the closure captured may drop with it.
-    fn clear(&self, home: Home) {
-        for key in &home.joined {
-            if self.leave(key, &home.member) {
-                self.left(key.parts());
+    fn clear(&self, entry: ConnectionEntry) {
+        for key in &entry.joined {
+            if self.leave(key, &entry.member) {
+                self.target_lost(key.parts());
             }
         }
-        self.left(home.member.key());
-        self.dispose(home.member);
+        self.target_lost(entry.member.key());
+        self.dispose(entry.member);
     }
 
     /// Drops what may be the last reference to a closure. A panic in what it captured is counted.
@@ -222,7 +232,7 @@ impl<H: Host> Registry<H> {
     fn leave(&self, key: &Key, member: &Member) -> bool {
         let hash = key.parts().hash(&self.hasher);
         let left = self
-            .rooms(hash)
+            .target_table(hash)
             .leave(hash, key.parts(), member, &self.hasher);
         left.is_some_and(|Removed { member, emptied }| {
             // Outside of the lock, for it may be the last reference.
@@ -231,15 +241,15 @@ impl<H: Host> Registry<H> {
         })
     }
 
-    fn came(&self, key: KeyRef<'_>) {
-        if let Some(interest) = &self.interest {
-            interest.came(key);
+    fn target_gained(&self, key: KeyRef<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.target_gained(key);
         }
     }
 
-    fn left(&self, key: KeyRef<'_>) {
-        if let Some(interest) = &self.interest {
-            interest.left(key);
+    fn target_lost(&self, key: KeyRef<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.target_lost(key);
         }
     }
 }
@@ -250,69 +260,72 @@ impl<H: Host> Membership for Registry<H> {
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<Hearing, AssociateError> {
+    ) -> Result<ReachAnswer, AssociateError> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
         let limit = self.targets_per_connection;
         let key = KeyRef::new(scope, target);
         let hash = key.hash(&self.hasher);
-        let home_hash = self.home_hash(member);
-        let mut homes = self.homes(home_hash);
-        let home = homes
-            .home(home_hash, member)
+        let entry_hash = self.entry_hash(member);
+        let mut connections = self.connection_table(entry_hash);
+        let entry = connections
+            .entry(entry_hash, member)
             .ok_or(AssociateError::Detached)?;
-        if home.joined.len() >= limit as usize {
-            let joined = home.joined.iter().any(|joined| joined.parts() == key);
+        if entry.joined.len() >= limit as usize {
+            let joined = entry.joined.iter().any(|joined| joined.parts() == key);
             return if joined {
-                Ok(self.hearing(key))
+                Ok(self.reach(key))
             } else {
                 Err(AssociateError::TooMany { limit })
             };
         }
-        let joined = self.rooms(hash).join(hash, key, member, &self.hasher);
+        let joined = self
+            .target_table(hash)
+            .join(hash, key, member, &self.hasher);
         let first = joined.as_ref().is_some_and(|joined| joined.first);
-        home.joined.extend(joined.map(|joined| joined.key));
-        drop(homes);
+        entry.joined.extend(joined.map(|joined| joined.key));
+        drop(connections);
         if first {
-            self.came(key);
+            self.target_gained(key);
         }
-        Ok(self.hearing(key))
+        Ok(self.reach(key))
     }
 
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let parts = KeyRef::new(scope, target);
-        let hash = self.home_hash(member);
-        let mut homes = self.homes(hash);
-        let Some(home) = homes.home(hash, member) else {
+        let hash = self.entry_hash(member);
+        let mut connections = self.connection_table(hash);
+        let Some(entry) = connections.entry(hash, member) else {
             return false;
         };
-        let Some(at) = home.joined.iter().position(|key| key.parts() == parts) else {
+        let Some(at) = entry.joined.iter().position(|key| key.parts() == parts) else {
             return false;
         };
-        let key = home.joined.swap_remove(at);
-        // The home keeps the connection, so nothing of it drops under the lock.
+        let key = entry.joined.swap_remove(at);
+        // The entry keeps the connection, so nothing of it drops under the lock.
         let emptied = self.leave(&key, member);
-        drop(homes);
+        drop(connections);
         if emptied {
-            self.left(key.parts());
+            self.target_lost(key.parts());
         }
         true
     }
 
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let key = KeyRef::new(scope, target);
-        let hash = self.home_hash(member);
-        self.homes(hash)
-            .home(hash, member)
-            .is_some_and(|home| home.keys().any(|joined| joined == key))
+        let hash = self.entry_hash(member);
+        self.connection_table(hash)
+            .entry(hash, member)
+            .is_some_and(|entry| entry.keys().any(|joined| joined == key))
     }
 
     fn targets(&self, member: &Member) -> Vec<Target> {
-        let hash = self.home_hash(member);
-        let mut homes = self.homes(hash);
-        let home = homes.home(hash, member);
-        home.map(|home| home.keys().filter_map(KeyRef::target).collect())
+        let hash = self.entry_hash(member);
+        let mut connections = self.connection_table(hash);
+        let entry = connections.entry(hash, member);
+        entry
+            .map(|entry| entry.keys().filter_map(KeyRef::target).collect())
             .unwrap_or_default()
     }
 

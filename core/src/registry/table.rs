@@ -11,14 +11,14 @@ use super::key::{Key, KeyRef};
 use super::members::{Members, Removed};
 
 /// An attached connection, in the shard of its own key.
-pub(super) struct Home {
+pub(super) struct ConnectionEntry {
     pub(super) member: Member,
-    /// The targets it joined. The list and the targets change together, under the lock of this home, so
+    /// The targets it joined. The list and the targets change together, under the lock of this entry, so
     /// a detach that takes the list finds every place it must leave.
     pub(super) joined: Vec<Key>,
 }
 
-impl Home {
+impl ConnectionEntry {
     /// The key of every target the connection is in, its own first.
     pub(super) fn keys(&self) -> impl Iterator<Item = KeyRef<'_>> {
         core::iter::once(self.member.key()).chain(self.joined.iter().map(Key::parts))
@@ -26,7 +26,7 @@ impl Home {
 }
 
 /// The members of one target. It exists while it has one.
-struct Room {
+struct TargetEntry {
     key: Key,
     members: Members,
 }
@@ -38,12 +38,12 @@ pub(super) struct Joined {
 }
 
 /// The attached connections, by their own key.
-pub(super) struct Homes(HashTable<Home>);
+pub(super) struct ConnectionTable(HashTable<ConnectionEntry>);
 
 /// The members of every other target, by its key.
-pub(super) struct Rooms(HashTable<Room>);
+pub(super) struct TargetTable(HashTable<TargetEntry>);
 
-impl Homes {
+impl ConnectionTable {
     pub(super) const fn new() -> Self {
         Self(HashTable::new())
     }
@@ -59,23 +59,23 @@ impl Homes {
         hash: u64,
         member: Member,
         hasher: &DefaultHashBuilder,
-    ) -> Option<Home> {
-        let home = Home {
+    ) -> Option<ConnectionEntry> {
+        let attached = ConnectionEntry {
             member,
             joined: Vec::new(),
         };
         let entry = self.0.entry(
             hash,
-            |other| other.member.key() == home.member.key(),
+            |other| other.member.key() == attached.member.key(),
             |other| other.member.key().hash(hasher),
         );
         match entry {
             Entry::Occupied(mut entry) => {
                 entry.get().member.close();
-                Some(core::mem::replace(entry.get_mut(), home))
+                Some(core::mem::replace(entry.get_mut(), attached))
             }
             Entry::Vacant(entry) => {
-                entry.insert(home);
+                entry.insert(attached);
                 None
             }
         }
@@ -87,38 +87,38 @@ impl Homes {
         hash: u64,
         member: &Member,
         hasher: &DefaultHashBuilder,
-    ) -> Option<Home> {
+    ) -> Option<ConnectionEntry> {
         let entry = self
             .0
-            .find_entry(hash, |home| Arc::ptr_eq(&home.member, member))
+            .find_entry(hash, |entry| Arc::ptr_eq(&entry.member, member))
             .ok()?;
         member.close();
-        let (home, _) = entry.remove();
-        shrink(&mut self.0, |home| home.member.key().hash(hasher));
-        Some(home)
+        let (entry, _) = entry.remove();
+        shrink(&mut self.0, |entry| entry.member.key().hash(hasher));
+        Some(entry)
     }
 
     /// Takes every connection out, closed.
-    pub(super) fn detach_all(&mut self) -> Vec<Home> {
-        let homes: Vec<Home> = self.0.drain().collect();
-        homes.iter().for_each(|home| home.member.close());
-        homes
+    pub(super) fn detach_all(&mut self) -> Vec<ConnectionEntry> {
+        let connections: Vec<ConnectionEntry> = self.0.drain().collect();
+        connections.iter().for_each(|entry| entry.member.close());
+        connections
     }
 
     pub(super) fn connection(&self, hash: u64, key: KeyRef<'_>) -> Option<&Member> {
         self.0
-            .find(hash, |home| home.member.key() == key)
-            .map(|home| &home.member)
+            .find(hash, |entry| entry.member.key() == key)
+            .map(|entry| &entry.member)
     }
 
-    /// The home of this very connection.
-    pub(super) fn home(&mut self, hash: u64, member: &Member) -> Option<&mut Home> {
+    /// The entry of this very connection.
+    pub(super) fn entry(&mut self, hash: u64, member: &Member) -> Option<&mut ConnectionEntry> {
         self.0
-            .find_mut(hash, |home| Arc::ptr_eq(&home.member, member))
+            .find_mut(hash, |entry| Arc::ptr_eq(&entry.member, member))
     }
 }
 
-impl Rooms {
+impl TargetTable {
     pub(super) const fn new() -> Self {
         Self(HashTable::new())
     }
@@ -134,20 +134,20 @@ impl Rooms {
     ) -> Option<Joined> {
         let entry = self.0.entry(
             hash,
-            |room| room.key.parts() == key,
-            |room| room.key.parts().hash(hasher),
+            |entry| entry.key.parts() == key,
+            |entry| entry.key.parts().hash(hasher),
         );
         match entry {
             Entry::Occupied(mut entry) => {
-                let room = entry.get_mut();
-                room.members.insert(member.clone()).then(|| Joined {
-                    key: room.key.clone(),
+                let entry = entry.get_mut();
+                entry.members.insert(member.clone()).then(|| Joined {
+                    key: entry.key.clone(),
                     first: false,
                 })
             }
             Entry::Vacant(entry) => {
                 let key = key.to_key();
-                entry.insert(Room {
+                entry.insert(TargetEntry {
                     key: key.clone(),
                     members: Members::One(member.clone()),
                 });
@@ -167,20 +167,20 @@ impl Rooms {
     ) -> Option<Removed> {
         let mut entry = self
             .0
-            .find_entry(hash, |room| room.key.parts() == key)
+            .find_entry(hash, |entry| entry.key.parts() == key)
             .ok()?;
         let removed = entry.get_mut().members.remove(address(member));
         if removed.emptied {
             entry.remove();
-            shrink(&mut self.0, |room| room.key.parts().hash(hasher));
+            shrink(&mut self.0, |entry| entry.key.parts().hash(hasher));
         }
         Some(removed)
     }
 
     pub(super) fn members(&self, hash: u64, key: KeyRef<'_>) -> Option<&Members> {
         self.0
-            .find(hash, |room| room.key.parts() == key)
-            .map(|room| &room.members)
+            .find(hash, |entry| entry.key.parts() == key)
+            .map(|entry| &entry.members)
     }
 }
 

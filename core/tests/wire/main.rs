@@ -5,7 +5,9 @@ mod golden;
 use midplane_core::envelope::{
     DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, MAX_AUDIENCE, Message, NodeId,
 };
-use midplane_core::{Audience, ConnectionId, Event, EventKey, Kind, Scope, Target};
+use midplane_core::{
+    Audience, ConnectionId, Event, EventKey, Kind, Scope, Target, TooLarge, TooMany,
+};
 use proptest::prelude::*;
 
 const LIMIT: usize = 1 << 20;
@@ -110,10 +112,10 @@ fn size_comes_before_version_before_the_rest() {
     let oversize = vec![99; 11];
     assert_eq!(
         Frame::decode(&oversize.into(), 10),
-        Err(DecodeError::TooLarge {
+        Err(DecodeError::TooLarge(TooLarge {
             bytes: 11,
             limit: 10
-        })
+        }))
     );
     assert_eq!(frame([99, 1, 2]), Ok(Decoded::UnknownVersion(99)));
     assert_eq!(frame([]), Err(DecodeError::Truncated));
@@ -242,7 +244,7 @@ fn an_audience_that_travels_is_bounded() {
     let count = MAX_AUDIENCE + 1;
     for audience in [targets(count), except(count)] {
         let refused = publish(&[], audience, Event::text("e")).encode();
-        assert_eq!(refused, Err(EncodeError::TooMany { count }));
+        assert_eq!(refused, Err(EncodeError::TooMany(TooMany { count })));
     }
     // A forged one: 257 targets of one letter each, no exclusion, no payload.
     let body = [
@@ -275,7 +277,10 @@ fn a_frame_holds_its_header_or_is_refused() {
     assert_eq!(fits.finish().len(), 33);
     let refused = FrameWriter::new(header, 32).map(FrameWriter::finish);
     let (bytes, limit) = (33, 32);
-    assert_eq!(refused, Err(EncodeError::TooLarge { bytes, limit }));
+    assert_eq!(
+        refused,
+        Err(EncodeError::TooLarge(TooLarge { bytes, limit }))
+    );
 }
 
 #[test]
@@ -344,7 +349,8 @@ fn a_frame_stays_within_its_limit() {
     };
     let mut writer = FrameWriter::new(header, 200).unwrap();
     writer.push(&message(50)).unwrap();
-    let Err(EncodeError::TooLarge { bytes, limit: 200 }) = writer.push(&message(150)) else {
+    let Err(EncodeError::TooLarge(TooLarge { bytes, limit: 200 })) = writer.push(&message(150))
+    else {
         panic!("too large a message went in")
     };
     assert!(bytes > 200);

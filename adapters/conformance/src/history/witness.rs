@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use midplane::bus::Limits;
 use midplane::envelope::NodeId;
-use midplane::node::{Config, Node};
+use midplane::node::Config;
 use midplane::{
-    AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId, Event, Notice,
-    Receipt, Relay, Scope, Sink, State, Target, Verdict,
+    AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId, Event, LaneMap,
+    Notice, Receipt, Relay, Scope, Sink, State, Target, Verdict,
 };
 
 use super::{Fact, Mark, Outcome, Reach, Recorder, Relayed, Seat, Tally, hash};
@@ -24,8 +23,7 @@ struct Inner {
     node: NodeId,
     plane: Arc<dyn Backplane>,
     recorder: Recorder,
-    /// It knows the lanes of audiences, and does nothing else.
-    probe: Node,
+    lanes: LaneMap,
     moment: Box<Moment>,
 }
 
@@ -46,7 +44,7 @@ impl Witness {
             node,
             plane,
             recorder,
-            probe: Node::new(node, config, Limits::new(1 << 20)),
+            lanes: LaneMap::new(config.lanes),
             moment: Box::new(moment),
         }))
     }
@@ -215,7 +213,7 @@ impl Publisher {
             node,
             plane,
             recorder,
-            probe,
+            lanes,
             ..
         } = &*self.witness.0;
         self.next += 1;
@@ -225,7 +223,7 @@ impl Publisher {
         recorder.note(Fact::Publishing {
             mark,
             node: *node,
-            lane: probe.lane(&scope, audience).0,
+            lane: lanes.lane(&scope, audience).0,
             scope,
             audience: audience.clone(),
             hash: hash(&event),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use midplane::bus::{Lane, Outbound};
 use midplane::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
-use midplane::{Audience, Event, Refusal, Relay, Scope, Target};
+use midplane::{Audience, Event, Refusal, Relay, Scope, Target, TooLarge};
 use midplane_conformance::history::{Check, Fact, hash};
 
 use crate::theatre::{address, prefix};
@@ -22,17 +22,17 @@ pub fn oversize(broker: &dyn Broker) {
         let limit = broker.bus(address(&theatre), "any").limits().frame;
         // What the event needs beside its padding is not known here, but told.
         let receipt = publisher.publish(&audience, limit);
-        let Relay::Refused(Refusal::TooLarge { bytes, limit }) = receipt.relay else {
+        let Relay::Refused(Refusal::TooLarge(TooLarge { bytes, limit })) = receipt.relay else {
             panic!("{:?}", receipt.relay);
         };
         let surplus = bytes - limit;
         let receipt = publisher.publish(&audience, limit - surplus + 1);
         assert_eq!(
             receipt.relay,
-            Relay::Refused(Refusal::TooLarge {
+            Relay::Refused(Refusal::TooLarge(TooLarge {
                 bytes: limit + 1,
                 limit
-            }),
+            })),
             "one byte too many"
         );
         let receipt = publisher.publish(&audience, limit - surplus);

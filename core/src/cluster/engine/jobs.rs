@@ -7,9 +7,9 @@ use core::task::{Context, Poll};
 
 use super::{BYTES, Engine, FRAMES, Phase, TO_ACT, explain, late};
 use crate::bus::{BusErrorKind, Lane};
-use crate::cluster::notices::Notice;
 use crate::cluster::session::{Batch, Job, Open};
 use crate::host::Host;
+use crate::notice::Notice;
 use crate::time::Instant;
 
 impl<H: Host> Engine<H> {

@@ -19,18 +19,18 @@ use lock_api::Mutex;
 
 use super::foreign::{Ear, ForeignCounts};
 use super::lanes::Lanes;
-use super::notices::{Notice, Notices};
 use super::outgoing::{Answered, Command, Held, Outgoing, Queued};
 use super::parts::Decode;
 use super::session::{Batch, Job, Open};
 use super::status::Status;
-use crate::attachment::Reach;
 use crate::backoff::{Backoff, Random};
-use crate::backplane::{FlushError, Refusal, State};
 use crate::bus::{Bus, BusError, Inbound, Lane, Link};
-use crate::envelope::NodeId;
 use crate::host::Host;
 use crate::node::{Config, Node};
+use crate::node_id::NodeId;
+use crate::notice::{Notice, Notices};
+use crate::receipt::{FlushError, Refusal, State};
+use crate::registry::Reach;
 use crate::registry::Registry;
 use crate::time::Instant;
 use crate::time::Timer;
@@ -188,7 +188,7 @@ impl<H: Host> Engine<H> {
                         self.asks.insert(id, answer);
                     }
                     Err(reason) => {
-                        let _ = answer.send(Err(reason.into()));
+                        let _ = answer.send(Err(reason));
                     }
                 },
                 Command::Close { answer } => self.closing = Some(answer),

@@ -3,13 +3,13 @@
 use alloc::string::{String, ToString};
 
 use super::{Engine, Phase};
-use crate::attachment::Reach;
-use crate::backplane::{FlushError, State};
-use crate::cluster::notices::Notice;
 use crate::cluster::outgoing::Answered;
 use crate::cluster::session::Job;
 use crate::host::Host;
 use crate::node::News;
+use crate::notice::Notice;
+use crate::receipt::{FlushError, State};
+use crate::registry::Reach;
 use crate::time::Instant;
 
 impl<H: Host> Engine<H> {

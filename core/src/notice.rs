@@ -10,11 +10,11 @@ use core::task::{Context, Poll, Waker};
 use futures::stream::{BoxStream, Stream, StreamExt};
 use lock_api::Mutex;
 
-use crate::backplane::State;
 use crate::bus::Lane;
-use crate::envelope::NodeId;
 use crate::host::Host;
 use crate::node::Run;
+use crate::node_id::NodeId;
+use crate::receipt::State;
 use crate::time::Instant;
 
 /// How many notices wait for one listener; later ones are counted and dropped.

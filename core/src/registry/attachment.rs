@@ -1,4 +1,4 @@
-//! A live connection's place in the registry.
+//! A live connection in the registry, as its owner holds it.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -10,8 +10,9 @@ use core::task::{Context, Poll, ready};
 use futures::FutureExt;
 use futures::channel::oneshot;
 
-use crate::registry::{Connection, KeyRef, Latch, Member};
-use crate::sink::Deliver;
+use super::connection::{Connection, Latch, Member};
+use super::key::KeyRef;
+use super::verdict::Deliver;
 use crate::target::{ConnectionId, Scope, Target};
 
 /// What an attachment asks of the registry that made it.
@@ -21,7 +22,7 @@ pub(crate) trait Membership: Send + Sync {
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<Hearing, AssociateError>;
+    ) -> Result<ReachAnswer, AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn targets(&self, member: &Member) -> Vec<Target>;
@@ -30,20 +31,20 @@ pub(crate) trait Membership: Send + Sync {
     fn dispose(&self, member: Member);
 }
 
-/// Whoever must know which targets have members here.
-pub(crate) trait Interest: Send + Sync {
+/// Who follows which targets have members on this node.
+pub(crate) trait TargetWatcher: Send + Sync {
     /// The target has its first member.
-    fn came(&self, key: KeyRef<'_>);
+    fn target_gained(&self, key: KeyRef<'_>);
     /// The target has no member any more.
-    fn left(&self, key: KeyRef<'_>);
+    fn target_lost(&self, key: KeyRef<'_>);
     /// Whether publishers on other nodes reach the target here.
-    fn hearing(&self, key: KeyRef<'_>) -> Hearing;
+    fn reach(&self, key: KeyRef<'_>) -> ReachAnswer;
 }
 
-/// How far a target reaches, or who will say.
-pub(crate) enum Hearing {
+/// How far a target reaches, now or once the bus has confirmed its subscription.
+pub(crate) enum ReachAnswer {
     Known(Reach),
-    Asked(oneshot::Receiver<Reach>),
+    Pending(oneshot::Receiver<Reach>),
 }
 
 /// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
@@ -217,16 +218,16 @@ pub enum Reach {
 
 /// Resolves when the association reaches as far as it can for now. See [`Attachment::associate`].
 #[must_use = "the association may have failed"]
-pub struct Associate(Result<Hearing, AssociateError>);
+pub struct Associate(Result<ReachAnswer, AssociateError>);
 
 impl Future for Associate {
     type Output = Result<Reach, AssociateError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match &mut self.0 {
-            Ok(Hearing::Known(reach)) => Ok(*reach),
-            // Nobody is left who could subscribe to anything.
-            Ok(Hearing::Asked(answer)) => {
+            Ok(ReachAnswer::Known(reach)) => Ok(*reach),
+            // The driver is gone, and with it every subscription.
+            Ok(ReachAnswer::Pending(answer)) => {
                 Ok(ready!(answer.poll_unpin(context)).unwrap_or(Reach::Here))
             }
             Err(error) => Err(*error),

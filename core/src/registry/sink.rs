@@ -1,31 +1,13 @@
 //! Where events end: a closure per connection.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 
+use super::connection::{Connection, Head, Latch, Member};
+use super::verdict::{Deliver, Verdict};
 use crate::event::Event;
-use crate::registry::{Connection, Head, Latch, Member};
-
-use alloc::sync::Arc;
-
-/// What became of an event at one sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The sink took it.
-    Accepted,
-    /// The sink had no room: the event is dropped for this connection and counted.
-    Full,
-    /// The connection is gone: it is detached.
-    Closed,
-}
-
-/// A sink that says nothing took the event.
-impl From<()> for Verdict {
-    fn from((): ()) -> Self {
-        Self::Accepted
-    }
-}
 
 /// Takes the events of one connection: a closure of `&Event` that returns a [`Verdict`] or nothing.
 ///
@@ -62,18 +44,6 @@ impl Sink {
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sink")
-    }
-}
-
-/// What a connection calls.
-pub(crate) trait Deliver: Send + Sync {
-    fn deliver(&self, event: &Event) -> Verdict;
-
-    /// Reads what the next [`deliver`](Self::deliver) will read first, and says whether there was anything to read. A
-    /// fan-out to very many asks several sinks for it before it calls them: their memory then comes at the same time,
-    /// not one after the other.
-    fn warm(&self) -> bool {
-        false
     }
 }
 
