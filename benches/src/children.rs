@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use benches::load::Outcome;
-use midplane_conformance::process;
+use midplane_testkit::process;
 
 /// Builds the programs that parts start, and gives the folder they are in.
 pub(crate) fn programs() -> io::Result<&'static Path> {
@@ -118,7 +118,7 @@ impl Server {
 
     /// Its resident memory in bytes.
     pub(crate) fn resident(&self) -> io::Result<u64> {
-        process::resident(self.pid())
+        process::resident_memory(self.pid())
     }
 }
 

@@ -12,8 +12,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use midplane::Memory;
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::set_patience;
 use midplane_conformance::suite::{self, CHECKS, Fixture, Guarded};
+use midplane_testkit::set_patience;
 
 /// What a bus does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

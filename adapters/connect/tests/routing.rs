@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use midplane::Timer;
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
 use midplane_conformance::routing::{Scene, hear};
 use midplane_connect::Settings;
+use midplane_testkit::server::Server;
 
 const SCENE: Scene = Scene {
     nodes: 3,

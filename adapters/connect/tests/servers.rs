@@ -11,9 +11,9 @@ use futures::StreamExt;
 use midplane::Timer;
 use midplane::bus::{Bus, Lane, Outbound};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::{RedisCluster, Server};
-use midplane_conformance::within;
 use midplane_connect::{ConnectError, Settings};
+use midplane_testkit::server::{RedisCluster, Server};
+use midplane_testkit::within;
 
 const EXECUTORS: [Executor; 4] = [
     Executor::Smol,

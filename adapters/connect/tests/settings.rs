@@ -4,8 +4,8 @@ use std::error::Error;
 use std::process::Command;
 
 use midplane::threads::Timer;
-use midplane_conformance::within;
 use midplane_connect::{ConnectError, Kind, Settings};
+use midplane_testkit::within;
 
 /// Everything that an error shows, or that what it stands for does.
 fn shown(error: &ConnectError) -> String {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::suite::{Guarded, Proxied};
 use midplane_core::bus::Bus;
 use midplane_nats::Nats;
+use midplane_testkit::server::{Server, SharedServer};
 
-static SERVER: Shared = Shared::new(Server::nats);
-static GUARDED: Shared =
-    Shared::new(|| Server::nats_with(&["--user", "ada", "--pass", "the right one"]));
+static SERVER: SharedServer = SharedServer::new(Server::nats);
+static GUARDED: SharedServer =
+    SharedServer::new(|| Server::nats_with(&["--user", "ada", "--pass", "the right one"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let bus = Nats::new(url).expect("a URL");

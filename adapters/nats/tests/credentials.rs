@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{configured, connect, end, text_of, works};
-use midplane_conformance::fixture::Server;
 use midplane_core::bus::BusErrorKind;
 use midplane_nats::Nats;
+use midplane_testkit::server::Server;
 use nkeys::KeyPair;
 use tempfile::TempDir;
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use common::{configured, connect, end, outbound, text_of, works};
 use futures::StreamExt;
 use futures::future::{Either, select};
-use midplane_conformance::fixture::Server;
-use midplane_conformance::proxy::Proxy;
-use midplane_conformance::{eventually, within};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_nats::Nats;
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::Server;
+use midplane_testkit::{eventually, within};
 
 fn permitting(subjects: &str) -> String {
     format!(

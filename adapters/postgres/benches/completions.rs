@@ -19,8 +19,8 @@ use midplane_completions::{
     CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId, Filter, Item, Outcome,
     Producer,
 };
-use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
+use midplane_testkit::server::Server;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::{Client, NoTls};
 

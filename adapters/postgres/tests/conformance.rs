@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::suite::{Guarded, Proxied};
 use midplane_core::bus::Bus;
 use midplane_postgres::Postgres;
+use midplane_testkit::server::{Server, SharedServer};
 
-static SERVER: Shared = Shared::new(Server::postgres);
+static SERVER: SharedServer = SharedServer::new(Server::postgres);
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let bus = Postgres::new(url).expect("a URL");

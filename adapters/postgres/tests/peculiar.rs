@@ -1,13 +1,13 @@
 //! What Postgres has that other buses do not.
 
 use futures::StreamExt;
-use midplane_conformance::fixture::{Server, Shared};
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link, Outbound};
 use midplane_postgres::Postgres;
+use midplane_testkit::server::{Server, SharedServer};
+use midplane_testkit::within;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-static SERVER: Shared = Shared::new(Server::postgres);
+static SERVER: SharedServer = SharedServer::new(Server::postgres);
 
 /// Runs SQL on a connection of its own, and gives the first value.
 fn sql(url: &str, text: &str) -> Option<String> {

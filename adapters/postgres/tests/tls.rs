@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use futures::StreamExt;
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::{Server, Shared};
 use midplane_conformance::suite::{self, Proxied};
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_postgres::Postgres;
+use midplane_testkit::server::{Server, SharedServer};
+use midplane_testkit::within;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -49,7 +49,7 @@ impl Authority {
 
 // Every promise of a bus, over TLS.
 
-static SERVER: Shared = Shared::new(|| TRUSTED.server(&["127.0.0.1"]));
+static SERVER: SharedServer = SharedServer::new(|| TRUSTED.server(&["127.0.0.1"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file);

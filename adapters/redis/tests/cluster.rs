@@ -12,15 +12,15 @@ use futures::StreamExt;
 use midplane::node::Config;
 use midplane::{Backplane, Cluster, ConnectionId, Event, Sink, Target, fresh_node_id};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::{Lease, RedisCluster, Shared};
-use midplane_conformance::proxy::Proxy;
 use midplane_conformance::suite::{Fixture, Guarded};
-use midplane_conformance::{eventually, within};
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::Redis;
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::{Lease, RedisCluster, SharedServer};
+use midplane_testkit::{eventually, within};
 
-static CLUSTER: Shared<RedisCluster> = Shared::new(RedisCluster::start);
-static VALKEY: Shared<RedisCluster> = Shared::new(RedisCluster::valkey);
+static CLUSTER: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::start);
+static VALKEY: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::valkey);
 
 /// The tests share a cluster, and each has a user of its own, by which its connections are told and killed. The user
 /// may do what the documentation says it must be allowed to, and no more. Who connects anew comes through a proxy,
@@ -359,7 +359,7 @@ fn a_master_that_is_demoted_ends_the_link() {
 #[test]
 fn a_server_that_is_no_cluster_is_refused() {
     Executor::Smol.run(async {
-        let server = midplane_conformance::fixture::Server::redis_with(&[]);
+        let server = midplane_testkit::server::Server::redis_with(&[]);
         let url = format!("redis+cluster://{}", server.address());
         let refused = Redis::new(&url).expect("a url").connect().await;
         let error = refused.expect_err("it is no cluster");

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use common::{connect, ended, frame, hearing};
 use futures::StreamExt;
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::Server;
-use midplane_conformance::proxy::{Proxy, Way};
 use midplane_conformance::suite::{Fixture, Guarded};
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
+use midplane_testkit::proxy::{Proxy, Way};
+use midplane_testkit::server::Server;
+use midplane_testkit::within;
 
 struct Real {
     server: Server,

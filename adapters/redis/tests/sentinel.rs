@@ -4,10 +4,10 @@ mod common;
 
 use common::{connect, ended, frame, hearing};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::Server;
-use midplane_conformance::{eventually, within};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
+use midplane_testkit::server::Server;
+use midplane_testkit::{eventually, within};
 
 /// A master, its replica, and a Sentinel that knows both.
 async fn watched() -> (Server, Server, Server) {

@@ -4,10 +4,10 @@ use std::fs;
 
 use futures::StreamExt;
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::Server;
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::{Redis, SettingsError};
+use midplane_testkit::server::Server;
+use midplane_testkit::within;
 
 #[test]
 fn a_certificate_is_required_and_trusted() {

@@ -1,4 +1,4 @@
-//! What Linux says about a process of our user, and the bound of its descriptors.
+//! What Linux says about a process of our user, and the limit of its descriptors.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 ///
 /// # Errors
 /// When there is no such process.
-pub fn busy(pid: u32) -> io::Result<Duration> {
+pub fn processor_time(pid: u32) -> io::Result<Duration> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end meanwhile.
@@ -27,7 +27,7 @@ pub fn busy(pid: u32) -> io::Result<Duration> {
 ///
 /// # Errors
 /// When there is no such process.
-pub fn resident(pid: u32) -> io::Result<u64> {
+pub fn resident_memory(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     status
         .lines()
@@ -35,25 +35,37 @@ pub fn resident(pid: u32) -> io::Result<u64> {
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|text| text.parse::<u64>().ok())
         .map(|kibibytes| kibibytes << 10)
-        .ok_or_else(|| io::Error::other("no resident memory is told"))
+        .ok_or_else(|| io::Error::other("the system says no resident memory"))
 }
 
-/// How many descriptors this process, and what it starts, may have; without a limit, as many as there are
-/// numbers.
-pub fn descriptors() -> usize {
+/// The numbers of the descriptors that a process has open, in order.
+///
+/// # Errors
+/// When there is no such process, or it is another user's.
+pub fn open_descriptors(pid: u32) -> io::Result<Vec<u64>> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The most descriptors that this process, and each that it starts, may have open: [`usize::MAX`] without a limit.
+#[must_use]
+pub fn descriptor_limit() -> usize {
     let current = getrlimit(Resource::Nofile).current;
     current.map_or(usize::MAX, |number| number.try_into().unwrap_or(usize::MAX))
 }
 
-/// Bounds the numbers of the descriptors that a process opens from now on: none reaches this one, or, without
-/// it, our own upper limit. What it has open stays so.
+/// Bounds the numbers of the descriptors that a process opens from now on: all are less than `below`, or with `None`
+/// less than the upper limit of this process. What is open stays open.
 ///
 /// # Errors
 /// When there is no such process, or it is another user's.
-pub fn bound_descriptors(pid: u32, below: Option<u64>) -> io::Result<()> {
+pub fn limit_descriptors(pid: u32, below: Option<u64>) -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let current = below.or(maximum);
-    // Without a number it would be our own.
+    // The call without a number would limit this process.
     let pid = self::pid(pid).ok_or_else(|| io::Error::other("there is no such process"))?;
     prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum })?;
     Ok(())

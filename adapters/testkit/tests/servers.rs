@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use midplane_testkit::PATIENCE;
 use midplane_testkit::proxy::{Proxy, Way};
-use midplane_testkit::server::{RedisCluster, Server, Shared};
+use midplane_testkit::server::{RedisCluster, Server, SharedServer};
 
 #[test]
 fn a_redis_is_killed_and_comes_back() {
@@ -59,7 +59,7 @@ fn a_stopped_redis_answers_once_it_is_thawed() {
 
 #[test]
 fn a_shared_server_is_one_while_it_is_used() {
-    static REDIS: Shared = Shared::new(|| Server::redis_with(&[]));
+    static REDIS: SharedServer = SharedServer::new(|| Server::redis_with(&[]));
     let first = REDIS.get();
     let second = REDIS.get();
     assert_eq!(first.address(), second.address());

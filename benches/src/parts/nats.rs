@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
 use midplane_nats::Nats;
+use midplane_testkit::server::Server;
 
 use crate::across::{Contest, Courier, Pipe, Publish, Raw, Runtime, Take, failed, midplane};
 use crate::parts::duel;

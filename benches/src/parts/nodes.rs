@@ -4,7 +4,7 @@
 use std::io;
 
 use benches::load::Outcome;
-use midplane_conformance::fixture;
+use midplane_testkit::server;
 
 use super::servers::{Contender, Running, rounds};
 use super::websocket::{OURS, SERVE};
@@ -54,12 +54,12 @@ struct Pair {
     publishing: Server,
     /// The floor has one server.
     subscribed: Option<Server>,
-    _redis: Option<fixture::Server>,
+    _redis: Option<server::Server>,
 }
 
 impl Pair {
     fn start(contender: &'static Contender) -> io::Result<Result<Self, String>> {
-        let redis = fixture::Server::redis();
+        let redis = server::Server::redis();
         let url = redis.url();
         let ours = OURS.contains(&contender.name);
         let arguments = if ours {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
 use midplane_redis::Redis;
+use midplane_testkit::server::Server;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushKind, RedisResult, Value};
 

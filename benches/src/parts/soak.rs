@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use benches::load::Outcome;
-use midplane_conformance::process::descriptors;
+use midplane_testkit::process::descriptor_limit;
 
 use super::websocket::{CONTENDERS, OURS};
 use crate::children::{Load, Server};
@@ -29,7 +29,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         .iter()
         .find(|contender| contender.name == OURS[0])
         .ok_or_else(|| io::Error::other("there is no server of ours"))?;
-    let each = descriptors().saturating_sub(SPARE).clamp(1, CLIENTS);
+    let each = descriptor_limit().saturating_sub(SPARE).clamp(1, CLIENTS);
     let mut servers: Vec<(Server, Load)> = Vec::new();
     let mut left = CLIENTS;
     while left > 0 {

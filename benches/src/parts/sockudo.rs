@@ -11,8 +11,8 @@ use benches::Quantiles;
 use midplane::bus::Bus;
 use midplane::node::Config;
 use midplane::{Audience, Event};
-use midplane_conformance::fixture::Server;
 use midplane_redis::Redis;
+use midplane_testkit::server::Server;
 
 use crate::across::{Node, failed, topic};
 use crate::report::{Goal, Lines, Report, Scale, short};

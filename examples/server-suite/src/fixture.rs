@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use midplane_conformance::process;
+use midplane_testkit::process;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
@@ -209,17 +209,17 @@ impl Running {
     /// Lets it open no more descriptors, or again as many as may be.
     pub(crate) fn may_open(&self, more: bool) {
         let below = if more { None } else { Some(0) };
-        process::bound_descriptors(self.child.id(), below).expect("the child is ours");
+        process::limit_descriptors(self.child.id(), below).expect("the child is ours");
     }
 
     /// How many bytes of its memory are resident.
     pub(crate) fn resident(&self) -> u64 {
-        process::resident(self.child.id()).expect("the child lives")
+        process::resident_memory(self.child.id()).expect("the child lives")
     }
 
     /// How much processor time its threads have taken.
     pub(crate) fn processor_time(&self) -> Duration {
-        process::busy(self.child.id()).expect("the child lives")
+        process::processor_time(self.child.id()).expect("the child lives")
     }
 }
 

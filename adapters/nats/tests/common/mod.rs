@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
-use midplane_conformance::fixture::Server;
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusError, BusErrorKind, Lane, Link, Outbound};
 use midplane_nats::Nats;
+use midplane_testkit::server::Server;
+use midplane_testkit::within;
 use tempfile::TempDir;
 
 /// A server with this configuration, in a file that can be changed.

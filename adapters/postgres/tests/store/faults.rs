@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_timer::Delay;
 use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::proxy::Way;
-use midplane_conformance::set_patience;
+use midplane_testkit::proxy::Way;
+use midplane_testkit::set_patience;
 
 use crate::place::Place;
 
@@ -33,7 +33,7 @@ fn run<F: Future<Output = ()> + Send + 'static>(
     outcomes
 }
 
-/// Resolves when so many executions are committed. What must come within [`PATIENCE`](midplane_conformance::PATIENCE)
+/// Resolves when so many executions are committed. What must come within [`PATIENCE`](midplane_testkit::PATIENCE)
 /// is the next few of them: a machine may be slow, and there are many.
 async fn reaches(oracle: &Oracle, committed: usize) {
     while oracle.committed() < committed {

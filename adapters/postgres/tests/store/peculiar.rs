@@ -10,9 +10,9 @@ use midplane_completions::{
     Scan,
 };
 use midplane_completions_suite::{Fixture, Transaction};
-use midplane_conformance::proxy::Way;
-use midplane_conformance::{eventually, within};
 use midplane_postgres::PostgresStore;
+use midplane_testkit::proxy::Way;
+use midplane_testkit::{eventually, within};
 
 use crate::place::{Place, brisk, store};
 use crate::sql::{Begun, sql};

@@ -7,15 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use midplane_completions::{CompletionBackend, Ledger, Pace, Producer};
 use midplane_completions_suite::{Fixture, Transaction};
-use midplane_conformance::PATIENCE;
-use midplane_conformance::fixture::{Lease, Server, Shared};
-use midplane_conformance::proxy::Proxy;
 use midplane_core::Backoff;
 use midplane_postgres::PostgresStore;
+use midplane_testkit::PATIENCE;
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::{Lease, Server, SharedServer};
 
 use crate::sql::{Begun, Sql, sql};
 
-static SERVER: Shared = Shared::new(Server::postgres);
+static SERVER: SharedServer = SharedServer::new(Server::postgres);
 
 /// Who the server is.
 pub(crate) enum Host {

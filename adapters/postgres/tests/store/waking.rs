@@ -6,8 +6,8 @@ use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use midplane_completions::CompletionBackend;
 use midplane_completions_suite::Transaction;
-use midplane_conformance::proxy::Way;
-use midplane_conformance::{eventually, within};
+use midplane_testkit::proxy::Way;
+use midplane_testkit::{eventually, within};
 
 use crate::place::{Place, brisk, store};
 use crate::sql::Begun;

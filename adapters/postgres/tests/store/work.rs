@@ -8,8 +8,8 @@ use midplane_completions::{
     CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Pace, Producer,
 };
 use midplane_completions_suite::Transaction;
-use midplane_conformance::within;
 use midplane_postgres::PostgresStore;
+use midplane_testkit::within;
 
 use crate::place::{Place, brisk};
 use crate::sql::Begun;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures::StreamExt;
-use midplane_conformance::within;
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Link, Outbound};
 use midplane_redis::Redis;
+use midplane_testkit::within;
 
 pub(crate) async fn connect(bus: &Redis) -> Link {
     within("connecting", bus.connect()).await.expect("a link")

@@ -10,8 +10,8 @@ use futures_timer::Delay;
 use midplane::completions::{Execution, ExecutionId, Item, Outcome, Producer};
 use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::proxy::Way;
-use midplane_conformance::{set_patience, within};
+use midplane_testkit::proxy::Way;
+use midplane_testkit::{set_patience, within};
 
 use crate::real::Real;
 

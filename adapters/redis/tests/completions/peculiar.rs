@@ -11,9 +11,9 @@ use midplane::completions::{
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::Server;
-use midplane_conformance::{eventually, within};
 use midplane_redis::RedisStore;
+use midplane_testkit::server::Server;
+use midplane_testkit::{eventually, within};
 
 use crate::real::{Multi, Real, hasty, store};
 

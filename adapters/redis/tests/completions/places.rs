@@ -8,9 +8,9 @@ use midplane::completions::{
     CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Producer,
 };
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::{RedisCluster, Server};
-use midplane_conformance::within;
 use midplane_redis::RedisStore;
+use midplane_testkit::server::{RedisCluster, Server};
+use midplane_testkit::within;
 
 use crate::real::{hasty, store};
 

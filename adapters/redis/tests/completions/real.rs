@@ -15,15 +15,15 @@ use midplane::completions::{
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::fixture::{Server, Shared};
-use midplane_conformance::proxy::Proxy;
-use midplane_conformance::within;
 use midplane_redis::{Redis, RedisStore};
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::{Server, SharedServer};
+use midplane_testkit::within;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Value};
 
-static REDIS: Shared = Shared::new(Server::redis);
-static VALKEY: Shared = Shared::new(Server::valkey);
+static REDIS: SharedServer = SharedServer::new(Server::redis);
+static VALKEY: SharedServer = SharedServer::new(Server::valkey);
 
 /// What a completion that was answered survives a crash with.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use benches::load::Outcome;
 use clap::Parser;
-use midplane_conformance::process;
+use midplane_testkit::process;
 
 use dialect::{Dialect, event};
 use swarm::{Route, Swarm};
@@ -245,5 +245,5 @@ impl Measure {
 }
 
 fn busy(pids: &[u32]) -> io::Result<Duration> {
-    pids.iter().map(|pid| process::busy(*pid)).sum()
+    pids.iter().map(|pid| process::processor_time(*pid)).sum()
 }

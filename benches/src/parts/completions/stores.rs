@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use midplane::completions::{CompletionBackend, Ledger, MemoryStore, Producer};
-use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
 use midplane_redis::{Redis, RedisStore};
+use midplane_testkit::server::Server;
 
 use super::Result;
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use benches::Quantiles;
 use futures::StreamExt;
 use midplane::completions::{CompletionBackend, CompletionStream};
-use midplane_conformance::fixture::Server;
 use midplane_postgres::PostgresStore;
+use midplane_testkit::server::Server;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 

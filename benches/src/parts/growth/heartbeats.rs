@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use midplane_conformance::process;
+use midplane_testkit::process;
 
 use super::field::{Field, Setting};
 use super::{Cost, LANES, TARGETS};
@@ -103,7 +103,7 @@ fn beats(setting: Setting) -> io::Result<Cost> {
             of(&field.heard.control_bytes),
         )
     };
-    let busy = || process::busy(std::process::id());
+    let busy = || process::processor_time(std::process::id());
     // The first ones answer those that have just come.
     field.rest(5 * BEAT);
     let (before, busy_before, start) = (heard(), busy()?, Instant::now());

@@ -7,13 +7,13 @@ use futures::executor::block_on;
 use midplane::Timer as _;
 use midplane::completions::MemoryStore;
 use midplane::threads::Timer;
-use midplane_conformance::fixture::{Lease, Server, Shared};
 use midplane_postgres::PostgresStore;
 use midplane_redis::{Redis, RedisStore};
+use midplane_testkit::server::{Lease, Server, SharedServer};
 use promoter::Store;
 
-static REDIS: Shared = Shared::new(Server::redis);
-static POSTGRES: Shared = Shared::new(Server::postgres);
+static REDIS: SharedServer = SharedServer::new(Server::redis);
+static POSTGRES: SharedServer = SharedServer::new(Server::postgres);
 
 /// What tells the data of one store from that of another on the same server.
 static COUNT: AtomicUsize = AtomicUsize::new(0);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use midplane_conformance::fixture::Server as Broker;
+use midplane_testkit::server::Server as Broker;
 use serde_json::{Value, json};
 
 use super::Programs;

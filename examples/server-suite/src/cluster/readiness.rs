@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use midplane_conformance::fixture::Server as Broker;
+use midplane_testkit::server::Server as Broker;
 
 use super::Programs;
 use super::world::{Kind, fenced, listener, nodes, order, topic};

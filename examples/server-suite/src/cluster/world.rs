@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use midplane_conformance::fixture::{Lease, Server as Broker, Shared};
+use midplane_testkit::server::{Lease, Server as Broker, SharedServer};
 use serde_json::{Value, json};
 
 use super::Programs;
@@ -20,10 +20,10 @@ const BUSY: Duration = Duration::from_secs(3);
 /// The flags that say so.
 const FLAGS: &[&str] = &["--heartbeat", "1s"];
 
-static REDIS: Shared = Shared::new(Broker::redis);
-static VALKEY: Shared = Shared::new(Broker::valkey);
-static NATS: Shared = Shared::new(Broker::nats);
-static POSTGRES: Shared = Shared::new(Broker::postgres);
+static REDIS: SharedServer = SharedServer::new(Broker::redis);
+static VALKEY: SharedServer = SharedServer::new(Broker::valkey);
+static NATS: SharedServer = SharedServer::new(Broker::nats);
+static POSTGRES: SharedServer = SharedServer::new(Broker::postgres);
 static PREFIXES: AtomicU64 = AtomicU64::new(0);
 
 /// The sorts of broker.
