@@ -22,7 +22,7 @@ fn hold(scenario: Scenario, default: u64) {
     for seed in seeds(default) {
         let outcome = catch_unwind(|| {
             let run = run(seed, scenario);
-            run.history.hold(&run.terms);
+            run.history.assert_holds(&run.bounds);
         });
         assert!(
             outcome.is_ok(),

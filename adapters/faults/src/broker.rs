@@ -1,4 +1,4 @@
-//! What the scripts ask of a server.
+//! What the scenarios ask of a server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ pub trait Broker: Send + Sync {
     fn server(&self) -> &Server;
 
     /// A bus of the nodes with this prefix, which reaches the server at this address. It has a user that can
-    /// be [locked out](Self::lock_out).
+    /// be [locked out](Self::break_credentials).
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus>;
 
     /// How often each of two hundred nodes may make itself heard by all, for a server and nodes that share two cores.
-    fn heartbeat_of_many(&self) -> Duration;
+    fn heartbeat_of_200_nodes(&self) -> Duration;
 
     /// Ends what the nodes hear by, and if the server can tell them apart, leaves what they send by.
     fn cut_subscribers(&self);
 
     /// Changes the nodes' password on the server, and ends their sessions.
-    fn lock_out(&self);
+    fn break_credentials(&self);
 
-    /// Undoes a [`lock_out`](Self::lock_out).
-    fn let_in(&self);
+    /// Undoes a [`break_credentials`](Self::break_credentials).
+    fn restore_credentials(&self);
 
     /// Takes from the nodes the permission to hear their channels.
-    fn forbid(&self);
+    fn revoke_permission(&self);
 
-    /// Undoes a [`forbid`](Self::forbid).
-    fn permit(&self);
+    /// Undoes a [`revoke_permission`](Self::revoke_permission).
+    fn restore_permission(&self);
 
     /// Lets so few connect at once that not all nodes can, and ends their sessions.
-    fn crowd_out(&self);
+    fn limit_connections(&self);
 
-    /// Undoes a [`crowd_out`](Self::crowd_out).
-    fn make_room(&self);
+    /// Undoes a [`limit_connections`](Self::limit_connections).
+    fn lift_connection_limit(&self);
 
     /// Makes the server give up soon on who does not read; false if it waits for as long as it takes. It is
     /// called before any node connects.
-    fn hurry(&self) -> bool;
+    fn drop_slow_consumers(&self) -> bool;
 }

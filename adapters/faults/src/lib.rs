@@ -1,31 +1,31 @@
 //! Whole nodes on real servers that fail in every way, judged by the oracle.
 //!
-//! A [`Theatre`] has one server, started as a child of the test, and three [`Stage`]s: two nodes each, with
-//! their connections and publishers, on smol, on tokio with one thread, and on tokio with two. A script
+//! A [`Harness`] has one server, started as a child of the test, and three [`TestCluster`]s: two nodes each, with
+//! their connections and publishers, on smol, on tokio with one thread, and on tokio with two. A scenario
 //! does something to the server or to what is between, and notes in each history when it begins and when
 //! it is over; then every node must be live again, and the oracle judges all three histories.
 //!
-//! A script is written once, in [`scripts`], and [`faults!`] makes a test of each for one
+//! A scenario is written once, in [`scenarios`], and [`faults!`] makes a test of each for one
 //! [`Broker`]. Those that take longer than a minute are ignored unless asked for: `./test faults`.
 
+mod attempts;
 mod broker;
-mod knocks;
+mod cluster;
+mod harness;
 mod nats;
 mod postgres;
 mod redis;
-pub mod scripts;
-mod stage;
-mod theatre;
+pub mod scenarios;
 
+pub use attempts::ConnectAttempts;
 pub use broker::Broker;
-pub use knocks::Knocks;
-pub use nats::OverNats;
-pub use postgres::OverPostgres;
-pub use redis::{OverRedis, OverRedisCluster, Servers};
-pub use stage::{Company, HEARTBEAT, Stage};
-pub use theatre::{Theatre, Way};
+pub use cluster::{ClusterShape, HEARTBEAT, TestCluster};
+pub use harness::{Harness, Way};
+pub use nats::NatsBroker;
+pub use postgres::PostgresBroker;
+pub use redis::{RedisBroker, RedisClusterBroker, Servers};
 
-/// Makes one test of each script, out of an expression that starts a [`Broker`].
+/// Makes one test of each scenario, out of an expression that starts a [`Broker`].
 #[macro_export]
 macro_rules! faults {
     ($start:expr) => {
@@ -56,17 +56,17 @@ macro_rules! faults {
             load::two_hundred_nodes_reconnect_at_once
         );
     };
-    (@each $start:expr, $($module:ident::$script:ident)+) => {$(
+    (@each $start:expr, $($module:ident::$scenario:ident)+) => {$(
         #[test]
-        fn $script() {
-            $crate::scripts::$module::$script(&$start);
+        fn $scenario() {
+            $crate::scenarios::$module::$scenario(&$start);
         }
     )+};
-    (@ignored $start:expr, $($module:ident::$script:ident)+) => {$(
+    (@ignored $start:expr, $($module:ident::$scenario:ident)+) => {$(
         #[test]
         #[ignore = "it takes longer than a minute"]
-        fn $script() {
-            $crate::scripts::$module::$script(&$start);
+        fn $scenario() {
+            $crate::scenarios::$module::$scenario(&$start);
         }
     )+};
 }

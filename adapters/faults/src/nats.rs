@@ -15,7 +15,7 @@ use crate::Broker;
 
 /// A NATS server whose configuration is a file that changes.
 #[derive(Debug)]
-pub struct OverNats {
+pub struct NatsBroker {
     server: Server,
     path: PathBuf,
     _directory: TempDir,
@@ -52,7 +52,7 @@ impl Settings {
     }
 }
 
-impl OverNats {
+impl NatsBroker {
     /// Starts one.
     ///
     /// # Panics
@@ -76,7 +76,7 @@ impl OverNats {
     }
 }
 
-impl Broker for OverNats {
+impl Broker for NatsBroker {
     fn server(&self) -> &Server {
         &self.server
     }
@@ -86,39 +86,39 @@ impl Broker for OverNats {
         Arc::new(bus.with_prefix(prefix).expect("a prefix"))
     }
 
-    fn heartbeat_of_many(&self) -> Duration {
+    fn heartbeat_of_200_nodes(&self) -> Duration {
         Duration::from_secs(2)
     }
 
     /// One connection serves both ways: a new password ends them all, and is taken back at once.
     fn cut_subscribers(&self) {
-        self.lock_out();
-        self.let_in();
+        self.break_credentials();
+        self.restore_credentials();
     }
 
-    fn lock_out(&self) {
+    fn break_credentials(&self) {
         self.configure(&Settings {
             password: "another",
             ..Settings::SOUND
         });
     }
 
-    fn let_in(&self) {
+    fn restore_credentials(&self) {
         self.configure(&Settings::SOUND);
     }
 
-    fn forbid(&self) {
+    fn revoke_permission(&self) {
         self.configure(&Settings {
             permissions: ", permissions { subscribe: { deny: \">\" } }",
             ..Settings::SOUND
         });
     }
 
-    fn permit(&self) {
+    fn restore_permission(&self) {
         self.configure(&Settings::SOUND);
     }
 
-    fn crowd_out(&self) {
+    fn limit_connections(&self) {
         self.configure(&Settings {
             connections: 3,
             ..Settings::SOUND
@@ -126,11 +126,11 @@ impl Broker for OverNats {
         self.server.restart();
     }
 
-    fn make_room(&self) {
+    fn lift_connection_limit(&self) {
         self.configure(&Settings::SOUND);
     }
 
-    fn hurry(&self) -> bool {
+    fn drop_slow_consumers(&self) -> bool {
         self.configure(&Settings {
             pending: "1MB",
             ..Settings::SOUND

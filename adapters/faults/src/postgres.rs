@@ -13,11 +13,11 @@ use crate::Broker;
 
 /// A Postgres with a user for the nodes.
 #[derive(Debug)]
-pub struct OverPostgres {
+pub struct PostgresBroker {
     server: Server,
 }
 
-impl OverPostgres {
+impl PostgresBroker {
     /// Starts one.
     ///
     /// # Panics
@@ -50,7 +50,7 @@ impl OverPostgres {
     }
 }
 
-impl Broker for OverPostgres {
+impl Broker for PostgresBroker {
     fn server(&self) -> &Server {
         &self.server
     }
@@ -62,7 +62,7 @@ impl Broker for OverPostgres {
     }
 
     /// Each `NOTIFY` wakes the process of every listener: 150 in a second are more than 200 of them keep up with.
-    fn heartbeat_of_many(&self) -> Duration {
+    fn heartbeat_of_200_nodes(&self) -> Duration {
         Duration::from_secs(5)
     }
 
@@ -70,35 +70,35 @@ impl Broker for OverPostgres {
         self.kick("");
     }
 
-    fn lock_out(&self) {
+    fn break_credentials(&self) {
         self.run("ALTER USER chat PASSWORD 'another'");
         self.kick("");
     }
 
-    fn let_in(&self) {
+    fn restore_credentials(&self) {
         self.run("ALTER USER chat PASSWORD 'hunter2'");
     }
 
     /// It knows no permission to listen: that to connect is what can be taken.
-    fn forbid(&self) {
+    fn revoke_permission(&self) {
         self.run("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
         self.kick("");
     }
 
-    fn permit(&self) {
+    fn restore_permission(&self) {
         self.run("GRANT CONNECT ON DATABASE postgres TO PUBLIC");
     }
 
-    fn crowd_out(&self) {
+    fn limit_connections(&self) {
         self.run("ALTER USER chat CONNECTION LIMIT 3");
         self.kick("");
     }
 
-    fn make_room(&self) {
+    fn lift_connection_limit(&self) {
         self.run("ALTER USER chat CONNECTION LIMIT -1");
     }
 
-    fn hurry(&self) -> bool {
+    fn drop_slow_consumers(&self) -> bool {
         false
     }
 }

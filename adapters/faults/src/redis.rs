@@ -13,12 +13,12 @@ use crate::Broker;
 
 /// A Redis, or several, with a user for the nodes.
 #[derive(Debug)]
-pub struct OverRedis<S = Server> {
+pub struct RedisBroker<S = Server> {
     servers: S,
 }
 
 /// Three masters that the lanes are spread over.
-pub type OverRedisCluster = OverRedis<RedisCluster>;
+pub type RedisClusterBroker = RedisBroker<RedisCluster>;
 
 /// One Redis, or all of a cluster.
 pub trait Servers: Debug + Send + Sync {
@@ -84,7 +84,7 @@ impl Servers for RedisCluster {
     }
 }
 
-impl OverRedis {
+impl RedisBroker {
     /// Starts one.
     ///
     /// # Panics
@@ -109,7 +109,7 @@ impl OverRedis {
     }
 }
 
-impl OverRedisCluster {
+impl RedisClusterBroker {
     /// Starts them.
     ///
     /// # Panics
@@ -142,7 +142,7 @@ impl OverRedisCluster {
     }
 }
 
-impl<S: Servers> OverRedis<S> {
+impl<S: Servers> RedisBroker<S> {
     fn tell(&self, command: &[&str]) {
         for answer in self.servers.everywhere(command) {
             assert_eq!(answer, "+OK\r\n", "{command:?}");
@@ -158,7 +158,7 @@ impl<S: Servers> OverRedis<S> {
     }
 }
 
-impl<S: Servers> Broker for OverRedis<S> {
+impl<S: Servers> Broker for RedisBroker<S> {
     fn server(&self) -> &Server {
         self.servers.first()
     }
@@ -169,7 +169,7 @@ impl<S: Servers> Broker for OverRedis<S> {
         Arc::new(bus.with_prefix(prefix).expect("a prefix"))
     }
 
-    fn heartbeat_of_many(&self) -> Duration {
+    fn heartbeat_of_200_nodes(&self) -> Duration {
         Duration::from_secs(2)
     }
 
@@ -178,34 +178,34 @@ impl<S: Servers> Broker for OverRedis<S> {
             .everywhere(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     }
 
-    fn lock_out(&self) {
+    fn break_credentials(&self) {
         self.user(&["resetpass", ">another"]);
         self.kick();
     }
 
-    fn let_in(&self) {
+    fn restore_credentials(&self) {
         self.user(&["resetpass", ">hunter2"]);
     }
 
-    fn forbid(&self) {
+    fn revoke_permission(&self) {
         self.user(&["resetchannels"]);
     }
 
-    fn permit(&self) {
+    fn restore_permission(&self) {
         self.user(&S::RULES);
     }
 
-    fn crowd_out(&self) {
+    fn limit_connections(&self) {
         self.tell(&["CONFIG", "SET", "maxclients", "6"]);
         self.kick();
     }
 
-    fn make_room(&self) {
+    fn lift_connection_limit(&self) {
         // No command gets in either. Started again, none knows of a limit.
         self.servers.restart();
     }
 
-    fn hurry(&self) -> bool {
+    fn drop_slow_consumers(&self) -> bool {
         self.tell(&[
             "CONFIG",
             "SET",

@@ -1,10 +1,10 @@
 //! Nodes over NATS, which fails in every way.
 
-use midplane_faults::OverNats;
+use midplane_faults::NatsBroker;
 
-midplane_faults::faults!(OverNats::start());
+midplane_faults::faults!(NatsBroker::start());
 
 #[test]
 fn descriptor_limit() {
-    midplane_faults::scripts::access::descriptor_limit(&OverNats::start());
+    midplane_faults::scenarios::access::descriptor_limit(&NatsBroker::start());
 }

@@ -1,5 +1,5 @@
 //! Nodes over Postgres, which fails in every way.
 
-use midplane_faults::OverPostgres;
+use midplane_faults::PostgresBroker;
 
-midplane_faults::faults!(OverPostgres::start());
+midplane_faults::faults!(PostgresBroker::start());

@@ -3,42 +3,42 @@
 use std::time::Duration;
 
 use midplane_conformance::executor::Executor;
-use midplane_faults::scripts::{access, outage};
-use midplane_faults::{Company, HEARTBEAT, OverRedisCluster, Theatre, Way};
+use midplane_faults::scenarios::{access, outage};
+use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Way};
 
 /// Every lane's slot goes to another master, again and again. Who heard a lane there hears of it, or nothing; who
 /// publishes is refused.
 #[test]
 fn slots_move() {
-    let broker = OverRedisCluster::start_cluster();
-    let company = Company {
+    let broker = RedisClusterBroker::start_cluster();
+    let shape = ClusterShape {
         lanes: 16,
-        ..Company::default()
+        ..ClusterShape::default()
     };
     let executors = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
-    let theatre = Theatre::with(&broker, Way::Direct, &executors, company);
+    let harness = Harness::with(&broker, Way::Direct, &executors, shape);
     for _ in 0..3 {
-        theatre.broken();
+        harness.fault_begins();
         assert!(broker.move_slots() > 0, "somebody hears something");
-        theatre.healed();
+        harness.fault_ends();
         // Two missed heartbeats show who still hears nothing.
-        theatre.pass(HEARTBEAT * 3 + Duration::from_millis(500));
-        theatre.all_live();
+        harness.pass(HEARTBEAT * 3 + Duration::from_millis(500));
+        harness.all_live();
     }
-    theatre.finish();
+    harness.finish();
 }
 
 #[test]
 fn subscribers_cut() {
-    outage::subscribers_cut(&OverRedisCluster::start_cluster());
+    outage::subscribers_cut(&RedisClusterBroker::start_cluster());
 }
 
 #[test]
 fn credentials_break_and_heal() {
-    access::credentials_break_and_heal(&OverRedisCluster::start_cluster());
+    access::credentials_break_and_heal(&RedisClusterBroker::start_cluster());
 }
 
 #[test]
 fn permission_removed_and_given_back() {
-    access::permission_removed_and_given_back(&OverRedisCluster::start_cluster());
+    access::permission_removed_and_given_back(&RedisClusterBroker::start_cluster());
 }

@@ -19,7 +19,7 @@ const SPINNING: u32 = 100_000;
 /// How far from the front of the queue a task may be taken.
 const RANGE: u64 = 4;
 
-/// Tasks, each of one owner, and the clock they wait on. A clone is the same executor.
+/// Tasks, each of one process, and the clock they wait on. A clone is the same executor.
 #[derive(Clone)]
 pub struct Tasks {
     clock: VirtualClock,
@@ -29,17 +29,17 @@ pub struct Tasks {
 
 /// Whose tasks they are: what runs and stops together, as a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Owner(pub u64);
+pub struct ProcessId(pub u64);
 
 struct TaskTable {
     random: Random,
     next: u64,
     all: BTreeMap<u64, Task>,
-    stopped: BTreeSet<Owner>,
+    stopped: BTreeSet<ProcessId>,
 }
 
 struct Task {
-    owner: Owner,
+    process: ProcessId,
     /// Gone while it is being polled.
     future: Option<BoxFuture<'static, ()>>,
     alarm: Arc<Alarm>,
@@ -78,7 +78,7 @@ impl Tasks {
     }
 
     /// Adds a task, to be polled soon.
-    pub fn spawn(&self, owner: Owner, future: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, process: ProcessId, future: impl Future<Output = ()> + Send + 'static) {
         let mut state = locked(&self.state);
         state.next += 1;
         let task = state.next;
@@ -91,7 +91,7 @@ impl Tasks {
         state.all.insert(
             task,
             Task {
-                owner,
+                process,
                 future,
                 alarm: alarm.clone(),
             },
@@ -100,15 +100,15 @@ impl Tasks {
         alarm.wake();
     }
 
-    /// Drops the owner's tasks where they stand.
-    pub fn kill(&self, owner: Owner) {
+    /// Drops the process's tasks where they stand.
+    pub fn kill(&self, process: ProcessId) {
         let dropped: Vec<Task> = {
             let mut state = locked(&self.state);
-            state.stopped.remove(&owner);
+            state.stopped.remove(&process);
             let of_owner: Vec<u64> = state
                 .all
                 .iter()
-                .filter(|(_, task)| task.owner == owner)
+                .filter(|(_, task)| task.process == process)
                 .map(|(id, _)| *id)
                 .collect();
             of_owner
@@ -119,14 +119,14 @@ impl Tasks {
         drop(dropped);
     }
 
-    /// Lets the owner's tasks stand until [`go_on`](Self::go_on).
-    pub fn stop(&self, owner: Owner) {
-        locked(&self.state).stopped.insert(owner);
+    /// Lets the process's tasks stand until [`go_on`](Self::go_on).
+    pub fn stop(&self, process: ProcessId) {
+        locked(&self.state).stopped.insert(process);
     }
 
     /// Undoes a [`stop`](Self::stop).
-    pub fn go_on(&self, owner: Owner) {
-        locked(&self.state).stopped.remove(&owner);
+    pub fn go_on(&self, process: ProcessId) {
+        locked(&self.state).stopped.remove(&process);
     }
 
     /// Runs everything until this moment.
@@ -154,7 +154,7 @@ impl Tasks {
         let state = &mut *state;
         let runs = |id: &u64| {
             let task = state.all.get(id);
-            task.is_none_or(|task| !state.stopped.contains(&task.owner))
+            task.is_none_or(|task| !state.stopped.contains(&task.process))
         };
         let candidates = ready.iter().enumerate().filter(|(_, id)| runs(id));
         let candidates: Vec<usize> = candidates

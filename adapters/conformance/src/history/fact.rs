@@ -4,230 +4,228 @@ use std::fmt;
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
-use midplane::{Audience, ConnectionId, Scope, Target};
+use midplane::{Audience, ConnectionId, Reach, Scope, Target};
 
-use super::Mark;
+use super::EventTag;
 
-/// One attachment of one connection. Attaching the same id again is another seat.
+/// One attachment of one connection. Attaching the same connection id again gives another attachment id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seat(pub u64);
+pub struct AttachmentId(pub u64);
 
-/// Something that happened, as whoever saw it tells.
+/// One thing that happened, as its observer recorded it.
 ///
-/// What takes time is two facts or three: one written before the call, one after it returned, and one after
-/// its future was ready. The order of the facts in a history is the order in which they were written.
+/// A call that takes time is two or three facts: one recorded before the call, one after the call returned, and
+/// one after the call's future was ready. The order of the facts in a history is the order of recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A node began: one start of one process.
+    /// A node started: one start of one process.
     Started(NodeId),
-    /// A node ended without a word.
+    /// A node ended without a goodbye.
     Crashed(NodeId),
-    /// A node's close is called.
+    /// A node's close was called.
     Closing(NodeId),
-    /// A close was ready, and reported so many events as not sent.
+    /// A node's close was ready.
     Closed {
         /// The node.
         node: NodeId,
-        /// What it reported.
+        /// How many events the close reported as not sent.
         unsent: usize,
     },
-    /// A node said whether it is live.
+    /// A node reported whether it is live.
     State {
         /// The node.
         node: NodeId,
-        /// What it said.
+        /// What the node reported.
         live: bool,
     },
-    /// A node said that messages of another did not come.
+    /// A node reported that messages of another node did not arrive.
     Gap {
-        /// Who said so.
+        /// The node that reported the gap.
         node: NodeId,
-        /// Whose messages.
+        /// The node whose messages are missing.
         origin: NodeId,
-        /// On which lane.
+        /// The lane of the messages.
         lane: u32,
-        /// The first number that is missing.
+        /// The first missing number.
         first: u64,
-        /// The last one.
+        /// The last missing number.
         last: u64,
     },
-    /// A node said that it may have missed anything between two moments.
+    /// A node reported that it may have missed anything between two moments.
     Deaf {
-        /// Who said so.
+        /// The node that reported deafness.
         node: NodeId,
-        /// Of whom; `None` for all others.
+        /// The node that was not heard; `None` for all others.
         origin: Option<NodeId>,
-        /// From when, on the clock of the history.
+        /// The begin, on the clock of the history.
         since: Duration,
-        /// Until when.
+        /// The end, on the clock of the history.
         until: Duration,
     },
-    /// A node said that it heard of another.
+    /// A node reported that another joined the cluster.
     Joined {
-        /// Who said so.
+        /// The node that reported the join.
         node: NodeId,
-        /// Who was heard.
+        /// The node that joined.
         origin: NodeId,
     },
-    /// A node said that it hears no more of another.
+    /// A node reported that another is not heard any more.
     Silent {
-        /// Who said so.
+        /// The node that reported the silence.
         node: NodeId,
-        /// Who is not heard.
+        /// The node that is not heard.
         origin: NodeId,
     },
-    /// A node said that it kept something back because nobody read what it said.
+    /// A node dropped notices, because its host did not read them.
     Lagged(NodeId),
 
     /// A connection is about to be attached.
     Attaching {
         /// The attachment.
-        seat: Seat,
-        /// On which node.
+        attachment: AttachmentId,
+        /// The node it is attached to.
         node: NodeId,
-        /// In which scope.
+        /// Its scope.
         scope: Scope,
-        /// Under which id.
+        /// Its connection id.
         connection: ConnectionId,
     },
-    /// It is attached.
-    Attached(Seat),
-    /// A connection is about to be joined to a target.
+    /// The attach returned.
+    Attached(AttachmentId),
+    /// An attachment is about to be associated with a target.
     Associating {
         /// The attachment.
-        seat: Seat,
+        attachment: AttachmentId,
         /// The target.
         target: Target,
     },
-    /// The join's future was ready.
+    /// The future of the associate was ready.
     Associated {
         /// The attachment.
-        seat: Seat,
+        attachment: AttachmentId,
         /// The target.
         target: Target,
-        /// How far the join reaches.
-        reach: Reach,
+        /// How far the association reaches; `None` if it was refused.
+        reach: Option<Reach>,
     },
-    /// A connection is about to leave a target.
+    /// An attachment is about to be dissociated from a target.
     Dissociating {
         /// The attachment.
-        seat: Seat,
+        attachment: AttachmentId,
         /// The target.
         target: Target,
     },
-    /// It left.
+    /// The dissociate returned.
     Dissociated {
         /// The attachment.
-        seat: Seat,
+        attachment: AttachmentId,
         /// The target.
         target: Target,
     },
-    /// A connection is about to be detached, or its attachment to be dropped.
-    Detaching(Seat),
-    /// The call returned; nobody waited yet.
-    Left(Seat),
+    /// An attachment is about to be detached or dropped.
+    Detaching(AttachmentId),
+    /// The detach returned its future; nobody awaited the future yet.
+    DetachReturned(AttachmentId),
     /// The awaited detach was ready, outside every sink.
-    Detached(Seat),
+    Detached(AttachmentId),
 
     /// An event is about to be published.
     Publishing {
         /// The event.
-        mark: Mark,
-        /// On which node.
+        tag: EventTag,
+        /// The node it is published on.
         node: NodeId,
-        /// In which scope.
+        /// The scope of its audience.
         scope: Scope,
-        /// For whom.
+        /// Its audience.
         audience: Audience,
-        /// On which lane the node relays it.
+        /// The lane on which the node relays it.
         lane: u32,
         /// The hash of its content.
         hash: u64,
-        /// How many bytes its content has.
+        /// The bytes of its content.
         bytes: u64,
     },
     /// The publish returned.
     Published {
         /// The event.
-        mark: Mark,
-        /// What the receipt says of the sinks here.
-        tally: Tally,
-        /// What it says of the relay.
+        tag: EventTag,
+        /// The receipt's counts of local sinks, by verdict.
+        counts: SinkCounts,
+        /// The receipt's word on the relay.
         relay: Relayed,
     },
-    /// A sink was called and is about to return, or to panic.
+    /// A sink was called and is about to return or to panic.
     Delivered {
         /// The attachment.
-        seat: Seat,
-        /// The event, if the bytes told.
-        mark: Option<Mark>,
-        /// The hash of what came.
+        attachment: AttachmentId,
+        /// The event, if its bytes carry a tag.
+        tag: Option<EventTag>,
+        /// The hash of the bytes.
         hash: u64,
-        /// What the sink says of it.
-        outcome: Outcome,
+        /// What the sink returns.
+        outcome: SinkOutcome,
     },
-    /// Someone who is no node put an event on the bus: whoever gets it may.
+    /// An unknown sender put an event on the bus: every node may deliver it.
     Forged {
         /// The hash of its content.
         hash: u64,
     },
+    /// An unknown sender sends frames to a node in another node's name.
+    Impersonated {
+        /// The node that gets the frames.
+        node: NodeId,
+        /// The node in whose name they are.
+        origin: NodeId,
+        /// The lane whose numbers they tell of.
+        lane: u32,
+    },
 
     /// A node handed a message to the bus, or tried to.
     Sent {
-        /// Which node.
+        /// The node.
         origin: NodeId,
-        /// On which lane.
+        /// The lane.
         lane: u32,
-        /// Under which number.
+        /// The message's sequence number.
         number: u64,
         /// The number of the first message in the same frame.
         frame: u64,
-        /// The event in it, if it is one that is marked.
-        mark: Option<Mark>,
+        /// The event in it, if it is a tagged one.
+        tag: Option<EventTag>,
     },
 
-    /// From now on something is wrong, and anything may be lost.
-    Broken,
-    /// Nothing is wrong any more.
-    Healed,
-    /// Whoever should have run did not, from then until now: the machine had no time. Anything may be late or
-    /// lost for it.
+    /// From now on a fault is injected somewhere, and messages may be lost.
+    FaultBegan,
+    /// No fault is injected any more.
+    FaultEnded,
+    /// The machine ran nothing from then until now, so anything may have been late or lost.
     Stalled {
-        /// Since when.
+        /// The begin of the stall.
         since: Duration,
     },
-    /// From now on the node does not hear the bus, whatever it believes.
-    Cut(NodeId),
-    /// It may hear the bus again.
-    Mended(NodeId),
-    /// So much of something is there.
+    /// From now on the node cannot hear the bus, so it must not stay live for longer than
+    /// [`Bounds::notice`](super::Bounds::notice).
+    MustNotBeLive(NodeId),
+    /// The node can hear the bus again, so it may be live.
+    MayBeLive(NodeId),
+    /// A quantity was measured.
     Level {
-        /// What there is so much of, and where.
+        /// What was measured, and where.
         what: String,
-        /// How much.
+        /// The quantity.
         value: u64,
-        /// How much there may be.
+        /// The most it may be.
         cap: u64,
     },
 }
 
-/// How far a join reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// Publishers on every node reach the connection.
-    Everywhere,
-    /// Those of this node do; the others will once the bus is up.
-    Here,
-    /// The join was refused.
-    Nowhere,
-}
-
-/// What a receipt counts.
+/// The counts of a receipt: local sinks by what each said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Sinks that took it.
+pub struct SinkCounts {
+    /// Sinks that took the event.
     pub accepted: usize,
-    /// Sinks that had no room.
+    /// Sinks without room.
     pub full: usize,
     /// Sinks whose connection was gone.
     pub closed: usize,
@@ -235,7 +233,7 @@ pub struct Tally {
     pub panicked: usize,
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for SinkCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             accepted,
@@ -250,29 +248,29 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What a receipt says of the relay.
+/// A receipt's word on the relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relayed {
-    /// It waits to be sent.
+    /// The event waits to be sent.
     Queued,
-    /// It does not leave the node.
+    /// The event does not leave the node.
     Not,
 }
 
 /// What a sink did with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It took it.
+pub enum SinkOutcome {
+    /// The sink took the event.
     Accepted,
-    /// It had no room.
+    /// The sink had no room.
     Full,
-    /// It said that its connection is gone.
+    /// The sink said that its connection is gone.
     Closed,
-    /// It panicked.
+    /// The sink panicked.
     Panicked,
 }
 
-/// A node's name for people: the first bytes of its id.
+/// A node in messages for people: the first two bytes of its id.
 pub(crate) fn name(node: NodeId) -> String {
     let [a, b, ..] = node.0;
     format!("node {a:02x}{b:02x}")

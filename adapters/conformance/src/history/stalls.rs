@@ -1,51 +1,52 @@
-//! Whether the machine had time for what was due.
+//! Whether the machine ran what was due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Fact, Recorder};
+use super::fact::Fact;
+use super::recorder::Recorder;
 
-/// How late something may be that is due.
+/// How late a thread may wake before that counts as a stall.
 const LATE: Duration = Duration::from_millis(100);
 
-/// Writes down, until it is dropped, when the machine had no time for a thread that does nothing else: then a server
-/// had none either, and that is a fault like any other.
+/// Records, until dropped, when the machine did not run a thread that does nothing but wake: then the machine did
+/// not run a server either, which is a fault like any other.
 #[derive(Debug)]
-pub struct Stalls {
-    over: Arc<AtomicBool>,
+pub struct StallWatch {
+    stopped: Arc<AtomicBool>,
 }
 
-impl Stalls {
-    /// How long to sleep between two looks.
+impl StallWatch {
+    /// The time to sleep between two [`check`](Self::check)s.
     pub const TICK: Duration = Duration::from_millis(20);
 
-    /// Watches from now on.
+    /// Watches from now on, on a thread of its own.
     #[must_use]
-    pub fn watch(recorder: &Recorder) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let (recorder, ends) = (recorder.clone(), over.clone());
+    pub fn start(recorder: &Recorder) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (recorder, stop) = (recorder.clone(), stopped.clone());
         thread::spawn(move || {
-            while !ends.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let since = recorder.now();
                 thread::sleep(Self::TICK);
-                Self::look(&recorder, since);
+                Self::check(&recorder, since);
             }
         });
-        Self { over }
+        Self { stopped }
     }
 
-    /// Writes it down if who went to sleep then, for a [`TICK`](Self::TICK), wakes late.
-    pub fn look(recorder: &Recorder, since: Duration) {
+    /// Records a stall if the caller, who went to sleep at `since` for a [`TICK`](Self::TICK), wakes late.
+    pub fn check(recorder: &Recorder, since: Duration) {
         if recorder.now().saturating_sub(since) > LATE {
-            recorder.note(Fact::Stalled { since });
+            recorder.record(Fact::Stalled { since });
         }
     }
 }
 
-impl Drop for Stalls {
+impl Drop for StallWatch {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.stopped.store(true, Ordering::Relaxed);
     }
 }

@@ -25,7 +25,7 @@ const LATENCY: u64 = 3_000;
 
 /// What is wrong with the bus as one node meets it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
+pub(super) struct LinkFaults {
     /// Connecting is refused, or takes for ever.
     pub(super) refused: bool,
     pub(super) hangs: bool,
@@ -42,7 +42,7 @@ pub(super) struct Place {
 
 /// What is wrong with the bus as a whole: once in so many frames, if ever.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weather {
+pub(super) struct FrameFaults {
     pub(super) lost: Option<u64>,
     pub(super) repeated: Option<u64>,
     pub(super) late: Option<u64>,
@@ -50,13 +50,13 @@ pub(super) struct Weather {
 
 /// The server in the middle. A clone is the same one.
 #[derive(Clone)]
-pub(super) struct Hub(Arc<Mutex<State>>);
+pub(super) struct BusServer(Arc<Mutex<State>>);
 
 struct State {
     clock: VirtualClock,
     random: Random,
-    places: BTreeMap<usize, Place>,
-    weather: Weather,
+    places: BTreeMap<usize, LinkFaults>,
+    frame_faults: FrameFaults,
     next: u64,
     links: BTreeMap<u64, Open>,
     /// Who waits for something to change.
@@ -74,13 +74,13 @@ struct Open {
     last: Duration,
 }
 
-impl Hub {
+impl BusServer {
     pub(super) fn new(clock: VirtualClock, random: Random) -> Self {
         Self(Arc::new(Mutex::new(State {
             clock,
             random,
             places: BTreeMap::new(),
-            weather: Weather::default(),
+            frame_faults: FrameFaults::default(),
             next: 0,
             links: BTreeMap::new(),
             waiting: Vec::new(),
@@ -89,12 +89,12 @@ impl Hub {
 
     /// The bus as this place meets it.
     pub(super) fn bus(&self, place: usize) -> Arc<dyn Bus> {
-        let hub = self.clone();
-        Arc::new(SimulatedBus { hub, place })
+        let server = self.clone();
+        Arc::new(SimulatedBus { server, place })
     }
 
     /// Changes what is wrong at a place.
-    pub(super) fn change(&self, place: usize, change: impl FnOnce(&mut Place)) {
+    pub(super) fn change(&self, place: usize, change: impl FnOnce(&mut LinkFaults)) {
         let mut state = self.state();
         let faults = state.places.entry(place).or_default();
         change(faults);
@@ -107,8 +107,8 @@ impl Hub {
         wake(state);
     }
 
-    pub(super) fn weather(&self, weather: Weather) {
-        self.state().weather = weather;
+    pub(super) fn frame_faults(&self, frame_faults: FrameFaults) {
+        self.state().frame_faults = frame_faults;
     }
 
     /// Ends the links of a place, or all of them.
@@ -170,7 +170,7 @@ impl Hub {
         sleep.await;
     }
 
-    /// Carries a frame to everyone who hears its lane.
+    /// Carries a frame to nodes who hears its lane.
     fn carry(&self, from: usize, frame: &Outbound) {
         let mut state = self.state();
         if state.place(from).mute {
@@ -183,27 +183,27 @@ impl Hub {
             .map(|(id, _)| *id)
             .collect();
         for id in to {
-            let weather = state.weather;
-            if state.chance(weather.lost) {
+            let frame_faults = state.frame_faults;
+            if state.chance(frame_faults.lost) {
                 continue;
             }
-            let copies = 1 + u8::from(state.chance(weather.repeated));
+            let copies = 1 + u8::from(state.chance(frame_faults.repeated));
             for _ in 0..copies {
                 let due = state.due(id);
                 let inbound = Inbound {
                     lane: frame.lane,
                     frame: frame.frame.clone(),
                 };
-                let hub = Arc::downgrade(&self.0);
+                let server = Arc::downgrade(&self.0);
                 let clock = state.clock.clone();
-                clock.at(due, move || arrive(&hub, id, inbound));
+                clock.at(due, move || arrive(&server, id, inbound));
             }
         }
     }
 }
 
 impl State {
-    fn place(&self, place: usize) -> Place {
+    fn place(&self, place: usize) -> LinkFaults {
         self.places.get(&place).copied().unwrap_or_default()
     }
 
@@ -218,7 +218,7 @@ impl State {
     /// When a frame sent now arrives: behind those before it, unless it is one that dawdles.
     fn due(&mut self, link: u64) -> Duration {
         let due = self.clock.now() + self.latency();
-        if self.chance(self.weather.late) {
+        if self.chance(self.frame_faults.late) {
             return due + Duration::from_millis(self.random.below(300));
         }
         let Some(open) = self.links.get_mut(&link) else {
@@ -247,9 +247,11 @@ fn wake(mut state: MutexGuard<'_, State>) {
     waiting.into_iter().for_each(Waker::wake);
 }
 
-fn arrive(hub: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
-    let Some(hub) = hub.upgrade() else { return };
-    let mut state = hub.lock().unwrap_or_else(PoisonError::into_inner);
+fn arrive(server: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
+    let Some(server) = server.upgrade() else {
+        return;
+    };
+    let mut state = server.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(open) = state.links.get(&link) else {
         return;
     };
@@ -271,7 +273,7 @@ fn arrive(hub: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
 }
 
 struct SimulatedBus {
-    hub: Hub,
+    server: BusServer,
     place: usize,
 }
 
@@ -288,8 +290,8 @@ impl Bus for SimulatedBus {
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
-        self.hub.travel().await;
-        let refused = self.hub.once(|state| {
+        self.server.travel().await;
+        let refused = self.server.once(|state| {
             let place = state.place(self.place);
             (!place.hangs).then_some(place.refused)
         });
@@ -297,7 +299,7 @@ impl Bus for SimulatedBus {
             return Err(failure(BusErrorKind::Unreachable));
         }
         let id = {
-            let mut state = self.hub.state();
+            let mut state = self.server.state();
             state.next += 1;
             let id = state.next;
             state.links.insert(
@@ -313,9 +315,9 @@ impl Bus for SimulatedBus {
             );
             id
         };
-        let (hub, place) = (self.hub.clone(), self.place);
-        let link = Arc::new(Half { hub, place, id });
-        self.hub.travel().await;
+        let (server, place) = (self.server.clone(), self.place);
+        let link = Arc::new(Half { server, place, id });
+        self.server.travel().await;
         Ok(Link {
             frames: frames(link.clone()).boxed(),
             transmit: Box::new(Sender(link)),
@@ -325,14 +327,14 @@ impl Bus for SimulatedBus {
 
 /// The link ends when both of its halves are gone.
 struct Half {
-    hub: Hub,
+    server: BusServer,
     place: usize,
     id: u64,
 }
 
 impl Drop for Half {
     fn drop(&mut self) {
-        self.hub.state().links.remove(&self.id);
+        self.server.state().links.remove(&self.id);
     }
 }
 
@@ -341,7 +343,7 @@ fn frames(half: Arc<Half>) -> impl stream::Stream<Item = Result<Inbound, BusErro
         if over {
             return None;
         }
-        let next = half.hub.once(|state| {
+        let next = half.server.once(|state| {
             let open = state.links.get_mut(&half.id)?;
             match (open.inbox.pop_front(), open.end) {
                 (Some(inbound), _) => Some(Ok(inbound)),
@@ -359,21 +361,22 @@ struct Sender(Arc<Half>);
 
 impl Sender {
     /// Waits until the place is not in this trouble, or the link is dead.
-    async fn unless(&self, trouble: fn(&Place) -> bool) -> Result<(), BusError> {
-        let Half { hub, place, id } = &*self.0;
-        hub.once(|state| match state.alive(*id) {
-            Ok(()) => (!trouble(&state.place(*place))).then_some(Ok(())),
-            dead => Some(dead),
-        })
-        .await
+    async fn unless(&self, trouble: fn(&LinkFaults) -> bool) -> Result<(), BusError> {
+        let Half { server, place, id } = &*self.0;
+        server
+            .once(|state| match state.alive(*id) {
+                Ok(()) => (!trouble(&state.place(*place))).then_some(Ok(())),
+                dead => Some(dead),
+            })
+            .await
     }
 
     fn alive(&self) -> Result<(), BusError> {
-        self.0.hub.state().alive(self.0.id)
+        self.0.server.state().alive(self.0.id)
     }
 
     fn lanes(&self, change: impl FnOnce(&mut BTreeSet<Lane>)) {
-        if let Some(open) = self.0.hub.state().links.get_mut(&self.0.id) {
+        if let Some(open) = self.0.server.state().links.get_mut(&self.0.id) {
             change(&mut open.lanes);
         }
     }
@@ -382,15 +385,15 @@ impl Sender {
 #[async_trait]
 impl Transmit for Sender {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.0.hub.travel().await;
+        self.0.server.travel().await;
         self.unless(|place| place.unanswered).await?;
         self.lanes(|heard| heard.extend(lanes));
-        self.0.hub.travel().await;
+        self.0.server.travel().await;
         self.alive()
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.0.hub.travel().await;
+        self.0.server.travel().await;
         self.alive()?;
         self.lanes(|heard| heard.retain(|lane| !lanes.contains(lane)));
         Ok(())
@@ -404,15 +407,15 @@ impl Transmit for Sender {
         for frame in frames {
             // Whatever happens in the middle, what was sent is sent.
             self.unless(|place| place.stuck).await?;
-            self.0.hub.carry(self.0.place, frame);
+            self.0.server.carry(self.0.place, frame);
         }
-        self.0.hub.travel().await;
+        self.0.server.travel().await;
         self.alive()
     }
 
     async fn close(&mut self) -> Result<(), BusError> {
         self.alive()?;
-        let mut state = self.0.hub.state();
+        let mut state = self.0.server.state();
         if let Some(open) = state.links.get_mut(&self.0.id) {
             open.end = Some(BusErrorKind::Unreachable);
         }

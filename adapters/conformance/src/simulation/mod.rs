@@ -1,7 +1,7 @@
-//! Whole nodes on a bus with every fault there is, in time that passes only when everyone waits.
+//! Whole nodes on a bus with every fault there is, in time that passes only when nodes waits.
 //!
 //! A run is made from a seed: real [`Cluster`](midplane::Cluster)s with their drivers, connections that
-//! come and go, sinks of every manner, and faults at random until a moment after which all is well. It ends
+//! come and go, sinks of every behaviour, and faults at random until a moment after which all is well. It ends
 //! with a [`History`], which the oracle judges. Nothing runs beside the one thread, and nothing waits for
 //! real time: a run takes some milliseconds.
 //!
@@ -9,20 +9,20 @@
 //! use midplane_conformance::simulation::{Scenario, run};
 //!
 //! let run = run(7, Scenario::EVERYTHING);
-//! run.history.hold(&run.terms); // panics with what is wrong
+//! run.history.assert_holds(&run.bounds); // panics with what is wrong
 //! ```
 
 mod bus;
-mod crowd;
+mod cluster;
 mod scenario;
-mod world;
+mod workload;
 
 use std::time::Duration;
 
 pub use scenario::{Fault, Scenario};
 
-use crate::history::{History, Terms};
-use world::{NOBODY, World};
+use crate::history::{Bounds, History};
+use cluster::{NO_PROCESS, SimulatedCluster};
 
 /// For how long things go wrong.
 const FAULTY: Duration = Duration::from_secs(12);
@@ -39,7 +39,7 @@ pub struct Run {
     /// What happened.
     pub history: History,
     /// What it is held to.
-    pub terms: Terms,
+    pub bounds: Bounds,
 }
 
 /// The run of this seed. The same seed gives the same run, as far as the order of connections in a fan-out
@@ -49,16 +49,16 @@ pub struct Run {
 /// When tasks spin, and when a node panics.
 #[must_use]
 pub fn run(seed: u64, scenario: Scenario) -> Run {
-    let world = World::new(seed, scenario);
-    let tasks = world.tasks().clone();
-    tasks.spawn(NOBODY, world.clone().break_until(FAULTY));
+    let cluster = SimulatedCluster::new(seed, scenario);
+    let tasks = cluster.tasks().clone();
+    tasks.spawn(NO_PROCESS, cluster.clone().break_until(FAULTY));
     tasks.run(QUIET);
-    world.quiet();
+    cluster.quiet();
     tasks.run(END);
-    let history = world.recorder().finish();
-    world.end();
+    let history = cluster.recorder().finish();
+    cluster.end();
     Run {
         history,
-        terms: scenario.terms(),
+        bounds: scenario.bounds(),
     }
 }

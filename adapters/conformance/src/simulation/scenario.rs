@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::Terms;
+use crate::history::Bounds;
 
 /// One thing that goes wrong for a while, at one place or with the whole bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +52,10 @@ pub enum Fault {
 /// What may go wrong in a run, and how the nodes are set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// What the bus and the processes may suffer.
+    /// What the bus and the processes may run_fault.
     pub faults: &'static [Fault],
     /// Whether sinks may say that they are full or closed, panic, and attach, detach or publish from inside.
-    pub manners: bool,
+    pub misbehaviour: bool,
     /// Whether futures are dropped before they are ready.
     pub cancels: bool,
     /// How many lanes there are.
@@ -70,14 +70,14 @@ pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 /// When an event is given up.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(5);
 
-/// How long a fault lasts at the most: longer than any event lives.
+/// How long a fault lasts at the most: longer than any event running.
 pub(super) const LONGEST: Duration = Duration::from_secs(7);
 
 impl Scenario {
     /// Nothing goes wrong.
     pub const FINE: Self = Self {
         faults: &[],
-        manners: false,
+        misbehaviour: false,
         cancels: false,
         lanes: 1,
         queue: 1 << 20,
@@ -118,7 +118,7 @@ impl Scenario {
 
     /// Sinks behave in every way on a bus that works.
     pub const UNRULY: Self = Self {
-        manners: true,
+        misbehaviour: true,
         cancels: true,
         ..Self::FINE
     };
@@ -144,7 +144,7 @@ impl Scenario {
             Fault::Crashed,
             Fault::Closed,
         ],
-        manners: true,
+        misbehaviour: true,
         cancels: true,
         lanes: 1,
         queue: 4_096,
@@ -157,7 +157,7 @@ impl Scenario {
     }
 
     /// What a run is held to.
-    pub(super) fn terms(&self) -> Terms {
+    pub(super) fn bounds(&self) -> Bounds {
         let patient = self.faults.iter().any(|fault| {
             matches!(
                 fault,
@@ -165,7 +165,7 @@ impl Scenario {
             )
         });
         let slow = Duration::from_millis(400);
-        Terms {
+        Bounds {
             heartbeat: HEARTBEAT,
             time_to_live: TIME_TO_LIVE,
             lanes: self.lanes,

@@ -1,455 +1,216 @@
-//! Whatever is done to a good history at random is found by the check whose affair it is.
+//! What is done to the good history, and the check that has to find it.
 
 use std::time::Duration;
 
-use midplane_conformance::history::{
-    Check, Fact, History, Mark, Outcome, Record, Relayed, Seat, judge,
-};
-use midplane_testkit::random::{Draw, Random};
+use midplane_conformance::history::{Check, Fact, SinkOutcome};
 
-use crate::world::{TERMS, World};
+use crate::story::{Story, node};
 
-const SEEDS: u64 = 200;
+pub(crate) type Mutation = (&'static str, Check, fn(&mut Story));
 
-/// So near to a fault something may be lost.
-const NEAR: Duration = Duration::from_secs(3);
-
-/// Changes a history at random places; false if it has none such.
-type Mutation = fn(&mut History, &mut Random) -> bool;
-
-/// Mutates good histories and requires the check to find it, and that most seeds could be mutated.
-fn found_by(check: Check, mutate: Mutation) {
-    let mut done = 0;
-    for seed in 0..SEEDS {
-        let mut history = World::random(seed);
-        if !mutate(&mut history, &mut Random::new(!seed)) {
-            continue;
-        }
-        done += 1;
-        let found = judge(&history, &TERMS);
-        assert!(
-            found.iter().any(|violation| violation.check == check),
-            "seed {seed}: {check} is blind: {found:#?}"
-        );
-    }
-    assert!(done >= SEEDS / 10, "only {done} histories were mutated");
-}
-
-/// The places of the facts that satisfy this.
-fn places(history: &History, satisfies: impl Fn(&Record) -> bool) -> Vec<usize> {
-    let records = history.records.iter().enumerate();
-    let satisfying = records.filter(|(_, record)| satisfies(record));
-    satisfying.map(|(place, _)| place).collect()
-}
-
-fn deliveries(history: &History) -> Vec<usize> {
-    places(history, |record| {
-        matches!(record.fact, Fact::Delivered { .. })
-    })
-}
-
-fn delivery(history: &History, place: usize) -> (Seat, Mark) {
-    match history.records[place].fact {
-        Fact::Delivered {
-            seat,
-            mark: Some(mark),
-            ..
-        } => (seat, mark),
-        _ => unreachable!("only deliveries are asked for"),
-    }
-}
-
-/// Whether nothing is wrong anywhere near this place, so that nothing may be lost.
-fn is_calm(history: &History, place: usize) -> bool {
-    let at = history.records[place].at;
-    let near = |record: &Record| record.at + NEAR > at && at + NEAR > record.at;
-    let fault = |fact: &Fact| {
-        matches!(
-            fact,
-            Fact::Broken | Fact::Healed | Fact::Gap { .. } | Fact::Deaf { .. }
-        )
-    };
-    let broken = history.records[..place]
-        .iter()
-        .rev()
-        .find_map(|record| match record.fact {
-            Fact::Broken => Some(true),
-            Fact::Healed => Some(false),
-            _ => None,
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    ("an event arrives twice", Check::Unique, |story| {
+        let position = story.find_delivery(story.far, story.second);
+        story.insert(position, story.delivered(story.far, story.second));
+    }),
+    ("an echo is delivered", Check::Unique, |story| {
+        let position = story.find_delivery(story.far, story.first);
+        story.insert(position, story.delivered(story.near, story.first));
+    }),
+    ("two events change places", Check::Ordered, |story| {
+        let second = story.find_delivery(story.far, story.second);
+        story.insert(second, story.delivered(story.far, story.first));
+        story.remove_delivery(story.far, story.first);
+    }),
+    (
+        "an event arrives outside its audience",
+        Check::Member,
+        |story| {
+            let position = story.find_delivery(story.far, story.late);
+            story.insert(position - 1, story.delivered(story.far, story.aside));
+            story.remove(position + 1);
+            let late = story.delivered(story.far, story.late);
+            story.insert(position, late);
+        },
+    ),
+    (
+        "an event arrives at a connection that left before",
+        Check::Member,
+        |story| {
+            story.remove(story.find_detached());
+            let late = story.find_delivery(story.far, story.late);
+            story.insert(late, story.delivered(story.gone, story.late));
+        },
+    ),
+    (
+        "an event is lost without a report",
+        Check::Accounted,
+        |story| drop(story.remove_delivery(story.far, story.first)),
+    ),
+    ("a gap is not reported", Check::Accounted, |story| {
+        story.remove(story.find_gap());
+    }),
+    ("a gap names another origin", Check::Accounted, |story| {
+        let other = node(8);
+        story.alter(|fact| {
+            if let Fact::Gap { origin, .. } = fact {
+                *origin = other;
+            }
         });
-    broken != Some(true)
-        && !history
-            .records
-            .iter()
-            .any(|record| near(record) && fault(&record.fact))
-}
-
-/// Whether the seat is where it was until the end.
-fn stays(history: &History, which: Seat) -> bool {
-    let id = history
-        .records
-        .iter()
-        .find_map(|record| match &record.fact {
-            Fact::Attaching {
-                seat, connection, ..
-            } if *seat == which => Some(connection),
-            _ => None,
-        });
-    !history.records.iter().any(|record| match &record.fact {
-        Fact::Dissociating { seat, .. } | Fact::Detaching(seat) => *seat == which,
-        Fact::Attaching {
-            seat, connection, ..
-        } => *seat != which && Some(connection) == id,
-        _ => false,
-    })
-}
-
-#[test]
-fn a_delivery_that_is_dropped() {
-    found_by(Check::Accounted, |history, random| {
-        let victims = deliveries(history);
-        let victims: Vec<usize> = victims
-            .into_iter()
-            .filter(|place| is_calm(history, *place) && stays(history, delivery(history, *place).0))
-            .collect();
-        let Some(place) = random.pick(&victims) else {
-            return false;
-        };
-        history.records.remove(*place);
-        true
-    });
-}
-
-#[test]
-fn a_delivery_that_is_repeated() {
-    found_by(Check::Unique, |history, random| {
-        let Some(place) = random.pick(&deliveries(history)).copied() else {
-            return false;
-        };
-        let record = history.records[place].clone();
-        let later = place + random.below((history.records.len() - place) as u64) as usize;
-        let at = history.records[later].at;
-        let fact = record.fact;
-        history.records.insert(later + 1, Record { at, fact });
-        true
-    });
-}
-
-#[test]
-fn two_deliveries_that_change_places() {
-    found_by(Check::Ordered, |history, random| {
-        let all = deliveries(history);
-        let Some(first) = random.pick(&all).copied() else {
-            return false;
-        };
-        let (seat, mark) = delivery(history, first);
-        let second = all.iter().copied().find(|place| {
-            let (other, later) = delivery(history, *place);
-            *place > first && other == seat && later.publisher == mark.publisher
-        });
-        let Some(second) = second else { return false };
-        let fact = history.records[first].fact.clone();
-        history.records[first].fact = std::mem::replace(&mut history.records[second].fact, fact);
-        true
-    });
-}
-
-#[test]
-fn a_delivery_after_the_detach() {
-    found_by(Check::Detached, |history, random| {
-        let detached = places(history, |record| matches!(record.fact, Fact::Detached(_)));
-        let Some(place) = random.pick(&detached).copied() else {
-            return false;
-        };
-        let Fact::Detached(seat) = history.records[place].fact else {
-            return false;
-        };
-        let Some(victim) = random.pick(&deliveries(history)).copied() else {
-            return false;
-        };
-        let mut record = history.records[victim].clone();
-        if let Fact::Delivered { seat: whose, .. } = &mut record.fact {
-            *whose = seat;
-        }
-        record.at = history.records[place].at;
-        history.records.insert(place + 1, record);
-        true
-    });
-}
-
-#[test]
-fn a_delivery_to_someone_else() {
-    found_by(Check::Member, |history, random| {
-        let seats = places(history, |record| matches!(record.fact, Fact::Attached(_)));
-        let Some(place) = random.pick(&deliveries(history)).copied() else {
-            return false;
-        };
-        let attached = random.pick(&seats).map(|at| &history.records[*at].fact);
-        let Some(Fact::Attached(other)) = attached else {
-            return false;
-        };
-        let other = *other;
-        // Nobody who ever was in the topic, and nobody who is attached later.
-        let (_, mark) = delivery(history, place);
-        let audience = history
-            .records
-            .iter()
-            .find_map(|record| match &record.fact {
-                Fact::Publishing {
-                    mark: found,
-                    audience,
-                    ..
-                } if *found == mark => Some(audience.clone()),
-                _ => None,
+        // That the other origin never existed is not the mutation.
+        let fault = story.find(|fact| *fact == Fact::FaultBegan);
+        (1..=4).for_each(|number| story.insert(fault, story.sent(other, number)));
+    }),
+    (
+        "an accepted event is never sent",
+        Check::Accounted,
+        |story| {
+            let (first, near) = (story.first, story.near);
+            story.history.records.retain(|record| match record.fact {
+                Fact::Sent { tag, .. } => tag != Some(first),
+                Fact::Delivered {
+                    attachment, tag, ..
+                } => tag != Some(first) || attachment == near,
+                _ => true,
             });
-        let Some(audience) = audience else {
-            return false;
-        };
-        let stranger = !history.records.iter().any(|record| match &record.fact {
-            Fact::Associating { seat, target } => {
-                *seat == other && audience.targets().any(|named| named == target)
-            }
-            _ => false,
+        },
+    ),
+    (
+        "a sink runs after its awaited detach",
+        Check::Detached,
+        |story| {
+            let delivered = story.remove_delivery(story.gone, story.second);
+            story.insert(story.find_detached(), delivered);
+        },
+    ),
+    ("a byte is altered on the way", Check::Intact, |story| {
+        let position = story.find_delivery(story.far, story.first);
+        if let Fact::Delivered { hash, .. } = &mut story.history.records[position].fact {
+            *hash ^= 1;
+        }
+    }),
+    (
+        "an event arrives that nobody published",
+        Check::Intact,
+        |story| {
+            let position = story.find_delivery(story.far, story.first);
+            story.insert(
+                position,
+                Fact::Delivered {
+                    attachment: story.far,
+                    tag: None,
+                    hash: 7,
+                    outcome: SinkOutcome::Accepted,
+                },
+            );
+        },
+    ),
+    ("a node is never live again", Check::Heals, |story| {
+        let (last, node, live) = (story.last(), node(1), false);
+        story.insert(last, Fact::State { node, live });
+        story.insert(last, Fact::FaultEnded);
+        story.insert(last, Fact::FaultBegan);
+    }),
+    (
+        "a node is live though it cannot hear the bus",
+        Check::Heals,
+        |story| {
+            let attached = story.find(|fact| matches!(fact, Fact::Attached(_)));
+            story.insert(attached, Fact::MustNotBeLive(node(1)));
+        },
+    ),
+    (
+        "a quantity grows beyond its bound",
+        Check::Bounded,
+        |story| {
+            let what = "queue of node 0101".to_owned();
+            let (value, cap) = (101, 100);
+            story.insert(story.last(), Fact::Level { what, value, cap });
+        },
+    ),
+    (
+        "more bytes wait to be sent than may",
+        Check::Bounded,
+        |story| {
+            let first = story.first;
+            story.alter(|fact| match fact {
+                Fact::Publishing { tag, bytes, .. } if *tag == first => *bytes = 1_001,
+                _ => {}
+            });
+        },
+    ),
+    ("a receipt counts one too many", Check::Truthful, |story| {
+        let first = story.first;
+        story.alter(|fact| match fact {
+            Fact::Published { tag, counts, .. } if *tag == first => counts.accepted += 1,
+            _ => {}
         });
-        let sits = history.records[..place]
-            .iter()
-            .any(|record| record.fact == Fact::Attached(other));
-        let gone = history.records[..place]
-            .iter()
-            .any(|record| record.fact == Fact::Detached(other));
-        if !stranger || !sits || gone {
-            return false;
-        }
-        if let Fact::Delivered { seat, .. } = &mut history.records[place].fact {
-            *seat = other;
-        }
-        true
-    });
-}
-
-#[test]
-fn bytes_that_are_altered() {
-    found_by(Check::Intact, |history, random| {
-        let bit = 1 << random.below(64);
-        let Some(place) = random.pick(&deliveries(history)).copied() else {
-            return false;
-        };
-        if let Fact::Delivered { hash, .. } = &mut history.records[place].fact {
-            *hash ^= bit;
-        }
-        true
-    });
-}
-
-#[test]
-fn a_receipt_that_is_forged() {
-    found_by(Check::Truthful, |history, random| {
-        let receipts = places(history, |record| {
-            matches!(record.fact, Fact::Published { .. })
-        });
-        let Some(place) = random.pick(&receipts).copied() else {
-            return false;
-        };
-        if let Fact::Published { tally, .. } = &mut history.records[place].fact {
-            match random.below(4) {
-                0 => tally.full += 1,
-                1 => tally.closed += 1,
-                2 => tally.panicked += 1,
-                _ => tally.accepted += 1,
+    }),
+    (
+        "a receipt takes full for accepted",
+        Check::Truthful,
+        |story| {
+            let position = story.find_delivery(story.near, story.first);
+            if let Fact::Delivered { outcome, .. } = &mut story.history.records[position].fact {
+                *outcome = SinkOutcome::Full;
             }
-        }
-        true
-    });
-}
-
-#[test]
-fn a_delivery_that_the_receipt_does_not_know() {
-    found_by(Check::Truthful, |history, random| {
-        let victims = deliveries(history);
-        // A sink's word between the call and the receipt is the receipt's affair.
-        let victims: Vec<usize> = victims
-            .into_iter()
-            .filter(|place| {
-                let (_, mark) = delivery(history, *place);
-                history.records[*place..].iter().any(|record| {
-                    matches!(record.fact, Fact::Published { mark: found, .. } if found == mark)
-                })
-            })
-            .collect();
-        let Some(place) = random.pick(&victims).copied() else {
-            return false;
-        };
-        if let Fact::Delivered { outcome, .. } = &mut history.records[place].fact {
-            *outcome = Outcome::Full;
-        }
-        true
-    });
-}
-
-#[test]
-fn a_gap_that_is_not_told() {
-    found_by(Check::Accounted, |history, random| {
-        let gaps = places(history, |record| matches!(record.fact, Fact::Gap { .. }));
-        // A gap that is about nobody who is there, or that deafness accounts for as well, may go.
-        let gaps: Vec<usize> = gaps
-            .into_iter()
-            .filter(|place| matters(history, *place))
-            .collect();
-        let Some(place) = random.pick(&gaps).copied() else {
-            return false;
-        };
-        history.records.remove(place);
-        true
-    });
-}
-
-/// Whether someone who stays missed something that only this gap tells of.
-fn matters(history: &History, place: usize) -> bool {
-    let Fact::Gap {
-        node,
-        origin,
-        first,
-        last,
-        ..
-    } = history.records[place].fact
-    else {
-        return false;
-    };
-    let deaf = history
-        .records
-        .iter()
-        .any(|record| matches!(record.fact, Fact::Deaf { node: found, .. } if found == node));
-    let lost: Vec<Mark> = history
-        .records
-        .iter()
-        .filter_map(|record| match record.fact {
-            Fact::Sent {
-                origin: by,
-                number,
-                mark,
-                ..
-            } if by == origin && (first..=last).contains(&number) => mark,
-            _ => None,
-        })
-        .collect();
-    let topics = |mark: Mark| {
-        history
-            .records
-            .iter()
-            .enumerate()
-            .find_map(|(at, record)| match &record.fact {
-                Fact::Publishing {
-                    mark: found,
-                    audience,
-                    ..
-                } if *found == mark && audience.excluded().is_empty() => {
-                    Some((at, audience.targets().next().cloned()?))
+        },
+    ),
+    ("a gap claims what arrived", Check::NoFalseGap, |story| {
+        story.insert(story.find_gap(), story.gap(2, 4));
+    }),
+    (
+        "a gap claims what was never sent",
+        Check::NoFalseGap,
+        |story| {
+            story.insert(story.find_gap(), story.gap(4, 5));
+        },
+    ),
+    (
+        "a gap claims what was sent while nothing was wrong",
+        Check::NoFalseGap,
+        |story| {
+            let detached = story.find_detached();
+            story.insert(detached, story.gap(40, 40));
+            story.insert(detached, story.sent(node(0), 40));
+        },
+    ),
+    (
+        "a gap claims what was sent long before the node was live",
+        Check::NoFalseGap,
+        |story| {
+            let started = story.find(|fact| *fact == Fact::Started(node(1)));
+            // Nothing but the age speaks against the gap: a fault lasts from the start on.
+            story.insert(started, story.sent(node(0), 40));
+            story.insert(started, Fact::FaultBegan);
+            story.alter(|fact| {
+                if let Fact::State { live, .. } = fact {
+                    *live = false;
                 }
-                _ => None,
-            })
-    };
-    let seats = |at: usize, topic: &midplane::Target| {
-        history.records[..at]
-            .iter()
-            .any(|record| match &record.fact {
-                Fact::Associated { seat, target, .. } => {
-                    target == topic && stays(history, *seat) && sits_on(history, *seat, node)
-                }
-                _ => false,
-            })
-    };
-    !deaf
-        && lost
-            .into_iter()
-            .filter_map(topics)
-            .any(|(at, topic)| seats(at, &topic))
-}
-
-fn sits_on(history: &History, which: Seat, at: midplane::envelope::NodeId) -> bool {
-    history.records.iter().any(|record| {
-        matches!(record.fact, Fact::Attaching { seat, node, .. } if seat == which && node == at)
-    })
-}
-
-#[test]
-fn a_gap_that_claims_one_more() {
-    found_by(Check::NoWolf, |history, random| {
-        let gaps = places(history, |record| matches!(record.fact, Fact::Gap { .. }));
-        let Some(place) = random.pick(&gaps).copied() else {
-            return false;
-        };
-        let Fact::Gap {
-            node,
-            origin,
-            ref mut last,
-            ..
-        } = history.records[place].fact
-        else {
-            return false;
-        };
-        *last += 1;
-        let more = *last;
-        // What came next may not have come for anyone, or got lost in turn.
-        let next = history.records.iter().find_map(|record| match record.fact {
-            Fact::Sent {
-                origin: by,
-                number,
-                mark,
-                ..
-            } if by == origin && number == more => mark,
-            _ => None,
-        });
-        next.is_none()
-            || history.records.iter().any(|record| match record.fact {
-                Fact::Delivered { seat, mark, .. } => mark == next && sits_on(history, seat, node),
-                _ => false,
-            })
-    });
-}
-
-#[test]
-fn an_event_that_was_refused_after_all() {
-    found_by(Check::Accounted, |history, random| {
-        // The other way round: a lost one whose receipt said so is accounted for; then it says it was queued.
-        let victims = deliveries(history);
-        let victims: Vec<usize> = victims
-            .into_iter()
-            .filter(|place| is_calm(history, *place) && stays(history, delivery(history, *place).0))
-            .collect();
-        let Some(place) = random.pick(&victims).copied() else {
-            return false;
-        };
-        let (_, mark) = delivery(history, place);
-        let sender = history.records[..place].iter().any(
-            |record| matches!(record.fact, Fact::Published { mark: found, .. } if found == mark),
-        );
-        if !sender {
-            return false;
-        }
-        history.records.remove(place);
-        let mut refused = history.clone();
-        for record in &mut refused.records {
-            if let Fact::Published {
-                mark: found, relay, ..
-            } = &mut record.fact
-                && *found == mark
-            {
-                *relay = Relayed::Not;
+            });
+            let fault = story.find_gap();
+            story.insert(fault, story.gap(40, 40));
+            for number in 0..2 {
+                let (node, live) = (node(number), true);
+                story.insert(fault, Fact::State { node, live });
             }
-        }
-        let found = judge(&refused, &TERMS);
-        assert!(found.is_empty(), "{found:#?}");
-        true
-    });
-}
-
-#[test]
-fn a_node_that_is_not_live_in_the_end() {
-    found_by(Check::Heals, |history, random| {
-        let node = midplane::envelope::NodeId([1 + random.below(2) as u8; 16]);
-        let at = history.end - Duration::from_secs(1);
-        let fact = Fact::State { node, live: false };
-        history.records.push(Record { at, fact });
-        true
-    });
-}
+        },
+    ),
+    (
+        "a node reports deafness while nothing was wrong",
+        Check::NoFalseGap,
+        |story| {
+            let detached = story.find_detached();
+            let until = story.history.records[detached].at;
+            story.insert(
+                detached,
+                Fact::Deaf {
+                    node: node(1),
+                    origin: None,
+                    since: until - Duration::from_secs(1),
+                    until,
+                },
+            );
+        },
+    ),
+];

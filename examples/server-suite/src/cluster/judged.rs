@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use midplane::envelope::NodeId;
-use midplane::{Audience, ConnectionId, Event, Scope, Target};
+use midplane::{Audience, ConnectionId, Event, Reach, Scope, Target};
 use midplane_conformance::history::{
-    Check, Fact, History, Mark, Outcome, Reach, Recorder, Relayed, Seat, Stalls, Tally, Terms, hash,
+    AttachmentId, Bounds, Check, EventTag, Fact, History, Recorder, Relayed, SinkCounts,
+    SinkOutcome, StallWatch, hash,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -59,7 +60,7 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kin
     let broker = kind.own();
     let epoch = SystemTime::now();
     let recorder = Recorder::new(move || epoch.elapsed().unwrap_or_default());
-    let stalls = Stalls::watch(&recorder);
+    let stalls = StallWatch::start(&recorder);
     let flags = [FLAGS, LARGE_MAILBOX].concat();
     let mut company = Company {
         members: Vec::new(),
@@ -76,26 +77,26 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kin
     let base = company.memory();
 
     company.members[KILLED].server.child.signal(Signal::KILL);
-    company.note(Fact::Crashed(company.members[KILLED].node));
+    company.record(Fact::Crashed(company.members[KILLED].node));
     sleep(HEARTBEAT).await;
 
     let ended = &mut company.members[ENDED];
-    company.recorder.note(Fact::Closing(ended.node));
+    company.recorder.record(Fact::Closing(ended.node));
     ended.server.child.signal(Signal::TERM);
     let status = ended.server.child.exit().await;
     assert_eq!(status.code(), Some(0), "{status}");
-    company.recorder.note(Fact::Closed {
+    company.recorder.record(Fact::Closed {
         node: ended.node,
         unsent: 0,
     });
     sleep(HEARTBEAT).await;
 
     let still = &company.members[STILL].server;
-    company.note(Fact::Broken);
+    company.record(Fact::FaultBegan);
     still.child.signal(Signal::STOP);
     sleep(TIME_TO_LIVE + HEARTBEAT).await;
     still.child.signal(Signal::CONT);
-    company.note(Fact::Healed);
+    company.record(Fact::FaultEnded);
     until("the node says that it was deaf", async || {
         (still.counted("/deaf").await > 0).then_some(())
     })
@@ -105,7 +106,7 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kin
 
     let poor = &company.members[POOR].server;
     let (since, busy) = (Instant::now(), poor.child.processor_time());
-    company.note(Fact::Broken);
+    company.record(Fact::FaultBegan);
     poor.child.may_open(false);
     broker.kill();
     company.members[STEADY].server.is_unready(since).await;
@@ -119,13 +120,13 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kin
     let took = since.elapsed();
     assert!(busy < took / 2, "it was busy for {busy:?} of {took:?}");
     poor.child.may_open(true);
-    company.note(Fact::Healed);
+    company.record(Fact::FaultEnded);
     drop(knock);
     company.all_ready().await;
     sleep(HEARTBEAT).await;
 
     for (which, (base, memory)) in base.into_iter().zip(company.memory()).enumerate() {
-        company.note(Fact::Level {
+        company.record(Fact::Level {
             what: format!("resident memory of server {which} at rest"),
             value: memory,
             cap: base + GROWTH,
@@ -134,12 +135,12 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kin
     let history = company.finish(epoch).await;
     drop(stalls);
     // The receipt of a server is compared with what came below: its clients have not yet got what their sinks took.
-    history.hold_but(&terms(), &[Check::Truthful]);
+    history.assert_holds_except(&bounds(), &[Check::Truthful]);
     receipts_tell_who_listens(&history);
 }
 
-fn terms() -> Terms {
-    Terms {
+fn bounds() -> Bounds {
+    Bounds {
         heartbeat: HEARTBEAT,
         time_to_live: TIME_TO_LIVE,
         lanes: 1,
@@ -167,15 +168,15 @@ struct Member {
 }
 
 impl Company {
-    fn note(&self, fact: Fact) {
-        self.recorder.note(fact);
+    fn record(&self, fact: Fact) {
+        self.recorder.record(fact);
     }
 
     async fn admit(&mut self, server: Server, listens: bool) {
         let backplane = server.backplane().await;
         let node = backplane["node"].as_str().and_then(node_id);
         let node = node.expect("the server says which node it is");
-        self.note(Fact::Started(node));
+        self.record(Fact::Started(node));
         let listening = match listens {
             true => Some(tokio::spawn(listen(
                 listener(&self.recorder, node, &server).await,
@@ -238,40 +239,40 @@ impl Company {
 }
 
 /// A client in the topic.
-async fn listener(recorder: &Recorder, node: NodeId, server: &Server) -> (Client, Seat) {
+async fn listener(recorder: &Recorder, node: NodeId, server: &Server) -> (Client, AttachmentId) {
     let mut client = Client::connect(server, "").await;
-    let seat = recorder.seat();
-    recorder.note(Fact::Attaching {
-        seat,
+    let attachment = recorder.new_attachment();
+    recorder.record(Fact::Attaching {
+        attachment,
         node,
         scope: Scope::default(),
         connection: ConnectionId::new(&client.connection).expect("an id"),
     });
-    recorder.note(Fact::Attached(seat));
+    recorder.record(Fact::Attached(attachment));
     let target = lobby();
-    recorder.note(Fact::Associating {
-        seat,
+    recorder.record(Fact::Associating {
+        attachment,
         target: target.clone(),
     });
     client.join("t").await;
-    recorder.note(Fact::Associated {
-        seat,
+    recorder.record(Fact::Associated {
+        attachment,
         target,
-        reach: Reach::Everywhere,
+        reach: Some(Reach::Everywhere),
     });
-    (client, seat)
+    (client, attachment)
 }
 
-async fn listen((mut client, seat): (Client, Seat), recorder: Recorder) {
+async fn listen((mut client, attachment): (Client, AttachmentId), recorder: Recorder) {
     loop {
         match client.next().await {
             Arrival::Event(event) => {
                 let text = event.trim_matches('"').to_owned();
-                recorder.note(Fact::Delivered {
-                    seat,
-                    mark: Mark::read(text.as_bytes()),
+                recorder.record(Fact::Delivered {
+                    attachment,
+                    tag: EventTag::read(text.as_bytes()),
                     hash: hash(&Event::text(text)),
-                    outcome: Outcome::Accepted,
+                    outcome: SinkOutcome::Accepted,
                 });
             }
             Arrival::Own(_) => {}
@@ -289,17 +290,17 @@ struct Publisher {
 
 impl Publisher {
     async fn publish(mut self, resting: Arc<AtomicBool>) -> bool {
-        let publisher = self.recorder.publisher();
+        let publisher = self.recorder.new_publisher();
         let own = ConnectionId::new(&self.client.connection).expect("an id");
         let audience = Audience::from(lobby()).except(own);
         for number in 1.. {
             if resting.load(Ordering::Relaxed) {
                 break;
             }
-            let mark = Mark { publisher, number };
-            let event = mark.event(number as usize % 300);
-            self.recorder.note(Fact::Publishing {
-                mark,
+            let tag = EventTag { publisher, number };
+            let event = tag.event(number as usize % 300);
+            self.recorder.record(Fact::Publishing {
+                tag,
                 node: self.node,
                 scope: Scope::default(),
                 audience: audience.clone(),
@@ -321,7 +322,7 @@ impl Publisher {
                 return false;
             }
             assert_eq!(answer["midplane"], "published", "{answer}");
-            self.recorder.note(published(mark, &answer));
+            self.recorder.record(published(tag, &answer));
             sleep(PACE).await;
         }
         true
@@ -339,11 +340,11 @@ impl Publisher {
     }
 }
 
-fn published(mark: Mark, answer: &Value) -> Fact {
+fn published(tag: EventTag, answer: &Value) -> Fact {
     let count = |what: &str| answer[what].as_u64().expect("a count") as usize;
     Fact::Published {
-        mark,
-        tally: Tally {
+        tag,
+        counts: SinkCounts {
             accepted: count("accepted"),
             full: count("full"),
             closed: count("closed"),
@@ -368,14 +369,14 @@ fn receipts_tell_who_listens(history: &History) {
     for record in &history.records {
         match &record.fact {
             Fact::Attaching { node, .. } => drop(listens.insert(*node)),
-            Fact::Publishing { mark, node, .. } => drop(nodes.insert(*mark, *node)),
-            Fact::Published { mark, tally, .. } => {
-                let accepted = usize::from(listens.contains(&nodes[mark]));
-                let expected = Tally {
+            Fact::Publishing { tag, node, .. } => drop(nodes.insert(*tag, *node)),
+            Fact::Published { tag, counts, .. } => {
+                let accepted = usize::from(listens.contains(&nodes[tag]));
+                let expected = SinkCounts {
                     accepted,
-                    ..Tally::default()
+                    ..SinkCounts::default()
                 };
-                assert_eq!(*tally, expected, "{mark}");
+                assert_eq!(*counts, expected, "{tag}");
                 published += 1;
             }
             _ => {}

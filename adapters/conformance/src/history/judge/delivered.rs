@@ -1,106 +1,112 @@
-//! C1 unique, C2 ordered, C6 intact: what came, beside what was published.
+//! C1 unique, C2 ordered, C6 intact: the deliveries beside the publishes.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use midplane::envelope::NodeId;
 
-use super::index::{Delivery, Shot, Sitting};
-use super::{Bench, Check};
-use crate::history::{Mark, Seat, name};
+use super::check::Check;
+use super::context::Context;
+use super::publish::{Delivery, PublishRecord};
+use crate::history::fact::{AttachmentId, name};
+use crate::history::tag::EventTag;
 
-/// The highest that came to a seat of one publisher or lane, and which event it was.
-type Highest<K> = HashMap<(Seat, K), (u64, Mark)>;
+/// By attachment and sequence, the highest number delivered so far, and its event.
+type Highest<K> = HashMap<(AttachmentId, K), (u64, EventTag)>;
 
-pub(super) fn judge(bench: &mut Bench<'_>) {
-    let index = bench.index;
+pub(super) fn judge(context: &mut Context<'_>) {
+    let index = context.index;
     let mut seen = HashMap::new();
     let mut by_publisher = Highest::<(u32, Option<u32>)>::new();
     let mut by_lane = Highest::<(NodeId, u32)>::new();
     for delivery in &index.deliveries {
-        let sitting = &index.seats[&delivery.seat];
-        let shot = delivery.mark.and_then(|mark| index.events.get(&mark));
-        let (Some(mark), Some(shot)) = (delivery.mark, shot) else {
-            if !index.forged.contains(&delivery.hash) {
-                let what = format!("{} got what nobody published", whom(sitting));
-                bench.broken(Check::Intact, delivery.mark, what);
+        let span = &index.attachments[&delivery.attachment];
+        let forged = index.forged.contains(&delivery.hash);
+        let publish = delivery.tag.and_then(|tag| index.events.get(&tag));
+        let (Some(tag), Some(publish)) = (delivery.tag, publish) else {
+            if !forged {
+                let what = format!("{} got what nobody published", span.name());
+                context.report(Check::Intact, delivery.tag, what);
             }
             continue;
         };
-        if shot.hash != delivery.hash && !index.forged.contains(&delivery.hash) {
-            let what = format!("{} got event {mark} with other bytes", whom(sitting));
-            bench.broken(Check::Intact, Some(mark), what);
+        if publish.hash != delivery.hash && !forged {
+            let what = format!("{} got event {tag} with other bytes", span.name());
+            context.report(Check::Intact, Some(tag), what);
         }
-        let whose = (sitting.node, &sitting.scope, &sitting.connection, mark);
-        if let Some(before) = seen.insert(whose, delivery.point.at) {
+        let recipient = (span.node, &span.scope, &span.connection, tag);
+        if let Some(before) = seen.insert(recipient, delivery.point.at) {
             let what = format!(
-                "{} got event {mark} twice, at {before:?} and at {:?}",
-                whom(sitting),
+                "{} got event {tag} twice, at {before:?} and at {:?}",
+                span.name(),
                 delivery.point.at
             );
-            bench.broken(Check::Unique, Some(mark), what);
+            context.report(Check::Unique, Some(tag), what);
             continue;
         }
-        ordered(bench, delivery, mark, shot, &mut by_publisher, &mut by_lane);
+        ordered(
+            context,
+            delivery,
+            tag,
+            publish,
+            &mut by_publisher,
+            &mut by_lane,
+        );
     }
 }
 
 fn ordered(
-    bench: &mut Bench<'_>,
+    context: &mut Context<'_>,
     delivery: &Delivery,
-    mark: Mark,
-    shot: &Shot<'_>,
+    tag: EventTag,
+    publish: &PublishRecord<'_>,
     by_publisher: &mut Highest<(u32, Option<u32>)>,
     by_lane: &mut Highest<(NodeId, u32)>,
 ) {
-    let sitting = &bench.index.seats[&delivery.seat];
-    let remote = sitting.node != shot.node;
-    // Between nodes the order is that of a lane.
-    let lane = remote.then_some(shot.lane);
-    let key = (delivery.seat, (mark.publisher, lane));
-    let number = u64::from(mark.number);
-    if let Some((highest, before)) = raise(by_publisher, key, number, mark)
+    let span = &context.index.attachments[&delivery.attachment];
+    let remote = span.node != publish.node;
+    // Between nodes the order of a publisher's events is that of each lane.
+    let lane = remote.then_some(publish.lane);
+    let key = (delivery.attachment, (tag.publisher, lane));
+    let number = u64::from(tag.number);
+    if let Some((highest, before)) = raise(by_publisher, key, number, tag)
         && highest > number
     {
         let what = format!(
-            "{} got event {mark} after event {before} of the same publisher",
-            whom(sitting)
+            "{} got event {tag} after event {before} of the same publisher",
+            span.name()
         );
-        bench.broken(Check::Ordered, Some(mark), what);
+        context.report(Check::Ordered, Some(tag), what);
         return;
     }
-    let Some((number, _)) = shot.sent.filter(|_| remote) else {
+    let Some((number, _)) = publish.sent.filter(|_| remote) else {
         return;
     };
-    let key = (delivery.seat, (shot.node, shot.lane));
-    if let Some((highest, before)) = raise(by_lane, key, number, mark)
+    let key = (delivery.attachment, (publish.node, publish.lane));
+    if let Some((highest, before)) = raise(by_lane, key, number, tag)
         && highest > number
     {
         let what = format!(
-            "{} got event {mark} after event {before}, but {} sent them on lane {} as {number} and {highest}",
-            whom(sitting),
-            name(shot.node),
-            shot.lane
+            "{} got event {tag} after event {before}, but {} sent them on lane {} as {number} and {highest}",
+            span.name(),
+            name(publish.node),
+            publish.lane
         );
-        bench.broken(Check::Ordered, Some(mark), what);
+        context.report(Check::Ordered, Some(tag), what);
     }
 }
 
-/// Raises the highest to this number, and gives what it was before.
-fn raise<K: std::hash::Hash + Eq>(
+/// Raises the highest to this number, and returns what it was before.
+fn raise<K: Hash + Eq>(
     highest: &mut Highest<K>,
-    key: (Seat, K),
+    key: (AttachmentId, K),
     number: u64,
-    mark: Mark,
-) -> Option<(u64, Mark)> {
-    let entry = highest.entry(key).or_insert((number, mark));
+    tag: EventTag,
+) -> Option<(u64, EventTag)> {
+    let entry = highest.entry(key).or_insert((number, tag));
     let before = *entry;
     if number > entry.0 {
-        *entry = (number, mark);
+        *entry = (number, tag);
     }
-    (before.1 != mark).then_some(before)
-}
-
-/// The connection and where it is, for people.
-pub(super) fn whom(sitting: &Sitting) -> String {
-    format!("{} of {}", sitting.connection, name(sitting.node))
+    (before.1 != tag).then_some(before)
 }

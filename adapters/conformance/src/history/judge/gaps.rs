@@ -1,101 +1,106 @@
-//! C10 no wolf: what nodes say is missing, beside what may be.
+//! C10 no false gap: what nodes report as missing, beside what may have been lost.
 
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
 
-use super::index::Shot;
-use super::life::{Deaf, Gap, Life};
-use super::{Bench, Check};
-use crate::history::{Relayed, name};
+use super::check::Check;
+use super::context::Context;
+use super::node::{Deaf, Gap, NodeTimeline};
+use super::publish::PublishRecord;
+use crate::history::fact::{Relayed, name};
+use crate::history::tag::EventTag;
 
-pub(super) fn judge(bench: &mut Bench<'_>) {
-    let index = bench.index;
-    let spells = spells(bench);
-    for (node, life) in &index.nodes {
-        for gap in &life.gaps {
-            if let Some((why, mark)) = wolf(bench, *node, life, gap) {
+pub(super) fn judge(context: &mut Context<'_>) {
+    let index = context.index;
+    let deaf_periods = index.faults.deaf_periods(context.bounds);
+    for (node, timeline) in &index.nodes {
+        for gap in &timeline.gaps {
+            if let Some((why, tag)) = false_gap(context, *node, timeline, gap) {
                 let Gap { first, last, .. } = gap;
                 let what = format!(
-                    "{} says at {:?} that {first}..={last} of {} on lane {} did not come, but {why}",
+                    "{} reports at {:?} that {first}..={last} of {} on lane {} did not arrive, but {why}",
                     name(*node),
-                    gap.told.at,
+                    gap.reported.at,
                     name(gap.origin),
                     gap.lane
                 );
-                bench.broken(Check::NoWolf, mark, what);
+                context.report(Check::NoFalseGap, tag, what);
             }
         }
-        for deaf in &life.deafs {
-            if let Some(why) = not_deaf(bench, &spells, life, deaf) {
+        for deaf in &timeline.deaf {
+            if let Some(why) = not_deaf(context, &deaf_periods, timeline, deaf) {
                 let what = format!(
-                    "{} says at {:?} that it was deaf from {:?} to {:?}, but {why}",
+                    "{} reports at {:?} that it was deaf from {:?} to {:?}, but {why}",
                     name(*node),
-                    deaf.told.at,
+                    deaf.reported.at,
                     deaf.since,
                     deaf.until
                 );
-                bench.broken(Check::NoWolf, None, what);
+                context.report(Check::NoFalseGap, None, what);
             }
         }
     }
 }
 
-/// Why the gap claims too much, if it does, and with regard to which event.
-fn wolf(
-    bench: &Bench<'_>,
+/// Why the gap claims too much, if it does, and the event that shows it.
+fn false_gap(
+    context: &Context<'_>,
     node: NodeId,
-    life: &Life,
+    timeline: &NodeTimeline,
     gap: &Gap,
-) -> Option<(String, Option<crate::history::Mark>)> {
+) -> Option<(String, Option<EventTag>)> {
     let Gap { first, last, .. } = *gap;
     if gap.origin == node {
-        return Some(("its own come by no bus".to_owned(), None));
+        return Some((
+            "a node does not get its own events by the bus".to_owned(),
+            None,
+        ));
     }
     if first > last {
-        return Some(("that is no run of numbers".to_owned(), None));
+        return Some(("that is no range of numbers".to_owned(), None));
     }
-    if !bench.index.is_tapped(gap.origin) {
-        let told = gap.told.at;
-        return (!may_be_lost(bench, life, told.saturating_sub(bench.terms.reach()), told))
-            .then(|| ("nothing was wrong then".to_owned(), None));
-    }
-    let line = (gap.origin, gap.lane);
-    let heard = life.heard.get(&line);
-    let heard = heard.and_then(|heard| heard.any_of(first, last));
-    if let Some((number, point)) = heard {
-        let sent = bench.index.sent.get(&line);
-        let mark = sent.and_then(|sent| sent.get(&number)?.mark);
-        return Some((format!("{number} came at {:?}", point.at), mark));
-    }
-    let sent = bench.index.sent.get(&line);
-    let mut used = 0;
-    for (number, sending) in sent.into_iter().flat_map(|sent| sent.range(first..=last)) {
-        if sending.point > gap.told {
-            return Some((format!("{number} was sent later"), sending.mark));
-        }
-        used += 1;
-        let frames = life.frames.get(&line);
-        if frames.is_some_and(|frames| frames.contains(&sending.frame)) {
-            let why = format!("{number} came with others of its frame");
-            return Some((why, sending.mark));
-        }
-        let at = sending.point.at;
-        if !may_be_lost(bench, life, at, at) {
-            let why = format!("nothing was wrong when {number} was sent, at {at:?}");
-            return Some((why, sending.mark));
-        }
-    }
-    if last - first < used {
+    let Context { index, bounds, .. } = context;
+    let (lane, reported) = ((gap.origin, gap.lane), gap.reported.at);
+    // A forged number may cost a gap of any length, until the heartbeats of the origin refute the number.
+    let refuted = reported.saturating_sub(bounds.heal);
+    if index.is_impersonated(timeline, lane, refuted, reported) {
         return None;
     }
+    if !index.is_tapped(gap.origin) {
+        let from = reported.saturating_sub(bounds.lookback());
+        return (!may_be_lost(context, timeline, from, reported))
+            .then(|| ("nothing was wrong then".to_owned(), None));
+    }
+    let sent = index.sent.get(&lane);
+    let arrivals = timeline.by_number.get(&lane);
+    if let Some((number, point)) = arrivals.and_then(|arrivals| arrivals.any_of(first, last)) {
+        let tag = sent.and_then(|sent| sent.get(&number)?.tag);
+        return Some((format!("{number} arrived at {:?}", point.at), tag));
+    }
+    let frames = timeline.frames.get(&lane);
+    let oldest = timeline.first_live().map(|live| live.at);
+    let oldest = oldest.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()));
+    let mut used = 0;
+    for (number, sending) in sent.into_iter().flat_map(|sent| sent.range(first..=last)) {
+        let at = sending.point.at;
+        used += 1;
+        let why = if sending.point > gap.reported {
+            format!("{number} was sent later")
+        } else if frames.is_some_and(|frames| frames.contains(&sending.frame)) {
+            format!("{number} arrived with others of its frame")
+        } else if at < oldest {
+            format!("{number} was sent at {at:?}, long before the node was live")
+        } else if !may_be_lost(context, timeline, at, at) {
+            format!("nothing was wrong when {number} was sent, at {at:?}")
+        } else {
+            continue;
+        };
+        return Some((why, sending.tag));
+    }
     // Numbers that were used and not sent belong to events that were given up.
-    let unsent = bench
-        .index
-        .events
-        .values()
-        .filter(|shot| given_up(shot, gap));
-    let unsent = unsent.count() as u64;
+    let events = index.events.values();
+    let unsent = events.filter(|publish| given_up(publish, gap)).count() as u64;
     (last - first >= used + unsent).then(|| {
         let why = format!("of these only {used} were sent and {unsent} given up");
         (why, None)
@@ -103,68 +108,58 @@ fn wolf(
 }
 
 /// Whether the event may have used a number of the gap without being sent.
-fn given_up(shot: &Shot<'_>, gap: &Gap) -> bool {
-    shot.node == gap.origin
-        && shot.lane == gap.lane
-        && shot.sent.is_none()
-        && shot.called < gap.told
-        && shot
+fn given_up(publish: &PublishRecord<'_>, gap: &Gap) -> bool {
+    publish.node == gap.origin
+        && publish.lane == gap.lane
+        && publish.sent.is_none()
+        && publish.called < gap.reported
+        && publish
             .returned
             .is_none_or(|(.., relay)| relay == Relayed::Queued)
 }
 
-/// Whether what was sent in this time may be lost for the node: something was wrong, or it had just come
-/// or joined.
-fn may_be_lost(bench: &Bench<'_>, life: &Life, from: Duration, until: Duration) -> bool {
-    let Bench { index, terms, .. } = bench;
-    let reach = terms.reach();
-    let soon = until + reach;
-    if index.is_broken(from.saturating_sub(terms.heal), soon) {
+/// Whether a message sent in this time may be lost for the node: something was wrong, or the node or one of its
+/// connections had just joined.
+fn may_be_lost(
+    context: &Context<'_>,
+    timeline: &NodeTimeline,
+    from: Duration,
+    until: Duration,
+) -> bool {
+    let Context { index, bounds, .. } = context;
+    let soon = until + bounds.lookback();
+    let since = from.saturating_sub(bounds.heal);
+    if index.faults.overlap(since, soon) {
         return true;
     }
-    let first_live = life.first_live();
+    let first_live = timeline.first_live();
     if first_live.is_none_or(|live| from <= live.at && live.at <= soon) {
         return true;
     }
-    let mut joins = life.joins.iter();
-    terms.lanes > 1 && joins.any(|join| from <= join.at + terms.heal && join.at <= soon)
-}
-
-/// The times in which a node may hear nothing. Who has not healed of one fault when the next begins, which is
-/// nothing that C7 holds against it, may be deaf through both.
-fn spells(bench: &Bench<'_>) -> Vec<(Duration, Duration)> {
-    let Bench { index, terms, .. } = bench;
-    let mut spells: Vec<(Duration, Duration)> = Vec::new();
-    for (begin, healed) in &index.broken {
-        let until = healed.at.saturating_add(terms.heal);
-        match spells.last_mut() {
-            Some((_, last)) if begin.at < *last => *last = until.max(*last),
-            _ => spells.push((begin.at.saturating_sub(terms.reach()), until)),
-        }
-    }
-    spells
+    let mut associations = timeline.associations.iter();
+    bounds.lanes > 1 && associations.any(|point| since <= point.at && point.at <= soon)
 }
 
 /// Why the node was not deaf throughout, if it was not.
 fn not_deaf(
-    bench: &Bench<'_>,
-    spells: &[(Duration, Duration)],
-    life: &Life,
+    context: &Context<'_>,
+    deaf_periods: &[(Duration, Duration)],
+    timeline: &NodeTimeline,
     deaf: &Deaf,
 ) -> Option<String> {
     let Deaf { since, until, .. } = *deaf;
     if since > until {
         return Some("that is no time".to_owned());
     }
-    // Clocks of nodes are as fine as the wire's.
-    if until > deaf.told.at + Duration::from_millis(1) {
+    // The clocks of nodes are as fine as those of the wire.
+    if until > deaf.reported.at + Duration::from_millis(1) {
         return Some("that is not over".to_owned());
     }
-    let mut spells = spells.iter();
-    let covers = spells.any(|(begin, end)| *begin <= since && until <= *end);
+    let mut periods = deaf_periods.iter();
+    let covers = periods.any(|(begin, end)| *begin <= since && until <= *end);
     let joining = deaf.origin.is_some()
-        && life
+        && timeline
             .first_live()
-            .is_none_or(|live| until <= live.at + bench.terms.reach());
-    (!covers && !joining).then(|| "nothing was wrong for so long".to_owned())
+            .is_none_or(|live| until <= live.at + context.bounds.lookback());
+    (!covers && !joining).then(|| "nothing was wrong for that long".to_owned())
 }

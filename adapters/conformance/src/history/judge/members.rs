@@ -1,53 +1,50 @@
-//! C3 member, C5 detached: to whom it came.
+//! C3 member, C5 detached: the recipients.
 
-use super::delivered::whom;
-use super::index::{Delivery, Shot, Sitting};
-use super::{Bench, Check};
+use super::attachment::AttachmentSpan;
+use super::check::Check;
+use super::context::Context;
+use super::publish::{Delivery, PublishRecord};
 
-pub(super) fn judge(bench: &mut Bench<'_>) {
-    let index = bench.index;
+pub(super) fn judge(context: &mut Context<'_>) {
+    let index = context.index;
     for delivery in &index.deliveries {
-        let sitting = &index.seats[&delivery.seat];
-        if let Some(detached) = sitting.detached
+        let span = &index.attachments[&delivery.attachment];
+        if let Some(detached) = span.detached
             && detached < delivery.point
         {
             let what = format!(
                 "{} was called at {:?}, after its awaited detach was ready at {:?}",
-                whom(sitting),
+                span.name(),
                 delivery.point.at,
                 detached.at
             );
-            bench.broken(Check::Detached, delivery.mark, what);
+            context.report(Check::Detached, delivery.tag, what);
             continue;
         }
-        let shot = delivery.mark.and_then(|mark| index.events.get(&mark));
-        if let Some(shot) = shot
-            && !was_member(sitting, shot, delivery)
+        let tag = delivery.tag;
+        if let Some((tag, publish)) = tag.and_then(|tag| Some((tag, index.events.get(&tag)?)))
+            && !was_member(span, publish, delivery)
         {
             let what = format!(
-                "{} got event {}, but was never in its audience while that was under way",
-                whom(sitting),
-                delivery
-                    .mark
-                    .map(|mark| mark.to_string())
-                    .unwrap_or_default()
+                "{} got event {tag}, but was never in its audience while that was on its way",
+                span.name()
             );
-            bench.broken(Check::Member, delivery.mark, what);
+            context.report(Check::Member, Some(tag), what);
         }
     }
 }
 
-/// Whether the seat was in the audience at some instant between the call of the publish and this delivery.
-fn was_member(sitting: &Sitting, shot: &Shot<'_>, delivery: &Delivery) -> bool {
-    if *shot.scope != sitting.scope || shot.audience.excluded().contains(&sitting.connection) {
+/// Whether the attachment was in the audience at some instant between the call of the publish and this delivery.
+fn was_member(span: &AttachmentSpan, publish: &PublishRecord<'_>, delivery: &Delivery) -> bool {
+    if *publish.scope != span.scope || publish.audience.excluded().contains(&span.connection) {
         return false;
     }
-    if sitting.left.is_some_and(|left| left < shot.called) {
+    if span.gone.is_some_and(|gone| gone < publish.called) {
         return false;
     }
-    sitting.joins.iter().any(|(target, join)| {
-        join.from <= delivery.point
-            && join.until.is_none_or(|until| shot.called <= until)
-            && shot.audience.targets().any(|named| named == target)
+    span.memberships.iter().any(|(target, membership)| {
+        membership.from <= delivery.point
+            && membership.until.is_none_or(|until| publish.called <= until)
+            && publish.audience.targets().any(|named| named == target)
     })
 }

@@ -1,44 +1,44 @@
 //! C9 truthful: receipts beside the sinks that were called.
 
-use super::index::Shot;
-use super::{Bench, Check};
-use crate::history::{Outcome, Tally, name};
+use super::check::Check;
+use super::context::Context;
+use super::point::Point;
+use super::publish::PublishRecord;
+use crate::history::fact::{SinkCounts, SinkOutcome, name};
 
-pub(super) fn judge(bench: &mut Bench<'_>) {
-    let index = bench.index;
-    for (mark, shot) in &index.events {
-        let Some((returned, tally, _)) = shot.returned else {
+pub(super) fn judge(context: &mut Context<'_>) {
+    let index = context.index;
+    for (tag, publish) in &index.events {
+        let Some((returned, counts, _)) = publish.returned else {
             continue;
         };
-        let called = count(bench, shot);
-        if tally != called {
+        let called = count(context, publish, returned);
+        if counts != called {
             let what = format!(
-                "the receipt of event {mark} on {} says {tally}; until {:?} its sinks said {called}",
-                name(shot.node),
+                "the receipt of event {tag} on {} says {counts}; until {:?} its sinks said {called}",
+                name(publish.node),
                 returned.at
             );
-            bench.broken(Check::Truthful, Some(*mark), what);
+            context.report(Check::Truthful, Some(*tag), what);
         }
     }
 }
 
 /// What the sinks of the publisher's node said while the publish ran.
-fn count(bench: &Bench<'_>, shot: &Shot<'_>) -> Tally {
-    let mut tally = Tally::default();
-    for which in &shot.deliveries {
-        let delivery = bench.index.deliveries[*which];
-        let here = bench.index.seats[&delivery.seat].node == shot.node;
-        let meanwhile = shot
-            .returned
-            .is_some_and(|(returned, ..)| delivery.point < returned);
-        if here && meanwhile {
+fn count(context: &Context<'_>, publish: &PublishRecord<'_>, returned: Point) -> SinkCounts {
+    let index = context.index;
+    let mut counts = SinkCounts::default();
+    for position in &publish.deliveries {
+        let delivery = index.deliveries[*position];
+        let here = index.attachments[&delivery.attachment].node == publish.node;
+        if here && delivery.point < returned {
             match delivery.outcome {
-                Outcome::Accepted => tally.accepted += 1,
-                Outcome::Full => tally.full += 1,
-                Outcome::Closed => tally.closed += 1,
-                Outcome::Panicked => tally.panicked += 1,
+                SinkOutcome::Accepted => counts.accepted += 1,
+                SinkOutcome::Full => counts.full += 1,
+                SinkOutcome::Closed => counts.closed += 1,
+                SinkOutcome::Panicked => counts.panicked += 1,
             }
         }
     }
-    tally
+    counts
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use midplane_conformance::proxy;
 
-use crate::{Broker, Theatre, Way};
+use crate::{Broker, Harness, Way};
 
 /// Every connection is reset in the middle of what goes one way, after so many bytes of it.
 pub fn cut_at_some_bytes(broker: &dyn Broker) {
@@ -18,37 +18,37 @@ pub fn cut_at_every_byte(broker: &dyn Broker) {
 }
 
 fn cut_at(broker: &dyn Broker, places: &[usize]) {
-    let theatre = Theatre::open(broker, Way::Proxied);
-    theatre.broken();
+    let harness = Harness::open(broker, Way::Proxied);
+    harness.fault_begins();
     for (turn, bytes) in places.iter().enumerate() {
         let way = match turn % 2 {
             0 => proxy::Way::ToClient,
             _ => proxy::Way::ToServer,
         };
-        theatre.proxy().cut_after(way, Some(*bytes));
+        harness.proxy().cut_after(way, Some(*bytes));
         // Nodes that were cut just now may have nothing to say before they come again.
-        theatre.wait("everything is cut", || !theatre.proxy().will_cut(way));
-        theatre.pass(Duration::from_millis(20));
-        theatre.all_live();
+        harness.wait("everything is cut", || !harness.proxy().will_cut(way));
+        harness.pass(Duration::from_millis(20));
+        harness.all_live();
     }
-    theatre.healed();
-    theatre.finish();
+    harness.fault_ends();
+    harness.finish();
 }
 
 /// Everything goes byte by byte.
 pub fn one_byte_slices(broker: &dyn Broker) {
-    let theatre = Theatre::open(broker, Way::Proxied);
+    let harness = Harness::open(broker, Way::Proxied);
     // It is so slow that nodes may take it for dead.
-    theatre.broken();
+    harness.fault_begins();
     for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
-        theatre.proxy().slice(way, true);
+        harness.proxy().slice(way, true);
     }
-    theatre.pass(Duration::from_secs(2));
+    harness.pass(Duration::from_secs(2));
     for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
-        theatre.proxy().slice(way, false);
+        harness.proxy().slice(way, false);
     }
-    theatre.healed();
-    theatre.finish();
+    harness.fault_ends();
+    harness.finish();
 }
 
 /// Nothing that the server sends arrives, and no connection ends; then all of it does.
@@ -63,28 +63,28 @@ pub fn mute_behind_a_black_hole(broker: &dyn Broker) {
 
 fn black_hole(broker: &dyn Broker, way: proxy::Way) {
     let length = Duration::from_secs(3);
-    let mut theatre = Theatre::open(broker, Way::Proxied);
-    theatre.terms.delay += length;
-    theatre.broken();
-    theatre.proxy().hold(way);
-    theatre.cut();
-    theatre.pass(length);
-    theatre.mended();
-    theatre.proxy().pass(way);
-    theatre.healed();
-    theatre.finish();
+    let mut harness = Harness::open(broker, Way::Proxied);
+    harness.bounds.delay += length;
+    harness.fault_begins();
+    harness.proxy().hold(way);
+    harness.nobody_may_be_live();
+    harness.pass(length);
+    harness.everybody_may_be_live();
+    harness.proxy().pass(way);
+    harness.fault_ends();
+    harness.finish();
 }
 
 /// Everything takes a while both ways, and nothing is wrong: nothing is lost, and no node says that it is
 /// not live.
 pub fn latency(broker: &dyn Broker) {
-    let theatre = Theatre::open(broker, Way::Proxied);
+    let harness = Harness::open(broker, Way::Proxied);
     for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
-        theatre.proxy().delay(way, Duration::from_millis(20));
+        harness.proxy().delay(way, Duration::from_millis(20));
     }
-    theatre.pass(Duration::from_secs(3));
+    harness.pass(Duration::from_secs(3));
     for way in [proxy::Way::ToClient, proxy::Way::ToServer] {
-        theatre.proxy().delay(way, Duration::ZERO);
+        harness.proxy().delay(way, Duration::ZERO);
     }
-    theatre.finish();
+    harness.finish();
 }

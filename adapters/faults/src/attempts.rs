@@ -1,4 +1,4 @@
-//! When the nodes of a stage ask the server to let them in.
+//! When the nodes of a cluster ask the server to let them in.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use midplane_conformance::history::{Fact, Recorder};
 
 /// The moments, on the clock of the history. A clone is the same list.
 #[derive(Clone)]
-pub struct Knocks {
+pub struct ConnectAttempts {
     recorder: Recorder,
     moments: Arc<Mutex<Vec<Duration>>>,
 }
 
-impl Knocks {
+impl ConnectAttempts {
     pub(crate) fn new(recorder: Recorder) -> Self {
         Self {
             recorder,
@@ -25,8 +25,8 @@ impl Knocks {
 
     /// This bus, each try to connect to which is noted.
     pub(crate) fn at(&self, bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
-        let knocks = self.clone();
-        Arc::new(Door { bus, knocks })
+        let attempts = self.clone();
+        Arc::new(CountingBus { bus, attempts })
     }
 
     /// How many there were since this moment.
@@ -41,7 +41,7 @@ impl Knocks {
     pub fn most_within(&self, span: Duration, since: Duration) -> usize {
         let moments = self.sorted(since);
         let mut stalls = Vec::new();
-        self.recorder.look(0, |record| {
+        self.recorder.visit(0, |record| {
             if let Fact::Stalled { since } = record.fact {
                 stalls.push((since, record.at));
             }
@@ -68,28 +68,28 @@ impl Knocks {
     }
 }
 
-impl fmt::Debug for Knocks {
+impl fmt::Debug for ConnectAttempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.since(Duration::ZERO);
-        f.debug_tuple("Knocks").field(&count).finish()
+        f.debug_tuple("ConnectAttempts").field(&count).finish()
     }
 }
 
 #[derive(Debug)]
-struct Door {
+struct CountingBus {
     bus: Arc<dyn Bus>,
-    knocks: Knocks,
+    attempts: ConnectAttempts,
 }
 
 #[async_trait]
-impl Bus for Door {
+impl Bus for CountingBus {
     fn limits(&self) -> Limits {
         self.bus.limits()
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
-        let now = self.knocks.recorder.now();
-        let moments = self.knocks.moments.lock();
+        let now = self.attempts.recorder.now();
+        let moments = self.attempts.moments.lock();
         moments.unwrap_or_else(PoisonError::into_inner).push(now);
         self.bus.connect().await
     }

@@ -1,4 +1,4 @@
-//! A server, and the stages on which nodes use it.
+//! A server, and the clusters on which nodes use it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use midplane::{Audience, State, Target};
 use midplane_conformance::executor::Executor;
-use midplane_conformance::history::{Check, Fact, History, Mark, Terms, Witness};
+use midplane_conformance::history::{Bounds, EventTag, Fact, History, RecordedNode};
 use midplane_conformance::patience;
 use midplane_conformance::proxy::Proxy;
 
-use crate::{Broker, Company, HEARTBEAT, Stage};
+use crate::{Broker, ClusterShape, HEARTBEAT, TestCluster};
 
-/// How often a script looks whether something has come about.
+/// How often a scenario looks whether something has come about.
 const GLANCE: Duration = Duration::from_millis(5);
 
 /// No publish takes longer, whatever the bus does: a stall of the bus does, many times.
@@ -28,18 +28,16 @@ pub enum Way {
     Proxied,
 }
 
-/// A play: one server, three stages, and what is done to them.
-pub struct Theatre<'a> {
+/// A play: one server, three clusters, and what is done to them.
+pub struct Harness<'a> {
     broker: &'a dyn Broker,
     proxy: Proxy,
-    stages: Vec<Stage>,
+    clusters: Vec<TestCluster>,
     /// What the histories are held to.
-    pub terms: Terms,
-    /// Checks that the histories are not held to.
-    pub spared: Vec<Check>,
+    pub bounds: Bounds,
 }
 
-impl<'a> Theatre<'a> {
+impl<'a> Harness<'a> {
     /// Two nodes on each executor, all of them live.
     ///
     /// # Panics
@@ -47,10 +45,10 @@ impl<'a> Theatre<'a> {
     #[must_use]
     pub fn open(broker: &'a dyn Broker, way: Way) -> Self {
         let executors = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
-        Self::with(broker, way, &executors, Company::default())
+        Self::with(broker, way, &executors, ClusterShape::default())
     }
 
-    /// A company on each of these executors, all nodes of it live.
+    /// A shape on each of these executors, all nodes of it live.
     ///
     /// # Panics
     /// When they are not live in time.
@@ -59,31 +57,30 @@ impl<'a> Theatre<'a> {
         broker: &'a dyn Broker,
         way: Way,
         executors: &[Executor],
-        company: Company,
+        shape: ClusterShape,
     ) -> Self {
         let proxy = Proxy::start(broker.server().address());
         let address = match way {
             Way::Direct => broker.server().address(),
             Way::Proxied => proxy.address(),
         };
-        let stages = executors.iter().map(|executor| {
+        let clusters = executors.iter().map(|executor| {
             let prefix = prefix(*executor);
-            let buses = (0..company.nodes)
+            let buses = (0..shape.nodes)
                 .map(|_| broker.bus(address, &prefix))
                 .collect();
-            Stage::start(*executor, buses, company)
+            TestCluster::start(*executor, buses, shape)
         });
-        let theatre = Self {
-            stages: stages.collect(),
+        let harness = Self {
+            clusters: clusters.collect(),
             broker,
             proxy,
-            terms: terms(&company),
-            spared: Vec::new(),
+            bounds: bounds(&shape),
         };
-        theatre.all_live();
+        harness.all_live();
         // Everyone has heard of everyone, and what they publish comes.
-        theatre.pass(company.heartbeat * 2);
-        theatre
+        harness.pass(shape.heartbeat * 2);
+        harness
     }
 
     /// The server.
@@ -98,47 +95,47 @@ impl<'a> Theatre<'a> {
         &self.proxy
     }
 
-    /// The stages.
+    /// The clusters.
     #[must_use]
-    pub fn stages(&self) -> &[Stage] {
-        &self.stages
+    pub fn clusters(&self) -> &[TestCluster] {
+        &self.clusters
     }
 
-    /// Every node of every stage.
-    pub fn nodes(&self) -> impl Iterator<Item = &Witness> {
-        self.stages.iter().flat_map(|stage| stage.nodes())
+    /// Every node of every cluster.
+    pub fn nodes(&self) -> impl Iterator<Item = &RecordedNode> {
+        self.clusters.iter().flat_map(|cluster| cluster.nodes())
     }
 
     /// From now on something is wrong.
-    pub fn broken(&self) {
-        self.each(|_| Fact::Broken);
+    pub fn fault_begins(&self) {
+        self.each(|_| Fact::FaultBegan);
     }
 
     /// Nothing is wrong any more.
-    pub fn healed(&self) {
-        self.each(|_| Fact::Healed);
+    pub fn fault_ends(&self) {
+        self.each(|_| Fact::FaultEnded);
     }
 
     /// From now on nobody hears the bus, and must say so.
-    pub fn cut(&self) {
-        self.each_node(Fact::Cut);
+    pub fn nobody_may_be_live(&self) {
+        self.each_node(Fact::MustNotBeLive);
     }
 
     /// Everybody may hear it again.
-    pub fn mended(&self) {
-        self.each_node(Fact::Mended);
+    pub fn everybody_may_be_live(&self) {
+        self.each_node(Fact::MayBeLive);
     }
 
-    fn each(&self, fact: impl Fn(&Stage) -> Fact) {
-        for stage in &self.stages {
-            stage.recorder().note(fact(stage));
+    fn each(&self, fact: impl Fn(&TestCluster) -> Fact) {
+        for cluster in &self.clusters {
+            cluster.recorder().record(fact(cluster));
         }
     }
 
     fn each_node(&self, fact: impl Fn(midplane::envelope::NodeId) -> Fact) {
-        for stage in &self.stages {
-            for node in stage.nodes() {
-                stage.recorder().note(fact(node.node()));
+        for cluster in &self.clusters {
+            for node in cluster.nodes() {
+                cluster.recorder().record(fact(node.id()));
             }
         }
     }
@@ -184,16 +181,16 @@ impl<'a> Theatre<'a> {
     ///
     /// # Panics
     /// When somebody did.
-    pub fn knocks_are_few(&self, lately: Duration) {
-        for stage in &self.stages {
-            let since = stage.recorder().now().saturating_sub(lately);
-            let knocks = stage.knocks().since(since);
+    pub fn attempts_are_few(&self, lately: Duration) {
+        for cluster in &self.clusters {
+            let since = cluster.recorder().now().saturating_sub(lately);
+            let attempts = cluster.attempts().since(since);
             // The first waits are 31 ms on average, and each is twice the one before.
-            let most = stage.nodes().len() * (lately.as_millis() / 31) as usize;
+            let most = cluster.nodes().len() * (lately.as_millis() / 31) as usize;
             assert!(
-                knocks <= most,
-                "{knocks} tries to connect within {lately:?} on {:?}",
-                stage.executor()
+                attempts <= most,
+                "{attempts} tries to connect within {lately:?} on {:?}",
+                cluster.executor()
             );
         }
     }
@@ -220,13 +217,13 @@ impl<'a> Theatre<'a> {
     /// may end a session only now. Nobody is deaf or mute.
     fn everyone_is_heard(&self) {
         let start = Instant::now();
-        for stage in &self.stages {
-            while !all_are_heard(stage) {
+        for cluster in &self.clusters {
+            while !all_are_heard(cluster) {
                 let patience = patience();
                 assert!(
                     start.elapsed() < patience,
                     "everyone is heard: not within {patience:?} on {:?}",
-                    stage.executor()
+                    cluster.executor()
                 );
             }
         }
@@ -240,26 +237,23 @@ impl<'a> Theatre<'a> {
         self.all_live();
         self.everyone_is_heard();
         let Self {
-            stages,
-            terms,
-            spared,
-            ..
+            clusters, bounds, ..
         } = self;
-        // All stages come to rest at the same time.
-        let finishing: Vec<_> = stages
+        // All clusters come to rest at the same time.
+        let finishing: Vec<_> = clusters
             .into_iter()
-            .map(|stage| {
-                let executor = stage.executor();
-                (executor, thread::spawn(move || stage.finish()))
+            .map(|cluster| {
+                let executor = cluster.executor();
+                (executor, thread::spawn(move || cluster.finish()))
             })
             .collect();
         let histories: Vec<_> = finishing
             .into_iter()
-            .map(|(executor, thread)| (executor, thread.join().expect("the stage finishes")))
+            .map(|(executor, thread)| (executor, thread.join().expect("the cluster finishes")))
             .collect();
         for (executor, history) in &histories {
             let judged = std::panic::catch_unwind(|| {
-                history.hold_but(&terms, &spared);
+                history.assert_holds(&bounds);
                 prompt(history);
             });
             assert!(judged.is_ok(), "on {executor:?}");
@@ -267,23 +261,23 @@ impl<'a> Theatre<'a> {
     }
 }
 
-impl std::fmt::Debug for Theatre<'_> {
+impl std::fmt::Debug for Harness<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Theatre")
-            .field("stages", &self.stages)
+        f.debug_struct("Harness")
+            .field("clusters", &self.clusters)
             .finish_non_exhaustive()
     }
 }
 
 /// Whether, within some time, every node hears an event of every other.
-fn all_are_heard(stage: &Stage) -> bool {
-    let open = |node: &&Witness| node.plane().state() != State::Closed;
-    let open: Vec<&Witness> = stage.nodes().iter().filter(open).collect();
+fn all_are_heard(cluster: &TestCluster) -> bool {
+    let open = |node: &&RecordedNode| node.plane().state() != State::Closed;
+    let open: Vec<&RecordedNode> = cluster.nodes().iter().filter(open).collect();
     let [first, second] =
         ["first", "second"].map(|name| Target::connection(name).expect("an id of a few letters"));
     let all = Audience::from(first).or(second);
-    let mut looked = stage.recorder().len();
-    let said: HashSet<Mark> = open
+    let mut looked = cluster.recorder().len();
+    let said: HashSet<EventTag> = open
         .iter()
         .map(|node| {
             let mut publisher = node.publisher();
@@ -296,15 +290,15 @@ fn all_are_heard(stage: &Stage) -> bool {
     let mut heard = HashSet::new();
     let until = Instant::now() + HEARTBEAT * 6;
     while Instant::now() < until {
-        looked = stage.recorder().look(looked, |record| {
+        looked = cluster.recorder().visit(looked, |record| {
             if let Fact::Delivered {
-                seat,
-                mark: Some(mark),
+                attachment,
+                tag: Some(tag),
                 ..
             } = record.fact
-                && said.contains(&mark)
+                && said.contains(&tag)
             {
-                heard.insert((seat, mark));
+                heard.insert((attachment, tag));
             }
         });
         if heard.len() >= wanted {
@@ -320,15 +314,15 @@ pub(crate) fn prefix(executor: Executor) -> String {
     format!("faults-{executor:?}").to_lowercase()
 }
 
-/// An address of the server that scripts may use for a bus of their own.
-pub(crate) fn address(theatre: &Theatre<'_>) -> SocketAddr {
-    theatre.broker().server().address()
+/// An address of the server that scenarios may use for a bus of their own.
+pub(crate) fn address(harness: &Harness<'_>) -> SocketAddr {
+    harness.broker().server().address()
 }
 
-/// What a history is held to, if a script does not say otherwise.
-fn terms(company: &Company) -> Terms {
-    let config = company.config();
-    Terms {
+/// What a history is held to, if a scenario does not say otherwise.
+fn bounds(shape: &ClusterShape) -> Bounds {
+    let config = shape.config();
+    Bounds {
         heartbeat: config.heartbeat,
         time_to_live: config.time_to_live,
         lanes: config.lanes,
@@ -345,10 +339,10 @@ fn prompt(history: &History) {
     let mut called = HashMap::new();
     for record in &history.records {
         match &record.fact {
-            Fact::Publishing { mark, .. } => drop(called.insert(*mark, record.at)),
-            Fact::Published { mark, .. } => {
-                let took = record.at - called[mark];
-                assert!(took < PUBLISH, "the publish of {mark} took {took:?}");
+            Fact::Publishing { tag, .. } => drop(called.insert(*tag, record.at)),
+            Fact::Published { tag, .. } => {
+                let took = record.at - called[tag];
+                assert!(took < PUBLISH, "the publish of {tag} took {took:?}");
             }
             _ => {}
         }

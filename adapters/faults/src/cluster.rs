@@ -19,17 +19,19 @@ use midplane::{
 };
 use midplane_conformance::Random;
 use midplane_conformance::executor::Executor;
-use midplane_conformance::history::{Fact, History, Outcome, Recorder, Stalls, Tapped, Witness};
+use midplane_conformance::history::{
+    Fact, History, RecordedNode, Recorder, SinkOutcome, StallWatch, TappedBus,
+};
 
-use crate::Knocks;
+use crate::ConnectAttempts;
 
 /// The time between two heartbeats. The nodes of a test share two cores with others, so it leaves room for
 /// being late.
 pub const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// Who is on a stage.
+/// Who is on a cluster.
 #[derive(Debug, Clone, Copy)]
-pub struct Company {
+pub struct ClusterShape {
     /// How many nodes.
     pub nodes: usize,
     /// The time between two heartbeats of each.
@@ -40,7 +42,7 @@ pub struct Company {
     pub lanes: u32,
 }
 
-impl Default for Company {
+impl Default for ClusterShape {
     fn default() -> Self {
         Self {
             nodes: 2,
@@ -51,7 +53,7 @@ impl Default for Company {
     }
 }
 
-impl Company {
+impl ClusterShape {
     /// How its nodes are set up.
     pub(crate) fn config(&self) -> Config {
         Config {
@@ -69,11 +71,11 @@ const LOBBY: &str = "lobby";
 const STAY: [&str; 2] = ["first", "second"];
 
 /// Nodes on one executor, on a thread of its own, that publish and hear until they are to finish.
-pub struct Stage {
+pub struct TestCluster {
     executor: Executor,
-    nodes: Vec<Witness>,
+    nodes: Vec<RecordedNode>,
     recorder: Recorder,
-    knocks: Knocks,
+    attempts: ConnectAttempts,
     /// What is to be run here; without it everyone comes to rest.
     orders: Option<UnboundedSender<BoxFuture<'static, ()>>>,
     thread: Option<JoinHandle<History>>,
@@ -81,12 +83,12 @@ pub struct Stage {
 
 /// A runtime's timer, and how it spawns.
 #[derive(Clone)]
-struct Kit {
+struct Runtime {
     timer: Arc<dyn Timer>,
     spawn: fn(BoxFuture<'static, ()>),
 }
 
-impl Kit {
+impl Runtime {
     fn of(executor: Executor) -> Self {
         match executor {
             Executor::Smol => Self {
@@ -101,33 +103,35 @@ impl Kit {
     }
 }
 
-impl Stage {
-    /// Starts a node of the company on each of these buses.
+impl TestCluster {
+    /// Starts a node of the shape on each of these buses.
     ///
     /// # Panics
     /// When there are no threads.
     #[must_use]
-    pub fn start(executor: Executor, buses: Vec<Arc<dyn Bus>>, company: Company) -> Self {
+    pub fn start(executor: Executor, buses: Vec<Arc<dyn Bus>>, shape: ClusterShape) -> Self {
         let (ready, started) = channel();
         let (orders, mut ordered) = unbounded();
         let thread = thread::spawn(move || {
             executor.run(async move {
-                let kit = Kit::of(executor);
-                let clock = kit.timer.clone();
+                let runtime = Runtime::of(executor);
+                let clock = runtime.timer.clone();
                 let recorder = Recorder::new(move || clock.now().since_origin());
                 let resting = Arc::new(AtomicBool::new(false));
                 let over = Arc::new(AtomicBool::new(false));
-                let stalls = Stalls::watch(&recorder);
-                (kit.spawn)(watch(recorder.clone(), kit.timer.clone(), over.clone()).boxed());
-                let knocks = Knocks::new(recorder.clone());
-                let (nodes, clusters): (Vec<Witness>, Vec<Cluster>) = buses
+                let stalls = StallWatch::start(&recorder);
+                (runtime.spawn)(
+                    watch(recorder.clone(), runtime.timer.clone(), over.clone()).boxed(),
+                );
+                let attempts = ConnectAttempts::new(recorder.clone());
+                let (nodes, clusters): (Vec<RecordedNode>, Vec<Cluster>) = buses
                     .into_iter()
-                    .map(|bus| node(&kit, &recorder, knocks.at(bus), company, &resting))
+                    .map(|bus| node(&runtime, &recorder, attempts.at(bus), shape, &resting))
                     .unzip();
-                let told = ready.send((nodes.clone(), recorder.clone(), knocks));
-                told.expect("whoever starts a stage waits for it");
+                let told = ready.send((nodes.clone(), recorder.clone(), attempts));
+                told.expect("whoever starts a cluster waits for it");
                 while let Some(order) = ordered.next().await {
-                    (kit.spawn)(order);
+                    (runtime.spawn)(order);
                 }
                 resting.store(true, Ordering::Relaxed);
                 for node in &nodes {
@@ -135,11 +139,11 @@ impl Stage {
                     let _ = node.plane().flush().await;
                 }
                 // The heartbeats tell of what was lost last.
-                kit.timer.sleep(company.heartbeat * 5).await;
+                runtime.timer.sleep(shape.heartbeat * 5).await;
                 for cluster in &clusters {
                     // One that was closed has nobody, and reported what it did not send.
                     if cluster.state() != State::Closed {
-                        note_levels(&recorder, cluster, company);
+                        note_levels(&recorder, cluster, shape);
                     }
                 }
                 let history = recorder.finish();
@@ -151,12 +155,12 @@ impl Stage {
                 history
             })
         });
-        let (nodes, recorder, knocks) = started.recv().expect("the stage starts");
+        let (nodes, recorder, attempts) = started.recv().expect("the cluster starts");
         Self {
             executor,
             nodes,
             recorder,
-            knocks,
+            attempts,
             orders: Some(orders),
             thread: Some(thread),
         }
@@ -170,7 +174,7 @@ impl Stage {
 
     /// Its nodes.
     #[must_use]
-    pub fn nodes(&self) -> &[Witness] {
+    pub fn nodes(&self) -> &[RecordedNode] {
         &self.nodes
     }
 
@@ -182,11 +186,11 @@ impl Stage {
 
     /// When its nodes tried to connect.
     #[must_use]
-    pub fn knocks(&self) -> &Knocks {
-        &self.knocks
+    pub fn attempts(&self) -> &ConnectAttempts {
+        &self.attempts
     }
 
-    /// Runs a future on the stage's executor and waits for it.
+    /// Runs a future on the cluster's executor and waits for it.
     ///
     /// # Panics
     /// When it does.
@@ -198,14 +202,14 @@ impl Stage {
         };
         let orders = self.orders.as_ref().expect("it is not finished");
         let ordered = orders.unbounded_send(order.boxed());
-        ordered.expect("the stage runs until it is finished");
+        ordered.expect("the cluster runs until it is finished");
         answered.recv().expect("the future does not panic")
     }
 
     /// Lets everyone come to rest, and gives the history.
     ///
     /// # Panics
-    /// When something on the stage panicked.
+    /// When something on the cluster panicked.
     #[must_use]
     pub fn finish(mut self) -> History {
         drop(self.orders.take());
@@ -216,9 +220,9 @@ impl Stage {
     }
 }
 
-impl fmt::Debug for Stage {
+impl fmt::Debug for TestCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stage")
+        f.debug_struct("TestCluster")
             .field("executor", &self.executor)
             .field("nodes", &self.nodes)
             .finish_non_exhaustive()
@@ -226,42 +230,34 @@ impl fmt::Debug for Stage {
 }
 
 fn node(
-    kit: &Kit,
+    runtime: &Runtime,
     recorder: &Recorder,
     bus: Arc<dyn Bus>,
-    company: Company,
+    shape: ClusterShape,
     resting: &Arc<AtomicBool>,
-) -> (Witness, Cluster) {
-    let config = company.config();
+) -> (RecordedNode, Cluster) {
+    let config = shape.config();
     let id = fresh_node_id().expect("the system has random bytes");
-    let bus = Arc::new(Tapped::new(bus, recorder.clone()));
-    let (cluster, driver) = Cluster::new(id, bus, kit.timer.clone(), config);
+    let bus = Arc::new(TappedBus::new(bus, recorder.clone()));
+    let (cluster, driver) = Cluster::new(id, bus, runtime.timer.clone(), config);
     let recorder = recorder.clone();
     let plane = Arc::new(cluster.clone());
-    let witness = Witness::new(id, plane, config, recorder, |moment| moment);
-    (kit.spawn)(witness.listen().boxed());
-    (kit.spawn)(driver.boxed());
-    let timer = &kit.timer;
+    let recorded = RecordedNode::new(id, plane, config, recorder, |moment| moment);
+    (runtime.spawn)(recorded.record_notices().boxed());
+    (runtime.spawn)(driver.boxed());
+    let timer = &runtime.timer;
     for name in STAY {
-        let stays = stay(witness.clone(), name, timer.clone(), resting.clone());
-        (kit.spawn)(stays.boxed());
+        let stays = stay(recorded.clone(), name, timer.clone(), resting.clone());
+        (runtime.spawn)(stays.boxed());
     }
-    (kit.spawn)(come_and_go(witness.clone(), timer.clone(), resting.clone()).boxed());
-    (kit.spawn)(
-        publish(
-            witness.clone(),
-            timer.clone(),
-            resting.clone(),
-            company.pace,
-        )
-        .boxed(),
-    );
-    (witness, cluster)
+    (runtime.spawn)(come_and_go(recorded.clone(), timer.clone(), resting.clone()).boxed());
+    (runtime.spawn)(publish(recorded.clone(), timer.clone(), resting.clone(), shape.pace).boxed());
+    (recorded, cluster)
 }
 
-/// Whatever happened, a node that came to rest keeps what it began with: its own people, and as many others as
+/// Whatever happened, a node that came to rest keeps what it began with: its own connections, and as many others as
 /// there are.
-fn note_levels(recorder: &Recorder, cluster: &Cluster, company: Company) {
+fn note_levels(recorder: &Recorder, cluster: &Cluster, shape: ClusterShape) {
     let status = cluster.status();
     let registry = cluster.registry();
     for (what, value, cap) in [
@@ -271,12 +267,12 @@ fn note_levels(recorder: &Recorder, cluster: &Cluster, company: Company) {
             registry.members(&Scope::default(), &topic(LOBBY)),
             STAY.len(),
         ),
-        ("members", status.members.len(), company.nodes - 1),
-        ("other nodes", status.peers, company.nodes - 1),
+        ("members", status.members.len(), shape.nodes - 1),
+        ("other nodes", status.peers, shape.nodes - 1),
         ("messages that wait", status.queued, 0),
         ("bytes that wait", status.queued_bytes, 0),
     ] {
-        recorder.note(Fact::Level {
+        recorder.record(Fact::Level {
             what: format!("{what} of {} at rest", cluster.id()),
             value: value as u64,
             cap: cap as u64,
@@ -292,21 +288,21 @@ fn topic(name: &str) -> Target {
 async fn watch(recorder: Recorder, timer: Arc<dyn Timer>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         let since = recorder.now();
-        timer.sleep(Stalls::TICK).await;
-        Stalls::look(&recorder, since);
+        timer.sleep(StallWatch::TICK).await;
+        StallWatch::check(&recorder, since);
     }
 }
 
 /// A connection that stays until all is over.
 async fn stay(
-    witness: Witness,
+    recorded: RecordedNode,
     name: &'static str,
     timer: Arc<dyn Timer>,
     resting: Arc<AtomicBool>,
 ) {
     let id = ConnectionId::new(name).expect("an id of a few letters");
-    let person = witness.attach(&id, |_| Outcome::Accepted);
-    let _ = person.associate(&topic(LOBBY)).await;
+    let connection = recorded.attach(&id, |_| SinkOutcome::Accepted);
+    let _ = connection.associate(&topic(LOBBY)).await;
     while !resting.load(Ordering::Relaxed) {
         timer.sleep(HEARTBEAT).await;
     }
@@ -315,27 +311,27 @@ async fn stay(
 }
 
 /// Connections that come and go, and wait for their end.
-async fn come_and_go(witness: Witness, timer: Arc<dyn Timer>, resting: Arc<AtomicBool>) {
+async fn come_and_go(recorded: RecordedNode, timer: Arc<dyn Timer>, resting: Arc<AtomicBool>) {
     let id = ConnectionId::new("guest").expect("an id of a few letters");
     while !resting.load(Ordering::Relaxed) {
-        let person = witness.attach(&id, |_| Outcome::Accepted);
-        let joined = person.associate(&topic(LOBBY));
+        let connection = recorded.attach(&id, |_| SinkOutcome::Accepted);
+        let joined = connection.associate(&topic(LOBBY));
         timer.sleep(Duration::from_millis(90)).await;
         let _ = joined.await;
-        person.dissociate(&topic(LOBBY));
-        person.detach().await;
+        connection.dissociate(&topic(LOBBY));
+        connection.detach().await;
     }
 }
 
 async fn publish(
-    witness: Witness,
+    recorded: RecordedNode,
     timer: Arc<dyn Timer>,
     resting: Arc<AtomicBool>,
     pace: Duration,
 ) {
-    let seed = u64::from_le_bytes(witness.node().0[..8].try_into().expect("eight bytes"));
+    let seed = u64::from_le_bytes(recorded.id().0[..8].try_into().expect("eight bytes"));
     let mut random = Random::new(seed);
-    let mut publisher = witness.publisher();
+    let mut publisher = recorded.publisher();
     while !resting.load(Ordering::Relaxed) {
         let audience = match random.below(8) {
             0 => Target::connection("guest")

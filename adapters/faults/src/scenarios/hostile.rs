@@ -6,20 +6,20 @@ use bytes::Bytes;
 use midplane::bus::{Lane, Outbound};
 use midplane::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
 use midplane::{Audience, Event, Refusal, Relay, Scope, Target, TooLarge};
-use midplane_conformance::history::{Check, Fact, hash};
+use midplane_conformance::history::{Fact, hash};
 
-use crate::theatre::{address, prefix};
-use crate::{Broker, HEARTBEAT, Theatre, Way};
+use crate::harness::{address, prefix};
+use crate::{Broker, HEARTBEAT, Harness, Way};
 
 /// An event that does not fit is refused with its size, and nothing happens to the session; the largest that
 /// fits comes.
 pub fn oversize(broker: &dyn Broker) {
-    let theatre = Theatre::open(broker, Way::Direct);
+    let harness = Harness::open(broker, Way::Direct);
     let audience = Audience::from(Target::topic("lobby").expect("a topic"));
-    for stage in theatre.stages() {
-        let node = &stage.nodes()[0];
+    for cluster in harness.clusters() {
+        let node = &cluster.nodes()[0];
         let mut publisher = node.publisher();
-        let limit = broker.bus(address(&theatre), "any").limits().frame;
+        let limit = broker.bus(address(&harness), "any").limits().frame;
         // What the event needs beside its padding is not known here, but told.
         let receipt = publisher.publish(&audience, limit);
         let Relay::Refused(Refusal::TooLarge(TooLarge { bytes, limit })) = receipt.relay else {
@@ -38,22 +38,29 @@ pub fn oversize(broker: &dyn Broker) {
         let receipt = publisher.publish(&audience, limit - surplus);
         assert_eq!(receipt.relay, Relay::Queued, "the largest");
     }
-    theatre.pass(HEARTBEAT);
-    theatre.finish();
+    harness.pass(HEARTBEAT);
+    harness.finish();
 }
 
 /// Someone who may publish sends bytes that are no frame, frames of another version, and frames in the name
 /// of a node, with numbers up to the highest. Nobody is muted by it, and nobody panics.
 pub fn frames_that_nobody_sent(broker: &dyn Broker) {
-    let mut theatre = Theatre::open(broker, Way::Direct);
-    theatre.broken();
-    for stage in theatre.stages() {
-        let bus = broker.bus(address(&theatre), &prefix(stage.executor()));
-        let origin = stage.nodes()[0].node();
+    let harness = Harness::open(broker, Way::Direct);
+    harness.fault_begins();
+    for cluster in harness.clusters() {
+        let bus = broker.bus(address(&harness), &prefix(cluster.executor()));
+        let origin = cluster.nodes()[0].id();
         let limit = bus.limits().frame;
-        stage.recorder().note(Fact::Forged {
+        cluster.recorder().record(Fact::Forged {
             hash: hash(&forged()),
         });
+        for node in cluster.nodes() {
+            cluster.recorder().record(Fact::Impersonated {
+                node: node.id(),
+                origin,
+                lane: 0,
+            });
+        }
         let frames: Vec<Outbound> = hostile(origin, limit)
             .into_iter()
             .map(|frame| Outbound {
@@ -61,7 +68,7 @@ pub fn frames_that_nobody_sent(broker: &dyn Broker) {
                 frame,
             })
             .collect();
-        stage.executor().run(async move {
+        cluster.executor().run(async move {
             let session = bus.connect().await.expect("a session");
             let mut transmit = session.transmit;
             // Where a publish is a question of being heard, the forger has to listen too.
@@ -74,11 +81,9 @@ pub fn frames_that_nobody_sent(broker: &dyn Broker) {
         });
     }
     // Two heartbeats refute what was said in another's name.
-    theatre.pass(HEARTBEAT * 8);
-    theatre.healed();
-    // A forged number may cost a gap of any length.
-    theatre.spared.push(Check::NoWolf);
-    theatre.finish();
+    harness.pass(HEARTBEAT * 8);
+    harness.fault_ends();
+    harness.finish();
 }
 
 fn forged() -> Event {

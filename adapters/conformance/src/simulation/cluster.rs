@@ -8,65 +8,65 @@ use midplane::Cluster;
 use midplane::envelope::NodeId;
 use midplane::node::Config;
 
-use super::bus::{Hub, Weather};
-use super::crowd::{Crowd, Everyone};
+use super::bus::{BusServer, FrameFaults};
 use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
-use crate::history::{Fact, Recorder, Tapped, Witness};
+use super::workload::{RunningNodes, Workload};
+use crate::history::{Fact, RecordedNode, Recorder, TappedBus};
 use midplane_testkit::clock::{NodeClock, VirtualClock};
 use midplane_testkit::random::{Draw, Random};
-use midplane_testkit::tasks::{Owner, Tasks};
+use midplane_testkit::tasks::{ProcessId, Tasks};
 
 /// Whose tasks are not those of a node.
-pub(super) const NOBODY: Owner = Owner(0);
+pub(super) const NO_PROCESS: ProcessId = ProcessId(0);
 
-/// A clone is the same world.
+/// A clone is the same cluster.
 #[derive(Clone)]
-pub(super) struct World(Arc<Inner>);
+pub(super) struct SimulatedCluster(Arc<Inner>);
 
 struct Inner {
     scenario: Scenario,
     clock: VirtualClock,
     tasks: Tasks,
-    hub: Hub,
+    server: BusServer,
     recorder: Recorder,
-    everyone: Everyone,
+    nodes: RunningNodes,
     state: Mutex<State>,
 }
 
 struct State {
     random: Random,
-    places: Vec<Place>,
+    places: Vec<LinkFaults>,
     next: u64,
     /// How many things are wrong.
     wrong: usize,
 }
 
-struct Place {
-    life: Option<Life>,
+struct LinkFaults {
+    running: Option<RunningNode>,
     /// Whether something is wrong here that only one thing can be at a time.
     busy: bool,
 }
 
 /// One start of one process.
 #[derive(Clone)]
-struct Life {
-    owner: Owner,
+struct RunningNode {
+    process: ProcessId,
     timer: NodeClock,
-    witness: Witness,
-    crowd: Crowd,
+    recorded: RecordedNode,
+    workload: Workload,
 }
 
-impl World {
+impl SimulatedCluster {
     pub(super) fn new(seed: u64, scenario: Scenario) -> Self {
         let mut random = Random::new(seed);
         let clock = VirtualClock::default();
         let tasks = Tasks::new(clock.clone(), Random::new(random.draw()));
-        let hub = Hub::new(clock.clone(), Random::new(random.draw()));
+        let server = BusServer::new(clock.clone(), Random::new(random.draw()));
         let time = clock.clone();
         let recorder = Recorder::new(move || time.now());
         let places = 2 + random.below(2) as usize;
-        let vacant = || Place {
-            life: None,
+        let vacant = || LinkFaults {
+            running: None,
             busy: false,
         };
         let state = State {
@@ -75,19 +75,19 @@ impl World {
             next: 0,
             wrong: 0,
         };
-        let world = Self(Arc::new(Inner {
+        let cluster = Self(Arc::new(Inner {
             scenario,
             clock,
             tasks,
-            hub,
+            server,
             recorder,
-            everyone: Everyone::default(),
+            nodes: RunningNodes::default(),
             state: Mutex::new(state),
         }));
         for place in 0..places {
-            world.start(place);
+            cluster.start(place);
         }
-        world
+        cluster
     }
 
     pub(super) fn tasks(&self) -> &Tasks {
@@ -103,9 +103,9 @@ impl World {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn everyone(&self) -> MutexGuard<'_, BTreeMap<Owner, Witness>> {
-        let everyone = self.0.everyone.lock();
-        everyone.unwrap_or_else(PoisonError::into_inner)
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<ProcessId, RecordedNode>> {
+        let nodes = self.0.nodes.lock();
+        nodes.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -117,7 +117,7 @@ impl World {
             scenario,
             clock,
             tasks,
-            hub,
+            server,
             recorder,
             ..
         } = &*self.0;
@@ -126,7 +126,7 @@ impl World {
             state.next += 1;
             (state.next, Random::new(state.random.draw()))
         };
-        let owner = Owner(number);
+        let process = ProcessId(number);
         let timer = NodeClock::new(clock.clone());
         let id = NodeId([number as u8; 16]);
         let config = Config {
@@ -137,27 +137,27 @@ impl World {
             queue: scenario.queue,
             ..Config::default()
         };
-        let bus = Arc::new(Tapped::new(hub.bus(place), recorder.clone()));
+        let bus = Arc::new(TappedBus::new(server.bus(place), recorder.clone()));
         let (cluster, driver) = Cluster::new(id, bus, Arc::new(timer.clone()), config);
         let shown = timer.clone();
-        let witness = Witness::new(
+        let recorded = RecordedNode::new(
             id,
             Arc::new(cluster),
             config,
             recorder.clone(),
             move |time| shown.moment(time),
         );
-        tasks.spawn(owner, witness.listen());
-        tasks.spawn(owner, driver);
-        let everyone = self.0.everyone.clone();
-        self.everyone().insert(owner, witness.clone());
-        let crowd = Crowd::new(witness.clone(), clock.clone(), *scenario, everyone, random);
-        crowd.settle(tasks, owner);
-        self.state().places[place].life = Some(Life {
-            owner,
+        tasks.spawn(process, recorded.record_notices());
+        tasks.spawn(process, driver);
+        let nodes = self.0.nodes.clone();
+        self.nodes().insert(process, recorded.clone());
+        let workload = Workload::new(recorded.clone(), clock.clone(), *scenario, nodes, random);
+        workload.settle(tasks, process);
+        self.state().places[place].running = Some(RunningNode {
+            process,
             timer,
-            witness,
-            crowd,
+            recorded,
+            workload,
         });
     }
 
@@ -179,9 +179,9 @@ impl World {
             let length = Duration::from_millis(1 + self.below(longest)).min(LONGEST);
             let length = length.min(end.saturating_sub(self.0.clock.now()));
             if let Some(fault) = fault {
-                let world = self.clone();
-                let task = async move { world.suffer(fault, place, length).await };
-                self.0.tasks.spawn(NOBODY, task);
+                let cluster = self.clone();
+                let task = async move { cluster.run_fault(fault, place, length).await };
+                self.0.tasks.spawn(NO_PROCESS, task);
             }
         }
     }
@@ -190,7 +190,7 @@ impl World {
         self.state().places.len() as u64
     }
 
-    async fn suffer(self, fault: Fault, place: usize, length: Duration) {
+    async fn run_fault(self, fault: Fault, place: usize, length: Duration) {
         {
             let mut state = self.state();
             if std::mem::replace(&mut state.places[place].busy, true) {
@@ -198,141 +198,144 @@ impl World {
             }
             state.wrong += 1;
             if state.wrong == 1 {
-                self.0.recorder.note(Fact::Broken);
+                self.0.recorder.record(Fact::FaultBegan);
             }
         }
-        self.befall(fault, place, length).await;
+        self.inject(fault, place, length).await;
         let mut state = self.state();
         state.places[place].busy = false;
         state.wrong -= 1;
         if state.wrong == 0 {
-            self.0.recorder.note(Fact::Healed);
+            self.0.recorder.record(Fact::FaultEnded);
         }
     }
 
-    async fn befall(&self, fault: Fault, place: usize, length: Duration) {
+    async fn inject(&self, fault: Fault, place: usize, length: Duration) {
         let Inner {
-            hub, clock, tasks, ..
+            server,
+            clock,
+            tasks,
+            ..
         } = &*self.0;
-        let Some(life) = self.state().places[place].life.clone() else {
+        let Some(running) = self.state().places[place].running.clone() else {
             return;
         };
-        let node = life.witness.node();
+        let node = running.recorded.id();
         match fault {
             Fault::Lost | Fault::Repeated | Fault::Late => {
                 let often = Some(2 + self.below(10));
-                hub.weather(Weather {
+                server.frame_faults(FrameFaults {
                     lost: often.filter(|_| fault == Fault::Lost),
                     repeated: often.filter(|_| fault == Fault::Repeated),
                     late: often.filter(|_| fault == Fault::Late),
                 });
                 clock.sleep(length).await;
-                hub.weather(Weather::default());
+                server.frame_faults(FrameFaults::default());
             }
-            Fault::Cut => hub.cut(Some(place)),
+            Fault::Cut => server.cut(Some(place)),
             Fault::Down => {
                 let places = self.state_places() as usize;
-                (0..places).for_each(|place| hub.change(place, |place| place.refused = true));
-                hub.cut(None);
+                (0..places).for_each(|place| server.change(place, |place| place.refused = true));
+                server.cut(None);
                 clock.sleep(length).await;
-                (0..places).for_each(|place| hub.change(place, |place| place.refused = false));
+                (0..places).for_each(|place| server.change(place, |place| place.refused = false));
             }
             Fault::Refused | Fault::Hanging | Fault::Unanswered => {
                 let set = move |on: bool| {
-                    hub.change(place, |place| match fault {
+                    server.change(place, |place| match fault {
                         Fault::Refused => place.refused = on,
                         Fault::Hanging => place.hangs = on,
                         _ => place.unanswered = on,
                     });
                 };
                 set(true);
-                hub.cut(Some(place));
+                server.cut(Some(place));
                 clock.sleep(length).await;
                 set(false);
             }
             Fault::Stuck => {
-                hub.change(place, |place| place.stuck = true);
+                server.change(place, |place| place.stuck = true);
                 clock.sleep(length).await;
-                hub.change(place, |place| place.stuck = false);
+                server.change(place, |place| place.stuck = false);
             }
             Fault::Held => {
-                hub.change(place, |place| place.held = true);
+                server.change(place, |place| place.held = true);
                 clock.sleep(length).await;
-                hub.change(place, |place| place.held = false);
+                server.change(place, |place| place.held = false);
             }
             Fault::Deaf | Fault::Mute | Fault::Apart => {
-                self.0.recorder.note(Fact::Cut(node));
-                hub.change(place, |place| {
+                self.0.recorder.record(Fact::MustNotBeLive(node));
+                server.change(place, |place| {
                     place.deaf = fault != Fault::Mute;
                     place.mute = fault != Fault::Deaf;
                 });
                 clock.sleep(length).await;
-                hub.change(place, |place| (place.deaf, place.mute) = (false, false));
-                self.0.recorder.note(Fact::Mended(node));
+                server.change(place, |place| (place.deaf, place.mute) = (false, false));
+                self.0.recorder.record(Fact::MayBeLive(node));
             }
             // It is over when the node has found out.
             Fault::Forgotten => {
-                hub.forget(place);
+                server.forget(place);
                 clock.sleep(HEARTBEAT * 4).await;
             }
             Fault::Stalled | Fault::Asleep => {
                 if fault == Fault::Asleep {
-                    life.timer.stop(length);
+                    running.timer.stop(length);
                 }
-                tasks.stop(life.owner);
+                tasks.stop(running.process);
                 clock.sleep(length).await;
-                tasks.go_on(life.owner);
+                tasks.go_on(running.process);
             }
             Fault::Stopped => {
-                life.timer.stop(length);
+                running.timer.stop(length);
                 clock.sleep(length).await;
             }
             // It is over when the node has found out.
             Fault::Leapt => {
-                life.timer.leap(length);
+                running.timer.leap(length);
                 clock.sleep(HEARTBEAT * 4).await;
             }
             Fault::Crashed => {
-                self.0.recorder.note(Fact::Crashed(node));
-                self.vacate(place, &life);
+                self.0.recorder.record(Fact::Crashed(node));
+                self.vacate(place, &running);
                 clock.sleep(length).await;
                 self.start(place);
             }
             Fault::Closed => {
-                let _ = life.witness.close(length).await;
-                self.vacate(place, &life);
+                let _ = running.recorded.close(length).await;
+                self.vacate(place, &running);
                 self.start(place);
             }
         }
     }
 
-    fn vacate(&self, place: usize, life: &Life) {
-        self.everyone().remove(&life.owner);
-        self.state().places[place].life = None;
-        self.0.tasks.kill(life.owner);
-        life.crowd.leave();
+    fn vacate(&self, place: usize, running: &RunningNode) {
+        self.nodes().remove(&running.process);
+        self.state().places[place].running = None;
+        self.0.tasks.kill(running.process);
+        running.workload.leave();
     }
 
     /// Ends every node; what is written down from now on is of another history.
     pub(super) fn end(&self) {
-        let lives: Vec<Life> = {
+        let running: Vec<RunningNode> = {
             let mut state = self.state();
             let places = state.places.iter_mut();
-            places.filter_map(|place| place.life.take()).collect()
+            places.filter_map(|place| place.running.take()).collect()
         };
-        for life in lives {
-            self.0.tasks.kill(life.owner);
-            life.crowd.leave();
+        for running in running {
+            self.0.tasks.kill(running.process);
+            running.workload.leave();
         }
-        self.everyone().clear();
-        self.0.tasks.kill(NOBODY);
+        self.nodes().clear();
+        self.0.tasks.kill(NO_PROCESS);
     }
 
     /// Nobody does anything any more.
     pub(super) fn quiet(&self) {
         for place in &self.state().places {
-            if let Some(life) = &place.life {
-                life.crowd.rest();
+            if let Some(running) = &place.running {
+                running.workload.rest();
             }
         }
     }

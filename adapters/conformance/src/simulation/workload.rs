@@ -11,10 +11,10 @@ use std::time::Duration;
 use midplane::{Audience, ConnectionId, Reach, Target};
 
 use super::scenario::Scenario;
-use crate::history::{Mark, Outcome, Person, Publisher, Witness};
+use crate::history::{EventTag, RecordedConnection, RecordedNode, RecordedPublisher, SinkOutcome};
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::random::{Draw, Random};
-use midplane_testkit::tasks::{Owner, Tasks};
+use midplane_testkit::tasks::{ProcessId, Tasks};
 
 /// What connections join. The first one is that of those who stay.
 const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];
@@ -23,52 +23,55 @@ const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];
 const PEOPLE: usize = 8;
 
 /// The nodes that run.
-pub(super) type Everyone = Arc<Mutex<BTreeMap<Owner, Witness>>>;
+pub(super) type RunningNodes = Arc<Mutex<BTreeMap<ProcessId, RecordedNode>>>;
 
-/// A clone is the same crowd.
+/// A clone is the same workload.
 #[derive(Clone)]
-pub(super) struct Crowd(Arc<Inner>);
+pub(super) struct Workload(Arc<Inner>);
 
 struct Inner {
-    witness: Witness,
+    recorded: RecordedNode,
     clock: VirtualClock,
     scenario: Scenario,
-    everyone: Everyone,
+    nodes: RunningNodes,
     resting: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     random: Random,
-    people: Vec<Arc<Person>>,
+    connections: Vec<Arc<RecordedConnection>>,
 }
 
-impl Crowd {
+impl Workload {
     pub(super) fn new(
-        witness: Witness,
+        recorded: RecordedNode,
         clock: VirtualClock,
         scenario: Scenario,
-        everyone: Everyone,
+        nodes: RunningNodes,
         random: Random,
     ) -> Self {
-        let people = Vec::new();
+        let connections = Vec::new();
         Self(Arc::new(Inner {
-            witness,
+            recorded,
             clock,
             scenario,
-            everyone,
+            nodes,
             resting: AtomicBool::new(false),
-            state: Mutex::new(State { random, people }),
+            state: Mutex::new(State {
+                random,
+                connections,
+            }),
         }))
     }
 
     /// Starts those who publish and those who come and go.
-    pub(super) fn settle(&self, tasks: &Tasks, owner: Owner) {
-        tasks.spawn(owner, self.clone().stay());
+    pub(super) fn settle(&self, tasks: &Tasks, process: ProcessId) {
+        tasks.spawn(process, self.clone().stay());
         for _ in 0..2 {
-            tasks.spawn(owner, self.clone().publish());
+            tasks.spawn(process, self.clone().publish());
         }
-        tasks.spawn(owner, self.clone().come_and_go());
+        tasks.spawn(process, self.clone().come_and_go());
     }
 
     /// Nobody does anything any more.
@@ -79,8 +82,8 @@ impl Crowd {
     /// Everybody is gone.
     pub(super) fn leave(&self) {
         self.rest();
-        let people = std::mem::take(&mut self.state().people);
-        drop(people);
+        let connections = std::mem::take(&mut self.state().connections);
+        drop(connections);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,18 +109,18 @@ impl Crowd {
     /// A well-behaved connection that is there until the end.
     async fn stay(self) {
         let lobby = Target::topic(TOPICS[0]).expect("a topic of a few letters");
-        let person = self
+        let connection = self
             .0
-            .witness
-            .attach(&connection("resident"), |_| Outcome::Accepted);
-        let _ = person.associate(&lobby).await;
-        // Killed with its owner, it is dropped and so detached.
+            .recorded
+            .attach(&connection_id("resident"), |_| SinkOutcome::Accepted);
+        let _ = connection.associate(&lobby).await;
+        // Killed with its process, it is dropped and so detached.
         std::future::pending::<()>().await;
-        drop(person);
+        drop(connection);
     }
 
     async fn publish(self) {
-        let mut publisher = self.0.witness.publisher();
+        let mut publisher = self.0.recorded.publisher();
         while self.wait(500).await {
             // Sometimes many at once.
             let burst = if self.below(24) == 0 { 30 } else { 1 };
@@ -141,39 +144,39 @@ impl Crowd {
     }
 
     fn stranger(&self) -> ConnectionId {
-        connection(&format!("c{}", self.below(6)))
+        connection_id(&format!("c{}", self.below(6)))
     }
 
     async fn come_and_go(self) {
         while self.wait(300).await {
-            let people = self.state().people.clone();
-            let person = self.state().random.pick(&people).cloned();
-            match (self.below(8), person) {
+            let connections = self.state().connections.clone();
+            let connection = self.state().random.pick(&connections).cloned();
+            match (self.below(8), connection) {
                 (0 | 1, _) | (_, None) => {
                     self.attach();
                 }
-                (2 | 3, Some(person)) => {
+                (2 | 3, Some(connection)) => {
                     let topic = self.topic();
-                    let associated = person.associate(&topic);
+                    let associated = connection.associate(&topic);
                     if let Some(Ok(Reach::Everywhere)) = self.perhaps(associated).await {
                         self.greet(topic);
                     }
                 }
-                (4, Some(person)) => person.dissociate(&self.topic()),
-                (5, Some(person)) => {
+                (4, Some(connection)) => connection.dissociate(&self.topic()),
+                (5, Some(connection)) => {
                     self.state()
-                        .people
-                        .retain(|other| !Arc::ptr_eq(other, &person));
-                    let detached = person.detach();
+                        .connections
+                        .retain(|other| !Arc::ptr_eq(other, &connection));
+                    let detached = connection.detach();
                     let _ = self.perhaps(detached).await;
                 }
-                (6, Some(person)) => {
+                (6, Some(connection)) => {
                     self.state()
-                        .people
-                        .retain(|other| !Arc::ptr_eq(other, &person));
+                        .connections
+                        .retain(|other| !Arc::ptr_eq(other, &connection));
                 }
                 _ => {
-                    let plane = self.0.witness.plane().clone();
+                    let plane = self.0.recorded.plane().clone();
                     let _ = self.perhaps(plane.flush()).await;
                 }
             }
@@ -200,11 +203,11 @@ impl Crowd {
 
     /// Somebody on another node publishes to the target: it is said to be reached from everywhere by now.
     fn greet(&self, target: Target) {
-        let others: Vec<Witness> = {
-            let all = locked(&self.0.everyone);
+        let others: Vec<RecordedNode> = {
+            let all = locked(&self.0.nodes);
             let others = all
                 .values()
-                .filter(|other| other.node() != self.0.witness.node());
+                .filter(|other| other.id() != self.0.recorded.id());
             others.cloned().collect()
         };
         let other = self.state().random.pick(&others).cloned();
@@ -214,41 +217,41 @@ impl Crowd {
     }
 
     fn attach(&self) {
-        if self.state().people.len() >= PEOPLE {
+        if self.state().connections.len() >= PEOPLE {
             return;
         }
         let id = self.stranger();
-        let manner = match self.0.scenario.manners {
-            true => self.manner(),
-            false => Manner::Fine,
+        let behaviour = match self.0.scenario.misbehaviour {
+            true => self.behaviour(),
+            false => SinkBehaviour::Fine,
         };
-        let crowd = Arc::downgrade(&self.0);
+        let workload = Arc::downgrade(&self.0);
         let salt = self.below(u64::MAX);
-        let person = self
+        let connection = self
             .0
-            .witness
-            .attach(&id, move |mark| behave(manner, &crowd, salt, mark));
-        self.state().people.push(Arc::new(person));
+            .recorded
+            .attach(&id, move |tag| behave(behaviour, &workload, salt, tag));
+        self.state().connections.push(Arc::new(connection));
     }
 
-    fn manner(&self) -> Manner {
-        const MANNERS: [Manner; 8] = [
-            Manner::Fine,
-            Manner::Fine,
-            Manner::Full,
-            Manner::Closes,
-            Manner::Panics,
-            Manner::Publishes,
-            Manner::Detaches,
-            Manner::Attaches,
+    fn behaviour(&self) -> SinkBehaviour {
+        const BEHAVIOURS: [SinkBehaviour; 8] = [
+            SinkBehaviour::Fine,
+            SinkBehaviour::Fine,
+            SinkBehaviour::Full,
+            SinkBehaviour::Closes,
+            SinkBehaviour::Panics,
+            SinkBehaviour::Publishes,
+            SinkBehaviour::Detaches,
+            SinkBehaviour::Attaches,
         ];
-        MANNERS[self.below(MANNERS.len() as u64) as usize]
+        BEHAVIOURS[self.below(BEHAVIOURS.len() as u64) as usize]
     }
 }
 
 /// How a sink behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum SinkBehaviour {
     Fine,
     Full,
     Closes,
@@ -259,43 +262,48 @@ enum Manner {
 }
 
 /// What a sink does with an event, the same for the same event. Sinks misbehave at one event in four.
-fn behave(manner: Manner, crowd: &Weak<Inner>, salt: u64, mark: Option<Mark>) -> Outcome {
-    let mark = mark.map_or(0, |mark| {
-        u64::from(mark.publisher) << 32 | u64::from(mark.number)
+fn behave(
+    behaviour: SinkBehaviour,
+    workload: &Weak<Inner>,
+    salt: u64,
+    tag: Option<EventTag>,
+) -> SinkOutcome {
+    let tag = tag.map_or(0, |tag| {
+        u64::from(tag.publisher) << 32 | u64::from(tag.number)
     });
-    let mut chance = Random::new(salt ^ mark);
-    if manner == Manner::Fine || !chance.once_in(4) {
-        return Outcome::Accepted;
+    let mut chance = Random::new(salt ^ tag);
+    if behaviour == SinkBehaviour::Fine || !chance.once_in(4) {
+        return SinkOutcome::Accepted;
     }
-    let Some(crowd) = crowd.upgrade().map(Crowd) else {
-        return Outcome::Accepted;
+    let Some(workload) = workload.upgrade().map(Workload) else {
+        return SinkOutcome::Accepted;
     };
-    match manner {
-        Manner::Fine => {}
-        Manner::Full => return Outcome::Full,
-        Manner::Closes => return Outcome::Closed,
-        Manner::Panics => return Outcome::Panicked,
-        Manner::Publishes => {
+    match behaviour {
+        SinkBehaviour::Fine => {}
+        SinkBehaviour::Full => return SinkOutcome::Full,
+        SinkBehaviour::Closes => return SinkOutcome::Closed,
+        SinkBehaviour::Panics => return SinkOutcome::Panicked,
+        SinkBehaviour::Publishes => {
             // Nobody is told of by whom it is published, so that sinks do not call each other for ever.
             if chance.once_in(2) {
-                let mut publisher: Publisher = crowd.0.witness.publisher();
-                let aside = Target::Connection(crowd.stranger()).into();
+                let mut publisher: RecordedPublisher = workload.0.recorded.publisher();
+                let aside = Target::Connection(workload.stranger()).into();
                 let _ = publisher.publish(&aside, 1);
             }
         }
-        Manner::Detaches => {
-            let people = crowd.state().people.clone();
-            if let Some(person) = chance.pick(&people) {
-                // Inside a sink it only marks.
-                drop(person.detach());
+        SinkBehaviour::Detaches => {
+            let connections = workload.state().connections.clone();
+            if let Some(connection) = chance.pick(&connections) {
+                // Inside a sink it only tags.
+                drop(connection.detach());
             }
         }
-        Manner::Attaches => crowd.attach(),
+        SinkBehaviour::Attaches => workload.attach(),
     }
-    Outcome::Accepted
+    SinkOutcome::Accepted
 }
 
-fn connection(id: &str) -> ConnectionId {
+fn connection_id(id: &str) -> ConnectionId {
     ConnectionId::new(id).expect("an id of a few letters")
 }
 

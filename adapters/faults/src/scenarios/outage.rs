@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Broker, Theatre, Way};
+use crate::{Broker, Harness, Way};
 
 /// The server is killed, and comes back after a second.
 pub fn bus_killed_for_1_s(broker: &dyn Broker) {
@@ -20,15 +20,15 @@ pub fn bus_killed_for_90_s(broker: &dyn Broker) {
 }
 
 fn killed(broker: &dyn Broker, outage: Duration) {
-    let theatre = Theatre::open(broker, Way::Direct);
-    theatre.broken();
+    let harness = Harness::open(broker, Way::Direct);
+    harness.fault_begins();
     broker.server().kill();
-    theatre.cut();
-    theatre.pass(outage);
-    theatre.mended();
+    harness.nobody_may_be_live();
+    harness.pass(outage);
+    harness.everybody_may_be_live();
     broker.server().restart();
-    theatre.healed();
-    theatre.finish();
+    harness.fault_ends();
+    harness.finish();
 }
 
 /// The server stands still for 3 seconds with every connection open: sessions die of it in the middle of a
@@ -43,38 +43,38 @@ pub fn bus_stopped_for_30_s(broker: &dyn Broker) {
 }
 
 fn stopped(broker: &dyn Broker, stall: Duration) {
-    let mut theatre = Theatre::open(broker, Way::Direct);
-    theatre.terms.delay += stall;
-    theatre.broken();
+    let mut harness = Harness::open(broker, Way::Direct);
+    harness.bounds.delay += stall;
+    harness.fault_begins();
     broker.server().stop();
-    theatre.cut();
-    theatre.pass(stall);
-    theatre.mended();
+    harness.nobody_may_be_live();
+    harness.pass(stall);
+    harness.everybody_may_be_live();
     broker.server().thaw();
-    theatre.healed();
-    theatre.finish();
+    harness.fault_ends();
+    harness.finish();
 }
 
 /// What the nodes hear by ends, again and again; what they send by stays, if it is another connection.
 pub fn subscribers_cut(broker: &dyn Broker) {
-    let theatre = Theatre::open(broker, Way::Direct);
+    let harness = Harness::open(broker, Way::Direct);
     for _ in 0..3 {
-        theatre.broken();
+        harness.fault_begins();
         broker.cut_subscribers();
-        theatre.healed();
-        theatre.pass(Duration::from_millis(700));
+        harness.fault_ends();
+        harness.pass(Duration::from_millis(700));
     }
-    theatre.finish();
+    harness.finish();
 }
 
 /// Every connection is reset, again and again, faster than sessions can be opened, and then less often.
 pub fn sessions_reset(broker: &dyn Broker) {
-    let theatre = Theatre::open(broker, Way::Proxied);
-    theatre.broken();
+    let harness = Harness::open(broker, Way::Proxied);
+    harness.fault_begins();
     for pause in [0, 1, 2, 5, 10, 20, 50, 100, 200, 500] {
-        theatre.proxy().reset();
-        theatre.pass(Duration::from_millis(pause));
+        harness.proxy().reset();
+        harness.pass(Duration::from_millis(pause));
     }
-    theatre.healed();
-    theatre.finish();
+    harness.fault_ends();
+    harness.finish();
 }

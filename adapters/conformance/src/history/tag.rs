@@ -1,21 +1,21 @@
-//! What an event carries so that whoever gets it can say which one it is.
+//! The tag that an event carries in its bytes, by which every receiver knows which event it got.
 
 use std::fmt;
 
 use midplane::Event;
 
-/// Which event it is: the number that one publisher gave it. A publisher numbers upwards, in the order it
-/// publishes.
+/// The identity of a recorded event: its publisher, and its number among that publisher's events. A publisher
+/// numbers upwards in the order of its publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark {
-    /// Who published it: one handle used by one thread of execution.
+pub struct EventTag {
+    /// The publisher: one handle, used by one thread of execution.
     pub publisher: u32,
-    /// Its number among what that publisher published.
+    /// The number of the event among its publisher's.
     pub number: u32,
 }
 
-impl Mark {
-    /// An event of text that carries the mark, with so many bytes of padding that depend on it.
+impl EventTag {
+    /// An event of text that carries the tag, and `padding` more bytes that depend on the number.
     #[must_use]
     pub fn event(self, padding: usize) -> Event {
         let mut text = format!("{}.{}.", self.publisher, self.number);
@@ -24,7 +24,7 @@ impl Mark {
         Event::text(text)
     }
 
-    /// The mark that these bytes carry, if they are those of such an event, unharmed or not.
+    /// The tag that these bytes begin with, if they begin with one; what follows may be altered.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let mut parts = bytes.split(|byte| *byte == b'.');
@@ -35,13 +35,13 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for EventTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.publisher, self.number)
     }
 }
 
-/// A hash of the content of an event: its bytes, and whether they are text. FNV-1a, 64 bits.
+/// The FNV-1a hash, 64 bits, of an event's bytes and of whether they are text.
 #[must_use]
 pub fn hash(event: &Event) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

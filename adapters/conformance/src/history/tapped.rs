@@ -1,30 +1,56 @@
-//! A bus with someone listening: which event went under which number.
+//! A bus that records which event was sent under which number.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use midplane::bus::{Bus, BusError, Lane, Limits, Link, Outbound, Transmit};
 use midplane::envelope::{Decoded, Frame, Message};
 
-use super::{Fact, Mark, Recorder};
+use super::fact::Fact;
+use super::recorder::Recorder;
+use super::tag::EventTag;
 
-/// A [`Bus`] that writes down every message a node hands to it, whether or not it then gets through.
+/// A [`Bus`] that records every message its node hands to it, whether or not the message then arrives.
 #[derive(Debug)]
-pub struct Tapped {
+pub struct TappedBus {
     bus: Arc<dyn Bus>,
     recorder: Recorder,
 }
 
-impl Tapped {
-    /// A tap on this bus.
+impl TappedBus {
+    /// Records what is sent through this bus.
     #[must_use]
     pub fn new(bus: Arc<dyn Bus>, recorder: Recorder) -> Self {
         Self { bus, recorder }
     }
 }
 
+/// Records each message of a frame as sent; records nothing if the bytes are no frame of this version.
+pub fn record_frame(recorder: &Recorder, frame: &Bytes, limit: usize) {
+    let Ok(Decoded::Frame(frame)) = Frame::decode(frame, limit) else {
+        return;
+    };
+    let header = frame.header();
+    for (number, message) in frame.messages() {
+        let tag = match &message {
+            Ok(Message::Publish { event, .. }) => EventTag::read(event.bytes()),
+            _ => None,
+        };
+        // A receiver skips a message of an unknown kind alone, not the whole frame.
+        let alone = matches!(message, Ok(Message::Unknown { .. }));
+        recorder.record(Fact::Sent {
+            origin: header.origin,
+            lane: header.lane,
+            number,
+            frame: if alone { number } else { header.first },
+            tag,
+        });
+    }
+}
+
 #[async_trait]
-impl Bus for Tapped {
+impl Bus for TappedBus {
     fn limits(&self) -> Limits {
         self.bus.limits()
     }
@@ -46,29 +72,6 @@ struct Tap {
     recorder: Recorder,
 }
 
-impl Tap {
-    fn note(&self, outbound: &Outbound) {
-        let Ok(Decoded::Frame(frame)) = Frame::decode(&outbound.frame, self.limits.frame) else {
-            return;
-        };
-        let (origin, first) = (frame.header().origin, frame.header().first);
-        for (number, message) in frame.messages() {
-            let mark = match message {
-                Ok(Message::Publish { event, .. }) => Mark::read(event.bytes()),
-                _ => None,
-            };
-            let lane = outbound.lane.0;
-            self.recorder.note(Fact::Sent {
-                origin,
-                lane,
-                number,
-                frame: first,
-                mark,
-            });
-        }
-    }
-}
-
 #[async_trait]
 impl Transmit for Tap {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
@@ -80,7 +83,9 @@ impl Transmit for Tap {
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
-        frames.iter().for_each(|frame| self.note(frame));
+        for outbound in frames {
+            record_frame(&self.recorder, &outbound.frame, self.limits.frame);
+        }
         self.transmit.send(frames).await
     }
 

@@ -1,0 +1,108 @@
+//! What became of one node.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use midplane::envelope::NodeId;
+
+use super::point::Point;
+
+/// What became of one node: its reports, its end, and what arrived at it.
+#[derive(Debug, Default)]
+pub(super) struct NodeTimeline {
+    pub(super) ended: Option<Point>,
+    pub(super) closing: Option<Point>,
+    /// The events that its close reported as not sent; `None` if the node crashed or lives.
+    pub(super) unsent: Option<usize>,
+    pub(super) states: Vec<(Point, bool)>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) deaf: Vec<Deaf>,
+    pub(super) silences: Vec<(Point, NodeId)>,
+    pub(super) joined: Vec<(Point, NodeId)>,
+    pub(super) lagged: Vec<Point>,
+    /// When the node could not hear the bus.
+    pub(super) must_not_be_live: Vec<(Point, Option<Point>)>,
+    /// When its connections were associated, so that lanes may have been subscribed.
+    pub(super) associations: Vec<Point>,
+    /// By origin and lane, the numbers of the delivered events.
+    pub(super) by_number: HashMap<(NodeId, u32), Arrivals>,
+    /// By publisher and lane, the publisher's numbers of the delivered events.
+    pub(super) by_publisher: HashMap<(u32, u32), Arrivals>,
+    /// By origin and lane, the frames of which an event was delivered.
+    pub(super) frames: HashMap<(NodeId, u32), BTreeSet<u64>>,
+    /// The origins and lanes in whose name an unknown sender sent to the node.
+    pub(super) impersonated: BTreeSet<(NodeId, u32)>,
+}
+
+impl NodeTimeline {
+    pub(super) fn first_live(&self) -> Option<Point> {
+        let live = self.states.iter().find(|(_, live)| *live);
+        live.map(|(point, _)| *point)
+    }
+
+    /// The first part of this time in which the node was live, or was not.
+    pub(super) fn first_time(
+        &self,
+        live: bool,
+        from: Duration,
+        until: Duration,
+    ) -> Option<(Duration, Duration)> {
+        let reported = self.states.iter().map(|(point, live)| (point.at, *live));
+        let ends = self.states.iter().map(|(point, _)| point.at);
+        std::iter::once((Duration::ZERO, false))
+            .chain(reported)
+            .zip(ends.chain([Duration::MAX]))
+            .filter(|((_, state), _)| *state == live)
+            .map(|((begin, _), end)| (begin.max(from), end.min(until)))
+            .find(|(begin, end)| begin < end)
+    }
+}
+
+/// Which numbers of one rising sequence arrived, and where first.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    first: BTreeMap<u64, Point>,
+    /// The numbers that were the highest so far as they arrived.
+    rising: BTreeMap<u64, Point>,
+}
+
+impl Arrivals {
+    pub(super) fn insert(&mut self, number: u64, point: Point) {
+        self.first.entry(number).or_insert(point);
+        let highest = self.rising.last_key_value();
+        if highest.is_none_or(|(highest, _)| *highest < number) {
+            self.rising.insert(number, point);
+        }
+    }
+
+    /// The lowest of these numbers that arrived.
+    pub(super) fn any_of(&self, first: u64, last: u64) -> Option<(u64, Point)> {
+        let mut range = self.first.range(first..=last);
+        range.next().map(|(number, point)| (*number, *point))
+    }
+
+    /// Where a number above this one arrived first.
+    pub(super) fn above(&self, number: u64) -> Option<Point> {
+        let mut higher = self.rising.range(number.checked_add(1)?..);
+        higher.next().map(|(_, point)| *point)
+    }
+}
+
+/// A gap that the node reported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gap {
+    pub(super) reported: Point,
+    pub(super) origin: NodeId,
+    pub(super) lane: u32,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+/// A time of deafness that the node reported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deaf {
+    pub(super) reported: Point,
+    pub(super) origin: Option<NodeId>,
+    pub(super) since: Duration,
+    pub(super) until: Duration,
+}
