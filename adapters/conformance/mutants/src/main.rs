@@ -19,47 +19,34 @@ use std::error::Error;
 use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use clap::Parser;
 
 use run::Tree;
 use table::Mutant;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Breaks a copy of the tree, one edit at a time, and requires the named test to fail.
 #[derive(Parser, Debug)]
 struct Options {
     /// Run the share K of N equal shares, K counted from 0.
-    #[arg(long, value_name = "K/N")]
-    share: Option<Share>,
+    #[arg(long, value_name = "K/N", value_parser = share, default_value = "0/1")]
+    share: (usize, usize),
     /// Run the mutants whose name contains this word.
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    #[arg(long, value_name = "NAME", default_value = "")]
+    only: String,
     /// Print the chosen mutants and their promises, and run nothing.
     #[arg(long)]
     list: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Share {
-    number: usize,
-    of: usize,
-}
-
-impl FromStr for Share {
-    type Err = Box<dyn Error + Send + Sync>;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, of) = text.split_once('/').ok_or("a share is written as 3/24")?;
-        let (number, of) = (number.parse()?, of.parse()?);
-        if number < of {
-            Ok(Self { number, of })
-        } else {
-            Err("the shares of 24 are 0/24 to 23/24".into())
-        }
-    }
+fn share(text: &str) -> Outcome<(usize, usize)> {
+    let (number, of) = text.split_once('/').ok_or("a share is written as 3/24")?;
+    let (number, of) = (number.parse()?, of.parse()?);
+    (number < of)
+        .then_some((number, of))
+        .ok_or_else(|| "the shares of 24 are 0/24 to 23/24".into())
 }
 
 fn main() -> ExitCode {
@@ -75,33 +62,28 @@ fn main() -> ExitCode {
 
 /// Runs the chosen mutants and returns how many survived.
 fn mutate(options: &Options) -> Outcome<usize> {
-    let root = root();
-    let mut chosen = table::read(&root)?;
-    if let Some(word) = &options.only {
-        chosen.retain(|mutant| mutant.name.contains(word));
-    }
-    if let Some(Share { number, of }) = options.share {
-        // Neighbours break the same packages: a share of neighbours compiles the fewest.
-        let until = |number: usize| number * chosen.len() / of;
-        chosen = chosen[until(number)..until(number + 1)].to_vec();
-    }
+    let mut chosen = table::read(&root())?;
+    chosen.retain(|mutant| mutant.name.contains(&options.only));
+    // Neighbours break the same packages: a share of neighbours compiles the fewest.
+    let (number, of) = options.share;
+    let chosen = &chosen[number * chosen.len() / of..(number + 1) * chosen.len() / of];
     if chosen.is_empty() {
         return Err("no mutant is chosen".into());
     }
     if options.list {
-        for Mutant { name, promise, .. } in &chosen {
+        for Mutant { name, promise, .. } in chosen {
             writeln!(stdout(), "{name:<45} {promise}")?;
         }
         return Ok(0);
     }
-    let tree = Tree::copy_of(&root)?;
+    let tree = Tree::copy_of(&root())?;
     let mut survivors = 0;
     for (number, mutant) in chosen.iter().enumerate() {
-        write!(stdout(), "[{:>3}/{}] ", number + 1, chosen.len())?;
-        write!(stdout(), "{:<45} ", mutant.name)?;
+        let (number, of) = (number + 1, chosen.len());
+        write!(stdout(), "[{number:>3}/{of}] {:<45} ", mutant.name)?;
         stdout().flush()?;
         match tree.run(mutant)? {
-            Ok(said) => writeln!(stdout(), "caught {said}")?,
+            Ok(how) => writeln!(stdout(), "caught {how}")?,
             Err(why) => {
                 survivors += 1;
                 writeln!(stdout(), "SURVIVED {}: {why}", mutant.test)?;
