@@ -101,3 +101,40 @@ impl Answers {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    /// Different counts everywhere, so that no two of them can stand in for each other.
+    #[test]
+    fn the_sum_of_the_answers_adds_each_verdict_up() {
+        let delivered = |accepted, full, closed, panicked| {
+            Answer::Delivered(Delivered {
+                accepted,
+                full,
+                closed,
+                panicked,
+            })
+        };
+        let node = |number| NodeId([number; 16]);
+        let answers = Answers {
+            here: delivered(10, 20, 30, 40),
+            others: vec![
+                (node(1), delivered(1, 2, 3, 4)),
+                (node(2), Answer::Connections(500)),
+                (node(3), delivered(100, 200, 300, 400)),
+            ],
+            silent: Vec::new(),
+            relay: Relay::Queued,
+            live: true,
+        };
+        assert_eq!(
+            Answer::Delivered(answers.delivered()),
+            delivered(111, 222, 333, 444)
+        );
+        assert_eq!(answers.connections(), 611);
+    }
+}

@@ -300,3 +300,23 @@ impl fmt::Debug for Scope {
         f.debug_list().entries(self.labels()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A label counts its bytes and one more.
+    #[test]
+    fn a_scope_has_at_most_255_bytes() {
+        let outer = Scope::default().child("o".repeat(127)).unwrap();
+        let longest = outer.child("i".repeat(126)).unwrap();
+        assert_eq!(longest.as_bytes().len(), MAX_ID_BYTES);
+        assert_eq!(Scope::from_bytes(longest.as_bytes()), Some(longest));
+
+        let too_long = outer.child("i".repeat(127));
+        assert_eq!(too_long, Err(IdError::TooLong { bytes: 256 }));
+        let bytes = [[127].as_slice(), &[b'o'; 127], &[127], &[b'i'; 127]].concat();
+        assert_eq!(bytes.len(), MAX_ID_BYTES + 1);
+        assert_eq!(Scope::from_bytes(&bytes), None);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
@@ -56,16 +57,59 @@ fn a_bound_of_no_messages_is_taken_as_one() {
     assert_eq!(block_on(receiver.next()), Some(Item::Event(event)));
 }
 
-struct Task;
+/// Both clones push into one mailbox, and each of them alone keeps the mailbox open.
+#[test]
+fn a_mailbox_is_open_until_its_last_sender_is_dropped() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let [first, second] = ["first", "second"].map(Event::text);
+    let clone = sender.clone();
+    assert_eq!(clone.push(&first), Verdict::Accepted);
+    drop(clone);
+    assert_eq!(sender.push(&second), Verdict::Accepted);
+    drop(sender);
+    assert_eq!(block_on(receiver.next()), Some(Item::Event(first)));
+    assert_eq!(block_on(receiver.next()), Some(Item::Event(second)));
+    assert_eq!(block_on(receiver.next()), None);
+}
+
+/// Counts how often the task is woken.
+#[derive(Default)]
+struct Task(AtomicUsize);
 
 impl Wake for Task {
-    fn wake(self: Arc<Self>) {}
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A reader is to be woken from when the mailbox is empty, not from when the reader has found that out.
+#[test]
+fn a_reader_that_emptied_the_mailbox_is_woken_by_the_next_push() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let task = Arc::new(Task::default());
+    let waker = Waker::from(task.clone());
+    let mut poll = |most| {
+        let mut batch = Vec::new();
+        let polled = receiver.poll_batch(&mut Context::from_waker(&waker), &mut batch, most);
+        assert!(polled.is_ready(), "nothing is in the mailbox");
+        batch.len()
+    };
+    let event = Event::text("e");
+    for _ in 0..3 {
+        sender.push(&event);
+    }
+    assert_eq!(poll(2), 2);
+    sender.push(&event);
+    assert_eq!(task.0.load(Ordering::Relaxed), 0, "an event was left");
+    assert_eq!(poll(4), 2);
+    sender.push(&event);
+    assert_eq!(task.0.load(Ordering::Relaxed), 1, "no event was left");
 }
 
 #[test]
 fn promise_5_a_reader_that_goes_takes_its_task_along() {
     let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
-    let task = Arc::new(Task);
+    let task = Arc::new(Task::default());
     let waker = Waker::from(task.clone());
     let mut context = Context::from_waker(&waker);
     let polled = receiver.poll_batch(&mut context, &mut Vec::new(), 1);
