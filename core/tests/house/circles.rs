@@ -13,7 +13,7 @@ use crate::sources::{Crate, crates};
 /// The most files that may import each other.
 const MOST: usize = 2;
 
-type Arrows = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
+pub(crate) type Arrows = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 #[test]
 fn imports_run_in_no_circles() {
@@ -44,7 +44,7 @@ fn an_import_that_closes_a_circle_is_found() {
 }
 
 /// Which files each file of the crate imports from.
-fn arrows(of: &Crate) -> Arrows {
+pub(crate) fn arrows(of: &Crate) -> Arrows {
     let modules: BTreeMap<Vec<String>, Paths> = of
         .files
         .iter()

@@ -43,6 +43,17 @@ pub(crate) fn all_files() -> Vec<(PathBuf, String)> {
     files
 }
 
+/// The paths of the Markdown documents of the workspace.
+pub(crate) fn documents() -> Vec<PathBuf> {
+    let mut documents = Vec::new();
+    visit(&workspace(), &mut |path| {
+        if path.extension().is_some_and(|extension| extension == "md") {
+            documents.push(relative(path));
+        }
+    });
+    documents
+}
+
 /// Reads a crate; `folders` are those of all crates, some of which stand inside of others.
 fn read(root: &Path, folders: &[&Path]) -> Crate {
     let mut files = BTreeMap::new();

@@ -1,0 +1,152 @@
+//! The rooms of the core, and what each may know. docs/ARCHITECTURE.md says what for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::circles::arrows;
+use crate::sources::crates;
+
+/// Each room of `core/src`, from the ground up, and the rooms that it imports from.
+const KNOWS: [(&str, &[&str]); 21] = [
+    ("id", &[]),
+    ("host", &[]),
+    ("time", &[]),
+    ("bus", &[]),
+    ("node_id", &[]),
+    ("target", &["id"]),
+    ("audience", &["target"]),
+    ("backoff", &["time"]),
+    ("event", &["target"]),
+    ("receipt", &["audience"]),
+    ("lane_map", &["audience", "bus", "target"]),
+    (
+        "question",
+        &["audience", "event", "node_id", "receipt", "target"],
+    ),
+    (
+        "registry",
+        &[
+            "audience", "event", "host", "id", "question", "receipt", "target",
+        ],
+    ),
+    ("mailbox", &["event", "registry", "target"]),
+    (
+        "envelope",
+        &[
+            "audience", "event", "node_id", "question", "receipt", "target",
+        ],
+    ),
+    (
+        "node",
+        &[
+            "audience", "bus", "envelope", "event", "lane_map", "node_id", "question", "receipt",
+            "target", "time",
+        ],
+    ),
+    (
+        "notice",
+        &["bus", "host", "node", "node_id", "receipt", "time"],
+    ),
+    (
+        "backplane",
+        &[
+            "audience", "event", "id", "notice", "question", "receipt", "registry", "target",
+        ],
+    ),
+    (
+        "ask",
+        &["audience", "backplane", "event", "question", "target"],
+    ),
+    (
+        "local",
+        &[
+            "audience",
+            "backplane",
+            "event",
+            "host",
+            "id",
+            "notice",
+            "question",
+            "receipt",
+            "registry",
+            "target",
+        ],
+    ),
+    (
+        "cluster",
+        &[
+            "audience",
+            "backoff",
+            "backplane",
+            "bus",
+            "envelope",
+            "event",
+            "host",
+            "id",
+            "lane_map",
+            "node",
+            "node_id",
+            "notice",
+            "question",
+            "receipt",
+            "registry",
+            "target",
+            "time",
+        ],
+    ),
+];
+
+#[test]
+fn a_room_knows_what_it_must_and_nothing_else() {
+    let crates = crates();
+    let core = crates
+        .iter()
+        .find(|of| of.root == Path::new("core/src/lib.rs"));
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in arrows(core.expect("the core is among the crates")) {
+        let others = known.entry(room(&from)).or_default();
+        others.extend(to.iter().map(|to| room(to)).filter(|to| *to != room(&from)));
+    }
+    // The crate's root exports what the others hold.
+    known.remove("lib");
+    let mut wrong = Vec::new();
+    let mut below = BTreeSet::new();
+    for (name, knows) in KNOWS {
+        let found = known.remove(name).unwrap_or_default();
+        let stated: BTreeSet<String> = knows.iter().map(|name| (*name).into()).collect();
+        wrong.extend(
+            found
+                .difference(&stated)
+                .map(|other| format!("{name} must not know {other}")),
+        );
+        wrong.extend(
+            stated
+                .difference(&found)
+                .map(|other| format!("{name} does not know {other} any more")),
+        );
+        wrong.extend(
+            stated
+                .difference(&below)
+                .map(|other| format!("{name} stands below {other}")),
+        );
+        below.insert(name.to_string());
+    }
+    wrong.extend(
+        known
+            .keys()
+            .map(|name| format!("{name} is in no table of rooms")),
+    );
+    assert!(wrong.is_empty(), "{}\nknown: {known:#?}", wrong.join("\n"));
+}
+
+/// The folder or file of `core/src` that a file belongs to.
+fn room(file: &Path) -> String {
+    let inside = file
+        .strip_prefix("core/src")
+        .expect("the file is of the core");
+    let first = inside.iter().next().expect("a path has a first part");
+    Path::new(first)
+        .with_extension("")
+        .to_string_lossy()
+        .into_owned()
+}
