@@ -1,9 +1,10 @@
 //! The seam to the clock, and the instants that a clock gives.
 
 use core::ops::{Add, AddAssign, Sub};
+use core::pin::pin;
 use core::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 
 /// A monotonic clock and a way to wait, provided by the runtime that the host runs.
 ///
@@ -14,6 +15,16 @@ pub trait Timer: Send + Sync + 'static {
 
     /// Resolves when `duration` has passed, never earlier. Dropping the future releases the timer.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+}
+
+impl dyn Timer + '_ {
+    /// The output of the future, or `None` once `duration` has passed. The future is dropped then.
+    pub async fn within<F: Future>(&self, duration: Duration, future: F) -> Option<F::Output> {
+        match select(pin!(future), self.sleep(duration)).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
 }
 
 /// A point in time on the clock of one [`Timer`], counted from that timer's origin.

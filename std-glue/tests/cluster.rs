@@ -11,9 +11,7 @@ use midplane::{
     Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Relay,
     Sink, State, Target, Timer, fresh_node_id,
 };
-
-/// A wait that is met only on failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+use midplane_testkit::{PATIENCE, eventually};
 
 type Spawn = fn(BoxFuture<'static, ()>);
 
@@ -54,14 +52,6 @@ fn listener(cluster: &Cluster, name: &str) -> (midplane::Attachment, Arc<Mutex<V
     )
 }
 
-async fn until(timer: &Arc<dyn Timer>, mut holds: impl FnMut() -> bool) {
-    let start = timer.now();
-    while !holds() {
-        assert!(timer.now() - start < PATIENCE, "it never came about");
-        timer.sleep(Duration::from_millis(1)).await;
-    }
-}
-
 async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     let bus = Memory::new();
     let nodes = [0; 3].map(|_| node(&bus, &timer, config(), spawn));
@@ -82,7 +72,10 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     }
     assert_eq!(nodes[0].flush().await, Ok(()));
     for (_, heard) in &listeners {
-        until(&timer, || heard.lock().unwrap().len() >= sent.len()).await;
+        eventually("every event arrives", || {
+            heard.lock().unwrap().len() >= sent.len()
+        })
+        .await;
         assert_eq!(*heard.lock().unwrap(), sent);
     }
     // The bus goes away and comes back. Who is back first may publish what others miss, and they say so.
@@ -102,7 +95,10 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     let receipt = nodes[1].publish(&topic.clone().into(), &after);
     assert_eq!(receipt.relay, Relay::Queued);
     for ((_, heard), notices) in listeners.iter().zip(notices) {
-        until(&timer, || heard.lock().unwrap().last() == Some(&after)).await;
+        eventually("the last event arrives", || {
+            heard.lock().unwrap().last() == Some(&after)
+        })
+        .await;
         let told: Vec<Notice> = notices
             .take_while(|notice| ready(!matches!(notice, Notice::Deaf { .. })))
             .collect()
@@ -116,7 +112,7 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     for node in &nodes {
         assert_eq!(node.close(PATIENCE).await.unsent, 0);
     }
-    until(&timer, || bus.links() == 0).await;
+    eventually("every link ends", || bus.links() == 0).await;
 }
 
 async fn lanes_are_subscribed_where_members_are(timer: Arc<dyn Timer>, spawn: Spawn) {
@@ -136,7 +132,7 @@ async fn lanes_are_subscribed_where_members_are(timer: Arc<dyn Timer>, spawn: Sp
         assert_eq!(attachment.associate(&topic).await, Ok(Reach::Everywhere));
         let receipt = nodes[1].publish(&topic.into(), &Event::text("here"));
         assert_eq!(receipt.relay, Relay::Queued);
-        until(&timer, || heard.lock().unwrap().len() == 1).await;
+        eventually("the event arrives", || heard.lock().unwrap().len() == 1).await;
     }
     for node in &nodes {
         assert_eq!(node.close(PATIENCE).await.unsent, 0);

@@ -12,9 +12,7 @@ use midplane::{
     Attachment, Backplane, Cluster, ConnectionId, Event, ForeignCounts, Memory, Notice, Parts,
     Sink, State, Target, fresh_node_id, json,
 };
-
-/// A wait that is met only on failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+use midplane_testkit::eventually;
 
 /// The largest frame, and so the largest message.
 const LIMIT: usize = 4 << 10;
@@ -48,7 +46,10 @@ impl Node {
     }
 
     async fn hears(&self, events: &[&str]) {
-        until(|| self.heard.lock().unwrap().len() >= events.len()).await;
+        eventually("every event arrives", || {
+            self.heard.lock().unwrap().len() >= events.len()
+        })
+        .await;
         let heard = self.heard.lock().unwrap();
         let texts: Vec<_> = heard.iter().filter_map(Event::as_text).collect();
         assert_eq!(texts, events);
@@ -57,21 +58,12 @@ impl Node {
     /// What became of the messages of strangers, once there were so many.
     async fn counts(&self, messages: u64) -> ForeignCounts {
         let counts = || self.cluster.status().foreign;
-        until(|| counts().understood + counts().refused >= messages).await;
+        eventually("every message is counted", || {
+            counts().understood + counts().refused >= messages
+        })
+        .await;
         counts()
     }
-}
-
-async fn until(mut holds: impl FnMut() -> bool) {
-    let waited = async {
-        while !holds() {
-            smol::Timer::after(Duration::from_millis(1)).await;
-        }
-    };
-    let patience = async {
-        smol::Timer::after(PATIENCE).await;
-    };
-    smol::future::or(waited, patience).await;
 }
 
 fn config() -> Config {

@@ -42,17 +42,15 @@
 //!
 //! # Map
 //!
-//! [`suite`] is the checks of a bus, [`executor`] what they run on, [`fixture`] the servers, [`proxy`] what comes between a server and its client. [`history`]
-//! is the oracle that judges what happened among whole nodes, whoever ran them. [`routing`] counts what each of
-//! them hears. [`process`] is what the system says about a server.
+//! [`suite`] is the checks of a bus. [`history`] is the oracle that judges what happened among whole nodes, and
+//! [`simulation`] runs whole nodes in virtual time for it. [`routing`] counts the frames that each node receives.
+//! Servers, proxies, clocks and waits for tests are those of [`midplane_testkit`].
 
 mod counted;
-pub mod executor;
 pub mod history;
 pub mod routing;
 pub mod simulation;
 pub mod suite;
 
 pub use counted::Counted;
-pub use midplane_testkit::{PATIENCE, eventually, patience, set_patience, within};
-pub use midplane_testkit::{Random, process, proxy, server as fixture};
+pub use midplane_testkit::{PATIENCE, executor};

@@ -12,7 +12,10 @@ use midplane::{
     Target, Timer, fresh_node_id,
 };
 
-use crate::{Counted, Random, eventually};
+use midplane_testkit::eventually;
+use midplane_testkit::random::Random;
+
+use crate::Counted;
 
 /// Who is where, and what is published.
 #[derive(Debug, Clone, Copy)]

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use midplane::Memory;
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
-use midplane_conformance::executor::Executor;
 use midplane_conformance::suite::{self, CHECKS, Fixture, Guarded};
+use midplane_testkit::executor::Executor;
 use midplane_testkit::set_patience;
 
 /// What a bus does wrong.

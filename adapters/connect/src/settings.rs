@@ -2,11 +2,9 @@
 
 use std::env::{self, VarError};
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use midplane_core::Timer;
 use midplane_core::bus::{Bus, BusError, Lane};
 
@@ -121,19 +119,13 @@ impl Settings {
     pub async fn open(&self, timer: &dyn Timer) -> Result<Arc<dyn Bus>, ConnectError> {
         let bus = self.build()?;
         let setting = self.setting;
-        let answer = {
-            let attempt = pin!(attempt(&*bus));
-            match select(attempt, timer.sleep(self.deadline)).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(((), _)) => {
-                    return Err(ConnectError::Late {
-                        setting,
-                        backplane: self.kind,
-                        deadline: self.deadline,
-                    });
-                }
-            }
+        let answer = timer.within(self.deadline, attempt(&*bus)).await;
+        let late = ConnectError::Late {
+            setting,
+            backplane: self.kind,
+            deadline: self.deadline,
         };
+        let answer = answer.ok_or(late)?;
         answer.map_err(|source| ConnectError::Refused { setting, source })?;
         Ok(bus)
     }

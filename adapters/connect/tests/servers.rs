@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use midplane::Timer;
 use midplane::bus::{Bus, Lane, Outbound};
-use midplane_conformance::executor::Executor;
 use midplane_connect::{ConnectError, Settings};
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
 use midplane_testkit::within;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
+use midplane_testkit::server::Server;
 
 /// A server of one kind, and how it is made to fail. Every method may block.
 pub trait Broker: Send + Sync {

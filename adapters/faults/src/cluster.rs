@@ -17,11 +17,11 @@ use midplane::node::Config;
 use midplane::{
     Audience, Backplane, Cluster, ConnectionId, Scope, State, Target, Timer, fresh_node_id,
 };
-use midplane_conformance::Random;
-use midplane_conformance::executor::Executor;
 use midplane_conformance::history::{
     Fact, History, RecordedNode, Recorder, SinkOutcome, StallWatch, TappedBus,
 };
+use midplane_testkit::Random;
+use midplane_testkit::executor::Executor;
 
 use crate::ConnectAttempts;
 

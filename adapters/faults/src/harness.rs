@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use midplane::{Audience, State, Target};
-use midplane_conformance::executor::Executor;
 use midplane_conformance::history::{Bounds, EventTag, Fact, History, RecordedNode};
-use midplane_conformance::patience;
-use midplane_conformance::proxy::Proxy;
+use midplane_testkit::executor::Executor;
+use midplane_testkit::patience;
+use midplane_testkit::proxy::Proxy;
 
 use crate::{Broker, ClusterShape, HEARTBEAT, TestCluster};
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
 use midplane_nats::Nats;
+use midplane_testkit::server::Server;
 use tempfile::TempDir;
 
 use crate::Broker;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::bus::Bus;
-use midplane_conformance::fixture::Server;
 use midplane_postgres::Postgres;
+use midplane_testkit::server::Server;
 
 use crate::Broker;
 

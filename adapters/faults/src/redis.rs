@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::bus::Bus;
-use midplane_conformance::fixture::{RedisCluster, Server};
 use midplane_redis::Redis;
+use midplane_testkit::server::{RedisCluster, Server};
 
 use crate::Broker;
 

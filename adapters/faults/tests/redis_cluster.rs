@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use midplane_conformance::executor::Executor;
 use midplane_faults::scenarios::{access, outage};
 use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Way};
+use midplane_testkit::executor::Executor;
 
 /// Every lane's slot goes to another master, again and again. Who heard a lane there hears of it, or nothing; who
 /// publishes is refused.

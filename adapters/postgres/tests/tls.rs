@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::{Arc, LazyLock};
 
 use futures::StreamExt;
-use midplane_conformance::executor::Executor;
 use midplane_conformance::suite::{self, Proxied};
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_postgres::Postgres;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use common::{connect, ended, frame, hearing};
 use futures::StreamExt;
-use midplane_conformance::executor::Executor;
 use midplane_conformance::suite::{Fixture, Guarded};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::{Proxy, Way};
 use midplane_testkit::server::Server;
 use midplane_testkit::within;

@@ -3,9 +3,9 @@
 mod common;
 
 use common::{connect, ended, frame, hearing};
-use midplane_conformance::executor::Executor;
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, within};
 

@@ -3,9 +3,9 @@
 use std::fs;
 
 use futures::StreamExt;
-use midplane_conformance::executor::Executor;
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::{Redis, SettingsError};
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::within;
 

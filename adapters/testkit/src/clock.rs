@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use midplane_core::{Instant, Timer};
 
 /// A clock that is moved by hand, and what is to be done when. A clone is the same clock.
 #[derive(Clone, Default)]
@@ -30,9 +31,9 @@ type DueKey = (Duration, u64);
 type Slot = Arc<Mutex<Option<Waker>>>;
 
 impl VirtualClock {
-    /// What time it is.
+    /// The time that has passed on the clock.
     #[must_use]
-    pub fn now(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.schedule().now
     }
 
@@ -47,7 +48,7 @@ impl VirtualClock {
 
     /// Resolves when so much time has passed.
     pub fn sleep(&self, duration: Duration) -> Until {
-        self.until(self.now() + duration)
+        self.until(self.elapsed().saturating_add(duration))
     }
 
     /// Does this when the time has come, after what was put off until then before.
@@ -89,7 +90,19 @@ impl VirtualClock {
 
 impl fmt::Debug for VirtualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VirtualClock").field(&self.now()).finish()
+        f.debug_tuple("VirtualClock")
+            .field(&self.elapsed())
+            .finish()
+    }
+}
+
+impl Timer for VirtualClock {
+    fn now(&self) -> Instant {
+        Instant::from_origin(self.elapsed())
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleep(duration).boxed()
     }
 }
 
@@ -106,7 +119,7 @@ impl Future for Until {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.clock.now() >= self.due {
+        if self.clock.elapsed() >= self.due {
             return Poll::Ready(());
         }
         let waker = Some(context.waker().clone());
@@ -157,7 +170,7 @@ impl NodeClock {
     #[must_use]
     pub fn new(clock: VirtualClock) -> Self {
         Self {
-            born: clock.now(),
+            born: clock.elapsed(),
             clock,
             faults: Arc::default(),
         }
@@ -174,7 +187,7 @@ impl NodeClock {
     }
 
     fn fault(&self, stands: Duration, leap: Duration) {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let mut faults = self.faults();
         if faults.last().is_none_or(|fault| fault.end <= now) {
             faults.push(ClockFault {
@@ -213,21 +226,21 @@ impl NodeClock {
     }
 }
 
-impl midplane_core::Timer for NodeClock {
-    fn now(&self) -> midplane_core::Instant {
-        midplane_core::Instant::from_origin(self.shown(self.clock.now()))
+impl Timer for NodeClock {
+    fn now(&self) -> Instant {
+        Instant::from_origin(self.shown(self.clock.elapsed()))
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         let timer = self.clone();
-        let until = midplane_core::Timer::now(self) + duration;
+        let until = self.now() + duration;
         async move {
             // While it stands, the moment is yet to be known.
-            while midplane_core::Timer::now(&timer) < until {
+            while timer.now() < until {
                 let moment = timer.moment(until.since_origin());
                 timer
                     .clock
-                    .until(moment.max(timer.clock.now() + TICK))
+                    .until(moment.max(timer.clock.elapsed() + TICK))
                     .await;
             }
         }
@@ -240,8 +253,6 @@ const TICK: Duration = Duration::from_micros(1);
 
 #[cfg(test)]
 mod tests {
-    use midplane_core::Timer as _;
-
     use super::*;
 
     fn seconds(count: u64) -> Duration {

@@ -8,13 +8,16 @@
 //!
 //! # Map
 //!
-//! Real time: [`wait`] is the one bound on every wait. Virtual time: [`clock`] is moved by hand, and [`tasks`] is an
-//! executor of one thread on it, which repeats a run of a seed; [`random`] is the seed's numbers. Processes:
+//! Real time: [`wait`] is the one bound on every wait, [`executor`] what tests run on. Virtual time: [`clock`] passes
+//! only when every task waits, [`tasks`] is an executor of one thread on it that repeats the run of a seed, [`local`] a
+//! smaller one for tasks that are not [`Send`], and [`random`] the numbers of a seed. Processes:
 //! [`child`] runs a program, [`process`] is what the system tells of one, [`server`] starts real brokers and
 //! stores, and [`proxy`] stands between one of these and its client.
 
 pub mod child;
 pub mod clock;
+pub mod executor;
+pub mod local;
 pub mod process;
 pub mod proxy;
 pub mod random;

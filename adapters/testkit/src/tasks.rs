@@ -139,7 +139,7 @@ impl Tasks {
             while let Some(task) = self.next() {
                 self.poll(task);
                 polls += 1;
-                assert!(polls < SPINNING, "tasks spin at {:?}", self.clock.now());
+                assert!(polls < SPINNING, "tasks spin at {:?}", self.clock.elapsed());
             }
             if !self.clock.advance(end) {
                 return;

@@ -24,7 +24,7 @@ use midplane::completions::{
     CompletionBackend, ExecutionId, Ledger, Outcome, ProduceError, Producer,
 };
 
-pub use midplane_conformance::executor::Executor;
+pub use midplane_testkit::executor::Executor;
 pub use trial::{NoStream, Oracle, Outcomes, trial, trial_on};
 
 /// How the checks get at a store of completions.

@@ -19,7 +19,7 @@ use midplane::completions::{
     ProduceError, Producer, ReadError, Scan, Scanned, SubscribeError,
 };
 use midplane_completions_suite::{CHECKS, Fixture, Transaction, run};
-use midplane_conformance::executor::Executor;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::set_patience;
 
 /// What a store does wrong.

@@ -10,8 +10,8 @@ use midplane::completions::{
     Ledger, Settings, SubscribeError,
 };
 
-use crate::clock::World;
 use crate::world::{Act, Scribe, assert_handled, execution, finish_all, listen, listen_to, store};
+use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,7 +29,7 @@ fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
 #[test]
 fn promise_9_so_many_handlers_run_at_once_and_no_more() {
     for concurrency in [1, 7, 32] {
-        let mut world = World::new();
+        let mut world = LocalTasks::new();
         let store = store(&world);
         let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
         let mut settings = stream_alone();
@@ -47,7 +47,7 @@ fn promise_9_so_many_handlers_run_at_once_and_no_more() {
 
 #[test]
 fn promise_9_a_flow_is_handled_in_order_one_at_a_time_and_others_do_not_wait() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, _| match id.starts_with("slow") {
         true => Act::Work(SECOND * 10),
@@ -84,7 +84,7 @@ fn promise_9_a_flow_is_handled_in_order_one_at_a_time_and_others_do_not_wait() {
 
 #[test]
 fn promise_9_a_panic_is_counted_and_the_loop_lives() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, calls| match id.ends_with('3') && calls == 0 {
         true => Act::Panic,
@@ -103,7 +103,7 @@ fn promise_9_a_panic_is_counted_and_the_loop_lives() {
 
 #[test]
 fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, _| match id {
         "bad" => Act::Fail,
@@ -137,7 +137,7 @@ fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up(
 
 #[test]
 fn promise_9_a_handler_that_hangs_is_dropped_with_its_lease() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, calls| {
         match id.starts_with("stuck") && calls == 0 {
@@ -194,7 +194,7 @@ impl CompletionBackend for Repeats {
 
 #[test]
 fn promise_9_what_comes_again_is_not_handled_again() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
     let backend = Arc::new(Repeats(Arc::new(store.backend())));
@@ -212,7 +212,7 @@ fn promise_9_what_comes_again_is_not_handled_again() {
 
 #[test]
 fn promise_9_of_several_listeners_one_handles_each_completion() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
     let handles: Vec<_> = (0..3)
@@ -229,7 +229,7 @@ fn promise_9_of_several_listeners_one_handles_each_completion() {
 
 #[test]
 fn promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, _| match id {
         "0" | "1" => Act::Work(SECOND),

@@ -14,8 +14,8 @@ use midplane::completions::{
 };
 use std::sync::Mutex;
 
-use crate::clock::World;
 use crate::world::{Act, Scribe, execution, store};
+use midplane_testkit::local::LocalTasks;
 
 /// A stream that loses what it carries, one time in so many.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl CompletionBackend for Lossy {
 fn run(seed: u64) {
     const EXECUTIONS: usize = 200;
 
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world).with_retention(50);
     let mut random = Random::new(seed);
     let committed: Arc<Mutex<HashSet<String>>> = Arc::default();

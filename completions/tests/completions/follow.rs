@@ -7,19 +7,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::{Either, pending, select};
-use midplane::Timer;
 use midplane::completions::{
     BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Follower,
     Item, Journal, JournalReader, MemoryStore, Page, ReadError, SubscribeError, Tag,
 };
 
-use crate::clock::{Clock, World};
 use crate::world::{finish, finish_all, store};
+use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What arrives within so long, or `None`.
-async fn within(clock: &Clock, time: Duration, stream: &mut CompletionStream) -> Option<Item> {
+async fn within(
+    clock: &VirtualClock,
+    time: Duration,
+    stream: &mut CompletionStream,
+) -> Option<Item> {
     match select(stream.next(), clock.sleep(time)).await {
         Either::Left((item, _)) => Some(item.expect("the stream goes on")),
         Either::Right(_) => None,
@@ -108,9 +112,9 @@ impl JournalReader for FaultyReader {
 
 #[test]
 fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
-    let clock = world.clock.clone();
+    let clock = world.clock();
     world.run(async move {
         let mut stream = store.backend().subscribe_completions().await.unwrap();
         store.block();
@@ -127,10 +131,10 @@ fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
 
 #[test]
 fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let timer = world.timer();
-    let clock = world.clock.clone();
+    let clock = world.clock();
     world.run(async move {
         let faulty = Faulty::new(&store, Fault::Silent(usize::MAX));
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
@@ -146,10 +150,10 @@ fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
 
 #[test]
 fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let timer = world.timer();
-    let clock = world.clock.clone();
+    let clock = world.clock();
     world.run(async move {
         let faulty = Faulty::new(&store, Fault::Asleep);
         let follower = Follower::new(Arc::new(faulty), timer);
@@ -164,10 +168,10 @@ fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
 
 #[test]
 fn promise_9_a_connection_that_says_nothing_is_given_up() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let timer = world.timer();
-    let clock = world.clock.clone();
+    let clock = world.clock();
     world.run(async move {
         let faulty = Faulty::new(&store, Fault::Silent(3));
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
@@ -188,7 +192,7 @@ fn promise_9_a_connection_that_says_nothing_is_given_up() {
 
 #[test]
 fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let timer = world.timer();
     world.run(async move {
@@ -220,10 +224,10 @@ fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything
 #[test]
 fn promise_9_a_short_page_and_an_eager_store_change_nothing() {
     for fault in [Fault::Restless, Fault::Silent(usize::MAX)] {
-        let mut world = World::new();
+        let mut world = LocalTasks::new();
         let store = store(&world);
         let timer = world.timer();
-        let clock = world.clock.clone();
+        let clock = world.clock();
         world.run(async move {
             let mut pace = midplane::completions::Pace::default();
             pace.page = 0;

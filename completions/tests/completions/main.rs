@@ -1,7 +1,6 @@
 //! What a listener and a follower promise, on the store in memory and by a clock that is not real. The names
 //! begin with the promise they hold.
 
-mod clock;
 mod dispatch;
 mod faults;
 mod follow;

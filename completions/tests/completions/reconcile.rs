@@ -8,17 +8,17 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::ready;
 use futures::stream;
-use midplane::Timer;
 use midplane::completions::{
     BackendError, BackendErrorKind, Capabilities, Claim, CompletionBackend, CompletionStream,
     Cursor, Execution, ExecutionId, Filter, Item, Ledger, Listener, MemoryStore, Outcome, Producer,
     Report, Scan, Scanned, Settings, SubscribeError, Tag,
 };
 
-use crate::clock::{Clock, World};
 use crate::world::{
     Act, Scribe, assert_handled, execution, finish, finish_all, listen, listen_to, store,
 };
+use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -70,7 +70,7 @@ impl CompletionBackend for Dead {
 #[test]
 fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
     for silent in [false, true] {
-        let mut world = World::new();
+        let mut world = LocalTasks::new();
         let store = store(&world);
         let scribe = Scribe::quick(&world);
         let settings = Settings::default();
@@ -89,7 +89,7 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
 
 #[test]
 fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let producer = store.clone();
     world.run(async move { finish_all(&producer, ids("", 600)).await });
@@ -101,7 +101,7 @@ fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
 
 #[test]
 fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
     let mut settings = Settings::default();
@@ -155,7 +155,7 @@ impl CompletionBackend for Notices {
 
 #[test]
 fn promise_9_the_reconciler_walks_after_each_subscription() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
     let mut settings = Settings::default();
@@ -210,7 +210,7 @@ impl Ledger for Paused {
 
 /// A backend that takes its time to subscribe.
 #[derive(Debug)]
-struct Slow(MemoryStore, Clock);
+struct Slow(MemoryStore, VirtualClock);
 
 #[async_trait]
 impl CompletionBackend for Slow {
@@ -242,12 +242,12 @@ impl CompletionBackend for Slow {
 /// A completion that is committed behind the scan's back is heard, since the subscription stood before it.
 #[test]
 fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
     let mut settings = Settings::default();
     settings.interval = SECOND * 500_000;
-    let backend = Arc::new(Slow(store.clone(), world.clock.clone()));
+    let backend = Arc::new(Slow(store.clone(), world.clock()));
     let ledger = Arc::new(Paused {
         store,
         done: AtomicBool::new(false),
@@ -261,7 +261,7 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
 
 #[test]
 fn promise_9_a_report_counts_what_the_walk_found() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, _| match id {
         "wanted 1" => Act::NoOp,
@@ -311,7 +311,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
 /// A head that fails again and again, and hangs besides, keeps nobody behind it waiting.
 #[test]
 fn promise_9_a_stuck_head_starves_nobody() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |id, _| match id {
         _ if id.starts_with("fails") => Act::Fail,
@@ -339,7 +339,7 @@ fn promise_9_a_stuck_head_starves_nobody() {
 
 #[test]
 fn promise_9_leases_of_a_listener_that_died_come_back() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let hung = Scribe::new(&world, |_, _| Act::Hang);
     let listener = Listener::new(
@@ -415,7 +415,7 @@ impl Ledger for Away {
 
 #[test]
 fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
     let ledger = Arc::new(Away {
@@ -489,7 +489,7 @@ fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
         }
     }
 
-    let mut world = World::new();
+    let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
     let tag = Tag::new("wanted").unwrap();

@@ -12,15 +12,16 @@ use midplane::completions::{
 };
 use midplane::{Instant, Std, Timer};
 
-use crate::clock::{Clock, World};
 use crate::meant::panic_as_meant;
+use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::local::LocalTasks;
 
 pub(crate) fn execution(id: impl AsRef<str>) -> ExecutionId {
     ExecutionId::new(id).unwrap()
 }
 
 /// The store of a world.
-pub(crate) fn store(world: &World) -> MemoryStore {
+pub(crate) fn store(world: &LocalTasks) -> MemoryStore {
     MemoryStore::new(world.timer())
 }
 
@@ -71,25 +72,25 @@ type Acting = dyn Fn(&str, usize) -> Act + Send + Sync;
 
 /// A handler that does to each execution what the function says, given how often it was called for it.
 pub(crate) struct Scribe {
-    clock: Clock,
+    clock: VirtualClock,
     pub(crate) log: Mutex<Log>,
     act: Box<Acting>,
 }
 
 impl Scribe {
     pub(crate) fn new(
-        world: &World,
+        world: &LocalTasks,
         act: impl Fn(&str, usize) -> Act + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            clock: world.clock.clone(),
+            clock: world.clock(),
             log: Mutex::default(),
             act: Box::new(act),
         })
     }
 
     /// One that works for no time.
-    pub(crate) fn quick(world: &World) -> Arc<Self> {
+    pub(crate) fn quick(world: &LocalTasks) -> Arc<Self> {
         Self::new(world, |_, _| Act::Work(Duration::ZERO))
     }
 
@@ -162,7 +163,7 @@ impl Handler for Scribe {
 
 /// A listener of the store, running in the world.
 pub(crate) fn listen(
-    world: &World,
+    world: &LocalTasks,
     store: &MemoryStore,
     scribe: &Arc<Scribe>,
     settings: Settings,
@@ -171,7 +172,7 @@ pub(crate) fn listen(
 }
 
 pub(crate) fn listen_to(
-    world: &World,
+    world: &LocalTasks,
     backend: Arc<dyn CompletionBackend>,
     store: &MemoryStore,
     scribe: &Arc<Scribe>,

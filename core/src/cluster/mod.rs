@@ -16,7 +16,6 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use futures::future::{Either, select};
 use futures::stream::BoxStream;
 use lock_api::Mutex;
 
@@ -205,13 +204,11 @@ impl<H: Host> Backplane for Cluster<H> {
             answer,
         });
         // The driver keeps the deadline; a driver that does not run keeps none.
-        let overdue = timer.sleep(deadline + config.heartbeat);
-        let (outcome, relay) = match select(answered, overdue).await {
-            Either::Left((Ok(Ok(answered)), _)) => (Some(answered), Relay::Queued),
-            Either::Left((Ok(Err(refusal)), _)) => (None, Relay::Refused(refusal)),
-            Either::Left((Err(_), _)) | Either::Right(_) => {
-                (None, Relay::Refused(Refusal::Stopped))
-            }
+        let answered = timer.within(deadline + config.heartbeat, answered).await;
+        let (outcome, relay) = match answered {
+            Some(Ok(Ok(answered))) => (Some(answered), Relay::Queued),
+            Some(Ok(Err(refusal))) => (None, Relay::Refused(refusal)),
+            Some(Err(_)) | None => (None, Relay::Refused(Refusal::Stopped)),
         };
         let Answered {
             others,
@@ -267,7 +264,7 @@ impl<H: Host> Backplane for Cluster<H> {
         let (answer, closed) = oneshot::channel();
         outgoing.command(Command::Close { answer });
         // A driver that is gone or was never run does not answer; what it left is counted all the same.
-        if let Either::Right(_) = select(closed, timer.sleep(deadline)).await {
+        if timer.within(deadline, closed).await.is_none() {
             outgoing.abandon();
         }
         CloseReport {

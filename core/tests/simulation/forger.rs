@@ -9,7 +9,7 @@ use midplane_core::envelope::{
 };
 use midplane_core::{Event, Target};
 
-use crate::world::Random;
+use midplane_testkit::random::{Draw, Random};
 
 /// What the forged events say.
 pub(crate) const TEXT: &str = "forged";
@@ -34,7 +34,7 @@ pub(crate) fn frame(
     limit: usize,
 ) -> Forgery {
     let origin = match random.below(4) {
-        0 => NodeId([random.next() as u8 | 0x80; 16]),
+        0 => NodeId([random.draw() as u8 | 0x80; 16]),
         _ => origin,
     };
     let first = match random.below(3) {
@@ -69,11 +69,11 @@ pub(crate) fn frame(
     });
     let messages: &[Message] = match random.below(6) {
         0 => {
-            let noise = vec![random.next() as u8; random.below(60) as usize];
+            let noise = vec![random.draw() as u8; random.below(60) as usize];
             return noise_or_frame(noise.into(), origin, limit);
         }
         1 => {
-            let later = [&[2, 0][..], &[random.next() as u8; 30]].concat();
+            let later = [&[2, 0][..], &[random.draw() as u8; 30]].concat();
             return unbelieved(later.into(), origin);
         }
         2 => &[event],

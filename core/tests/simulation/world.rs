@@ -9,6 +9,8 @@ use midplane_core::envelope::{Decoded, Frame, Message, NodeId};
 use midplane_core::node::{Config, Counters, News, Node};
 use midplane_core::{Event, Instant, Scope, Target};
 
+use midplane_testkit::random::{Draw, Random};
+
 use crate::forger;
 
 pub(crate) const NODES: usize = 3;
@@ -45,28 +47,6 @@ pub(crate) struct Faults {
     /// The first node is of a later release: it also sends frames of another version, and messages of another
     /// kind.
     pub(crate) mixed: bool,
-}
-
-/// The `SplitMix64` generator of Steele, Lea and Flood (2014).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// True once in so many.
-    pub(crate) fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
 }
 
 /// An event that was queued, by the number it carries as text.
@@ -158,7 +138,7 @@ impl World {
             FAULTY
         };
         let mut world = Self {
-            random: Random(seed),
+            random: Random::new(seed),
             faults,
             still_until: Instant::ZERO,
             calm: START + STEP * faulty,

@@ -217,7 +217,7 @@ impl State {
 
     /// When a frame sent now arrives: behind those before it, unless it is one that dawdles.
     fn due(&mut self, link: u64) -> Duration {
-        let due = self.clock.now() + self.latency();
+        let due = self.clock.elapsed() + self.latency();
         if self.chance(self.frame_faults.late) {
             return due + Duration::from_millis(self.random.below(300));
         }

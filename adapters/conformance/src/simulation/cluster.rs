@@ -63,7 +63,7 @@ impl SimulatedCluster {
         let tasks = Tasks::new(clock.clone(), Random::new(random.draw()));
         let server = BusServer::new(clock.clone(), Random::new(random.draw()));
         let time = clock.clone();
-        let recorder = Recorder::new(move || time.now());
+        let recorder = Recorder::new(move || time.elapsed());
         let places = 2 + random.below(2) as usize;
         let vacant = || LinkFaults {
             running: None,
@@ -168,7 +168,7 @@ impl SimulatedCluster {
         }
         loop {
             let pause = Duration::from_millis(self.below(1_500));
-            if self.0.clock.now() + pause >= end {
+            if self.0.clock.elapsed() + pause >= end {
                 return;
             }
             self.0.clock.sleep(pause).await;
@@ -177,7 +177,7 @@ impl SimulatedCluster {
             // Most are over soon, and some outlast everything that waits for them.
             let longest = if self.below(3) == 0 { 7_000 } else { 700 };
             let length = Duration::from_millis(1 + self.below(longest)).min(LONGEST);
-            let length = length.min(end.saturating_sub(self.0.clock.now()));
+            let length = length.min(end.saturating_sub(self.0.clock.elapsed()));
             if let Some(fault) = fault {
                 let cluster = self.clone();
                 let task = async move { cluster.run_fault(fault, place, length).await };

@@ -49,7 +49,7 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
                     .flat_map(|number| LANES.map(|lane| (lane, number)))
                     .map(|(lane, number)| outbound(lane, format!("{sender} {number}")))
                     .collect();
-                crate::within("sending", transmit.send(&batch))
+                midplane_testkit::within("sending", transmit.send(&batch))
                     .await
                     .expect("the frames are sent");
             }

@@ -10,7 +10,7 @@ use midplane::bus::{BusErrorKind, Lane};
 
 use super::Fixture;
 use super::node::{Node, outbound};
-use crate::{eventually, within};
+use midplane_testkit::{eventually, within};
 
 /// "Sends what is buffered and closes the link."
 pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {

@@ -8,7 +8,7 @@ use midplane::bus::BusErrorKind;
 
 use super::Fixture;
 use super::node::{Node, outbound};
-use crate::within;
+use midplane_testkit::within;
 
 /// [`Limits::frame`](midplane::bus::Limits::frame): "the largest frame, in bytes".
 pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn Fixture>) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use midplane::bus::Bus;
 
-use crate::executor::Executor;
+use midplane_testkit::executor::Executor;
 
 pub use proxied::Proxied;
 

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use midplane::bus::{Bus, BusError, Inbound, Lane, Outbound, Transmit};
 
-use crate::within;
+use midplane_testkit::within;
 
 /// One connected node.
 pub(crate) struct Node {

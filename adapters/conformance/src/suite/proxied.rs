@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use midplane::bus::Bus;
 
 use super::{Fixture, Guarded};
-use crate::fixture::Lease;
-use crate::proxy::Proxy;
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::Lease;
 
 /// A [`Fixture`] over a server that is slow to start or need not die: each test has a proxy of its own in front of
 /// it, which plays the cuts and counts the connections, and a prefix of its own.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use midplane::bus::BusErrorKind;
 
 use super::{Fixture, Guarded};
-use crate::within;
+use midplane_testkit::within;
 
 /// [`BusErrorKind::Denied`]: "the server refused the credentials", and no secret is shown.
 pub(crate) async fn wrong_credentials_are_denied(fixture: Arc<dyn Fixture>) {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use midplane::Target;
-use midplane_conformance::executor::Executor;
-use midplane_conformance::proxy;
+use midplane_testkit::executor::Executor;
+use midplane_testkit::proxy;
 
 use crate::{Broker, ClusterShape, HEARTBEAT, Harness, Way};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midplane_conformance::proxy;
+use midplane_testkit::proxy;
 
 use crate::{Broker, Harness, Way};
 

@@ -1,11 +1,9 @@
 //! The connections that producers and ledgers share.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use futures::lock::{Mutex, MutexGuard};
 use midplane_completions::BackendError;
 use midplane_core::Timer;
@@ -58,17 +56,15 @@ impl Lines {
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
-        let answer = pin!(self.ask(options, statement, parameters));
-        match select(answer, self.timer.sleep(self.deadline)).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => {
-                let message = format!(
-                    "the Postgres server did not answer within {:?}",
-                    self.deadline
-                );
-                Err(Failure::Lost(Fault::new(FaultKind::Unreachable, message)))
-            }
-        }
+        let answer = self.ask(options, statement, parameters);
+        let answer = self.timer.within(self.deadline, answer).await;
+        answer.unwrap_or_else(|| {
+            let message = format!(
+                "the Postgres server did not answer within {:?}",
+                self.deadline
+            );
+            Err(Failure::Lost(Fault::new(FaultKind::Unreachable, message)))
+        })
     }
 
     async fn ask(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_timer::Delay;
 use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
-use midplane_conformance::executor::Executor;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Way;
 use midplane_testkit::set_patience;
 

@@ -2,10 +2,9 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::{Either, Future, select};
+use futures::future::Future;
 use futures::lock::Mutex;
 use midplane_completions::{BackendError, BackendErrorKind};
 use midplane_core::bus::BusErrorKind;
@@ -228,13 +227,11 @@ impl Shared {
         &self,
         answer: impl Future<Output = Result<T, BackendError>>,
     ) -> Result<T, BackendError> {
-        match select(pin!(answer), self.timer.sleep(self.deadline)).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(BackendError::new(
-                BackendErrorKind::Unreachable,
-                format!("redis did not answer within {:?}", self.deadline),
-            )),
-        }
+        let answer = self.timer.within(self.deadline, answer).await;
+        answer.unwrap_or_else(|| {
+            let message = format!("redis did not answer within {:?}", self.deadline);
+            Err(BackendError::new(BackendErrorKind::Unreachable, message))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt};
 use futures_timer::Delay;
 use midplane::completions::{Execution, ExecutionId, Item, Outcome, Producer};
 use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
-use midplane_conformance::executor::Executor;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Way;
 use midplane_testkit::{set_patience, within};
 

@@ -10,8 +10,8 @@ use midplane::completions::{
     ExecutionId, Filter, Item, Ledger, Outcome, Pace, ProduceError, Producer, Scan, SubscribeError,
 };
 use midplane_completions_suite::{Fixture, Transaction};
-use midplane_conformance::executor::Executor;
 use midplane_redis::RedisStore;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, within};
 

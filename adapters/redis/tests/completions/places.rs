@@ -7,8 +7,8 @@ use futures_timer::Delay;
 use midplane::completions::{
     CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Producer,
 };
-use midplane_conformance::executor::Executor;
 use midplane_redis::RedisStore;
+use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
 use midplane_testkit::within;
 

@@ -14,8 +14,8 @@ use midplane::completions::{
     Pace, ProduceError, Producer,
 };
 use midplane_completions_suite::{Fixture, Transaction};
-use midplane_conformance::executor::Executor;
 use midplane_redis::{Redis, RedisStore};
+use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
