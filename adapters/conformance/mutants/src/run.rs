@@ -11,6 +11,10 @@ use crate::table::Mutant;
 /// Seconds after which a test that states no limit is killed.
 const LIMIT: u32 = 600;
 
+/// Runs of each scenario of a simulation, which ends with the first that fails. More than a simulation
+/// has by itself, so that a mutant is caught whichever runs the seeds happen to make.
+const SEEDS: &str = "300";
+
 /// A copy of the tree, beside one target folder for all mutants: an edit compiles what it touches.
 #[derive(Debug)]
 pub(crate) struct Tree(PathBuf);
@@ -79,6 +83,7 @@ impl Tree {
             .args(["--", "--exact"])
             .env("CARGO_TARGET_DIR", self.0.with_file_name("target"))
             .env("RUST_BACKTRACE", "0")
+            .env("SIMULATION_SEEDS", SEEDS)
             .current_dir(&self.0)
             .output()?;
         Ok(output)
