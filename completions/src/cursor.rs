@@ -1,4 +1,4 @@
-//! Where in a backend's history a listener is.
+//! A place in a backend's history.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
@@ -17,8 +17,8 @@ const MAX_NAME_BYTES: usize = 32;
 /// A place in the history of one store of one backend: subscribing from it yields what comes strictly
 /// later.
 ///
-/// It is opaque: nothing may be told from two of them but whether they are equal. As text, to be kept
-/// across restarts, it is `backend.store.version.position`, the last three in hexadecimal digits.
+/// A cursor is opaque: two can be compared for equality and for nothing else. As text, to be kept across
+/// restarts, a cursor is `backend.store.version.position`, the last three in hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor {
     backend: Cow<'static, str>,
@@ -28,13 +28,13 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// For backends: a place in their history. `backend` is a name of lower-case letters such as `redis`,
+    /// A place in a history, for backends to give. `backend` is a name of lower-case letters such as `redis`,
     /// `store` tells this store from others of the kind, as by a number drawn when it was set up, and
     /// `version` says how the position is to be read.
     ///
     /// # Panics
     /// When the name is not of 1 to 32 lower-case letters, or the position has more than
-    /// [`MAX_POSITION_BYTES`]: both are up to the backend alone.
+    /// [`MAX_POSITION_BYTES`]: the backend alone chooses both.
     #[must_use]
     pub fn new(backend: &'static str, store: u64, version: u8, position: &[u8]) -> Self {
         assert!(is_name(backend), "a backend is named by lower-case letters");
@@ -47,17 +47,17 @@ impl Cursor {
         }
     }
 
-    /// The name of the backend it belongs to.
+    /// The name of the backend that the cursor belongs to.
     #[must_use]
     pub fn backend(&self) -> &str {
         &self.backend
     }
 
-    /// For backends: the position, if the cursor is of this backend, store and version.
+    /// The position, for the backend that reads it, if the cursor is of this backend, store and version.
     ///
     /// # Errors
-    /// [`CursorError::Foreign`] where it is of another backend or store, and [`CursorError::Malformed`]
-    /// where its version is not this one.
+    /// [`CursorError::Foreign`] where the cursor is of another backend or store, and
+    /// [`CursorError::Malformed`] where it is of another version.
     pub fn position(&self, backend: &str, store: u64, version: u8) -> Result<&[u8], CursorError> {
         if self.backend != backend || self.store != store {
             return Err(CursorError::Foreign {
@@ -121,21 +121,21 @@ fn parse(text: &str) -> Option<Cursor> {
     })
 }
 
-/// Why a cursor is of no use. Nothing was subscribed.
+/// Why a cursor cannot be resumed from. Nothing was subscribed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CursorError {
-    /// It belongs to another backend, or to another store of the same.
+    /// The cursor belongs to another backend, or to another store of the same backend.
     Foreign {
-        /// The name of the backend it belongs to.
+        /// The name of the backend that the cursor belongs to.
         belongs_to: String,
         /// The name of the backend that was asked.
         asked: String,
     },
-    /// It is not a cursor, or one of a version this backend does not read.
+    /// The text is no cursor, or the cursor is of a version that this backend does not read.
     Malformed,
-    /// The history behind it is no longer kept in full: subscribe anew, and let the reconciler find what
-    /// was missed.
+    /// The history behind the cursor is no longer kept in full: subscribe without it, and let the
+    /// reconciler find what was missed.
     Expired,
 }
 

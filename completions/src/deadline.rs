@@ -1,13 +1,14 @@
-//! Answers that may not come.
+//! A deadline for the answer of a store.
 
 use core::future::Future;
 use core::time::Duration;
 
-use super::{BackendError, BackendErrorKind};
 use midplane_core::Timer;
 
-/// What the store answers, if it does in time.
-pub(super) async fn in_time<T, E: From<BackendError>>(
+use crate::{BackendError, BackendErrorKind};
+
+/// The answer of the store, or an error when none comes within `deadline`.
+pub(crate) async fn in_time<T, E: From<BackendError>>(
     timer: &dyn Timer,
     deadline: Duration,
     answer: impl Future<Output = Result<T, E>>,

@@ -1,28 +1,27 @@
-//! What goes wrong between a listener, a producer and a store.
+//! The errors between a listener, a producer and a store.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
-use super::{CursorError, ExecutionId, Outcome};
+use crate::{CursorError, ExecutionId, Outcome};
 
-/// What kind of thing went wrong with a store.
+/// The kind of a [`BackendError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendErrorKind {
-    /// It was not reached, did not answer in time, or the connection to it is gone. Trying again may help.
+    /// The store was not reached, did not answer in time, or the connection is lost. Trying again may help.
     Unreachable,
-    /// It refused the credentials or a permission.
+    /// The store refused the credentials or a permission.
     Denied,
-    /// What completions need is not there: its tables or functions were not installed, or are of another
-    /// version.
+    /// The tables or functions of completions are not installed, or are of another version.
     NotInstalled,
-    /// It said something that makes no sense here.
+    /// The store answered something that this version does not understand.
     Protocol,
 }
 
-/// Why a store did not do what was asked. Its text never holds a secret.
+/// Why a store did not do what was asked. The text never holds a secret.
 #[derive(Debug)]
 pub struct BackendError {
     kind: BackendErrorKind,
@@ -41,14 +40,14 @@ impl BackendError {
         }
     }
 
-    /// The same error with what caused it.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> BackendErrorKind {
         self.kind
@@ -73,11 +72,11 @@ impl Error for BackendError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// The store did not do its part.
+    /// The store could not be subscribed to.
     Backend(BackendError),
-    /// The cursor is of no use here.
+    /// The cursor cannot be resumed from.
     Cursor(CursorError),
-    /// The backend cannot filter, and streams nothing rather than everything.
+    /// The backend cannot filter, and streams nothing rather than unfiltered completions.
     CannotFilter,
     /// The backend keeps no history to resume from.
     NotDurable,
@@ -86,7 +85,7 @@ pub enum SubscribeError {
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Backend(_) => "the store of completions could not be listened to",
+            Self::Backend(_) => "the store of completions could not be subscribed to",
             Self::Cursor(_) => "the subscription cannot resume from this cursor",
             Self::CannotFilter => {
                 "this backend cannot filter: subscribe to all and choose yourself"
@@ -124,18 +123,19 @@ impl From<CursorError> for SubscribeError {
 pub enum ProduceError {
     /// No execution of this id was started.
     Unknown(ExecutionId),
-    /// The execution finished already, and not like this: what is done stays done.
+    /// The execution finished already, with another outcome or other bytes, which stay.
     Illegal {
         /// The execution.
         execution: ExecutionId,
-        /// How it finished.
+        /// How the execution finished.
         finished: Outcome,
         /// What was asked: the name of an outcome, or `started`.
         asked: String,
     },
     /// The outcome is none of [`Outcome::KNOWN`], or the bytes are more than the store takes.
     Unfit(String),
-    /// The store did not do its part. Whether it did what was asked is not known; asking again is safe.
+    /// The store did not answer as it should. Whether the change was made is not known; asking again is
+    /// safe.
     Backend(BackendError),
 }
 

@@ -1,10 +1,10 @@
-//! Which completions a listener wants.
+//! The filter of a listener.
 
-use super::{Completion, Namespace, Tag};
+use crate::{Completion, Namespace, Tag};
 
-/// What completions must be: of one namespace, with one tag, both, or anything.
+/// Which completions a listener wants: of one namespace, with one tag, of both, or all.
 ///
-/// Both are compared exactly, and both must hold. A completion without a namespace or a tag never
+/// Namespace and tag are compared exactly, and both must match. A completion without a namespace or a tag never
 /// matches a filter that asks for one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
@@ -22,39 +22,39 @@ impl Filter {
         }
     }
 
-    /// The same filter, asking for this namespace too.
+    /// Lets only completions of this namespace through.
     #[must_use]
     pub fn with_namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// The same filter, asking for this tag too.
+    /// Lets only completions with this tag through.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {
         self.tag = Some(tag);
         self
     }
 
-    /// The namespace it asks for.
+    /// The namespace that the filter asks for.
     #[must_use]
     pub fn namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref()
     }
 
-    /// The tag it asks for.
+    /// The tag that the filter asks for.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.tag.as_ref()
     }
 
-    /// Whether it lets everything through.
+    /// Whether the filter lets everything through.
     #[must_use]
     pub const fn is_all(&self) -> bool {
         self.namespace.is_none() && self.tag.is_none()
     }
 
-    /// Whether the completion is what it asks for.
+    /// Whether the filter lets the completion through.
     #[must_use]
     pub fn matches(&self, completion: &Completion) -> bool {
         self.is_all()

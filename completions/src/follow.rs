@@ -1,4 +1,4 @@
-//! The loop that makes a stream of a history: written once, for every durable backend.
+//! The loop that turns a history into a stream: written once, for every durable backend.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -12,26 +12,27 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 use futures::stream;
 
-use super::deadline::in_time;
-use super::journal::{Entry, Journal, JournalReader, Page, ReadError};
-use super::{
-    BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, CursorError, Filter,
-    Item, SubscribeError,
-};
 use midplane_core::{Backoff, Random, Timer};
 
-/// How a [`Follower`] follows.
+use crate::deadline::in_time;
+use crate::journal::{Entry, Journal, JournalReader, Page, ReadError};
+use crate::{
+    BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, CursorError, Filter,
+    StreamItem, SubscribeError,
+};
+
+/// The page size and the times of a [`Follower`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pace {
-    /// How many entries are read at once, at most. 256 by default, and one at least.
+    /// The most entries in one read. 256 by default, at least 1.
     pub page: usize,
-    /// How long to rely on being woken before looking anyway, since a wake-up can be lost and a silent
-    /// connection can be dead. 1 s by default.
+    /// The longest wait for a wake-up before the follower reads anyway, since a wake-up can be lost and a
+    /// silent connection can be dead. 1 s by default.
     pub poll: Duration,
     /// How long the store has to answer before the connection counts as dead. 5 s by default.
     pub deadline: Duration,
-    /// How long to wait between attempts to connect.
+    /// The pause between attempts to connect. 50 ms to 5 s by default.
     pub backoff: Backoff,
 }
 
@@ -46,13 +47,14 @@ impl Default for Pace {
     }
 }
 
-/// A [`CompletionBackend`] out of a [`Journal`] and a clock.
+/// A [`CompletionBackend`] made of a [`Journal`] and a clock.
 ///
-/// Each subscription is a connection and a place in the history. It reads from its place to the end, waits
-/// to be woken, or for [`poll`](Pace::poll) to pass, and reads on. When the connection dies it connects
-/// again, after a wait, as often as it takes, and yields [`Item::Resync`] once the store has answered from
-/// its old place. A place that has expired meanwhile is given up for the oldest that is kept, with
-/// [`Item::Lagged`] where the backend can tell by how much and [`Item::Resync`] where it cannot.
+/// Each subscription is a connection and a place in the history. The subscription reads from its place to
+/// the end, waits to be woken, or for [`poll`](Pace::poll) to pass, and reads on. When the connection dies
+/// the subscription connects again, after a pause, as often as needed, and yields [`StreamItem::Resync`]
+/// once the store has answered from the old place. A place that has expired meanwhile is given up for the
+/// oldest that is kept, with [`StreamItem::Lagged`] where the backend can tell how many records were
+/// missed and [`StreamItem::Resync`] where it cannot.
 #[derive(Clone)]
 pub struct Follower {
     journal: Arc<dyn Journal>,
@@ -61,7 +63,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows this journal by this clock, at the default pace.
+    /// A follower of this journal by this clock, at the default pace.
     #[must_use]
     pub fn new(journal: Arc<dyn Journal>, timer: Arc<dyn Timer>) -> Self {
         Self {
@@ -71,7 +73,7 @@ impl Follower {
         }
     }
 
-    /// The same at this pace.
+    /// Replaces the [default](Pace::default) pace.
     #[must_use]
     pub fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
@@ -95,7 +97,7 @@ impl Follower {
         let mut behind = false;
         let place = match from {
             None => self.in_time(reader.head()).await?,
-            // What is wrong with the cursor is found here, where it can be said.
+            // A bad cursor is found here, while the caller can still be given an error.
             Some(cursor) => match self.in_time(reader.read(cursor, self.pace.page)).await {
                 Ok(page) => take(page, &mut ready, &mut behind),
                 Err(ReadError::Expired { .. }) => return Err(CursorError::Expired.into()),
@@ -109,7 +111,7 @@ impl Follower {
             reader: Some(reader),
             place,
             ready,
-            // What was committed since the head was asked may have woken nobody yet.
+            // A commit since the head was asked may have woken nobody yet.
             behind: behind || from.is_none(),
             failures: 0,
             random: Random::from_clock(&*self.timer),
@@ -172,26 +174,26 @@ struct Tail {
     filter: Filter,
     /// `None` while there is no connection.
     reader: Option<Box<dyn JournalReader>>,
-    /// Everything up to here was taken.
+    /// The end of what was read.
     place: Cursor,
     /// What was read and not yet yielded.
-    ready: VecDeque<Item>,
-    /// There may be more to read without waiting to be woken.
+    ready: VecDeque<StreamItem>,
+    /// More can be read without waiting to be woken.
     behind: bool,
-    /// How many attempts in a row ended before the store answered a read.
+    /// Attempts in a row that ended before the store answered a read.
     failures: u32,
     random: Random,
 }
 
 impl Tail {
-    async fn next(&mut self) -> Item {
+    async fn next(&mut self) -> StreamItem {
         loop {
             if let Some(item) = self.ready.pop_front() {
                 return item;
             }
             let moved = match self.reader.take() {
-                Some(reader) => self.go_on(reader).await,
-                None => self.come_back().await,
+                Some(reader) => self.read_on(reader).await,
+                None => self.reconnect().await,
             };
             match moved {
                 Ok(reader) => {
@@ -204,7 +206,7 @@ impl Tail {
     }
 
     /// Waits for something to read, and reads it.
-    async fn go_on(
+    async fn read_on(
         &mut self,
         mut reader: Box<dyn JournalReader>,
     ) -> Result<Box<dyn JournalReader>, BackendError> {
@@ -217,8 +219,8 @@ impl Tail {
         self.read(reader).await
     }
 
-    /// Connects again, and reads from the old place: the subscription stands once the store has answered.
-    async fn come_back(&mut self) -> Result<Box<dyn JournalReader>, BackendError> {
+    /// Connects again, and reads from the old place: the subscription is live once the store has answered.
+    async fn reconnect(&mut self) -> Result<Box<dyn JournalReader>, BackendError> {
         let Follower {
             journal,
             timer,
@@ -230,7 +232,7 @@ impl Tail {
             .await;
         let connecting = journal.connect(&self.filter);
         let reader = self.follower.in_time(connecting).await?;
-        self.ready.push_back(Item::Resync);
+        self.ready.push_back(StreamItem::Resync);
         match self.read(reader).await {
             Ok(reader) => Ok(reader),
             Err(error) => {
@@ -240,7 +242,7 @@ impl Tail {
         }
     }
 
-    /// Reads a page from the place on.
+    /// Reads a page behind the place.
     async fn read(
         &mut self,
         mut reader: Box<dyn JournalReader>,
@@ -253,24 +255,24 @@ impl Tail {
                 self.place = oldest;
                 self.behind = true;
                 self.ready
-                    .push_back(missed.map_or(Item::Resync, Item::Lagged));
+                    .push_back(missed.map_or(StreamItem::Resync, StreamItem::Lagged));
             }
-            // The store is not the one it was: there is nothing to resume, only to go on.
+            // Another store answers under this address: there is nothing to resume.
             Err(ReadError::Cursor(_)) => {
                 self.place = self.follower.in_time(reader.head()).await?;
                 self.behind = true;
-                self.ready.push_back(Item::Resync);
+                self.ready.push_back(StreamItem::Resync);
             }
         }
         Ok(reader)
     }
 }
 
-/// Takes a page in, and says where it ends.
-fn take(page: Page, ready: &mut VecDeque<Item>, behind: &mut bool) -> Cursor {
+/// Queues the entries of a page, and gives the place where the page ends.
+fn take(page: Page, ready: &mut VecDeque<StreamItem>, behind: &mut bool) -> Cursor {
     ready.extend(page.entries.into_iter().map(|entry| match entry {
-        Entry::Completion(completion) => Item::Completion(completion),
-        Entry::Poison(poison) => Item::Poison(poison),
+        Entry::Completion(completion) => StreamItem::Completion(completion),
+        Entry::Poison(poison) => StreamItem::Poison(poison),
     }));
     *behind = page.more;
     page.position

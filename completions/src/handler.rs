@@ -1,25 +1,25 @@
-//! What is done about a completion: the seam that the program implements.
+//! The seam that the program implements: what a completion has it do.
 
 use alloc::boxed::Box;
 use core::error::Error;
 
 use async_trait::async_trait;
 
-use super::Completion;
+use crate::Completion;
 
-/// The program's part: what a completion means to it.
+/// What the program does with a completion.
 ///
-/// It should be idempotent. A [`Listener`](super::Listener) makes it rare that one execution is handled
-/// twice and cannot rule it out: whoever dies between the work and the note of it leaves the work to be
-/// done again.
+/// A handler should be idempotent. A [`Listener`](crate::Listener) makes it rare that one execution is
+/// handled twice and cannot rule it out: a process that dies between the work and the record of it leaves
+/// the work to be done again.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Does what there is to do. It runs as part of the listener's one task, so long computations belong
-    /// elsewhere, and it is dropped when its lease is over.
+    /// Does the work. The call runs as part of the listener's one task, so long computations belong
+    /// elsewhere, and is dropped when its lease ends.
     ///
     /// # Errors
-    /// When it could not be done. It is counted and dropped, and tried again after a pause: report it here,
-    /// where it is known what it means.
+    /// When the work could not be done. The listener counts and drops the error, and calls again after a
+    /// pause: log the error in the handler, which knows what it means.
     async fn handle(
         &self,
         completion: &Completion,
@@ -31,8 +31,8 @@ const _: fn(&dyn Handler) = |_| ();
 /// What a handler did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// Its work.
+    /// The handler did its work.
     Done,
-    /// Nothing, since there was nothing left to do.
+    /// There was nothing left to do.
     NoOp,
 }

@@ -6,32 +6,31 @@ use core::fmt;
 
 use async_trait::async_trait;
 
-use super::{BackendError, Capabilities, Completion, Cursor, CursorError, Filter, Poison};
+use crate::{BackendError, Capabilities, Completion, Cursor, CursorError, Filter, Poison};
 
-/// A store's history of completions, deliberately dumb: it is connected to, read and waited on.
+/// A store's history of completions, deliberately simple: a caller connects, reads and waits.
 ///
-/// A journal does not retry, back off, poll, set deadlines or resume: [`Follower`](super::Follower) does,
-/// and makes a [`CompletionBackend`](super::CompletionBackend) of it. It drops the futures here when their
-/// time is over; a dropped future must leave nothing running.
+/// A journal does not retry, back off, poll, set deadlines or resume: [`Follower`](crate::Follower) does,
+/// and makes a [`CompletionBackend`](crate::CompletionBackend) of a journal. The follower drops a future
+/// of a journal at its deadline; a dropped future must leave nothing running.
 #[async_trait]
 pub trait Journal: Send + Sync + fmt::Debug + 'static {
-    /// What the backend can do. It does not change.
+    /// What the backend can do, the same at every call.
     fn capabilities(&self) -> Capabilities;
 
-    /// Opens a connection: one attempt, from scratch, that is woken by everything committed after this
-    /// returns. Credentials are read anew each time. It is never asked for a filter that the capabilities
-    /// deny.
+    /// Opens a connection, in one attempt. Everything committed after the call returns wakes the reader.
+    /// Credentials are read anew each time. The filter is never one that the capabilities deny.
     ///
     /// # Errors
-    /// When the store cannot be reached, does not let us in, or is not installed. Nothing is left open.
+    /// When the store cannot be reached, refuses the credentials, or is not installed. Nothing is left open.
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError>;
 }
 
-/// One connection to a journal. Dropping it closes it, without waiting. After a [`BackendError`] it is
-/// dead.
+/// One connection to a journal. Dropping the reader closes the connection, without waiting. After a
+/// [`BackendError`] the connection is dead.
 #[async_trait]
 pub trait JournalReader: Send {
-    /// The end of the history: all that is committed after this was asked comes behind it. Where
+    /// The end of the history: everything committed after the call began comes behind it. Where
     /// transactions are under way, some of what was committed before may come behind it too.
     ///
     /// # Errors
@@ -39,15 +38,15 @@ pub trait JournalReader: Send {
     async fn head(&mut self) -> Result<Cursor, BackendError>;
 
     /// What the filter lets through, strictly behind the place, in the order of the history: up to about
-    /// `most` entries. It does not wait for more. What commits late must come behind every place that was
-    /// given out before it committed.
+    /// `most` entries, without waiting for more. A completion that commits late must come behind every
+    /// place that was given out before it committed.
     ///
     /// # Errors
     /// [`ReadError::Cursor`] and [`ReadError::Expired`] leave the connection alive.
     async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError>;
 
-    /// Resolves when something may have been committed since the last `read` was asked, also if that was
-    /// before this call; it may resolve for no reason. Dropping it loses no wake-up.
+    /// Resolves when something may have been committed since the last `read` began, also if that was before
+    /// this call; spurious wake-ups are allowed. Dropping the future loses no wake-up.
     ///
     /// # Errors
     /// When the connection is dead.
@@ -60,16 +59,16 @@ const _: fn(&dyn Journal, &dyn JournalReader) = |_, _| ();
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
-    /// What is in it, in order.
+    /// The entries, in order.
     pub entries: Vec<Entry>,
-    /// Where it ends: behind its last entry, and behind what the filter left out.
+    /// The end of the page: behind its last entry, and behind what the filter left out.
     pub position: Cursor,
-    /// Whether there is more behind it already.
+    /// Whether the history already has more behind the page.
     pub more: bool,
 }
 
 impl Page {
-    /// A stretch with these entries that ends here.
+    /// A page with these entries that ends at this position.
     #[must_use]
     pub const fn new(entries: Vec<Entry>, position: Cursor, more: bool) -> Self {
         Self {
@@ -85,23 +84,23 @@ impl Page {
 pub enum Entry {
     /// A completion, with its cursor.
     Completion(Completion),
-    /// A record that is none.
+    /// A record that is no completion.
     Poison(Poison),
 }
 
-/// Why there is no page.
+/// Why a read gave no page.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The connection is dead.
     Backend(BackendError),
-    /// The place is not one of this journal.
+    /// The place does not belong to this journal.
     Cursor(CursorError),
     /// The history behind the place is no longer kept in full.
     Expired {
         /// The place just before the oldest record that is kept.
         oldest: Cursor,
-        /// How many records were between the two, where that is known.
+        /// How many records were dropped between the two places, where that is known.
         missed: Option<u64>,
     },
 }

@@ -1,4 +1,4 @@
-//! What is finished and not yet handled: the seam behind the reconciler.
+//! The seam behind the reconciler: what is finished and not yet handled.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -7,25 +7,25 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{BackendError, Completion, Cursor, ExecutionId};
+use crate::{BackendError, Completion, Cursor, ExecutionId};
 
-/// The store's record of which finished executions were handled, and who is at it.
+/// The store's record of which finished executions were handled, and which are claimed.
 ///
-/// It holds whether or not any stream works. All times are by the store's own clock, so nodes need agree
-/// on none. An execution is handled once for the store as a whole: programs that each need to handle all
+/// A ledger works whether or not any stream does. All times are by the store's own clock, so nodes need
+/// not agree on the time. An execution is handled once for the store as a whole: programs that each need to handle all
 /// completions use a store each, or the stream alone.
 #[async_trait]
 pub trait Ledger: Send + Sync + fmt::Debug + 'static {
-    /// A page of executions that finished at least [`stale`](Scan::stale) ago, are not handled, are not
-    /// under anybody's lease and are not waiting for another try, in an order that does not change while
-    /// they stay so, strictly behind [`after`](Scan::after). Nothing changes.
+    /// A page of executions that finished at least [`stale`](Scan::stale) ago, are not handled, are under
+    /// no lease and are not waiting for another try, in an order that does not change while they stay so,
+    /// strictly behind [`after`](Scan::after). Nothing changes.
     ///
     /// # Errors
-    /// When the store does not answer; nothing is lost, scan again.
+    /// When the store does not answer. Nothing is lost: scan again.
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError>;
 
     /// Takes a lease of this length on each execution that is finished, not handled, and under no lease
-    /// that still runs; one that waits for another try can be claimed. Whoever does not come back loses
+    /// that still runs; an execution that waits for another try can be claimed. A claimant that dies loses
     /// its leases by time alone. Ids that cannot be claimed are left out.
     ///
     /// # Errors
@@ -36,37 +36,38 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
         lease: Duration,
     ) -> Result<Vec<Claim>, BackendError>;
 
-    /// The work of these claims is done: they are never scanned or claimed again. A claim whose lease
-    /// ended and which somebody else took since changes nothing.
+    /// Records that the work of these claims is done: their executions are never scanned or claimed again.
+    /// A claim whose lease ended and whose execution was claimed since changes nothing.
     ///
     /// # Errors
-    /// When the store does not answer. Those not settled come back when their leases end.
+    /// When the store does not answer. Executions that are not settled can be claimed when their leases end.
     async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError>;
 
-    /// The work of these claims failed: their leases end, each is counted as a failure, and none is
-    /// scanned before `pause` has passed. A claim that somebody else took since changes nothing.
+    /// Records that the work of these claims failed: their leases end, each is counted as a failure, and no
+    /// execution of them is scanned before `pause` has passed. A claim whose lease ended and whose
+    /// execution was claimed since changes nothing.
     ///
     /// # Errors
-    /// When the store does not answer. Those not settled come back when their leases end.
+    /// When the store does not answer. Executions that are not settled can be claimed when their leases end.
     async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError>;
 }
 
 const _: fn(&dyn Ledger) = |_| ();
 
-/// What to scan.
+/// Which page to scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scan {
-    /// How long ago an execution must have finished, so that the stream has had its chance.
+    /// How long ago an execution must have finished, so that the stream is served first.
     pub stale: Duration,
-    /// Where the page before ended; `None` from the start.
+    /// The end of the page before; `None` for the first page.
     pub after: Option<Cursor>,
-    /// How many executions at most; one at least.
+    /// The most executions in the page, at least 1.
     pub most: usize,
 }
 
 impl Scan {
-    /// The first page, of so many executions at most, of what finished so long ago.
+    /// The first page, of at most `most` executions that finished at least `stale` ago.
     #[must_use]
     pub const fn new(stale: Duration, most: usize) -> Self {
         Self {
@@ -76,7 +77,7 @@ impl Scan {
         }
     }
 
-    /// The page behind this place.
+    /// Sets the place that the page is behind.
     #[must_use]
     pub fn after(mut self, place: Option<Cursor>) -> Self {
         self.after = place;
@@ -90,12 +91,12 @@ impl Scan {
 pub struct Scanned {
     /// The executions.
     pub completions: Vec<Completion>,
-    /// Where to go on; `None` when this was the last page. Of use to the ledger that gave it alone.
+    /// The end of the page; `None` when this was the last page. Only the ledger that gave it can read it.
     pub next: Option<Cursor>,
 }
 
 impl Scanned {
-    /// A page with these executions, and where the next one starts.
+    /// A page with these executions that ends at `next`.
     #[must_use]
     pub const fn new(completions: Vec<Completion>, next: Option<Cursor>) -> Self {
         Self { completions, next }
@@ -108,14 +109,14 @@ impl Scanned {
 pub struct Claim {
     /// The execution.
     pub execution: ExecutionId,
-    /// What tells this claim from every other on the execution.
+    /// The number that tells this claim from every other on the execution.
     pub token: u64,
-    /// How often the work on it failed before.
+    /// How often the work on the execution failed before.
     pub failures: u32,
 }
 
 impl Claim {
-    /// A lease with this token on an execution that failed so often.
+    /// A lease with this token on an execution that failed this often before.
     #[must_use]
     pub const fn new(execution: ExecutionId, token: u64, failures: u32) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What a listener is told: [`Completion`], and the names in it.
+//! [`Completion`], and the ids, outcomes and times in it.
 
 use alloc::sync::Arc;
 use core::convert::Infallible;
@@ -7,15 +7,16 @@ use core::str::FromStr;
 
 use bytes::Bytes;
 
-use super::Cursor;
 use midplane_core::id;
 
+use crate::Cursor;
+
 id! {
-    /// One run of one job. It finishes at most once, so its id tells repeated completions apart.
+    /// One run of one job. An execution finishes at most once, so its id tells repeated completions.
     ExecutionId
 }
 id! {
-    /// The flow that executions belong to; those of one flow are handled in order.
+    /// A flow of executions, whose completions are handled in order.
     FlowId
 }
 id! {
@@ -29,22 +30,22 @@ id! {
 
 /// How an execution ended.
 ///
-/// In text these are `success`, `failure`, `cancelled`, `expired` and `skipped`. A store may know others,
-/// of a newer version perhaps: their text is kept.
+/// As text the outcomes are `success`, `failure`, `cancelled`, `expired` and `skipped`. A store may know
+/// others, of a newer version perhaps: their text is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did what it was for.
+    /// The execution did what it was for.
     Success,
-    /// It failed for good.
+    /// The execution failed for good.
     Failure,
-    /// Somebody called it off.
+    /// The execution was called off.
     Cancelled,
-    /// Its time ran out.
+    /// The execution's time ran out.
     Expired,
-    /// It was not run, since it was not needed.
+    /// The execution was not run, since it was not needed.
     Skipped,
-    /// What this version has no name for.
+    /// An outcome that this version has no name for.
     Other(OtherOutcome),
 }
 
@@ -53,7 +54,7 @@ pub enum Outcome {
 pub struct OtherOutcome(Arc<str>);
 
 impl Outcome {
-    /// The five that producers can name.
+    /// The five outcomes that a producer can name.
     pub const KNOWN: [Self; 5] = [
         Self::Success,
         Self::Failure,
@@ -77,7 +78,7 @@ impl Outcome {
 }
 
 impl From<&str> for Outcome {
-    /// The outcome that the text names, exactly; any other text is kept as it is.
+    /// The outcome that the text names exactly; any other text is kept as it is.
     fn from(text: &str) -> Self {
         Self::KNOWN
             .into_iter()
@@ -111,7 +112,7 @@ impl fmt::Debug for OtherOutcome {
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment so many microseconds after the start of 1970, UTC.
+    /// The moment this many microseconds after the start of 1970, UTC.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
@@ -124,7 +125,7 @@ impl Timestamp {
     }
 }
 
-/// An execution finished.
+/// The record that an execution finished.
 ///
 /// ```
 /// use midplane_completions::{Completion, ExecutionId, FlowId, Outcome, Timestamp};
@@ -138,21 +139,21 @@ impl Timestamp {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
-    /// What finished.
+    /// The execution that finished.
     pub execution: ExecutionId,
-    /// How.
+    /// How the execution ended.
     pub outcome: Outcome,
-    /// When the producer said so, by the store's clock.
+    /// When the producer recorded the end, by the store's clock.
     pub produced_at: Timestamp,
-    /// What the producer left with it: a result, an error, or a hint where to look.
+    /// What the producer recorded with it: a result, an error, or a hint where to look.
     pub bytes: Option<Bytes>,
-    /// The flow it belongs to.
+    /// The flow of the execution.
     pub flow: Option<FlowId>,
-    /// The part of the store it belongs to.
+    /// The part of the store that the execution belongs to.
     pub namespace: Option<Namespace>,
-    /// The label it was started with.
+    /// The label that the execution was started with.
     pub tag: Option<Tag>,
-    /// Where it stands in the backend's history; `None` where the backend keeps none.
+    /// The place in the backend's history; `None` where the backend keeps none.
     pub cursor: Option<Cursor>,
 }
 
@@ -172,35 +173,35 @@ impl Completion {
         }
     }
 
-    /// The same with these bytes.
+    /// Sets the bytes.
     #[must_use]
     pub fn with_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
         self.bytes = Some(bytes.into());
         self
     }
 
-    /// The same in this flow.
+    /// Sets the flow.
     #[must_use]
     pub fn with_flow(mut self, flow: FlowId) -> Self {
         self.flow = Some(flow);
         self
     }
 
-    /// The same in this namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn with_namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// The same with this tag.
+    /// Sets the tag.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {
         self.tag = Some(tag);
         self
     }
 
-    /// The same at this place of the history.
+    /// Sets the place in the history.
     #[must_use]
     pub fn with_cursor(mut self, cursor: Cursor) -> Self {
         self.cursor = Some(cursor);
@@ -208,7 +209,7 @@ impl Completion {
     }
 }
 
-/// Without the bytes, which are the program's own affair.
+/// Shows the length of the bytes, and not the bytes, which are the program's.
 impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Completion")

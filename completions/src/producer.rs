@@ -1,4 +1,4 @@
-//! How an execution starts and finishes, for programs that have no transaction of their own.
+//! Starting and finishing executions, for programs that have no transaction of their own.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ExecutionId, FlowId, Namespace, Outcome, ProduceError, Tag};
+use crate::{ExecutionId, FlowId, Namespace, Outcome, ProduceError, Tag};
 
 /// The store's own way to record that an execution started or finished.
 ///
@@ -17,17 +17,18 @@ use super::{ExecutionId, FlowId, Namespace, Outcome, ProduceError, Tag};
 /// Every call may be repeated: a call that finds its work done reports [`Change::AlreadySo`].
 #[async_trait]
 pub trait Producer: Send + Sync + fmt::Debug + 'static {
-    /// Records that the execution started. One that is started already keeps what it was started with.
+    /// Records that the execution started. An execution that is started already keeps what it was started
+    /// with.
     ///
     /// # Errors
-    /// [`ProduceError::Illegal`] when it has finished.
+    /// [`ProduceError::Illegal`] when the execution has finished.
     async fn start(&self, execution: &Execution) -> Result<Change, ProduceError>;
 
     /// Records that the execution finished with this outcome, one of [`Outcome::KNOWN`], and these bytes.
     ///
     /// # Errors
-    /// [`ProduceError::Unknown`] when it was never started, [`ProduceError::Illegal`] when it finished with
-    /// another outcome or other bytes, [`ProduceError::Unfit`] when the outcome is not known or the bytes
+    /// [`ProduceError::Unknown`] when the execution was never started, [`ProduceError::Illegal`] when it
+    /// finished with another outcome or other bytes, [`ProduceError::Unfit`] when the outcome is not known or the bytes
     /// are too many.
     async fn finish(
         &self,
@@ -46,7 +47,7 @@ macro_rules! endings {
                 #[doc = concat!("Records that the execution ", $how, ".")]
                 ///
                 /// # Errors
-                /// Those of [`finish`](Producer::finish).
+                /// The errors of [`finish`](Producer::finish).
                 pub async fn $function(
                     &self,
                     execution: &ExecutionId,
@@ -67,24 +68,24 @@ endings!(
     skip Skipped "was not needed"
 );
 
-/// What became of a call of a producer.
+/// Whether a producer's call changed the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// The store changed.
     Made,
-    /// It was so before.
+    /// The store had recorded the same before.
     AlreadySo,
 }
 
-/// What is known of an execution when it starts.
+/// An execution that starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Execution {
-    /// Its id, never used before in this store.
+    /// The id, never used before in this store.
     pub id: ExecutionId,
-    /// The flow it belongs to.
+    /// The flow of the execution.
     pub flow: Option<FlowId>,
-    /// The part of the store it belongs to.
+    /// The part of the store that the execution belongs to.
     pub namespace: Option<Namespace>,
     /// A label for listeners to choose by.
     pub tag: Option<Tag>,
@@ -102,21 +103,21 @@ impl Execution {
         }
     }
 
-    /// The same in this flow.
+    /// Sets the flow.
     #[must_use]
     pub fn with_flow(mut self, flow: FlowId) -> Self {
         self.flow = Some(flow);
         self
     }
 
-    /// The same in this namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn with_namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// The same with this tag.
+    /// Sets the tag.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {
         self.tag = Some(tag);

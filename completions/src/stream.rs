@@ -1,4 +1,4 @@
-//! What a subscription yields.
+//! The stream of a subscription, and its items.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -9,21 +9,21 @@ use core::task::{Context, Poll, ready};
 use futures::Stream;
 use futures::stream::BoxStream;
 
-use super::{Completion, Cursor};
+use crate::{Completion, Cursor};
 
-/// What comes out of a [`CompletionStream`].
+/// An item of a [`CompletionStream`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Item {
+pub enum StreamItem {
     /// An execution finished.
     Completion(Completion),
-    /// The connection was lost and the subscription stands again, confirmed by the server: something
-    /// before this may have been missed, nothing after it is. A reconciler runs now.
+    /// The connection was lost and the subscription is live again, confirmed by the server: completions
+    /// before this item may have been missed, none after it is. A listener's reconciler walks now.
     Resync,
-    /// So many completions at most, perhaps not all of them wanted by the filter, were dropped before
-    /// this: the listener was too slow, or the history too short. A reconciler runs now.
+    /// At most this many completions, some perhaps not let through by the filter, were dropped before this
+    /// item: the listener was too slow, or the history too short. A listener's reconciler walks now.
     Lagged(u64),
-    /// The store holds a record that is no completion. It was passed.
+    /// The store holds a record that is no completion, and the stream has passed it.
     Poison(Poison),
 }
 
@@ -31,14 +31,14 @@ pub enum Item {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Poison {
-    /// Where it is, for the operator to look.
+    /// The place of the record, for the operator to look.
     pub cursor: Cursor,
-    /// What is wrong with it.
+    /// What is wrong with the record.
     pub reason: String,
 }
 
 impl Poison {
-    /// A record at this place that is wrong in this way.
+    /// A record at this place, unreadable for this reason.
     #[must_use]
     pub fn new(cursor: Cursor, reason: impl Into<String>) -> Self {
         Self {
@@ -48,13 +48,13 @@ impl Poison {
     }
 }
 
-/// A live subscription. It goes on until it is dropped, whatever becomes of the connection; dropping it
-/// lets the connection go at once, also in the middle of a wait.
+/// A live subscription. A stream continues until it is dropped, whatever becomes of the connection;
+/// dropping the stream closes the connection at once, also in the middle of a wait.
 ///
-/// It does its work when it is polled: nothing is spawned. One that is not polled holds no more than a
-/// page, and the backend's history is what waits for it.
+/// A stream works when it is polled: nothing is spawned. One that is not polled holds no more than a page,
+/// and the rest waits in the backend's history.
 pub struct CompletionStream {
-    items: BoxStream<'static, Item>,
+    items: BoxStream<'static, StreamItem>,
 }
 
 const _: fn() = || {
@@ -63,16 +63,16 @@ const _: fn() = || {
 };
 
 impl CompletionStream {
-    /// For backends: the subscription that yields these items, which should not end.
+    /// A subscription that yields these items, which should not end. For backends.
     #[must_use]
-    pub fn new(items: impl Stream<Item = Item> + Send + 'static) -> Self {
+    pub fn new(items: impl Stream<Item = StreamItem> + Send + 'static) -> Self {
         Self {
             items: Box::pin(items),
         }
     }
 
-    /// The plain view: completions alone, without any notice that some were missed. For a listener that
-    /// has a reconciler running on its interval, or none of whose completions matter much.
+    /// The completions alone, without any notice that some were missed: for a program that reconciles on
+    /// an interval, or that may miss completions.
     #[must_use]
     pub fn payloads(self) -> Payloads {
         Payloads { stream: self }
@@ -80,9 +80,9 @@ impl CompletionStream {
 }
 
 impl Stream for CompletionStream {
-    type Item = Item;
+    type Item = StreamItem;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamItem>> {
         self.items.as_mut().poll_next(context)
     }
 }
@@ -93,7 +93,7 @@ impl fmt::Debug for CompletionStream {
     }
 }
 
-/// The completions of a [`CompletionStream`], its notices left out.
+/// The completions of a [`CompletionStream`], without its notices.
 #[derive(Debug)]
 pub struct Payloads {
     stream: CompletionStream,
@@ -105,7 +105,7 @@ impl Stream for Payloads {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Completion>> {
         loop {
             match ready!(Pin::new(&mut self.stream).poll_next(context)) {
-                Some(Item::Completion(completion)) => return Poll::Ready(Some(completion)),
+                Some(StreamItem::Completion(completion)) => return Poll::Ready(Some(completion)),
                 Some(_) => {}
                 None => return Poll::Ready(None),
             }

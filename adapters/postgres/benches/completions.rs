@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use midplane_completions::{
-    CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId, Filter, Item, Outcome,
-    Producer,
+    CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId, Filter, Outcome, Producer,
+    StreamItem,
 };
 use midplane_postgres::PostgresStore;
 use midplane_testkit::server::Server;
@@ -162,7 +162,7 @@ async fn tax(server: &Server, store: &PostgresStore, sql: &Client, clients: usiz
 
 async fn count(mut stream: CompletionStream, arrived: Arc<AtomicU64>) {
     while let Some(item) = stream.next().await {
-        if matches!(item, Item::Completion(_)) {
+        if matches!(item, StreamItem::Completion(_)) {
             arrived.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -248,7 +248,7 @@ async fn drain(store: &PostgresStore, sql: &Client) -> Outcomes<()> {
         .finish(&ExecutionId::new("first")?, &Outcome::Success, None)
         .await?;
     let cursor: Cursor = loop {
-        if let Some(Item::Completion(completion)) = stream.next().await {
+        if let Some(StreamItem::Completion(completion)) = stream.next().await {
             break completion.cursor.ok_or("a cursor")?;
         }
     };
@@ -267,7 +267,7 @@ async fn drain(store: &PostgresStore, sql: &Client) -> Outcomes<()> {
         .await?;
     let mut left = COUNT;
     while left > 0 {
-        if let Some(Item::Completion(_)) = stream.next().await {
+        if let Some(StreamItem::Completion(_)) = stream.next().await {
             left -= 1;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use midplane::completions::{Execution, FlowId, Item, Namespace, Outcome, Tag, Timestamp};
+use midplane::completions::{Execution, FlowId, Namespace, Outcome, StreamItem, Tag, Timestamp};
 
 use super::Fixture;
 use super::listener::{Listener, Work, execution};
@@ -109,7 +109,7 @@ pub(crate) async fn a_poison_record_is_surfaced_and_passed(fixture: Arc<dyn Fixt
     work.run("after").await;
     listener.hears("before").await;
     match listener.next().await {
-        Item::Poison(poison) => assert!(!poison.reason.is_empty(), "a reason"),
+        StreamItem::Poison(poison) => assert!(!poison.reason.is_empty(), "a reason"),
         item => panic!("the poison should be surfaced, not {item:?}"),
     }
     listener.hears("after").await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use midplane::completions::{Filter, Item, Outcome};
+use midplane::completions::{Filter, Outcome, StreamItem};
 
 use super::listener::{Listener, Work, execution};
 use super::{Fixture, Transaction};
@@ -62,7 +62,7 @@ pub(crate) async fn what_commits_late_is_not_skipped(fixture: Arc<dyn Fixture>) 
 }
 
 /// Waits until the listener has heard all of these, none twice.
-async fn hear(mut listener: Listener, glanced: Option<Item>, mut missing: BTreeSet<&str>) {
+async fn hear(mut listener: Listener, glanced: Option<StreamItem>, mut missing: BTreeSet<&str>) {
     let mut heard = BTreeSet::new();
     let mut next = glanced;
     while !missing.is_empty() {
@@ -70,7 +70,7 @@ async fn hear(mut listener: Listener, glanced: Option<Item>, mut missing: BTreeS
             Some(item) => item,
             None => listener.next().await,
         };
-        let Item::Completion(completion) = item else {
+        let StreamItem::Completion(completion) = item else {
             panic!("the next item should be a completion, not {item:?}");
         };
         let id = completion.execution;

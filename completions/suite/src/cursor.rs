@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use midplane::completions::{
-    Cursor, CursorError, Execution, Filter, Item, Outcome, SubscribeError, Tag,
+    Cursor, CursorError, Execution, Filter, Outcome, StreamItem, SubscribeError, Tag,
 };
 
 use super::Fixture;
@@ -176,17 +176,17 @@ pub(crate) async fn a_stream_whose_place_expired_says_so_and_goes_on(fixture: Ar
     for id in ["b", "c", "d", "e"] {
         loop {
             match listener.next().await {
-                Item::Lagged(missed) => {
+                StreamItem::Lagged(missed) => {
                     assert!(missed >= 3, "{missed} were missed");
                     told = true;
                 }
-                Item::Resync => told = true,
-                Item::Completion(completion) if told => {
+                StreamItem::Resync => told = true,
+                StreamItem::Completion(completion) if told => {
                     assert_eq!(completion.execution.as_str(), "e");
                     return;
                 }
                 // What was held already when the history was forgotten.
-                Item::Completion(completion) => {
+                StreamItem::Completion(completion) => {
                     assert_eq!(
                         completion.execution.as_str(),
                         id,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
-    Change, Completion, CompletionStream, Cursor, Execution, ExecutionId, Filter, Item, Outcome,
-    Producer, SubscribeError,
+    Change, Completion, CompletionStream, Cursor, Execution, ExecutionId, Filter, Outcome,
+    Producer, StreamItem, SubscribeError,
 };
 
 use super::Fixture;
@@ -41,7 +41,7 @@ impl Listener {
         Self { stream }
     }
 
-    pub(crate) async fn next(&mut self) -> Item {
+    pub(crate) async fn next(&mut self) -> StreamItem {
         within("the next item", self.stream.next())
             .await
             .expect("the stream goes on")
@@ -50,7 +50,7 @@ impl Listener {
     /// What arrives next, which must be this completion.
     pub(crate) async fn hears(&mut self, id: impl AsRef<str>) -> Completion {
         match self.next().await {
-            Item::Completion(completion) => {
+            StreamItem::Completion(completion) => {
                 assert_eq!(
                     completion.execution.as_str(),
                     id.as_ref(),
@@ -70,7 +70,7 @@ impl Listener {
     }
 
     /// What is there without waiting for it.
-    pub(crate) fn glance(&mut self) -> Option<Item> {
+    pub(crate) fn glance(&mut self) -> Option<StreamItem> {
         self.stream.next().now_or_never().flatten()
     }
 
@@ -78,8 +78,8 @@ impl Listener {
     pub(crate) async fn hears_through(&mut self, id: &ExecutionId, prefix: &str) {
         loop {
             match self.next().await {
-                Item::Completion(completion) if completion.execution == *id => return,
-                Item::Completion(completion) => assert!(
+                StreamItem::Completion(completion) if completion.execution == *id => return,
+                StreamItem::Completion(completion) => assert!(
                     completion.execution.as_str().starts_with(prefix),
                     "{} should not arrive",
                     completion.execution
@@ -94,13 +94,13 @@ impl Listener {
     pub(crate) async fn resyncs(&mut self) -> Completion {
         assert_eq!(
             self.next().await,
-            Item::Resync,
+            StreamItem::Resync,
             "the notice of a new subscription"
         );
         loop {
             match self.next().await {
-                Item::Completion(completion) => return completion,
-                Item::Resync => {}
+                StreamItem::Completion(completion) => return completion,
+                StreamItem::Resync => {}
                 item => panic!("the next item should be a completion, not {item:?}"),
             }
         }

@@ -14,8 +14,8 @@ use futures::future::{Either, join, select};
 use futures_timer::Delay;
 use midplane::Backoff;
 use midplane::completions::{
-    Capabilities, Completion, CompletionBackend, CompletionStream, Counters, Cursor, Execution,
-    ExecutionId, Filter, Handled, Handler, Listener, Outcome, ProduceError, Settings,
+    Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
+    Filter, Handled, Handler, Listener, ListenerCounters, ListenerSettings, Outcome, ProduceError,
     SubscribeError,
 };
 
@@ -157,7 +157,7 @@ pub struct Outcomes {
     /// How often an execution was handled that had been handled before.
     pub repeated: usize,
     /// What the listener counted.
-    pub counters: Counters,
+    pub counters: ListenerCounters,
 }
 
 /// A stream that never comes: what is left is the reconciler.
@@ -219,7 +219,7 @@ pub async fn trial_on<F: Future<Output = ()>>(
     fault: impl FnOnce(Arc<Oracle>) -> F,
 ) -> Outcomes {
     let oracle = Arc::new(Oracle::default());
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(500);
     settings.stale = Duration::from_millis(500);
     settings.lease = Duration::from_secs(5);

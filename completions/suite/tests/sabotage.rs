@@ -14,9 +14,9 @@ use futures::stream::{self, StreamExt};
 use midplane::Backoff;
 use midplane::completions::{
     BackendError, BackendErrorKind, Capabilities, Change, Claim, Completion, CompletionBackend,
-    CompletionStream, Cursor, CursorError, Entry, Execution, ExecutionId, Filter, Follower, Item,
+    CompletionStream, Cursor, CursorError, Entry, Execution, ExecutionId, Filter, Follower,
     Journal, JournalReader, Ledger, MemoryStore, MemoryTransaction, Outcome, Pace, Page,
-    ProduceError, Producer, ReadError, Scan, Scanned, SubscribeError,
+    ProduceError, Producer, ReadError, Scan, Scanned, StreamItem, SubscribeError,
 };
 use midplane_completions_suite::{CHECKS, Fixture, Transaction, run};
 use midplane_testkit::executor::Executor;
@@ -492,12 +492,14 @@ impl Spoilt {
             (Some(SwallowsSetUpErrors), Err(_)) => Ok(CompletionStream::new(stream::pending())),
             (Some(EndsWhenCut), Ok(stream)) => {
                 Ok(CompletionStream::new(stream.take_while(|item| {
-                    std::future::ready(*item != Item::Resync)
+                    std::future::ready(*item != StreamItem::Resync)
                 })))
             }
-            (Some(SaysNothingOfCuts), Ok(stream)) => Ok(CompletionStream::new(
-                stream.filter(|item| std::future::ready(*item != Item::Resync)),
-            )),
+            (Some(SaysNothingOfCuts), Ok(stream)) => {
+                Ok(CompletionStream::new(stream.filter(|item| {
+                    std::future::ready(*item != StreamItem::Resync)
+                })))
+            }
             (_, subscribed) => subscribed,
         }
     }

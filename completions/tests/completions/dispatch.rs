@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use midplane::completions::{
-    Capabilities, Claim, CompletionBackend, CompletionStream, Cursor, Drained, Filter, Item,
-    Ledger, Settings, SubscribeError,
+    Capabilities, Claim, CompletionBackend, CompletionStream, Cursor, Drained, Filter, Ledger,
+    ListenerSettings, StreamItem, SubscribeError,
 };
 
 use crate::world::{Act, Scribe, assert_handled, execution, finish_all, listen, listen_to, store};
@@ -15,9 +15,9 @@ use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Settings under which the reconciler does nothing after its first walk.
-fn stream_alone() -> Settings {
-    let mut settings = Settings::default();
+/// ListenerSettings under which the reconciler does nothing after its first walk.
+fn stream_alone() -> ListenerSettings {
+    let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
     settings
 }
@@ -90,7 +90,7 @@ fn promise_9_a_panic_is_counted_and_the_loop_lives() {
         true => Act::Panic,
         false => Act::Work(Duration::ZERO),
     });
-    let handle = listen(&world, &store, &scribe, Settings::default());
+    let handle = listen(&world, &store, &scribe, ListenerSettings::default());
     world.pass(Duration::ZERO);
     world.run(async move { finish_all(&store, ids("", 50)).await });
     world.pass(SECOND);
@@ -109,7 +109,7 @@ fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up(
         "bad" => Act::Fail,
         _ => Act::Work(Duration::ZERO),
     });
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(100);
     settings.stale = Duration::ZERO;
     let handle = listen(&world, &store, &scribe, settings);
@@ -145,7 +145,7 @@ fn promise_9_a_handler_that_hangs_is_dropped_with_its_lease() {
             false => Act::Work(Duration::ZERO),
         }
     });
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.concurrency = 4;
     let handle = listen(&world, &store, &scribe, settings);
     world.pass(Duration::ZERO);
@@ -179,7 +179,7 @@ impl CompletionBackend for Repeats {
         filter: &Filter,
     ) -> Result<CompletionStream, SubscribeError> {
         let stream = self.0.subscribe_completions_filtered(filter).await?;
-        let thrice = |item: Item| futures::stream::iter([item.clone(), item.clone(), item]);
+        let thrice = |item: StreamItem| futures::stream::iter([item.clone(), item.clone(), item]);
         Ok(CompletionStream::new(stream.flat_map(thrice)))
     }
 
@@ -216,7 +216,7 @@ fn promise_9_of_several_listeners_one_handles_each_completion() {
     let store = store(&world);
     let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
     let handles: Vec<_> = (0..3)
-        .map(|_| listen(&world, &store, &scribe, Settings::default()))
+        .map(|_| listen(&world, &store, &scribe, ListenerSettings::default()))
         .collect();
     world.pass(Duration::ZERO);
     world.run(async move { finish_all(&store, ids("", 300)).await });

@@ -9,8 +9,8 @@ use futures::StreamExt;
 use futures::future::{ready, select};
 use midplane::Random;
 use midplane::completions::{
-    Capabilities, CompletionBackend, CompletionStream, Cursor, Execution, Filter, FlowId, Item,
-    Listener, MemoryStore, Outcome, Producer, Settings, SubscribeError,
+    Capabilities, CompletionBackend, CompletionStream, Cursor, Execution, Filter, FlowId, Listener,
+    ListenerSettings, MemoryStore, Outcome, Producer, StreamItem, SubscribeError,
 };
 use std::sync::Mutex;
 
@@ -47,7 +47,7 @@ impl CompletionBackend for Lossy {
         let mut random = Random::new(self.seed);
         let one_in = self.one_in;
         Ok(CompletionStream::new(stream.filter(move |item| {
-            ready(!matches!(item, Item::Completion(_)) || random.below(one_in) != 0)
+            ready(!matches!(item, StreamItem::Completion(_)) || random.below(one_in) != 0)
         })))
     }
 
@@ -82,7 +82,7 @@ fn run(seed: u64) {
             _ => Act::Work(Duration::from_millis(random.below(500))),
         }
     });
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.concurrency = 1 + random.below(8) as usize;
     settings.queue = 1 + random.below(20) as usize;
     settings.page = 1 + random.below(10) as usize;

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::future::{Either, pending, select};
 use midplane::completions::{
     BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Follower,
-    Item, Journal, JournalReader, MemoryStore, Page, ReadError, SubscribeError, Tag,
+    Journal, JournalReader, MemoryStore, Page, ReadError, StreamItem, SubscribeError, Tag,
 };
 
 use crate::world::{finish, finish_all, store};
@@ -23,16 +23,16 @@ async fn within(
     clock: &VirtualClock,
     time: Duration,
     stream: &mut CompletionStream,
-) -> Option<Item> {
+) -> Option<StreamItem> {
     match select(stream.next(), clock.sleep(time)).await {
         Either::Left((item, _)) => Some(item.expect("the stream goes on")),
         Either::Right(_) => None,
     }
 }
 
-fn id(item: Option<Item>) -> String {
+fn id(item: Option<StreamItem>) -> String {
     match item {
-        Some(Item::Completion(completion)) => completion.execution.to_string(),
+        Some(StreamItem::Completion(completion)) => completion.execution.to_string(),
         item => panic!("there should be a completion, not {item:?}"),
     }
 }
@@ -123,7 +123,7 @@ fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
         store.unblock();
         assert_eq!(
             within(&clock, SECOND * 10, &mut stream).await,
-            Some(Item::Resync)
+            Some(StreamItem::Resync)
         );
         assert_eq!(id(within(&clock, SECOND, &mut stream).await), "meanwhile");
     });
@@ -182,7 +182,7 @@ fn promise_9_a_connection_that_says_nothing_is_given_up() {
         // Read for read, until the one that never ends.
         assert_eq!(
             within(&clock, SECOND * 20, &mut stream).await,
-            Some(Item::Resync)
+            Some(StreamItem::Resync)
         );
         finish(&store, "c").await;
         assert_eq!(id(within(&clock, SECOND * 2, &mut stream).await), "c");

@@ -10,8 +10,8 @@ use futures::future::ready;
 use futures::stream;
 use midplane::completions::{
     BackendError, BackendErrorKind, Capabilities, Claim, CompletionBackend, CompletionStream,
-    Cursor, Execution, ExecutionId, Filter, Item, Ledger, Listener, MemoryStore, Outcome, Producer,
-    Report, Scan, Scanned, Settings, SubscribeError, Tag,
+    Cursor, Execution, ExecutionId, Filter, Ledger, Listener, ListenerSettings, MemoryStore,
+    Outcome, Producer, Scan, Scanned, StreamItem, SubscribeError, Tag, WalkReport,
 };
 
 use crate::world::{
@@ -73,7 +73,7 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
         let mut world = LocalTasks::new();
         let store = store(&world);
         let scribe = Scribe::quick(&world);
-        let settings = Settings::default();
+        let settings = ListenerSettings::default();
         let backend = Arc::new(Dead { silent });
         let handle = listen_to(&world, backend, &store, &scribe, settings);
         world.pass(Duration::ZERO);
@@ -94,7 +94,7 @@ fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
     let producer = store.clone();
     world.run(async move { finish_all(&producer, ids("", 600)).await });
     let scribe = Scribe::quick(&world);
-    let _handle = listen(&world, &store, &scribe, Settings::default());
+    let _handle = listen(&world, &store, &scribe, ListenerSettings::default());
     world.pass(Duration::ZERO);
     assert_handled(&scribe, ids("", 600), 1);
 }
@@ -104,7 +104,7 @@ fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
     let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
     let handle = listen(&world, &store, &scribe, settings);
     world.pass(Duration::ZERO);
@@ -133,7 +133,7 @@ impl CompletionBackend for Notices {
 
     async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
         let stream = self.0.backend().subscribe_completions().await?;
-        let notice = |item: &Item| ready(!matches!(item, Item::Completion(_)));
+        let notice = |item: &StreamItem| ready(!matches!(item, StreamItem::Completion(_)));
         Ok(CompletionStream::new(stream.filter(notice)))
     }
 
@@ -158,7 +158,7 @@ fn promise_9_the_reconciler_walks_after_each_subscription() {
     let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
     let backend = Arc::new(Notices(store.clone()));
     let _handle = listen_to(&world, backend, &store, &scribe, settings);
@@ -245,7 +245,7 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
     let mut world = LocalTasks::new();
     let store = store(&world);
     let scribe = Scribe::quick(&world);
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
     let backend = Arc::new(Slow(store.clone(), world.clock()));
     let ledger = Arc::new(Paused {
@@ -293,7 +293,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
     let (handle, run) = listener.with_filter(Filter::all().with_tag(tag)).start();
     world.spawn(run);
     world.pass(Duration::ZERO);
-    let mut expected = Report::default();
+    let mut expected = WalkReport::default();
     expected.scanned = 14;
     expected.reconciled = 6;
     expected.no_op = 1;
@@ -302,7 +302,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
     assert_eq!(handle.counters().reconciled, expected);
     // What was asked for is told of that walk alone: what failed waits, what is not wanted stays.
     let report = world.run(async move { handle.reconcile().await });
-    let mut expected = Report::default();
+    let mut expected = WalkReport::default();
     expected.scanned = 5;
     expected.filtered = 5;
     assert_eq!(report, Some(expected));
@@ -324,7 +324,7 @@ fn promise_9_a_stuck_head_starves_nobody() {
         finish_all(&producer, ids("fails", 100)).await;
         finish_all(&producer, ids("works", 100)).await;
     });
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.page = 10;
     settings.pages = 3;
     settings.interval = SECOND;
@@ -360,7 +360,7 @@ fn promise_9_leases_of_a_listener_that_died_come_back() {
     assert_eq!(hung.order().len(), 20);
     kill.send(()).unwrap();
     let scribe = Scribe::quick(&world);
-    let settings = Settings::default();
+    let settings = ListenerSettings::default();
     let _handle = listen(&world, &store, &scribe, settings);
     world.pass(settings.lease - SECOND * 2);
     assert!(scribe.handled().is_empty(), "the leases hold");
@@ -423,7 +423,7 @@ fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
         away: AtomicBool::new(false),
         calls: AtomicUsize::new(0),
     });
-    let settings = Settings::default();
+    let settings = ListenerSettings::default();
     let backend = Arc::new(store.backend());
     let listener = Listener::new(backend, ledger.clone(), scribe.clone(), world.timer());
     let (handle, run) = listener.start();

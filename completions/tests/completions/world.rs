@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use midplane::completions::{
     Completion, CompletionBackend, Execution, ExecutionId, FlowId, Handled, Handler, Listener,
-    ListenerHandle, MemoryStore, Outcome, Producer, Settings,
+    ListenerHandle, ListenerSettings, MemoryStore, Outcome, Producer,
 };
 use midplane::{Instant, Std, Timer};
 
@@ -166,7 +166,7 @@ pub(crate) fn listen(
     world: &LocalTasks,
     store: &MemoryStore,
     scribe: &Arc<Scribe>,
-    settings: Settings,
+    settings: ListenerSettings,
 ) -> ListenerHandle<Std> {
     listen_to(world, Arc::new(store.backend()), store, scribe, settings)
 }
@@ -176,7 +176,7 @@ pub(crate) fn listen_to(
     backend: Arc<dyn CompletionBackend>,
     store: &MemoryStore,
     scribe: &Arc<Scribe>,
-    settings: Settings,
+    settings: ListenerSettings,
 ) -> ListenerHandle<Std> {
     let ledger = Arc::new(store.clone());
     let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());

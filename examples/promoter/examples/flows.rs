@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures::executor::block_on;
-use midplane::completions::Settings;
+use midplane::completions::ListenerSettings;
 use midplane::threads::Timer;
 use promoter::{Carries, Plan, Run};
 
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> std::io::Result<bool> {
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(arguments.interval);
     settings.stale = settings.interval / 2;
     let mut right = true;

@@ -14,8 +14,9 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use midplane::Timer;
 use midplane::completions::{
-    Completion, CompletionBackend, Counters, Execution, ExecutionId, Filter, FlowId, Handled,
-    Handler, Ledger, Listener, MemoryStore, Namespace, Outcome, ProduceError, Producer, Settings,
+    Completion, CompletionBackend, Execution, ExecutionId, Filter, FlowId, Handled, Handler,
+    Ledger, Listener, ListenerCounters, ListenerSettings, MemoryStore, Namespace, Outcome,
+    ProduceError, Producer,
 };
 
 use crate::Plan;
@@ -62,7 +63,7 @@ pub struct Run {
     plan: Plan,
     store: Store,
     timer: Arc<dyn Timer>,
-    settings: Settings,
+    settings: ListenerSettings,
     work: Duration,
     observer: Box<dyn Fn(Progress) + Send + Sync>,
 }
@@ -77,7 +78,7 @@ pub struct Done {
     /// How each had to end.
     pub expected: Vec<Outcome>,
     /// What the listener saw.
-    pub counters: Counters,
+    pub counters: ListenerCounters,
 }
 
 impl Done {
@@ -97,7 +98,7 @@ impl Run {
             plan,
             store,
             timer,
-            settings: Settings::default(),
+            settings: ListenerSettings::default(),
             work: Duration::ZERO,
             observer: Box::new(drop),
         }
@@ -105,7 +106,7 @@ impl Run {
 
     /// Has the listener work like this.
     #[must_use]
-    pub fn with_settings(mut self, settings: Settings) -> Self {
+    pub fn with_settings(mut self, settings: ListenerSettings) -> Self {
         self.settings = settings;
         self
     }

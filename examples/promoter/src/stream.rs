@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use midplane::Random;
 use midplane::completions::{
-    Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Item, SubscribeError,
+    Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, StreamItem, SubscribeError,
 };
 
 /// What a stream carries of what there is.
@@ -48,7 +48,7 @@ impl Worse {
         }
         let mut random = Random::new(7);
         CompletionStream::new(stream.filter(move |item| {
-            let lost = matches!(item, Item::Completion(_)) && random.below(2) == 0;
+            let lost = matches!(item, StreamItem::Completion(_)) && random.below(2) == 0;
             ready(!lost)
         }))
     }

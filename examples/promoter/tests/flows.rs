@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use futures::future::{Either, select};
 use midplane::completions::{
-    BackendError, BackendErrorKind, Change, Execution, ExecutionId, Outcome, ProduceError,
-    Producer, Settings,
+    BackendError, BackendErrorKind, Change, Execution, ExecutionId, ListenerSettings, Outcome,
+    ProduceError, Producer,
 };
 use midplane::threads::Timer;
 use midplane::{Backoff, Random, Timer as _};
@@ -31,7 +31,7 @@ fn run(kind: Kind, plan: Plan, carries: Carries) -> Done {
 
 fn run_on(mut store: Store, plan: Plan, carries: Carries) -> Done {
     store.backend = carries.of(store.backend);
-    let mut settings = Settings::default();
+    let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(20);
     settings.stale = Duration::from_millis(10);
     settings.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use midplane::completions::{MemoryStore, Settings};
+use midplane::completions::{ListenerSettings, MemoryStore};
 use midplane::{Audience, Event, SessionId, Target};
 use promoter::{Plan, Progress, Run, Store};
 use serde::{Deserialize, Serialize};
@@ -113,7 +113,7 @@ impl Flows {
         );
         let run = run
             .with_work(WORK)
-            .with_settings(Settings::default())
+            .with_settings(ListenerSettings::default())
             .with_observer(bridge(app, session, &flow, executions));
         app.runtime.spawn(finish(run, permit));
         Ok(Started { flow, executions })

@@ -103,8 +103,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// # What happens on disconnect
 ///
 /// The stream connects again by itself, listens, reads on from where it was, and then yields
-/// [`Resync`](midplane_completions::Item::Resync), so nothing committed meanwhile is missed while it is kept; a
-/// place that was pruned meanwhile yields [`Lagged`](midplane_completions::Item::Lagged). A server that is silent
+/// [`Resync`](midplane_completions::StreamItem::Resync), so nothing committed meanwhile is missed while it is kept; a
+/// place that was pruned meanwhile yields [`Lagged`](midplane_completions::StreamItem::Lagged). A server that is silent
 /// is noticed by the poll, within [`poll`](midplane_completions::Pace::poll) and
 /// [`deadline`](midplane_completions::Pace::deadline). A producer's call that was under way errs, and may or may not
 /// have been committed; it can be repeated. Dropping a stream closes its connection.

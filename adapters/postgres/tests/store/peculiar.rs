@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use midplane_completions::{
-    BackendErrorKind, Execution, Filter, Item, Ledger, Namespace, Outcome, ProduceError, Producer,
-    Scan,
+    BackendErrorKind, Execution, Filter, Ledger, Namespace, Outcome, ProduceError, Producer, Scan,
+    StreamItem,
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_postgres::PostgresStore;
@@ -88,7 +88,7 @@ fn a_page_is_bounded_by_its_bytes_too() {
         assert_eq!(pages, [2, 2, 1]);
         for id in names {
             match next(&mut stream).await {
-                Item::Completion(completion) => {
+                StreamItem::Completion(completion) => {
                     assert_eq!(completion.execution.as_str(), id);
                     assert_eq!(completion.bytes.as_ref(), Some(&bytes));
                 }

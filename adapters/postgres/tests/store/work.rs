@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use midplane_completions::{
-    CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Pace, Producer,
+    CompletionBackend, CompletionStream, Execution, ExecutionId, Outcome, Pace, Producer,
+    StreamItem,
 };
 use midplane_completions_suite::Transaction;
 use midplane_postgres::PostgresStore;
@@ -55,7 +56,7 @@ pub(crate) async fn subscribe(place: &Place, pace: Pace) -> CompletionStream {
         .expect("a subscription")
 }
 
-pub(crate) async fn next(stream: &mut CompletionStream) -> Item {
+pub(crate) async fn next(stream: &mut CompletionStream) -> StreamItem {
     let next = within("the next item", stream.next()).await;
     next.expect("the stream goes on")
 }
@@ -69,11 +70,11 @@ pub(crate) async fn hears(
     let mut missing: BTreeSet<String> = ids.into_iter().collect();
     while !missing.is_empty() {
         match next(stream).await {
-            Item::Completion(completion) => {
+            StreamItem::Completion(completion) => {
                 let id = completion.execution.as_str();
                 assert!(missing.remove(id), "{id} should not arrive");
             }
-            Item::Resync if notices => {}
+            StreamItem::Resync if notices => {}
             item => panic!("the next item should be a completion, not {item:?}"),
         }
     }

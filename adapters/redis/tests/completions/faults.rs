@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use futures_timer::Delay;
-use midplane::completions::{Execution, ExecutionId, Item, Outcome, Producer};
+use midplane::completions::{Execution, ExecutionId, Outcome, Producer, StreamItem};
 use midplane_completions_suite::{Fixture, Oracle, Outcomes, trial};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Way;
@@ -148,11 +148,11 @@ fn the_connection_is_cut_at_every_byte(executor: Executor) {
                 loop {
                     let next = within("the next item", stream.next()).await;
                     match next.expect("the stream goes on") {
-                        Item::Completion(completion) => {
+                        StreamItem::Completion(completion) => {
                             assert_eq!(completion.execution, *id, "after {byte} bytes");
                             break;
                         }
-                        Item::Resync => resyncs += 1,
+                        StreamItem::Resync => resyncs += 1,
                         item => panic!("the next item should be {id}, not {item:?}"),
                     }
                 }

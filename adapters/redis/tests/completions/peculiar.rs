@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
     BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Execution,
-    ExecutionId, Filter, Item, Ledger, Outcome, Pace, ProduceError, Producer, Scan, SubscribeError,
+    ExecutionId, Filter, Ledger, Outcome, Pace, ProduceError, Producer, Scan, StreamItem,
+    SubscribeError,
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_redis::RedisStore;
@@ -67,7 +68,7 @@ async fn handle(store: &RedisStore, text: &str) {
         .expect("it is settled");
 }
 
-async fn next(stream: &mut CompletionStream) -> Item {
+async fn next(stream: &mut CompletionStream) -> StreamItem {
     within("the next item", stream.next())
         .await
         .expect("the stream goes on")
@@ -75,7 +76,7 @@ async fn next(stream: &mut CompletionStream) -> Item {
 
 async fn hears(stream: &mut CompletionStream, text: &str) {
     match next(stream).await {
-        Item::Completion(completion) => assert_eq!(completion.execution.as_str(), text),
+        StreamItem::Completion(completion) => assert_eq!(completion.execution.as_str(), text),
         item => panic!("the next item should be {text}, not {item:?}"),
     }
 }
@@ -126,7 +127,7 @@ fn a_lost_connection_is_noticed_without_a_poll() {
             for _ in 0..3 {
                 assert!(stream.next().now_or_never().is_none());
                 real.proxy.reset();
-                assert_eq!(next(&mut stream).await, Item::Resync);
+                assert_eq!(next(&mut stream).await, StreamItem::Resync);
             }
         });
     }
@@ -220,7 +221,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
             for text in ["lost 1", "lost 2"] {
                 run(&real.store, text).await;
                 match next(&mut stream).await {
-                    Item::Completion(completion) => last = completion.cursor,
+                    StreamItem::Completion(completion) => last = completion.cursor,
                     item => panic!("the next item should be {text}, not {item:?}"),
                 }
             }
@@ -228,7 +229,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
             for text in ["other 1", "other 2", "other 3"] {
                 run(&real.store, text).await;
             }
-            assert_eq!(next(&mut stream).await, Item::Resync);
+            assert_eq!(next(&mut stream).await, StreamItem::Resync);
             run(&real.store, "after").await;
             hears(&mut stream, "after").await;
             let backend = hasty(&real.store);
@@ -257,7 +258,7 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
         let real = Real::start();
         let mut stream = subscribe(&real.store).await;
         run(&real.store, "before").await;
-        let Item::Completion(before) = next(&mut stream).await else {
+        let StreamItem::Completion(before) = next(&mut stream).await else {
             panic!("a completion");
         };
         for name in ["store", "executions", "history", "unhandled", "leases"] {
@@ -265,13 +266,15 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
         }
         // The first call finds nothing there, lays it out, and starts anew.
         run(&real.store, "meanwhile").await;
-        assert_eq!(next(&mut stream).await, Item::Resync);
+        assert_eq!(next(&mut stream).await, StreamItem::Resync);
         run(&real.store, "after").await;
         within("the next completion", async {
             loop {
                 match stream.next().await.expect("the stream goes on") {
-                    Item::Completion(completion) if completion.execution == id("after") => return,
-                    Item::Completion(completion) => {
+                    StreamItem::Completion(completion) if completion.execution == id("after") => {
+                        return;
+                    }
+                    StreamItem::Completion(completion) => {
                         assert_eq!(completion.execution, id("meanwhile"));
                     }
                     _ => {}
@@ -312,11 +315,11 @@ fn what_others_trimmed_is_counted() {
         let history = real.key("history");
         ask(&real.server, &["XTRIM", &history, "MAXLEN", "6"]);
         ask(&real.server, &["XDEL", &history, "18-0", "19-0"]);
-        assert_eq!(next(&mut stream).await, Item::Lagged(4));
+        assert_eq!(next(&mut stream).await, StreamItem::Lagged(4));
         for text in ["job 15", "job 16", "job 17"] {
             hears(&mut stream, text).await;
         }
-        assert_eq!(next(&mut stream).await, Item::Lagged(2));
+        assert_eq!(next(&mut stream).await, StreamItem::Lagged(2));
         hears(&mut stream, "job 20").await;
     });
 }
@@ -400,7 +403,7 @@ fn a_mebibyte_is_taken_and_no_byte_more() {
             .store
             .finish(&job, &Outcome::Success, Some(largest.clone()));
         within("finishing", finished).await.expect("it fits");
-        let Item::Completion(completion) = next(&mut stream).await else {
+        let StreamItem::Completion(completion) = next(&mut stream).await else {
             panic!("a completion");
         };
         assert_eq!(completion.bytes, Some(largest));

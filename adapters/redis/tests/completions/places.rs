@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures_timer::Delay;
 use midplane::completions::{
-    CompletionBackend, CompletionStream, Execution, ExecutionId, Item, Outcome, Producer,
+    CompletionBackend, CompletionStream, Execution, ExecutionId, Outcome, Producer, StreamItem,
 };
 use midplane_redis::RedisStore;
 use midplane_testkit::executor::Executor;
@@ -39,7 +39,7 @@ async fn hears(stream: &mut CompletionStream, id: &str) {
     within(id, async {
         loop {
             match stream.next().await.expect("the stream goes on") {
-                Item::Completion(completion) if completion.execution.as_str() == id => return,
+                StreamItem::Completion(completion) if completion.execution.as_str() == id => return,
                 _ => {}
             }
         }

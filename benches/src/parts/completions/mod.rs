@@ -14,7 +14,8 @@ use async_trait::async_trait;
 use benches::Quantiles;
 use futures::StreamExt;
 use midplane::completions::{
-    Completion, Execution, ExecutionId, Handled, Handler, Item, Listener, ListenerHandle, Outcome,
+    Completion, Execution, ExecutionId, Handled, Handler, Listener, ListenerHandle, Outcome,
+    StreamItem,
 };
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -187,7 +188,7 @@ async fn stream(store: &Store) -> Result<f64> {
     let start = Instant::now();
     let arrive = async {
         for _ in 0..ids.len() {
-            while !matches!(stream.next().await, Some(Item::Completion(_))) {}
+            while !matches!(stream.next().await, Some(StreamItem::Completion(_))) {}
         }
         Result::Ok(())
     };

@@ -28,7 +28,7 @@ const RETENTION: usize = 100_000;
 ///
 /// use futures::StreamExt;
 /// use midplane::completions::MemoryStore;
-/// use midplane::completions::{CompletionBackend, Execution, ExecutionId, Item, Producer};
+/// use midplane::completions::{CompletionBackend, Execution, ExecutionId, StreamItem, Producer};
 ///
 /// # #[cfg(feature = "threads")]
 /// # futures::executor::block_on(async {
@@ -41,7 +41,7 @@ const RETENTION: usize = 100_000;
 /// producer.start(&Execution::new(job.clone())).await?;
 /// producer.complete(&job, Some("done".into())).await?;
 ///
-/// let Some(Item::Completion(completion)) = stream.next().await else { panic!("a completion") };
+/// let Some(StreamItem::Completion(completion)) = stream.next().await else { panic!("a completion") };
 /// assert_eq!(completion.execution, job);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();

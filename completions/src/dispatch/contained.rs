@@ -1,4 +1,4 @@
-//! A future whose panic ends it alone.
+//! A future whose panic ends that future alone.
 
 use core::future::Future;
 use core::marker::PhantomData;
@@ -9,9 +9,9 @@ use futures::future::BoxFuture;
 
 use midplane_core::{Host, Panicked};
 
-/// Polls the future, and drops it, where the host [contains](Host::contain) panics.
+/// Polls and drops the future where the host [contains](Host::contain) panics.
 pub(super) struct Contained<H: Host, T> {
-    /// `None` once it is over.
+    /// `None` once the future is over.
     future: Option<BoxFuture<'static, T>>,
     host: PhantomData<fn() -> H>,
 }
@@ -53,7 +53,7 @@ impl<H: Host, T> Future for Contained<H, T> {
 
 impl<H: Host, T> Drop for Contained<H, T> {
     fn drop(&mut self) {
-        // There is nobody left to tell.
+        // Nobody is left to report the panic to.
         let _ = self.discard();
     }
 }

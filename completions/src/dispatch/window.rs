@@ -1,12 +1,12 @@
-//! What was handled lately.
+//! The executions that were handled lately.
 
 use alloc::collections::VecDeque;
 
 use hashbrown::HashSet;
 
-use super::ExecutionId;
+use crate::ExecutionId;
 
-/// The last so many executions that were handled here, the oldest forgotten first.
+/// The last `size` executions that this listener handled, the oldest forgotten first.
 #[derive(Debug)]
 pub(super) struct Window {
     known: HashSet<ExecutionId>,

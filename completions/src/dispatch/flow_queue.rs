@@ -1,22 +1,22 @@
-//! What waits to be handled: one after the other within a flow.
+//! The queue before the handlers: one execution after the other within a flow.
 
 use alloc::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::FlowId;
+use crate::FlowId;
 
-/// Work in the order it came, except that the next of a flow waits until the one before is done.
+/// Work in the order of its arrival, except that the next of a flow waits until the one before is done.
 #[derive(Debug)]
-pub(super) struct Lanes<T> {
+pub(super) struct FlowQueue<T> {
     /// What may start.
     ready: VecDeque<(Option<FlowId>, T)>,
-    /// The flows of which one is ready or started, and what waits behind it.
+    /// The flows of which one item is ready or started, and what waits behind that item.
     flows: HashMap<FlowId, VecDeque<T>>,
     waiting: usize,
 }
 
-impl<T> Lanes<T> {
+impl<T> FlowQueue<T> {
     pub(super) fn new() -> Self {
         Self {
             ready: VecDeque::new(),
@@ -25,7 +25,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// How much waits.
+    /// How many items wait.
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
@@ -44,14 +44,14 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// What starts next. Its flow must be told when it is [done](Self::done).
+    /// The item that starts next. Its flow must be [done](Self::done) when the item is.
     pub(super) fn start(&mut self) -> Option<(Option<FlowId>, T)> {
         let next = self.ready.pop_front()?;
         self.waiting -= 1;
         Some(next)
     }
 
-    /// What was started of this flow is over.
+    /// Lets the next item of this flow start.
     pub(super) fn done(&mut self, flow: Option<&FlowId>) {
         let Some(flow) = flow else { return };
         match self.flows.get_mut(flow).map(VecDeque::pop_front) {
@@ -63,7 +63,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Everything that waits, in no order.
+    /// Takes out everything that waits, in no order.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.waiting = 0;
         let behind = core::mem::take(&mut self.flows).into_values().flatten();
@@ -104,7 +104,7 @@ mod tests {
             steps in proptest::collection::vec(step(), 0..200),
         ) {
             let flow = |id: u8| FlowId::new(format!("{id}")).unwrap();
-            let mut lanes = Lanes::new();
+            let mut queue = FlowQueue::new();
             let mut model: Vec<(Option<u8>, u8)> = Vec::new();
             const NEW: u8 = 0;
             const STARTED: u8 = 1;
@@ -112,7 +112,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push(id) => {
-                        lanes.push(id.map(flow).as_ref(), model.len());
+                        queue.push(id.map(flow).as_ref(), model.len());
                         model.push((id, NEW));
                     }
                     Step::Start => {
@@ -122,7 +122,7 @@ mod tests {
                             state == NEW
                                 && (id.is_none() || ahead.iter().all(|(other, state)| *other != id || *state == DONE))
                         };
-                        match lanes.start() {
+                        match queue.start() {
                             Some((started, at)) => {
                                 prop_assert!(may(at), "{} may not start", at);
                                 prop_assert_eq!(started, model[at].0.map(flow));
@@ -136,25 +136,25 @@ mod tests {
                             (0..model.len()).filter(|at| model[*at].1 == STARTED).collect();
                         if let Some(at) = started.get(which % started.len().max(1)) {
                             model[*at].1 = DONE;
-                            lanes.done(model[*at].0.map(flow).as_ref());
+                            queue.done(model[*at].0.map(flow).as_ref());
                         }
                     }
                 }
                 let new = model.iter().filter(|(_, state)| *state == NEW).count();
-                prop_assert_eq!(lanes.len(), new);
+                prop_assert_eq!(queue.len(), new);
             }
             // What is left of flows is what is started or waits.
             for (id, state) in model.iter().filter(|(_, state)| *state == STARTED) {
                 prop_assert_eq!(*state, STARTED);
-                lanes.done(id.map(flow).as_ref());
+                queue.done(id.map(flow).as_ref());
             }
-            let mut left = lanes.len();
-            while let Some((id, _)) = lanes.start() {
-                lanes.done(id.as_ref());
+            let mut left = queue.len();
+            while let Some((id, _)) = queue.start() {
+                queue.done(id.as_ref());
                 left -= 1;
             }
             prop_assert_eq!(left, 0);
-            prop_assert!(lanes.flows.is_empty(), "flows that are over are forgotten");
+            prop_assert!(queue.flows.is_empty(), "flows that are over are forgotten");
         }
     }
 }

@@ -13,14 +13,13 @@ use futures::stream::StreamExt;
 use futures::task::AtomicWaker;
 use lock_api::{Mutex, RawMutex};
 
-use super::{CompletionStream, Filter, Item};
+use crate::{CompletionStream, Filter, StreamItem};
 
 /// Fans one subscription out, for programs with many consumers that shall not each cost a connection.
 ///
-/// The price is that they no longer wait for each other: one that falls behind by more than its capacity
-/// loses the oldest of what waits for it, and is told by [`Item::Lagged`]. Whichever consumer is polled
-/// moves the subscription on for all; nothing is spawned, and when the last of them and this are dropped,
-/// so is the subscription.
+/// A consumer that falls behind by more than its capacity loses the oldest of what waits for it, and gets
+/// [`StreamItem::Lagged`]. The consumer that is polled moves the subscription on for all; nothing is
+/// spawned. The subscription is dropped with the last consumer and the shared stream.
 ///
 /// ```
 /// use midplane_completions::{CompletionBackend, Filter, SharedStream, SubscribeError};
@@ -34,40 +33,39 @@ use super::{CompletionStream, Filter, Item};
 /// }
 /// ```
 pub struct SharedStream<R: RawMutex> {
-    hub: Arc<Hub<R>>,
+    hub: Arc<SharedSource<R>>,
     capacity: usize,
 }
 
 impl<R: RawMutex + Send + Sync + 'static> SharedStream<R> {
-    /// Fans out this subscription. For each consumer so many items wait at most, and one at least.
+    /// Fans out this subscription. At most `capacity` items wait for each consumer, at least 1.
     #[must_use]
     pub fn new(stream: CompletionStream, capacity: usize) -> Self {
-        let audience = Arc::new(Audience {
-            consumers: Mutex::new(Vec::new()),
-        });
+        let consumers = Arc::new(Consumers(Mutex::new(Vec::new())));
         Self {
-            hub: Arc::new(Hub {
+            hub: Arc::new(SharedSource {
                 source: Mutex::new(Some(stream)),
-                waker: Waker::from(Arc::clone(&audience)),
-                audience,
+                waker: Waker::from(Arc::clone(&consumers)),
+                consumers,
             }),
             capacity: capacity.max(1),
         }
     }
 
-    /// A consumer of what comes from now on and is let through by the filter; notices are for all.
+    /// A consumer of what arrives from now on and is let through by the filter. Notices go to every
+    /// consumer.
     #[must_use]
     pub fn subscribe(&self, filter: Filter) -> CompletionStream {
         let consumer = Arc::new(Consumer {
-            queue: Mutex::new(Queue::default()),
+            queue: Mutex::new(ConsumerQueue::default()),
             waker: AtomicWaker::new(),
             filter,
             capacity: self.capacity,
         });
-        let mut consumers = self.hub.audience.consumers.lock();
+        let mut consumers = self.hub.consumers.0.lock();
         consumers.push(Arc::clone(&consumer));
         drop(consumers);
-        CompletionStream::new(Place {
+        CompletionStream::new(ConsumerStream {
             hub: Arc::clone(&self.hub),
             consumer,
         })
@@ -82,36 +80,35 @@ impl<R: RawMutex> fmt::Debug for SharedStream<R> {
     }
 }
 
-struct Hub<R: RawMutex> {
-    /// `None` once it ended. Never waited for: whoever finds it locked is woken by the one that holds it.
+struct SharedSource<R: RawMutex> {
+    /// `None` once it ended. Never waited for: a consumer that finds it locked is woken by the consumer that
+    /// holds it.
     source: Mutex<R, Option<CompletionStream>>,
-    audience: Arc<Audience<R>>,
-    /// Wakes the audience.
+    consumers: Arc<Consumers<R>>,
+    /// Wakes every consumer.
     waker: Waker,
 }
 
-struct Audience<R: RawMutex> {
-    consumers: Mutex<R, Vec<Arc<Consumer<R>>>>,
-}
+struct Consumers<R: RawMutex>(Mutex<R, Vec<Arc<Consumer<R>>>>);
 
 struct Consumer<R: RawMutex> {
-    queue: Mutex<R, Queue>,
+    queue: Mutex<R, ConsumerQueue>,
     waker: AtomicWaker,
     filter: Filter,
     capacity: usize,
 }
 
 #[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    /// Dropped before the first of them.
+struct ConsumerQueue {
+    items: VecDeque<StreamItem>,
+    /// How many items were dropped before the first of these.
     lost: u64,
     ended: bool,
 }
 
-impl<R: RawMutex> Audience<R> {
+impl<R: RawMutex> Consumers<R> {
     fn members(&self) -> Vec<Arc<Consumer<R>>> {
-        self.consumers.lock().clone()
+        self.0.lock().clone()
     }
 
     fn wake_all(&self) {
@@ -121,15 +118,15 @@ impl<R: RawMutex> Audience<R> {
     }
 }
 
-impl<R: RawMutex + Send + Sync> Wake for Audience<R> {
+impl<R: RawMutex + Send + Sync> Wake for Consumers<R> {
     fn wake(self: Arc<Self>) {
         self.wake_all();
     }
 }
 
 impl<R: RawMutex> Consumer<R> {
-    fn push(&self, item: &Item) {
-        if matches!(item, Item::Completion(completion) if !self.filter.matches(completion)) {
+    fn push(&self, item: &StreamItem) {
+        if matches!(item, StreamItem::Completion(completion) if !self.filter.matches(completion)) {
             return;
         }
         let mut queue = self.queue.lock();
@@ -140,17 +137,17 @@ impl<R: RawMutex> Consumer<R> {
         };
         queue.lost += match dropped {
             None => 0,
-            Some(Item::Lagged(lost)) => lost,
+            Some(StreamItem::Lagged(lost)) => lost,
             Some(_) => 1,
         };
         queue.items.push_back(item.clone());
     }
 
-    /// What waits for it; the outer `None` means that nothing does.
-    fn pop(&self) -> Option<Option<Item>> {
+    /// The next item; the outer `None` means that none waits.
+    fn pop(&self) -> Option<Option<StreamItem>> {
         let mut queue = self.queue.lock();
         if queue.lost > 0 {
-            return Some(Some(Item::Lagged(core::mem::take(&mut queue.lost))));
+            return Some(Some(StreamItem::Lagged(core::mem::take(&mut queue.lost))));
         }
         match queue.items.pop_front() {
             Some(item) => Some(Some(item)),
@@ -159,16 +156,16 @@ impl<R: RawMutex> Consumer<R> {
     }
 }
 
-/// A consumer's place in the audience.
-struct Place<R: RawMutex> {
-    hub: Arc<Hub<R>>,
+/// The stream of one consumer.
+struct ConsumerStream<R: RawMutex> {
+    hub: Arc<SharedSource<R>>,
     consumer: Arc<Consumer<R>>,
 }
 
-impl<R: RawMutex> Stream for Place<R> {
-    type Item = Item;
+impl<R: RawMutex> Stream for ConsumerStream<R> {
+    type Item = StreamItem;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StreamItem>> {
         let hub = &self.hub;
         self.consumer.waker.register(context.waker());
         if let Some(item) = self.consumer.pop() {
@@ -177,7 +174,7 @@ impl<R: RawMutex> Stream for Place<R> {
         let Some(mut source) = hub.source.try_lock() else {
             return Poll::Pending;
         };
-        let mut told = false;
+        let mut moved = false;
         let next = loop {
             // Another may have filled the queue between the look and the lock.
             if let Some(item) = self.consumer.pop() {
@@ -189,9 +186,9 @@ impl<R: RawMutex> Stream for Place<R> {
             };
             let members = match polled {
                 Poll::Pending => break Poll::Pending,
-                Poll::Ready(_) => hub.audience.members(),
+                Poll::Ready(_) => hub.consumers.members(),
             };
-            told = true;
+            moved = true;
             match polled {
                 Poll::Ready(Some(item)) => members.iter().for_each(|member| member.push(&item)),
                 _ => {
@@ -204,20 +201,20 @@ impl<R: RawMutex> Stream for Place<R> {
             }
         };
         drop(source);
-        if told {
-            hub.audience.wake_all();
+        if moved {
+            hub.consumers.wake_all();
         }
         next
     }
 }
 
-impl<R: RawMutex> Drop for Place<R> {
+impl<R: RawMutex> Drop for ConsumerStream<R> {
     fn drop(&mut self) {
-        let mut consumers = self.hub.audience.consumers.lock();
+        let mut consumers = self.hub.consumers.0.lock();
         consumers.retain(|other| !Arc::ptr_eq(other, &self.consumer));
         drop(consumers);
-        // It may have been the one that was woken to move the subscription on.
-        self.hub.audience.wake_all();
+        // This consumer may have been the one that was woken to move the subscription on.
+        self.hub.consumers.wake_all();
     }
 }
 
@@ -234,22 +231,22 @@ mod tests {
 
     type Shared = SharedStream<midplane::Lock>;
 
-    fn source() -> (mpsc::UnboundedSender<Item>, CompletionStream) {
+    fn source() -> (mpsc::UnboundedSender<StreamItem>, CompletionStream) {
         let (sender, receiver) = mpsc::unbounded();
         (sender, CompletionStream::new(receiver))
     }
 
-    fn item(number: usize) -> Item {
+    fn item(number: usize) -> StreamItem {
         let id = ExecutionId::new(format!("{number}")).unwrap();
-        Item::Completion(Completion::new(id, Outcome::Success, Timestamp::default()))
+        StreamItem::Completion(Completion::new(id, Outcome::Success, Timestamp::default()))
     }
 
-    fn next(stream: &mut CompletionStream) -> Option<Option<Item>> {
+    fn next(stream: &mut CompletionStream) -> Option<Option<StreamItem>> {
         stream.next().now_or_never()
     }
 
     #[test]
-    fn promise_9_every_consumer_gets_everything_in_order_and_the_slow_one_is_told_what_it_lost() {
+    fn promise_9_every_consumer_gets_everything_in_order_and_the_slow_one_learns_what_it_lost() {
         let (sender, stream) = source();
         let shared = Shared::new(stream, 3);
         let (mut quick, mut slow) = (
@@ -261,7 +258,7 @@ mod tests {
             assert_eq!(next(&mut quick), Some(Some(item(number))));
         }
         assert_eq!(next(&mut quick), None);
-        assert_eq!(next(&mut slow), Some(Some(Item::Lagged(7))));
+        assert_eq!(next(&mut slow), Some(Some(StreamItem::Lagged(7))));
         for number in 7..10 {
             assert_eq!(next(&mut slow), Some(Some(item(number))));
         }
@@ -279,10 +276,10 @@ mod tests {
         let mut all = shared.subscribe(Filter::all());
         let mut some = shared.subscribe(Filter::all().with_tag(Tag::new("t").unwrap()));
         sender.unbounded_send(item(0)).unwrap();
-        sender.unbounded_send(Item::Resync).unwrap();
-        assert_eq!(next(&mut some), Some(Some(Item::Resync)));
+        sender.unbounded_send(StreamItem::Resync).unwrap();
+        assert_eq!(next(&mut some), Some(Some(StreamItem::Resync)));
         assert_eq!(next(&mut all), Some(Some(item(0))));
-        assert_eq!(next(&mut all), Some(Some(Item::Resync)));
+        assert_eq!(next(&mut all), Some(Some(StreamItem::Resync)));
     }
 
     /// Counts how often it is woken.
@@ -295,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn promise_9_whoever_waits_is_woken_by_whoever_reads_and_by_whoever_leaves() {
+    fn promise_9_a_consumer_that_waits_is_woken_by_one_that_reads_and_by_one_that_leaves() {
         let (sender, stream) = source();
         let shared = Shared::new(stream, 10);
         let (mut first, mut second) = (
@@ -323,7 +320,7 @@ mod tests {
         drop(second);
         assert!(
             count.0.load(Ordering::SeqCst) > before,
-            "one that may have been woken left"
+            "the consumer that may have been woken left"
         );
     }
 
