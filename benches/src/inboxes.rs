@@ -1,14 +1,14 @@
-//! Mailboxes and the reader that empties them between turns.
+//! Mailboxes, and the reader that empties them between turns.
 
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use midplane::mailbox::{Capacity, Item, Overflow, Receiver, Sender, channel};
 
-/// How many events are pushed before the mailboxes are emptied: a quarter of what they hold.
+/// Events that are pushed before the mailboxes are emptied: a quarter of what a mailbox holds.
 const FILL: usize = 64;
 
-/// The reading ends of some mailboxes.
+/// The reading ends of mailboxes.
 #[derive(Debug, Default)]
 pub struct Inboxes {
     receivers: Vec<Receiver>,
@@ -16,7 +16,7 @@ pub struct Inboxes {
 }
 
 impl Inboxes {
-    /// Room for so many.
+    /// Room for this many mailboxes.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
         Self {
@@ -32,12 +32,12 @@ impl Inboxes {
         sender
     }
 
-    /// Empties every mailbox and tells how many items there were.
+    /// Empties every mailbox and gives the number of items.
     pub fn drain(&mut self) -> usize {
         let mut context = Context::from_waker(Waker::noop());
         let mut count = 0;
         for receiver in &mut self.receivers {
-            // There is room for more than a mailbox holds, so one batch empties it.
+            // The batch has room for more than a mailbox holds, so one batch empties it.
             if receiver
                 .poll_batch(&mut context, &mut self.batch, 2 * FILL)
                 .is_ready()
@@ -49,7 +49,7 @@ impl Inboxes {
         count
     }
 
-    /// Times a call that is repeated, but not the emptying of the mailboxes it fills.
+    /// Times a repeated call, but not the emptying of the mailboxes that the call fills.
     pub fn per_call<T>(mut self, mut call: impl FnMut() -> T) -> impl FnMut(usize) -> Duration {
         move |times| {
             let mut took = Duration::ZERO;

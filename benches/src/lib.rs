@@ -1,17 +1,27 @@
-//! Benchmarks, each beside a floor or a peer of the same run.
+//! What the programs of the benchmarks share: the planes that are measured, mailboxes, and the messages between the
+//! report and the programs that it starts.
 //!
-//! The machines these run on are shared, so absolute times say little. [`compare`] runs all contenders
-//! of a case in turn, round after round, and reports the median of the ratios to the first of them.
-//! `main.rs` is the command that runs all of them and writes the report.
+//! `main.rs` is the command that runs the parts and writes the report.
 
 mod inboxes;
 pub mod load;
-mod measure;
-pub mod memory;
 mod peers;
-mod world;
+mod quantiles;
 
 pub use inboxes::Inboxes;
-pub use measure::{Case, Contender, Quantiles, Row, compare, per_call};
-pub use peers::{Closure, Floor, Locked, Midplane, Plane, Rooms, Sharded};
-pub use world::{MEMBERS, count_only, event, id, shuffled, targets, targets_among};
+pub use peers::{Closure, Floor, Locked, Midplane, Plane, Rooms, Sharded, room_of, with_targets};
+pub use quantiles::Quantiles;
+
+/// The connections of the large cases.
+pub const MEMBERS: usize = 100_000;
+
+/// What one thing takes of the allocator, as `bin/memory` prints it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Allocated {
+    /// The thing, or the plane that a connection is in.
+    pub name: String,
+    /// The number of connections, or 1 of a single thing.
+    pub count: usize,
+    /// The bytes of each.
+    pub bytes: f64,
+}

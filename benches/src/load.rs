@@ -1,28 +1,28 @@
-//! What a load generator tells about a run.
+//! What a load generator answers.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What came of one run.
+/// The outcome of one run.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Events that arrived at a subscriber, each counted at each.
+    /// Events that arrived, counted at each subscriber.
     pub deliveries: u64,
-    /// How long that took.
+    /// The time of the run, in seconds.
     pub seconds: f64,
-    /// The time that the servers spent on processors.
+    /// The processor time of the servers, in seconds.
     pub busy: f64,
-    /// From publishing to delivery, in microseconds.
+    /// The median latency from publishing to delivery, in microseconds.
     pub p50: f64,
-    /// The same for 99 of 100 deliveries.
+    /// The latency of the 99th percentile, in microseconds.
     pub p99: f64,
-    /// The same for all.
+    /// The longest latency, in microseconds.
     pub longest: f64,
 }
 
 impl Outcome {
-    /// The outcome of deliveries that took so many tenths of microseconds, or `None` of none.
+    /// The outcome of deliveries with these latencies, in units of 100 ns; `None` without deliveries.
     #[must_use]
     pub fn new(mut latencies: Vec<u32>, took: Duration, busy: Duration) -> Option<Self> {
         latencies.sort_unstable();

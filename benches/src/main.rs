@@ -5,6 +5,7 @@ mod across;
 mod children;
 mod constants;
 mod parts;
+mod race;
 mod report;
 
 use std::io;
@@ -34,7 +35,7 @@ enum Command {
     Constants,
 }
 
-#[expect(clippy::print_stderr, reason = "what a command says")]
+#[expect(clippy::print_stderr, reason = "the output of a command")]
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Report { parts } => report(&parts),
@@ -54,7 +55,7 @@ fn open() -> io::Result<Report> {
     Report::open(Path::new(env!("CARGO_MANIFEST_DIR")))
 }
 
-#[expect(clippy::print_stderr, reason = "what a command says")]
+#[expect(clippy::print_stderr, reason = "the output of a command")]
 fn report(wanted: &[String]) -> io::Result<()> {
     if wanted == ["list"] {
         for part in PARTS {

@@ -1,15 +1,14 @@
-//! Does one thing so many times, to be counted under callgrind: `instructions CASE TIMES`.
+//! `instructions CASE TIMES` repeats one case, for callgrind to count.
 
 use std::hint::black_box;
 use std::process::ExitCode;
 
 use futures::FutureExt;
+use instructions::{event, id, idle_sink, room, targets};
 use midplane::envelope::{Decoded, Frame, FrameWriter, Header, Message, NodeId};
-use midplane::{
-    Attachment, Audience, Backplane, ConnectionId, Event, Local, Scope, Sink, Target, Verdict,
-};
+use midplane::{Attachment, Audience, Backplane, Event, Local, Scope, Sink, Target};
 
-/// Bytes that a frame may have.
+/// The most bytes of a frame.
 const LIMIT: usize = 1 << 20;
 
 /// Messages of a frame that gathers what was published while another was written.
@@ -39,34 +38,9 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-#[expect(clippy::unwrap_used, reason = "the text is an id")]
-fn room() -> Target {
-    Target::org("everyone").unwrap()
-}
-
-#[expect(clippy::unwrap_used, reason = "the text is an id")]
-fn id(number: usize) -> ConnectionId {
-    ConnectionId::new(format!("connection-{number:08}")).unwrap()
-}
-
-/// A user and a session of its own, an org of 1,000 and a topic of ten.
-#[expect(clippy::unwrap_used, reason = "the texts are ids")]
-fn targets(number: usize) -> [Target; 4] {
-    [
-        Target::user(format!("user-{number:08}")).unwrap(),
-        Target::session(format!("session-{number:08}")).unwrap(),
-        Target::org(format!("org-{:04}", number / 1_000)).unwrap(),
-        Target::topic(format!("topic-{:06}", number / 10)).unwrap(),
-    ]
-}
-
-/// A connection with these targets, whose sink reads what it captured, as every useful one must.
+/// Attaches a connection with these targets.
 fn connect(plane: &Local, number: usize, targets: &[Target]) -> Attachment {
-    let sink = Sink::new(move |_: &Event| {
-        black_box(number);
-        Verdict::Accepted
-    });
-    let attachment = plane.attach(id(number), sink);
+    let attachment = plane.attach(id(number), Sink::new(idle_sink(number)));
     for target in targets {
         black_box(attachment.associate(target).now_or_never());
     }
@@ -79,24 +53,21 @@ fn publish(members: usize, times: usize, beside: impl Fn()) {
     let _connections: Vec<_> = connections
         .map(|number| connect(&plane, number, &[room()]))
         .collect();
-    let (audience, event) = (
-        Audience::from(room()),
-        Event::text(r#"{"type":"message","from":"ada","text":"it turns"}"#),
-    );
+    let (audience, event) = (Audience::from(room()), event());
     for _ in 0..times {
         beside();
         let _ = black_box(plane.publish(&audience, &event));
     }
 }
 
-/// Attach, four associates, detach, beside enough others that the tables do not grow and shrink.
+/// Attach, four associates, detach, beside enough connections that no table grows or shrinks.
 fn cycle(times: usize) {
     let plane = Local::new();
     let connections = 0..1_000;
     let _connections: Vec<_> = connections
-        .map(|number| connect(&plane, number, &targets(number)))
+        .map(|number| connect(&plane, number, &targets(number, number / 10)))
         .collect();
-    let targets = targets(1_000);
+    let targets = targets(1_000, 100);
     for _ in 0..times {
         let guest = connect(&plane, 1_000, &targets);
         black_box(guest.detach().now_or_never());

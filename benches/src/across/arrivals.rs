@@ -1,21 +1,22 @@
-//! What has arrived at the far end.
+//! The events that arrived at a subscriber.
 
+use std::hint::spin_loop;
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::clock::nanoseconds;
 use super::failed;
 
-/// How long anything may take to arrive.
+/// How long an event may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Counts what arrives, for the thread that made this and waits for it.
+/// Counts events, for the thread that made this value and waits for them.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     count: AtomicU64,
-    /// How many the thread waits for, and when that many had come.
+    /// The count that the thread waits for, and when it was reached.
     wanted: AtomicU64,
     reached: AtomicU64,
     waiter: Thread,
@@ -31,7 +32,7 @@ impl Arrivals {
         }
     }
 
-    /// So many more have come.
+    /// Counts this many events more.
     pub(crate) fn add(&self, more: u64) {
         let before = self.count.fetch_add(more, Ordering::SeqCst);
         let wanted = self.wanted.load(Ordering::SeqCst);
@@ -45,12 +46,12 @@ impl Arrivals {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// What [`wait`](Self::wait) waits for.
+    /// Sets the count that [`wait`](Self::wait) waits for.
     pub(crate) fn want(&self, count: u64) {
         self.wanted.store(count, Ordering::SeqCst);
     }
 
-    /// Waits until as many have come as are wanted.
+    /// Waits until the wanted count is reached.
     pub(crate) fn wait(&self) -> io::Result<()> {
         let wanted = self.wanted.load(Ordering::SeqCst);
         let start = Instant::now();
@@ -64,8 +65,21 @@ impl Arrivals {
         Ok(())
     }
 
-    /// When the last of what was wanted came; it was wanted before it came.
-    pub(crate) fn reached(&self) -> u64 {
-        self.reached.load(Ordering::SeqCst)
+    /// When the wanted count was reached, in [`nanoseconds`], if that was at this time or later. It is stored just after
+    /// the count that ends [`wait`](Self::wait).
+    pub(crate) fn reached_since(&self, time: u64) -> u64 {
+        loop {
+            let reached = self.reached.load(Ordering::SeqCst);
+            if reached >= time {
+                return reached;
+            }
+            spin_loop();
+        }
     }
+}
+
+/// Nanoseconds since the first call of this function.
+pub(super) fn nanoseconds() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

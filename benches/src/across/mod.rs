@@ -1,21 +1,19 @@
 //! Events from one node to another: what the parts across nodes share.
 
 mod arrivals;
-mod clock;
-mod courier;
-mod duel;
+mod driver;
 mod node;
-mod originals;
 mod raw;
+mod route;
 
-pub(crate) use courier::{Courier, Publish, Take};
-pub(crate) use duel::Contest;
-pub(crate) use node::{Node, Runtime, midplane, topic};
-pub(crate) use raw::{Pipe, Raw};
+pub(crate) use driver::{AWAITED, Driver, DriverClient, Manner, Take};
+pub(crate) use node::{Node, midplane};
+pub(crate) use raw::{Raw, RawSockets};
+pub(crate) use route::Streams;
 
 use std::io;
 
-/// An error of whatever is measured.
+/// An error of a library that is measured.
 pub(crate) fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::other(error)
 }

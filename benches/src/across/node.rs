@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::executor::block_on;
+use instructions::topic;
 use midplane::bus::Bus;
 use midplane::node::Config;
 use midplane::{
@@ -19,26 +20,26 @@ use midplane::{
 use tokio::runtime::{Builder, Handle};
 
 use super::arrivals::Arrivals;
-use super::duel::Way;
 use super::failed;
+use super::route::Route;
 
-/// How long a node may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a node may take to close.
+const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A tokio runtime on one thread, which ends with this.
-pub(crate) struct Runtime {
+/// A tokio runtime on a thread of its own, which ends when this is dropped.
+pub(crate) struct NodeRuntime {
     handle: Handle,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Runtime {
+impl NodeRuntime {
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
         let thread = thread::spawn(move || {
-            // Told to end, or left alone: it is the same.
+            // Either way the runtime ends: by an order, or when the sender is dropped.
             let _ = runtime.block_on(ended);
         });
         Ok(Self {
@@ -48,14 +49,14 @@ impl Runtime {
         })
     }
 
-    /// Runs the future on the runtime's thread and waits for it.
+    /// Runs a future on the runtime's thread and waits for its value.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> io::Result<T> {
         let (sender, receiver) = sync_channel(1);
         self.handle.spawn(async move {
-            // Whoever waits is there until it is told.
+            // The caller waits for the value.
             let _ = sender.send(future.await);
         });
         receiver.recv().map_err(failed)
@@ -66,7 +67,7 @@ impl Runtime {
     }
 }
 
-impl Drop for Runtime {
+impl Drop for NodeRuntime {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
@@ -75,17 +76,17 @@ impl Drop for Runtime {
     }
 }
 
-/// One node.
+/// A node on a thread of its own.
 pub(crate) struct Node {
     pub(crate) cluster: Cluster,
     pub(crate) attachments: Vec<Attachment>,
-    runtime: Runtime,
+    runtime: NodeRuntime,
 }
 
 impl Node {
-    /// A node on this bus, once it is live.
+    /// Starts a node on this bus; returns when the node is live.
     pub(crate) fn start(bus: Arc<dyn Bus>, config: Config) -> io::Result<Self> {
-        let runtime = Runtime::start()?;
+        let runtime = NodeRuntime::start()?;
         let timer = Arc::new(midplane::tokio::Timer::new());
         let id = fresh_node_id().map_err(failed)?;
         let (cluster, driver) = Cluster::new(id, bus, timer, config);
@@ -106,7 +107,7 @@ impl Node {
         })
     }
 
-    /// Attaches a connection and joins it to a target.
+    /// Attaches a connection and associates it with a target.
     pub(crate) fn attach(
         &mut self,
         name: &str,
@@ -120,7 +121,7 @@ impl Node {
         Ok(())
     }
 
-    /// Publishes, and waits for room where there is none.
+    /// Publishes, and waits for room in a full queue.
     pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> io::Result<()> {
         let mut relay = self.cluster.publish(audience, event).relay;
         while relay == Relay::Refused(Refusal::Full) {
@@ -136,18 +137,12 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Its deadline needs the runtime's clock. What is unsent does not matter any more.
+        // The deadline needs the runtime's clock. What is unsent does not matter any more.
         let cluster = self.cluster.clone();
         let _ = self
             .runtime
-            .run(async move { cluster.close(GOODBYE).await });
+            .run(async move { cluster.close(DEADLINE).await });
     }
-}
-
-/// A numbered topic.
-#[expect(clippy::unwrap_used, reason = "the text is an id")]
-pub(crate) fn topic(number: usize) -> Target {
-    Target::topic(format!("topic-{number:04}")).unwrap()
 }
 
 /// From `publish` on one node to a sink on another.
@@ -163,7 +158,7 @@ struct Midplane {
 pub(crate) fn midplane(
     size: usize,
     bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
-) -> io::Result<impl Way + 'static> {
+) -> io::Result<impl Route + 'static> {
     let publisher = Node::start(bus()?, Config::default())?;
     let mut subscriber = Node::start(bus()?, Config::default())?;
     let arrivals = Arc::new(Arrivals::new());
@@ -181,7 +176,7 @@ pub(crate) fn midplane(
     })
 }
 
-impl Way for Midplane {
+impl Route for Midplane {
     fn send(&mut self, events: usize) -> io::Result<()> {
         for _ in 0..events {
             let event = Event::text(&*self.payload);

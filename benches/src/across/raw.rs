@@ -1,4 +1,4 @@
-//! The least that anyone must do: what a server speaks, prepared beforehand, over one socket each way.
+//! The floor: the protocol of a server, prepared beforehand, over one socket each way.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,27 +6,27 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::arrivals::Arrivals;
-use super::duel::Way;
 use super::failed;
+use super::route::Route;
 
-/// How many publishes are prepared; more are written by writing them again.
+/// Publishes that are prepared. For more, the prepared bytes are written again.
 const PREPARED: usize = 1_024;
 
-/// What is said to a server.
+/// The bytes of a server's protocol.
 pub(crate) struct Raw {
-    /// By whoever publishes first, and what the server's answer ends with.
+    /// The publisher's first request, and the end of the server's answer.
     pub(crate) greeting: Option<(&'static str, &'static str)>,
-    /// By whoever subscribes, and what the server's answer ends with.
+    /// The subscriber's request, and the end of the server's answer.
     pub(crate) subscribe: (&'static str, &'static str),
     pub(crate) publish: Vec<u8>,
-    /// What the subscriber is sent for it.
+    /// What the subscriber receives for a publish.
     pub(crate) message: Vec<u8>,
-    /// What the subscriber may be sent in between, of no concern.
+    /// What the subscriber may receive in between.
     pub(crate) noise: &'static [u8],
 }
 
 /// One socket that publishes and one that is subscribed.
-pub(crate) struct Pipe {
+pub(crate) struct RawSockets {
     publisher: TcpStream,
     subscriber: TcpStream,
     one: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Pipe {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Pipe {
+impl RawSockets {
     pub(crate) fn open(address: SocketAddr, raw: Raw) -> io::Result<Self> {
         let mut subscriber = TcpStream::connect(address)?;
         let mut publisher = TcpStream::connect(address)?;
@@ -43,9 +43,9 @@ impl Pipe {
             socket.set_nodelay(true)?;
         }
         if let Some((greeting, answer)) = raw.greeting {
-            say(&mut publisher, greeting, answer)?;
+            request(&mut publisher, greeting, answer)?;
         }
-        say(&mut subscriber, raw.subscribe.0, raw.subscribe.1)?;
+        request(&mut subscriber, raw.subscribe.0, raw.subscribe.1)?;
         let arrivals = Arc::new(Arrivals::new());
         let threads = vec![
             thread::spawn({
@@ -54,7 +54,7 @@ impl Pipe {
             }),
             thread::spawn({
                 let mut socket = publisher.try_clone()?;
-                // What a server says to who publishes is read, so that it is not held up.
+                // The server's answers to the publisher are read, so that the server does not block.
                 move || drop(io::copy(&mut socket, &mut io::sink()))
             }),
         ];
@@ -69,15 +69,15 @@ impl Pipe {
     }
 }
 
-fn say(socket: &mut TcpStream, what: &str, answer: &str) -> io::Result<()> {
-    socket.write_all(what.as_bytes())?;
-    let (mut heard, mut buffer) = (Vec::new(), [0; 4096]);
-    while !heard.ends_with(answer.as_bytes()) {
+fn request(socket: &mut TcpStream, request: &str, answer: &str) -> io::Result<()> {
+    socket.write_all(request.as_bytes())?;
+    let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+    while !received.ends_with(answer.as_bytes()) {
         let length = socket.read(&mut buffer)?;
         if length == 0 {
-            return Err(failed(format!("no answer to {what:?}")));
+            return Err(failed(format!("no answer to {request:?}")));
         }
-        heard.extend_from_slice(&buffer[..length]);
+        received.extend_from_slice(&buffer[..length]);
     }
     Ok(())
 }
@@ -96,7 +96,7 @@ fn count(mut socket: TcpStream, message: &[u8], noise: &[u8], arrivals: &Arrival
             if rest.len() < next.len() {
                 break;
             }
-            // Each is the same: its beginning tells as much as all of it.
+            // All messages are equal, so the beginning is enough to compare.
             if rest[..next.len().min(16)] != next[..next.len().min(16)] {
                 return;
             }
@@ -111,7 +111,7 @@ fn count(mut socket: TcpStream, message: &[u8], noise: &[u8], arrivals: &Arrival
     }
 }
 
-impl Way for Pipe {
+impl Route for RawSockets {
     fn send(&mut self, mut events: usize) -> io::Result<()> {
         while events > 0 {
             let now = events.min(PREPARED);
@@ -126,10 +126,10 @@ impl Way for Pipe {
     }
 }
 
-impl Drop for Pipe {
+impl Drop for RawSockets {
     fn drop(&mut self) {
         for socket in [&self.publisher, &self.subscriber] {
-            // It may be closed already.
+            // The socket may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
         for thread in self.threads.drain(..) {

@@ -1,11 +1,10 @@
-//! What an idle connection keeps allocated, by what was asked of the allocator, as lines of JSON.
+//! The bytes that an idle connection keeps allocated, as lines of JSON.
 
 use std::alloc::System;
 use std::mem::size_of;
 
-use benches::memory::Found;
 use benches::{
-    Floor, Inboxes, Locked, Midplane, Plane, Rooms, Sharded, count_only, id, targets_among,
+    Allocated, Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, with_targets,
 };
 use midplane::{Attachment, Target};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -24,79 +23,52 @@ fn main() {
         tell::<Sharded>(count);
         tell::<Rooms>(count);
     }
-    let count = 100_000;
-    for (name, bytes) in [
-        (
-            "an attachment, where the host keeps it",
-            size_of::<Attachment>() as f64,
-        ),
-        (
-            "one more target that it has alone",
-            further(count, |number| number),
-        ),
-        (
-            "one more target of 1,000",
-            further(count, |number| number / 1_000),
-        ),
-        ("a mailbox that was never used", mailbox(count)),
-    ] {
-        say(name, 1, bytes);
-    }
+    print(
+        "an attachment, where the host keeps it",
+        1,
+        size_of::<Attachment>() as f64,
+    );
+    let one_more = |which: fn(usize) -> usize| connections::<Midplane>(MEMBERS, Some(which));
+    let five = connections::<Midplane>(MEMBERS, None);
+    let alone = one_more(|number| number) - five;
+    print("one more target that it has alone", 1, alone);
+    let shared = one_more(|number| number / 1_000) - five;
+    print("one more target of 1,000", 1, shared);
+    let mut inboxes = Inboxes::with_capacity(MEMBERS);
+    let mut senders = Vec::with_capacity(MEMBERS);
+    let mailbox = per_connection(MEMBERS, |_| senders.push(inboxes.open()));
+    print("a mailbox that was never used", 1, mailbox);
 }
 
 fn tell<P: Plane>(count: usize) {
-    say(P::NAME, count, five_targets::<P>(count));
+    print(P::NAME, count, connections::<P>(count, None));
 }
 
-#[expect(clippy::print_stdout, reason = "what whoever started this reads")]
-fn say(name: &str, count: usize, bytes: f64) {
-    let found = Found {
+#[expect(clippy::print_stdout, reason = "what the parent process reads")]
+fn print(name: &str, count: usize, bytes: f64) {
+    let allocated = Allocated {
         name: name.into(),
         count,
         bytes,
     };
     // Three plain fields always are JSON.
-    if let Ok(line) = serde_json::to_string(&found) {
+    if let Ok(line) = serde_json::to_string(&allocated) {
         println!("{line}");
     }
 }
 
-fn five_targets<P: Plane>(count: usize) -> f64 {
-    let mut plane = roomy::<P>(count);
-    per_connection(count, |number| {
-        plane.attach(&id(number), count_only(number));
-        for target in targets_among(number, count) {
-            plane.join_last(&target);
-        }
-    })
-}
-
+/// Bytes of each connection in five targets, or in a sixth with a numbered agent.
 #[expect(clippy::unwrap_used, reason = "the text is an id")]
-fn further(count: usize, which: impl Fn(usize) -> usize) -> f64 {
-    let mut plane = roomy::<Midplane>(count);
-    let more = per_connection(count, |number| {
-        plane.attach(&id(number), count_only(number));
-        for target in targets_among(number, count) {
-            plane.join_last(&target);
-        }
-        let one = Target::agent(format!("agent-{:08}", which(number))).unwrap();
-        plane.join_last(&one);
-    });
-    drop(plane);
-    more - five_targets::<Midplane>(count)
-}
-
-fn mailbox(count: usize) -> f64 {
-    let mut inboxes = Inboxes::with_capacity(count);
-    let mut senders = Vec::with_capacity(count);
-    per_connection(count, |_| senders.push(inboxes.open()))
-}
-
-/// The list of attachments is not the plane's.
-fn roomy<P: Plane>(count: usize) -> P {
+fn connections<P: Plane>(count: usize, agent: Option<fn(usize) -> usize>) -> f64 {
     let mut plane = P::empty();
     plane.expect_connections(count);
-    plane
+    per_connection(count, |number| {
+        with_targets(&mut plane, number, count);
+        if let Some(agent) = agent {
+            let agent = format!("agent-{:08}", agent(number));
+            plane.join_last(&Target::agent(agent).unwrap());
+        }
+    })
 }
 
 fn per_connection(count: usize, mut add: impl FnMut(usize)) -> f64 {

@@ -1,14 +1,15 @@
-//! What idle connections keep: by the allocator in the registry, by the system in a server.
+//! The memory of idle connections: by the allocator in the registry, by the system in a server.
 
 use std::io;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use benches::memory::Found;
-use benches::{Floor, Midplane, Plane};
+use benches::{Allocated, Floor, Midplane, Plane};
 
-use super::websocket::{CONTENDERS, OURS};
+use super::websocket::CONTENDERS;
 use crate::children::programs;
+use crate::race::{is_ours, race};
 use crate::report::{Goal, Lines, Report, Scale};
 
 /// The connections that the goals are about.
@@ -24,118 +25,78 @@ fn registry(report: &mut Report) -> io::Result<()> {
     report.progress("bytes asked of the allocator, up to a million connections");
     let output = Command::new(programs()?.join("memory")).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let found: Vec<Found> = text
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()?;
-    let (planes, others): (Vec<Found>, Vec<Found>) =
-        found.into_iter().partition(|found| found.count > 1);
-    let mut counts: Vec<usize> = planes.iter().map(|found| found.count).collect();
-    counts.dedup();
-    let of = |name: &str, count: usize| {
-        let found = planes
-            .iter()
-            .find(|found| found.name == name && found.count == count);
-        found.map_or(f64::NAN, |found| found.bytes)
-    };
-    let mut names: Vec<&str> = planes.iter().map(|found| &*found.name).collect();
-    names.truncate(planes.len() / counts.len().max(1));
+    let all: serde_json::Result<Vec<Allocated>> = text.lines().map(serde_json::from_str).collect();
+    let (planes, others): (Vec<_>, Vec<_>) = all?.into_iter().partition(|one| one.count > 1);
+    let mut picture = Lines::new(
+        "Bytes per idle connection in five targets",
+        ("connections", Scale::Logarithmic),
+        ("bytes", Scale::Linear),
+    );
     let mut header = vec![String::new()];
-    header.extend(counts.iter().map(|count| format!("of {count}")));
-    let header: Vec<&str> = header.iter().map(|text| &**text).collect();
-    let rows: Vec<Vec<String>> = names
-        .iter()
-        .map(|name| {
-            let bytes = counts
-                .iter()
-                .map(|count| format!("{:.0}", of(name, *count)));
-            std::iter::once((*name).to_owned()).chain(bytes).collect()
-        })
-        .collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for Allocated { name, count, bytes } in &planes {
+        picture.point(name, *count as f64, *bytes);
+        let column = format!("of {count}");
+        if header.last() != Some(&column) {
+            header.push(column);
+        }
+        let bytes = format!("{bytes:.0}");
+        match rows.iter_mut().find(|row| row[0] == *name) {
+            Some(row) => row.push(bytes),
+            None => rows.push(vec![name.clone(), bytes]),
+        }
+    }
     report.say(
         "Bytes asked of the allocator for each idle connection in five targets: its own, a user and a \
-         session nobody else is in, an org of 1,000 and a topic of 100.",
+         session that nobody else is in, an org of 1,000 and a topic of 100.",
     );
+    let header: Vec<&str> = header.iter().map(|text| &**text).collect();
     report.table(&header, &rows);
-    report.picture(
-        "memory",
-        &Lines {
-            title: "Bytes per idle connection in five targets",
-            x: ("connections", Scale::Logarithmic),
-            y: ("bytes", Scale::Linear),
-            lines: names
-                .iter()
-                .map(|name| {
-                    let points = counts.iter().map(|count| (*count as f64, of(name, *count)));
-                    ((*name).to_owned(), points.collect())
-                })
-                .collect(),
-        },
-    )?;
-    let rows: Vec<Vec<String>> = others
-        .iter()
-        .map(|found| vec![found.name.clone(), format!("{:.0}", found.bytes)])
-        .collect();
+    report.picture("memory", &picture)?;
+    let rows = others.iter();
+    let rows = rows.map(|one| vec![one.name.clone(), format!("{:.0}", one.bytes)]);
+    let rows: Vec<_> = rows.collect();
     report.table(&["beside that", "bytes"], &rows);
-    let peers = names
-        .iter()
-        .filter(|name| **name != Midplane::NAME && **name != Floor::NAME);
-    let peer = peers
-        .map(|name| of(name, REGISTERED))
-        .fold(f64::INFINITY, f64::min);
-    report.goal(
-        Goal::new(
-            "per idle connection with five targets at one million",
-            of(Midplane::NAME, REGISTERED),
-            "bytes",
-        )
-        .floor(of(Floor::NAME, REGISTERED))
-        .peer(peer)
-        .at_most(520.0),
-    );
+    let million = || planes.iter().filter(|one| one.count == REGISTERED);
+    let of = |name: &str| {
+        let found = million().find(|one| one.name == name);
+        found.map_or(f64::NAN, |one| one.bytes)
+    };
+    let peers = million().filter(|one| ![Midplane::NAME, Floor::NAME].contains(&&*one.name));
+    let figure = "per idle connection with five targets at one million";
+    let goal = Goal::new(figure, of(Midplane::NAME), "bytes").floor(of(Floor::NAME));
+    let goal = goal.peer(peers.map(|one| one.bytes).fold(f64::INFINITY, f64::min));
+    report.goal(goal.at_most(520.0));
     Ok(())
 }
 
 fn servers(report: &mut Report) -> io::Result<()> {
-    let mut rows = Vec::new();
-    let mut found = Vec::new();
+    let mut contenders = Vec::new();
     for contender in CONTENDERS {
+        if contender.is_there(report) {
+            contenders.push((contender.name, contender));
+        }
+    }
+    let race = race(&mut contenders, 1, |contender| {
         report.progress(format!("5,000 idle clients of {}", contender.name));
-        let server = match contender.start(&[])? {
-            Ok(server) => server,
-            Err(why) => {
-                rows.push(vec![contender.name.into(), why]);
-                continue;
-            }
-        };
+        let server = contender.start(&[])?;
         let before = server.resident()?;
         let load = contender.load(&server, &server, CONNECTED)?;
         // What tasks still do with the last handshakes.
-        std::thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         let bytes = (server.resident()? - before) as f64 / CONNECTED as f64;
         drop(load);
-        rows.push(vec![contender.name.into(), format!("{bytes:.0}")]);
-        found.push((contender.name, bytes));
-    }
+        Ok(bytes)
+    })?;
+    let bytes = race.least(|bytes| *bytes);
     report.say("Resident memory of a server with 5,000 idle clients, in bytes for each client:");
-    report.table(&["", "bytes"], &rows);
-    let floor = found.first().map_or(f64::NAN, |(_, bytes)| *bytes);
-    let peers = found[1..]
-        .iter()
-        .filter(|(name, _)| !OURS.contains(name))
-        .map(|(_, bytes)| *bytes);
-    let peer = peers.fold(f64::INFINITY, f64::min);
-    for (name, bytes) in found.iter().filter(|(name, _)| OURS.contains(name)) {
-        report.goal(
-            Goal::new(
-                format!("resident per idle client of {CONNECTED}, {name}"),
-                *bytes,
-                "bytes",
-            )
-            .floor(floor)
-            .peer(peer)
-            .at_most(6.0 * 1_024.0),
-        );
+    report.columns(
+        bytes.names(),
+        &[("bytes", &|name| format!("{:.0}", bytes.of(name)))],
+    );
+    for name in bytes.names().filter(|name| is_ours(name)) {
+        let figure = format!("resident per idle client of {CONNECTED}, {name}");
+        report.goal(bytes.goal(figure, name, "bytes").at_most(6.0 * 1_024.0));
     }
     Ok(())
 }

@@ -1,9 +1,7 @@
-//! The parts of the report, each in a file of its own: what it measures and which goals that is held
-//! against.
+//! The parts of the report, each in a file of its own with what it measures and its goals.
 
 mod churn;
 mod completions;
-mod duel;
 mod growth;
 mod mailboxes;
 mod memory;
@@ -15,6 +13,7 @@ mod servers;
 mod soak;
 mod sockudo;
 mod threads;
+mod two_nodes;
 mod websocket;
 
 use std::io;
@@ -23,10 +22,10 @@ use crate::report::Report;
 
 /// One part.
 pub(crate) struct Part {
-    /// What it is called on the command line.
+    /// The name on the command line.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Whether it belongs to the whole report; what does not takes too long.
+    /// Whether the part belongs to the whole report, or takes too long for that.
     pub(crate) in_whole: bool,
     pub(crate) run: fn(&mut Report) -> io::Result<()>,
 }

@@ -1,37 +1,37 @@
-//! From a WebSocket client of one node to those of another, over Redis: the example servers and the peers,
-//! each two processes and a Redis of their own.
+//! From a WebSocket client of one node to those of another, over Redis: the example servers and the peers, each two
+//! processes and a Redis of their own.
 
 use std::io;
 
 use benches::load::Outcome;
 use midplane_testkit::server;
 
-use super::servers::{Contender, Running, rounds};
+use super::servers::Contender;
 use super::websocket::{OURS, SERVE};
-use crate::children::Server;
+use crate::children::{Load, Server};
+use crate::race::{is_ours, race};
 use crate::report::{Goal, Lines, Report, Scale, short};
 
-/// How many clients are in the room, and what the deliveries to them are to be to the best peer's.
+/// The clients in the room, and the goal for the deliveries to them, as a ratio to the best peer.
 const ROOMS: [(usize, f64); 2] = [(1, 5.0), (100, 2.0)];
 
 const SIZE: usize = 64;
 
-/// No more than the example servers' mailboxes hold, and less than socketioxide's buffers do.
+/// Events in flight: no more than the mailboxes of the example servers hold, and fewer than socketioxide buffers.
 const FLIGHTS: [usize; 3] = [1, 16, 256];
 
-/// How often each contender has its turn, and for how many milliseconds.
+/// The turns of each contender, and the milliseconds of a turn.
 const ROUNDS: usize = 3;
 const TURN: u64 = 500;
 
-/// The same at a low rate, in publishes per second, to one client.
+/// The turns at a low rate to one client, in publishes per second.
 const RATE: u64 = 500;
 const RATE_ROUNDS: usize = 5;
 const RATE_TURN: u64 = 1_000;
 
-/// One node, which needs no Redis: what the load generator can.
-const FLOOR: Contender = Contender::new("floor: an epoll loop, one node", "floor", &[], "plain");
-
-const CONTENDERS: [Contender; 4] = [
+/// The floor, one node that needs no Redis, then midplane, then the peers.
+const CONTENDERS: [Contender; 5] = [
+    Contender::new("floor: an epoll loop, one node", "floor", &[], "plain"),
     Contender::new(OURS[0], "tokio-server", SERVE, "midplane"),
     Contender::new(OURS[1], "smol-server", SERVE, "midplane"),
     Contender::new(
@@ -48,179 +48,138 @@ const CONTENDERS: [Contender; 4] = [
     ),
 ];
 
-/// A contender's servers, and the Redis between them.
-struct Pair {
+/// The servers of a contender, the publisher's first, and the Redis between them. The floor has one server.
+struct Nodes {
     contender: &'static Contender,
-    publishing: Server,
-    /// The floor has one server.
-    subscribed: Option<Server>,
+    servers: Vec<Server>,
     _redis: Option<server::Server>,
 }
 
-impl Pair {
-    fn start(contender: &'static Contender) -> io::Result<Result<Self, String>> {
+impl Nodes {
+    fn start(contender: &'static Contender) -> io::Result<Self> {
+        if contender.name == CONTENDERS[0].name {
+            return Ok(Self {
+                contender,
+                servers: vec![contender.start(&[])?],
+                _redis: None,
+            });
+        }
         let redis = server::Server::redis();
         let url = redis.url();
-        let ours = OURS.contains(&contender.name);
-        let arguments = if ours {
+        let arguments = if is_ours(contender.name) {
             &["--backplane", &url][..]
         } else {
             &[&*url][..]
         };
-        let mut servers = Vec::new();
-        for _ in 0..2 {
-            match contender.start(arguments)? {
-                Ok(server) => servers.push(server),
-                Err(why) => return Ok(Err(why)),
-            }
-        }
-        let subscribed = servers.pop();
-        let publishing = servers.pop();
-        let publishing = publishing.ok_or_else(|| io::Error::other("two were started"))?;
-        Ok(Ok(Self {
-            contender,
-            publishing,
-            subscribed,
-            _redis: Some(redis),
-        }))
-    }
-
-    fn floor() -> io::Result<Self> {
+        let servers = [contender.start(arguments)?, contender.start(arguments)?];
         Ok(Self {
-            contender: &FLOOR,
-            publishing: FLOOR.start(&[])?.map_err(io::Error::other)?,
-            subscribed: None,
-            _redis: None,
+            contender,
+            servers: servers.into(),
+            _redis: Some(redis),
         })
     }
 
-    fn load(&self, clients: usize) -> io::Result<Running> {
-        let subscribed = self.subscribed.as_ref().unwrap_or(&self.publishing);
-        let load = self.contender.load(subscribed, &self.publishing, clients)?;
-        Ok(Running::new(self.contender.name, load))
+    fn load(&self, clients: usize) -> io::Result<(&'static str, Load)> {
+        let (first, last) = (&self.servers[0], &self.servers[self.servers.len() - 1]);
+        let load = self.contender.load(last, first, clients)?;
+        Ok((self.contender.name, load))
     }
 }
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let mut pairs = vec![Pair::floor()?];
+    let mut nodes = Vec::new();
     for contender in &CONTENDERS {
-        report.progress(format!("starting {}", contender.name));
-        match Pair::start(contender)? {
-            Ok(pair) => pairs.push(pair),
-            Err(why) => report.say(format!("{} is absent: {why}", contender.name)),
+        if contender.is_there(report) {
+            report.progress(format!("starting {}", contender.name));
+            nodes.push(Nodes::start(contender)?);
         }
     }
     report.say(format!(
-        "A publisher at one node and its clients at another, events of {SIZE} bytes, so many in flight. The floor is \
-         one process without a Redis, and so what the load generator can."
+        "A publisher at one node and its clients at another, events of {SIZE} bytes, a fixed number in flight. The floor \
+         is one process without a Redis: what the load generator can."
     ));
     for (clients, bound) in ROOMS {
-        let mut running = pairs
-            .iter()
-            .map(|pair| pair.load(clients))
-            .collect::<io::Result<Vec<Running>>>()?;
-        fast(report, clients, bound, &mut running)?;
+        let loads: io::Result<Vec<_>> = nodes.iter().map(|nodes| nodes.load(clients)).collect();
+        let mut loads = loads?;
+        throughput(report, clients, bound, &mut loads)?;
         if clients == 1 {
-            prompt(report, &mut running)?;
+            latency(report, &mut loads)?;
         }
     }
     Ok(())
 }
 
-/// As many as go.
-fn fast(
+/// Deliveries per second, and the best of each contender.
+fn throughput(
     report: &mut Report,
     clients: usize,
     bound: f64,
-    running: &mut [Running],
+    loads: &mut [(&'static str, Load)],
 ) -> io::Result<()> {
     let who = match clients {
         1 => "one client".to_owned(),
         clients => format!("{clients} clients"),
     };
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    rows.extend(running.iter().map(|one| vec![one.name.to_owned()]));
-    let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
-    lines.extend(running.iter().map(|one| (one.name.to_owned(), Vec::new())));
+    let mut picture = Lines::new(
+        format!("Deliveries per second to {who} of another node"),
+        ("events in flight", Scale::Logarithmic),
+        ("deliveries per second", Scale::Logarithmic),
+    );
+    let mut races = Vec::new();
     for flight in FLIGHTS {
         report.progress(format!("{who}, {flight} in flight"));
-        rounds(running, ROUNDS, |load| load.flight(SIZE, flight, TURN))?;
-        for (at, one) in running.iter().enumerate() {
-            let speed = one.median(Outcome::speed);
-            lines[at].1.push((flight as f64, speed));
-            rows[at].push(short(speed));
-        }
-    }
-    for (row, one) in rows.iter_mut().zip(&*running) {
-        row.push(format!("{:.2}", one.median(Outcome::cost)));
+        let race = race(&mut *loads, ROUNDS, |load| load.flight(SIZE, flight, TURN))?;
+        let speed = race.most(Outcome::speed);
+        picture.points(flight as f64, &speed);
+        races.push((speed, race.least(Outcome::cost)));
     }
     report.say(format!("### Deliveries per second to {who}"));
-    let mut header = vec![String::new()];
-    header.extend(FLIGHTS.map(|flight| format!("{flight} in flight")));
-    header.push("processor of the servers, us each".to_owned());
-    let header: Vec<&str> = header.iter().map(|text| &**text).collect();
-    report.table(&header, &rows);
-    let best: Vec<(&str, f64)> = lines
-        .iter()
-        .map(|(name, points)| {
-            let speeds = points.iter().map(|point| point.1);
-            (&**name, speeds.fold(0.0, f64::max))
-        })
-        .collect();
-    let peers = best[1..].iter().filter(|(name, _)| !OURS.contains(name));
-    let peer = peers.map(|peer| peer.1).fold(0.0, f64::max);
-    for (name, speed) in best.iter().filter(|(name, _)| OURS.contains(name)) {
-        let goal = Goal::new(format!("to {who}, {name}"), *speed, "deliveries/s");
-        report.goal(goal.floor(best[0].1).peer(peer).ratio_at_least(
-            speed / peer,
-            bound,
-            "the best peer",
-        ));
+    let [low, middle, high] = [&races[0], &races[1], &races[2]];
+    report.columns(
+        low.0.names(),
+        &[
+            ("1 in flight", &|name| short(low.0.of(name))),
+            ("16 in flight", &|name| short(middle.0.of(name))),
+            ("256 in flight", &|name| short(high.0.of(name))),
+            ("processor of the servers, us each", &|name| {
+                format!("{:.2}", high.1.of(name))
+            }),
+        ],
+    );
+    let best = |of: &dyn Fn(&crate::race::Figures) -> f64| {
+        races.iter().map(|race| of(&race.0)).fold(0.0, f64::max)
+    };
+    let (floor, peer) = (best(&|speed| speed.floor()), best(&|speed| speed.peer()));
+    for name in low.0.ours() {
+        let speed = best(&|figures| figures.of(name));
+        let goal = Goal::new(format!("to {who}, {name}"), speed, "deliveries/s");
+        let goal = goal.floor(floor).peer(peer);
+        report.goal(goal.ratio_at_least(speed / peer, bound, "the best peer"));
     }
-    report.picture(
-        &format!("nodes-{clients}"),
-        &Lines {
-            title: &format!("Deliveries per second to {who} of another node"),
-            x: ("events in flight", Scale::Logarithmic),
-            y: ("deliveries per second", Scale::Logarithmic),
-            lines,
-        },
-    )
+    report.picture(&format!("nodes-{clients}"), &picture)
 }
 
-/// One now and then.
-fn prompt(report: &mut Report, running: &mut [Running]) -> io::Result<()> {
+/// Latencies at a low rate.
+fn latency(report: &mut Report, loads: &mut [(&'static str, Load)]) -> io::Result<()> {
     report.progress(format!("one client, {RATE} per second"));
-    rounds(running, RATE_ROUNDS, |load| {
+    let race = race(&mut *loads, RATE_ROUNDS, |load| {
         load.rate(SIZE, RATE, RATE_TURN)
     })?;
     report.say(format!(
         "### {RATE} publishes per second to one client\n\nIn microseconds, from when an event was due."
     ));
-    let at = |of: fn(&Outcome) -> f64| -> Vec<f64> {
-        running.iter().map(|one| one.median(of)).collect()
-    };
-    let (p50, p99) = (at(|outcome| outcome.p50), at(|outcome| outcome.p99));
-    let rows: Vec<Vec<String>> = running
-        .iter()
-        .zip(p50.iter().zip(&p99))
-        .map(|(one, (p50, p99))| {
-            vec![
-                one.name.to_owned(),
-                format!("{p50:.0}"),
-                format!("{p99:.0}"),
-            ]
-        })
-        .collect();
-    report.table(&["", "p50", "p99"], &rows);
-    for (what, values) in [("p50", p50), ("p99", p99)] {
-        let all = || running.iter().zip(&values).skip(1);
-        let peers = all().filter(|(one, _)| !OURS.contains(&one.name));
-        let peer = peers.map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
-        for (one, value) in all().filter(|(one, _)| OURS.contains(&one.name)) {
-            let figure = format!("{what} at {RATE} publishes/s, {}", one.name);
-            let goal = Goal::new(figure, *value, "us").floor(values[0]).peer(peer);
-            report.goal(goal.ratio_at_most(value / peer, 1.0, "the best peer"));
+    let (p50, p99) = (race.least(|run| run.p50), race.least(|run| run.p99));
+    report.columns(
+        p50.names(),
+        &[
+            ("p50", &|name| format!("{:.0}", p50.of(name))),
+            ("p99", &|name| format!("{:.0}", p99.of(name))),
+        ],
+    );
+    for (what, figures) in [("p50", p50), ("p99", p99)] {
+        for name in figures.ours() {
+            let figure = format!("{what} at {RATE} publishes/s, {name}");
+            report.goal(figures.goal_to_peer(figure, name, "us", 1.0));
         }
     }
     Ok(())

@@ -4,65 +4,73 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use futures::future::FutureExt;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use bytes::Bytes;
 use midplane::bus::Bus;
 use midplane_redis::Redis;
 use midplane_testkit::server::Server;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushKind, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value};
 
-use crate::across::{Contest, Courier, Pipe, Publish, Raw, Runtime, Take, failed, midplane};
-use crate::parts::duel;
+use super::two_nodes::{self, DRIVER, FLOOR, ORIGINALS, OURS};
+use crate::across::{
+    AWAITED, Driver, DriverClient, Manner, Raw, RawSockets, Streams, Take, failed, midplane,
+};
 use crate::report::Report;
 
-/// A channel that is as long as that of a lane.
-const CHANNEL: &str = "floor:0000";
-
-/// Calls that wait for their answers at the same time, and those that go out as one.
-const FLIGHT: usize = 256;
-const PIPELINE: usize = 128;
-
-/// What midplane is to reach of the floor at the smaller size.
+/// The goal for midplane at the smaller size, as a ratio to the floor.
 const BATCHED: f64 = 1.5;
+
+/// The driver with many calls that wait for their answers, and with pipelines.
+const CALLS: Manner = Manner {
+    calls: 256,
+    ..AWAITED
+};
+const PIPELINES: Manner = Manner {
+    batch: 128,
+    ..AWAITED
+};
+
+/// The design of midplane's predecessors, by one task or several.
+const ONE_TASK: Manner = Manner {
+    json: true,
+    ..AWAITED
+};
+const TASKS: Manner = Manner {
+    calls: 64,
+    ..ONE_TASK
+};
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::redis();
     let url = server.url();
-    duel::run(report, "Redis", Some(BATCHED), |size| {
-        let mut contest = Contest::new(size);
-        contest.add(duel::FLOOR, Pipe::open(server.address(), raw(size))?);
-        contest.add(duel::DRIVER, driver(&url, size, Manner::Awaited)?);
-        contest.add(
-            "the driver, 256 calls at a time",
-            driver(&url, size, Manner::Multiplexed)?,
-        );
-        contest.add(
-            "the driver, pipelines of 128",
-            driver(&url, size, Manner::Pipelined)?,
-        );
-        contest.add(duel::ORIGINALS, originals(&url, size, 1)?);
-        contest.add(
-            "the originals' design, 64 tasks",
-            originals(&url, size, 64)?,
-        );
-        contest.add(
-            duel::OURS,
-            midplane(size, || {
-                let bus: Arc<dyn Bus> = Arc::new(Redis::new(&url).map_err(failed)?);
-                Ok(bus)
-            })?,
-        );
-        Ok(contest)
+    two_nodes::run(report, "Redis", Some(BATCHED), |size| {
+        let raw = RawSockets::open(server.address(), raw(size))?;
+        let mut contenders = vec![(FLOOR, Streams::new(size, raw))];
+        for (name, channel, manner) in [
+            (DRIVER, "driver:0", AWAITED),
+            ("the driver, 256 calls at a time", "driver:1", CALLS),
+            ("the driver, pipelines of 128", "driver:2", PIPELINES),
+            (ORIGINALS, "originals:1", ONE_TASK),
+            ("the originals' design, 64 tasks", "originals:64", TASKS),
+        ] {
+            let client: DriverClient<Connection> = DriverClient::open(&url, channel, size, manner)?;
+            contenders.push((name, Streams::new(size, client)));
+        }
+        let midplane = midplane(size, || {
+            let bus: Arc<dyn Bus> = Arc::new(Redis::new(&url).map_err(failed)?);
+            Ok(bus)
+        })?;
+        contenders.push((OURS, Streams::new(size, midplane)));
+        Ok(contenders)
     })
 }
 
-/// RESP, prepared.
+/// RESP, prepared, on a channel whose name is as long as that of a lane.
 fn raw(size: usize) -> Raw {
     let payload = "x".repeat(size);
     let of = |word: &str| {
-        let (length, channel) = (word.len(), CHANNEL.len());
-        format!("*3\r\n${length}\r\n{word}\r\n${channel}\r\n{CHANNEL}\r\n${size}\r\n{payload}\r\n")
+        let length = word.len();
+        format!("*3\r\n${length}\r\n{word}\r\n$10\r\nfloor:0000\r\n${size}\r\n{payload}\r\n")
     };
     Raw {
         greeting: None,
@@ -73,150 +81,53 @@ fn raw(size: usize) -> Raw {
     }
 }
 
-/// One connection, subscribed to a channel, that hands over what arrives on it.
-fn subscribe(
-    runtime: &Runtime,
-    url: &str,
-    channel: &str,
-    take: Take,
-) -> io::Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_push_sender(move |push: redis::PushInfo| {
+/// A connection of the driver that midplane uses.
+#[derive(Clone)]
+struct Connection(MultiplexedConnection);
+
+impl Connection {
+    async fn open(url: &str, config: AsyncConnectionConfig) -> io::Result<Self> {
+        let client = Client::open(format!("{url}?protocol=resp3")).map_err(failed)?;
+        let config = config.set_response_timeout(None);
+        let connected = client.get_multiplexed_async_connection_with_config(&config);
+        connected.await.map(Self).map_err(failed)
+    }
+}
+
+impl Driver for Connection {
+    async fn connect(url: &str) -> io::Result<Self> {
+        Self::open(url, AsyncConnectionConfig::new()).await
+    }
+
+    async fn subscribe(url: &str, channel: &'static str, take: Take) -> io::Result<Self> {
+        let receive = move |push: PushInfo| {
             if push.kind == PushKind::Message
                 && let [_, Value::BulkString(bytes)] = &*push.data
             {
                 take(bytes);
             }
             Ok::<_, Infallible>(())
-        });
-    let (client, channel) = (client(url)?, channel.to_owned());
-    let connected = runtime.run(async move {
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        connection.subscribe(channel).await?;
-        RedisResult::Ok(connection)
-    })?;
-    connected.map_err(failed)
-}
-
-fn connect(runtime: &Runtime, url: &str) -> io::Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let client = client(url)?;
-    let connected = runtime.run(async move {
-        client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-    })?;
-    connected.map_err(failed)
-}
-
-fn client(url: &str) -> io::Result<Client> {
-    Client::open(format!("{url}?protocol=resp3")).map_err(failed)
-}
-
-/// How the driver is used.
-#[derive(Clone, Copy)]
-enum Manner {
-    Awaited,
-    Multiplexed,
-    Pipelined,
-}
-
-/// The driver that midplane uses, by itself.
-fn driver(url: &str, size: usize, manner: Manner) -> io::Result<Courier> {
-    let channel = format!("driver:{}", manner as u8);
-    Courier::open(
-        |there, take| subscribe(there, url, &channel, take),
-        |here| {
-            let channel: Arc<str> = Arc::from(&*channel);
-            let payload: Arc<[u8]> = Arc::from(vec![b'x'; size]);
-            let connection = connect(here, url)?;
-            let publish: Publish = Box::new(move |events| {
-                let all = publish(
-                    connection.clone(),
-                    manner,
-                    Arc::clone(&channel),
-                    Arc::clone(&payload),
-                    events,
-                );
-                all.map(|all| all.map_err(failed)).boxed()
-            });
-            Ok(publish)
-        },
-    )
-}
-
-/// Publishes so many events in this manner.
-async fn publish(
-    mut connection: MultiplexedConnection,
-    manner: Manner,
-    channel: Arc<str>,
-    payload: Arc<[u8]>,
-    events: usize,
-) -> RedisResult<()> {
-    let one = || {
-        one(
-            connection.clone(),
-            Arc::clone(&channel),
-            Arc::clone(&payload),
-        )
-    };
-    match manner {
-        Manner::Awaited => {
-            for _ in 0..events {
-                one().await?;
-            }
-        }
-        Manner::Multiplexed => {
-            let all = stream::iter(0..events).map(|_| Ok(one()));
-            all.try_buffer_unordered(FLIGHT).try_collect::<()>().await?;
-        }
-        Manner::Pipelined => {
-            let mut left = events;
-            while left > 0 {
-                let now = left.min(PIPELINE);
-                let mut pipeline = redis::pipe();
-                for _ in 0..now {
-                    pipeline
-                        .cmd("PUBLISH")
-                        .arg(&*channel)
-                        .arg(&*payload)
-                        .ignore();
-                }
-                pipeline.query_async::<()>(&mut connection).await?;
-                left -= now;
-            }
-        }
+        };
+        let config = AsyncConnectionConfig::new().set_push_sender(receive);
+        let mut connection = Self::open(url, config).await?;
+        connection.0.subscribe(channel).await.map_err(failed)?;
+        Ok(connection)
     }
-    Ok(())
-}
 
-/// Publishes one, and waits for the answer.
-async fn one(
-    mut connection: MultiplexedConnection,
-    channel: Arc<str>,
-    payload: impl AsRef<[u8]>,
-) -> RedisResult<()> {
-    let mut command = redis::cmd("PUBLISH");
-    command.arg(&*channel).arg(payload.as_ref());
-    command.query_async(&mut connection).await
-}
-
-/// What was done before, so many tasks at a time.
-fn originals(url: &str, size: usize, tasks: usize) -> io::Result<Courier> {
-    let channel = format!("originals:{tasks}");
-    Courier::originals(
-        tasks,
-        "x".repeat(size),
-        |there, take| subscribe(there, url, &channel, take),
-        |here| {
-            let (connection, channel): (_, Arc<str>) = (connect(here, url)?, Arc::from(&*channel));
-            Ok(move |json| {
-                let one = one(connection.clone(), Arc::clone(&channel), json);
-                one.map(|one| one.map_err(failed)).boxed()
-            })
-        },
-    )
+    async fn publish(&self, channel: &'static str, payload: Bytes, times: usize) -> io::Result<()> {
+        let mut connection = self.0.clone();
+        let published = if times == 1 {
+            let mut command = redis::cmd("PUBLISH");
+            command.arg(channel).arg(&*payload);
+            command.query_async::<()>(&mut connection).await
+        } else {
+            let mut pipeline = redis::pipe();
+            for _ in 0..times {
+                let command = pipeline.cmd("PUBLISH").arg(channel);
+                command.arg(&*payload).ignore();
+            }
+            pipeline.query_async::<()>(&mut connection).await
+        };
+        published.map_err(failed)
+    }
 }

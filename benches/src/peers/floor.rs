@@ -1,5 +1,4 @@
-//! What no registry can beat: a map to closures, for one thread, in which nothing is ever locked,
-//! guarded, counted or caught.
+//! The floor, which no registry can beat: a map to closures, for one thread, without lock, guard, count or catch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,15 +9,10 @@ use super::{Closure, Plane, target};
 
 /// A hash map from each target to a vector of closures.
 #[derive(Default)]
+#[expect(missing_debug_implementations, reason = "closures have none")]
 pub struct Floor {
     targets: HashMap<Target, Vec<Closure>>,
     last: Option<(Closure, Vec<Target>)>,
-}
-
-impl std::fmt::Debug for Floor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Floor")
-    }
 }
 
 impl Plane for Floor {
@@ -45,7 +39,7 @@ impl Plane for Floor {
         }
     }
 
-    /// It stands at the end of every vector it is in.
+    /// The connection attached last is at the end of every vector.
     fn detach_last(&mut self) {
         for target in self
             .last

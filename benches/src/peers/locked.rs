@@ -1,4 +1,4 @@
-//! What one writes first: maps behind one lock, sinks called under it.
+//! The first thing that an engineer writes: maps behind one lock, sinks called under it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,6 +9,7 @@ use super::{Closure, Plane, target};
 
 /// One [`RwLock`] over maps of strings.
 #[derive(Default)]
+#[expect(missing_debug_implementations, reason = "closures have none")]
 pub struct Locked {
     maps: RwLock<Maps>,
     last: Option<String>,
@@ -43,12 +44,6 @@ impl Locked {
         if let Some(joined) = maps.joined.get_mut(id) {
             joined.remove(target);
         }
-    }
-}
-
-impl std::fmt::Debug for Locked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Locked")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The thing itself: a [`Local`] backplane.
+//! midplane: a [`Local`] backplane.
 
 use futures::FutureExt;
 use midplane::{
@@ -7,7 +7,7 @@ use midplane::{
 
 use super::Plane;
 
-/// A [`Local`] backplane and the attachments that live.
+/// A [`Local`] backplane and its living attachments.
 #[derive(Debug)]
 pub struct Midplane {
     /// The backplane.
@@ -48,7 +48,7 @@ impl Plane for Midplane {
         }
     }
 
-    /// Waits for the end of the detach, which nothing delays here.
+    /// Awaits the end of the detach, which nothing delays here.
     fn detach_last(&mut self) {
         if let Some(attachment) = self.attachments.pop() {
             assert_eq!(attachment.detach().now_or_never(), Some(()));

@@ -1,16 +1,13 @@
-//! What socketioxide does with a broadcast: its local adapter, which maps rooms to ids of sockets, and
-//! the map of sockets behind it, as its namespaces have it.
+//! The broadcast of socketioxide: its local adapter, which maps rooms to ids of sockets, and the map of sockets that its
+//! namespaces have behind that.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::stream::{FusedStream, Stream};
+use futures::stream::{self, Empty};
 use midplane::{Audience, ConnectionId, Event, Target, Verdict};
-use serde::{Deserialize, Serialize};
 use socketioxide_core::adapter::errors::SocketError;
 use socketioxide_core::adapter::{
     BroadcastIter, BroadcastOptions, CoreLocalAdapter, RemoteSocketData, SocketEmitter,
@@ -26,18 +23,13 @@ use super::{Closure, Plane, target};
 type Sockets = Arc<RwLock<HashMap<Sid, Closure>>>;
 
 /// socketioxide's local adapter.
+#[expect(missing_debug_implementations, reason = "closures have none")]
 pub struct Rooms {
     adapter: CoreLocalAdapter<Emitter>,
     sockets: Sockets,
-    /// It does not count deliveries itself.
+    /// Deliveries of the last broadcast, which the adapter does not count.
     delivered: Arc<AtomicUsize>,
     last: Option<Sid>,
-}
-
-impl std::fmt::Debug for Rooms {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rooms")
-    }
 }
 
 impl Plane for Rooms {
@@ -104,6 +96,9 @@ fn room(target: &Target) -> String {
     format!("{}:{}", target.kind().as_str(), target.id())
 }
 
+/// Acknowledgements, of which there are none.
+type Acks = Empty<(Sid, Result<Value, SocketError>)>;
+
 struct Emitter {
     sockets: Sockets,
     delivered: Arc<AtomicUsize>,
@@ -111,8 +106,8 @@ struct Emitter {
 }
 
 impl SocketEmitter for Emitter {
-    type AckError = Never;
-    type AckStream = Never;
+    type AckError = SocketError;
+    type AckStream = Acks;
 
     fn get_all_sids(&self, _: impl Fn(&Sid) -> bool) -> Vec<Sid> {
         Vec::new()
@@ -141,8 +136,8 @@ impl SocketEmitter for Emitter {
         _: BroadcastIter<'_>,
         _: Packet,
         _: Option<Duration>,
-    ) -> (Never, u32) {
-        (Never, 0)
+    ) -> (Acks, u32) {
+        (stream::empty(), 0)
     }
 
     fn disconnect_many(&self, _: Vec<Sid>) -> Result<(), Vec<SocketError>> {
@@ -163,31 +158,5 @@ impl SocketEmitter for Emitter {
 
     fn ack_timeout(&self) -> Duration {
         Duration::ZERO
-    }
-}
-
-/// Nothing here is ever acknowledged.
-#[derive(Debug, Serialize, Deserialize)]
-struct Never;
-
-impl std::fmt::Display for Never {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("never")
-    }
-}
-
-impl std::error::Error for Never {}
-
-impl Stream for Never {
-    type Item = (Sid, Result<Value, Self>);
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
-    }
-}
-
-impl FusedStream for Never {
-    fn is_terminated(&self) -> bool {
-        true
     }
 }

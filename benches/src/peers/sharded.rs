@@ -1,4 +1,4 @@
-//! What one writes next: concurrent maps, from targets to ids and from ids to sinks.
+//! The next thing that an engineer writes: concurrent maps, from targets to ids and from ids to sinks.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::{Closure, Plane, target};
 
 /// [`DashMap`]s of sets of ids and of sinks.
 #[derive(Default)]
+#[expect(missing_debug_implementations, reason = "closures have none")]
 pub struct Sharded {
     sinks: DashMap<String, Closure>,
     members: DashMap<Target, HashSet<String>>,
@@ -37,12 +38,6 @@ impl Sharded {
         if let Some(mut joined) = self.joined.get_mut(id) {
             joined.remove(target);
         }
-    }
-}
-
-impl std::fmt::Debug for Sharded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sharded")
     }
 }
 

@@ -1,17 +1,17 @@
-//! What is to be reached, and what was.
+//! A figure, and the goal that it is held against.
 
 use serde::{Deserialize, Serialize};
 
-/// One goal and the figure that is held against it.
+/// A measured figure and its goal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Goal {
-    /// What was measured; its first word is the part that measures it.
+    /// What was measured; the first word is the part that measures it.
     pub(crate) figure: String,
     pub(crate) value: f64,
     pub(crate) unit: String,
-    /// The same of the floor, in the same run.
+    /// The floor's figure of the same run.
     pub(crate) floor: Option<f64>,
-    /// The same of the best peer, in the same run.
+    /// The best peer's figure of the same run.
     pub(crate) peer: Option<f64>,
     /// The value to what the goal names.
     pub(crate) ratio: Option<f64>,

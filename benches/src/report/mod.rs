@@ -1,4 +1,4 @@
-//! What the parts found: a page, pictures and a list of goals, each part replacing what it wrote before.
+//! The report: a page, pictures and a list of goals. Each part replaces what it wrote before.
 
 mod goal;
 mod picture;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub(crate) use goal::Goal;
 pub(crate) use picture::{Lines, Scale};
 
-/// The report of the parts that were run, and of those that were run before.
+/// The report of the parts of this run and of earlier runs.
 pub(crate) struct Report {
     folder: PathBuf,
     goals: Vec<Goal>,
@@ -23,7 +23,10 @@ pub(crate) struct Report {
     start: Instant,
 }
 
-/// Before and after a part's section of the page.
+/// A column of a table: its title, and its cell in the row of a name.
+pub(crate) type Column<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+
+/// The lines before and after a part's section of the page.
 fn marks(part: &str) -> (String, String) {
     (
         format!("<!-- part {part} -->\n"),
@@ -32,7 +35,7 @@ fn marks(part: &str) -> (String, String) {
 }
 
 impl Report {
-    /// What is in the folder already; its page and goals are read if they are there.
+    /// Reads the page and the goals of the folder, where there are any.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let goals = match fs::read(folder.join("report.json")) {
             Ok(json) => serde_json::from_slice(&json)?,
@@ -63,7 +66,7 @@ impl Report {
         })
     }
 
-    /// What comes now is of this part.
+    /// Begins a part: what is written from now on is of this part.
     pub(crate) fn begin(&mut self, part: &'static str, title: &str) {
         self.part = part;
         self.text = format!("## {title}\n\n");
@@ -72,8 +75,8 @@ impl Report {
         self.progress(title);
     }
 
-    /// Says what is being done now.
-    #[expect(clippy::print_stderr, reason = "whoever waits wants to know for what")]
+    /// Prints the step that begins now.
+    #[expect(clippy::print_stderr, reason = "the progress of a long command")]
     pub(crate) fn progress(&self, step: impl Display) {
         let seconds = self.start.elapsed().as_secs();
         eprintln!("{:>12} {seconds:>4} s  {step}", self.part);
@@ -96,14 +99,32 @@ impl Report {
         self.say(table);
     }
 
-    /// Notes a goal.
+    /// Puts a table into the page with a row for each name, and these columns of text for each name.
+    pub(crate) fn columns(
+        &mut self,
+        names: impl IntoIterator<Item = &'static str>,
+        columns: &[Column<'_>],
+    ) {
+        let mut header = vec![""];
+        header.extend(columns.iter().map(|(title, _)| *title));
+        let rows: Vec<Vec<String>> = names
+            .into_iter()
+            .map(|name| {
+                let cells = columns.iter().map(|(_, cell)| cell(name));
+                std::iter::once(name.to_owned()).chain(cells).collect()
+            })
+            .collect();
+        self.table(&header, &rows);
+    }
+
+    /// Adds a goal.
     pub(crate) fn goal(&mut self, mut goal: Goal) {
         goal.figure = format!("{}: {}", self.part, goal.figure);
         self.found.push(goal);
     }
 
     /// Draws a picture and puts it into the page.
-    pub(crate) fn picture(&mut self, name: &str, picture: &Lines<'_>) -> io::Result<()> {
+    pub(crate) fn picture(&mut self, name: &str, picture: &Lines) -> io::Result<()> {
         let folder = self.folder.join("pictures");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(format!("{name}.svg")), picture.svg()?)?;
@@ -111,7 +132,7 @@ impl Report {
         Ok(())
     }
 
-    /// The goal of a figure that a part before found, or an earlier run.
+    /// A figure that an earlier part or an earlier run found.
     pub(crate) fn figure(&self, figure: &str) -> Option<&Goal> {
         self.goals.iter().find(|goal| goal.figure == figure)
     }
@@ -168,7 +189,7 @@ impl Report {
         let met = held.iter().filter(|met| **met).count();
         let mut page = format!(
             "# Report\n\nWritten by `cargo run --release --locked -p benches -- report`; README.md says how it \
-             measures. Every ratio is of one run, contenders taking turns.\n\n{}\n\n{met} of {} goals are met.\n\n",
+             measures. Every ratio is of one run, in which the contenders took turns.\n\n{}\n\n{met} of {} goals are met.\n\n",
             machine(),
             held.len()
         );
@@ -183,7 +204,7 @@ impl Report {
     }
 }
 
-/// The machine, as the system describes it.
+/// The processors and the kernel of this machine.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let after = |text: &str, key: &str| -> String {
@@ -200,7 +221,7 @@ fn machine() -> String {
     )
 }
 
-/// A number with about three digits that mean something.
+/// A number with about three significant digits.
 pub(crate) fn short(number: f64) -> String {
     match number.abs() {
         1e6.. => format!("{:.2}M", number / 1e6),

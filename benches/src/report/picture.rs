@@ -6,6 +6,7 @@ use std::io;
 use plotters::prelude::*;
 
 use super::short;
+use crate::race::Figures;
 
 /// The picture, and what the names of the lines take of it, in pixels.
 const WIDTH: i32 = 840;
@@ -50,14 +51,45 @@ impl Scale {
 }
 
 /// Lines over a common axis.
-pub(crate) struct Lines<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) x: (&'a str, Scale),
-    pub(crate) y: (&'a str, Scale),
-    pub(crate) lines: Vec<(String, Vec<(f64, f64)>)>,
+pub(crate) struct Lines {
+    pub(super) title: String,
+    x: (&'static str, Scale),
+    y: (&'static str, Scale),
+    lines: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-impl Lines<'_> {
+impl Lines {
+    /// A picture without lines, of these axes.
+    pub(crate) fn new(
+        title: impl Into<String>,
+        x: (&'static str, Scale),
+        y: (&'static str, Scale),
+    ) -> Self {
+        Self {
+            title: title.into(),
+            x,
+            y,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Adds a point to the line of this name.
+    pub(crate) fn point(&mut self, name: &str, x: f64, y: f64) {
+        let line = self.lines.iter().position(|(line, _)| line == name);
+        let line = line.unwrap_or_else(|| {
+            self.lines.push((name.to_owned(), Vec::new()));
+            self.lines.len() - 1
+        });
+        self.lines[line].1.push((x, y));
+    }
+
+    /// Adds the median of each contender to the contender's line.
+    pub(crate) fn points(&mut self, x: f64, figures: &Figures) {
+        for name in figures.names() {
+            self.point(name, x, figures.of(name));
+        }
+    }
+
     pub(super) fn svg(&self) -> io::Result<String> {
         let mut svg = String::new();
         let drawn = self.draw(&mut svg);
@@ -74,12 +106,12 @@ impl Lines<'_> {
         let area = SVGBackend::with_string(svg, (WIDTH as u32, 420)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption(self.title, ("sans-serif", 16))
+            .caption(&self.title, ("sans-serif", 16))
             .margin(10)
             .margin_right(LEGEND)
             .x_label_area_size(40)
             .y_label_area_size(60)
-            .build_cartesian_2d(x.clone(), y.clone())?;
+            .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
             .x_desc(x_name)

@@ -1,4 +1,4 @@
-//! WebSocket frames as a client needs them: cut out of what a server sends, and made for it.
+//! WebSocket frames of a client: cut out of what a server sends, and made for it.
 
 /// What a server sent in one frame.
 pub(crate) enum Frame<'a> {

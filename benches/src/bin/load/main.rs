@@ -1,18 +1,17 @@
-//! The load generator: subscribers and a publisher against one server or several, in a process of
-//! its own.
+//! The load generator: subscribers of one topic and a publisher, in a process of its own.
 //!
-//! It says `ready` when everyone is connected, then takes orders by standard input, one per line, and
+//! The program prints `ready` when every client is connected, then takes orders from standard input, one per line, and
 //! answers each with a line of JSON:
 //!
-//! - `flight BYTES EVENTS MILLISECONDS`: publishes so that this many events are on their way at any
-//!   time.
-//! - `rate BYTES PER_SECOND MILLISECONDS`: publishes at this rate, whatever comes of it.
+//! - `flight BYTES EVENTS MILLISECONDS`: publishes with this many events in flight.
+//! - `rate BYTES PER_SECOND MILLISECONDS`: publishes at this rate, however late deliveries are.
 //!
-//! It ends with its standard input, and fails when an event is missing, doubled or out of order.
+//! The program ends with its standard input, and fails when an event is missing, doubled or out of order.
 
+mod client;
+mod clients;
 mod dialect;
 mod frames;
-mod swarm;
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -24,10 +23,10 @@ use benches::load::Outcome;
 use clap::Parser;
 use midplane_testkit::process;
 
+use clients::Clients;
 use dialect::{Dialect, event};
-use swarm::{Route, Swarm};
 
-/// The part of a run that comes before what is measured.
+/// The warm-up of a run, as a part of the measured time.
 const WARM_UP: u32 = 5;
 
 /// How long the last events of a run may take.
@@ -35,23 +34,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Parser)]
 struct Arguments {
-    /// The protocol the servers speak.
+    /// The protocol of the servers.
     #[arg(long)]
     dialect: Dialect,
-    /// Where subscribers connect, in turn.
-    #[arg(long, required = true, value_delimiter = ',')]
-    subscribe: Vec<SocketAddr>,
-    /// Where the publisher connects.
+    /// The server that subscribers connect to.
+    #[arg(long)]
+    subscribe: SocketAddr,
+    /// The server that the publisher connects to.
     #[arg(long)]
     publish: SocketAddr,
-    /// How many subscribers there are.
+    /// The number of subscribers.
     #[arg(long)]
     clients: usize,
-    /// How many topics they share evenly.
-    #[arg(long, default_value_t = 1)]
-    topics: usize,
-    /// The processes whose time is measured.
-    #[arg(long, value_delimiter = ',')]
+    /// The processes whose processor time is measured.
+    #[arg(long)]
     pids: Vec<u32>,
 }
 
@@ -70,22 +66,17 @@ struct Order {
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    let mut swarm = Swarm::connect(&Route {
-        dialect: arguments.dialect,
-        subscribe: arguments.subscribe,
-        publish: arguments.publish,
-        clients: arguments.clients,
-        topics: arguments.topics,
-    })?;
+    let (subscribe, publish) = (arguments.subscribe, arguments.publish);
+    let mut clients = Clients::connect(arguments.dialect, subscribe, publish, arguments.clients)?;
     let orders = orders();
     answer("ready")?;
     loop {
         match orders.try_recv() {
             Ok(order) => {
-                let outcome = run(&mut swarm, &order?, &arguments.pids)?;
+                let outcome = run(&mut clients, &order?, &arguments.pids)?;
                 answer(&serde_json::to_string(&outcome)?)?;
             }
-            Err(TryRecvError::Empty) => swarm.turn(Duration::from_millis(20))?,
+            Err(TryRecvError::Empty) => clients.turn(Duration::from_millis(20))?,
             Err(TryRecvError::Disconnected) => return Ok(()),
         }
     }
@@ -111,87 +102,96 @@ fn orders() -> Receiver<io::Result<Order>> {
 }
 
 fn parse(line: &str) -> io::Result<Order> {
+    let unknown = || io::Error::other(format!("no order: {line}"));
     let words: Vec<&str> = line.split_whitespace().collect();
-    let number = |at: usize| -> io::Result<u64> {
-        let word = words.get(at).and_then(|word| word.parse().ok());
-        word.ok_or_else(|| io::Error::other(format!("no order: {line}")))
+    let [pace, bytes, amount, milliseconds] = words[..] else {
+        return Err(unknown());
     };
-    let pace = match words.first() {
-        Some(&"flight") => Pace::Flight(number(2)? as usize),
-        Some(&"rate") => Pace::Rate(number(2)?),
-        _ => return Err(io::Error::other(format!("no order: {line}"))),
-    };
+    let number = |word: &str| word.parse::<u64>().map_err(|_| unknown());
     Ok(Order {
-        bytes: number(1)? as usize,
-        pace,
-        time: Duration::from_millis(number(3)?),
+        bytes: number(bytes)? as usize,
+        pace: match pace {
+            "flight" => Pace::Flight(number(amount)? as usize),
+            "rate" => Pace::Rate(number(amount)?),
+            _ => return Err(unknown()),
+        },
+        time: Duration::from_millis(number(milliseconds)?),
     })
 }
 
-fn run(swarm: &mut Swarm, order: &Order, pids: &[u32]) -> io::Result<Outcome> {
-    let warm = order.time / WARM_UP;
+fn run(clients: &mut Clients, order: &Order, pids: &[u32]) -> io::Result<Outcome> {
     match order.pace {
-        Pace::Flight(events) => {
-            let keep = |swarm: &mut Swarm, time: Duration| -> io::Result<()> {
-                let start = Instant::now();
-                while start.elapsed() < time {
-                    while swarm.in_flight() < events {
-                        swarm.publish(&event(swarm.next_number(), order.bytes));
-                    }
-                    swarm.flush()?;
-                    swarm.turn(Duration::from_millis(100))?;
-                }
-                Ok(())
-            };
-            keep(swarm, warm)?;
-            let measure = Measure::start(swarm, pids)?;
-            keep(swarm, order.time)?;
-            let outcome = measure.stop(swarm, pids)?;
-            settle(swarm)?;
-            Ok(outcome)
-        }
-        Pace::Rate(per_second) => {
-            let interval = Duration::from_secs(1) / per_second as u32;
-            let (warm_events, events) = (
-                (warm.as_nanos() / interval.as_nanos()) as u64,
-                (order.time.as_nanos() / interval.as_nanos()) as u64,
-            );
-            let (first, topics, dialect) =
-                (swarm.next_number(), swarm.topics() as u64, swarm.dialect());
-            let mut socket = swarm.publisher()?;
-            let bytes = order.bytes;
-            let start = Instant::now();
-            let due = move |at: u64| start + interval * at as u32;
-            let sender = thread::spawn(move || -> io::Result<()> {
-                for at in 0..warm_events + events {
-                    thread::sleep(due(at).saturating_duration_since(Instant::now()));
-                    let number = first + at;
-                    let message =
-                        dialect.publish((number % topics) as usize, &event(number, bytes));
-                    write_all(&mut socket, &frames::text(&message))?;
-                }
-                Ok(())
-            });
-            // What is sent is known beforehand, so the two threads share nothing: latency counts from
-            // when an event was due, not from when its publisher got round to it.
-            for at in 0..warm_events + events {
-                swarm.note(due(at));
-            }
-            while Instant::now() < due(warm_events) {
-                swarm.turn(Duration::from_millis(1))?;
-            }
-            let measure = Measure::start(swarm, pids)?;
-            while Instant::now() < due(warm_events + events) {
-                swarm.turn(Duration::from_millis(1))?;
-            }
-            let outcome = measure.stop(swarm, pids)?;
-            settle(swarm)?;
-            sender
-                .join()
-                .map_err(|_| io::Error::other("the publisher panicked"))??;
-            Ok(outcome)
-        }
+        Pace::Flight(events) => flight(clients, order, events, pids),
+        Pace::Rate(per_second) => rate(clients, order, per_second, pids),
     }
+}
+
+fn flight(
+    clients: &mut Clients,
+    order: &Order,
+    events: usize,
+    pids: &[u32],
+) -> io::Result<Outcome> {
+    let keep = |clients: &mut Clients, time: Duration| -> io::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            while clients.in_flight() < events {
+                clients.publish(&event(clients.next_number(), order.bytes));
+            }
+            clients.flush()?;
+            clients.turn(Duration::from_millis(100))?;
+        }
+        Ok(())
+    };
+    keep(clients, order.time / WARM_UP)?;
+    let measure = Measure::start(clients, pids)?;
+    keep(clients, order.time)?;
+    let outcome = measure.stop(clients, pids)?;
+    settle(clients)?;
+    Ok(outcome)
+}
+
+fn rate(
+    clients: &mut Clients,
+    order: &Order,
+    per_second: u64,
+    pids: &[u32],
+) -> io::Result<Outcome> {
+    let interval = Duration::from_secs(1) / per_second as u32;
+    let count = |time: Duration| (time.as_nanos() / interval.as_nanos()) as u64;
+    let (warm, all) = (
+        count(order.time / WARM_UP),
+        count(order.time / WARM_UP) + count(order.time),
+    );
+    let (first, dialect, bytes) = (clients.next_number(), clients.dialect(), order.bytes);
+    let mut socket = clients.publisher()?;
+    let start = Instant::now();
+    let due = move |at: u64| start + interval * at as u32;
+    let sender = thread::spawn(move || -> io::Result<()> {
+        for at in 0..all {
+            thread::sleep(due(at).saturating_duration_since(Instant::now()));
+            let message = dialect.publish(&event(first + at, bytes));
+            write_all(&mut socket, &frames::text(&message))?;
+        }
+        Ok(())
+    });
+    // What is sent is known beforehand, so the two threads share nothing. Latency counts from when an event was due,
+    // however late its publisher was.
+    for at in 0..all {
+        clients.sent(due(at));
+    }
+    while Instant::now() < due(warm) {
+        clients.turn(Duration::from_millis(1))?;
+    }
+    let measure = Measure::start(clients, pids)?;
+    while Instant::now() < due(all) {
+        clients.turn(Duration::from_millis(1))?;
+    }
+    let outcome = measure.stop(clients, pids)?;
+    settle(clients)?;
+    let sent = sender.join();
+    sent.map_err(|_| io::Error::other("the publisher panicked"))??;
+    Ok(outcome)
 }
 
 /// Writes to a socket that does not block.
@@ -208,38 +208,38 @@ fn write_all(socket: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for what is on its way.
-fn settle(swarm: &mut Swarm) -> io::Result<()> {
+/// Waits for the events in flight.
+fn settle(clients: &mut Clients) -> io::Result<()> {
     let start = Instant::now();
-    while swarm.in_flight() > 0 {
+    while clients.in_flight() > 0 {
         if start.elapsed() > PATIENCE {
-            let missing = swarm.in_flight();
+            let missing = clients.in_flight();
             return Err(io::Error::other(format!("{missing} events do not arrive")));
         }
-        swarm.turn(Duration::from_millis(20))?;
+        clients.turn(Duration::from_millis(20))?;
     }
     Ok(())
 }
 
-/// Time, and time on processors, of a part of a run.
+/// The start of the measured part of a run.
 struct Measure {
     start: Instant,
     busy: Duration,
 }
 
 impl Measure {
-    fn start(swarm: &mut Swarm, pids: &[u32]) -> io::Result<Self> {
-        swarm.count(true);
+    fn start(clients: &mut Clients, pids: &[u32]) -> io::Result<Self> {
+        clients.count(true);
         Ok(Self {
             start: Instant::now(),
             busy: busy(pids)?,
         })
     }
 
-    fn stop(self, swarm: &mut Swarm, pids: &[u32]) -> io::Result<Outcome> {
+    fn stop(self, clients: &mut Clients, pids: &[u32]) -> io::Result<Outcome> {
         let took = self.start.elapsed();
         let busy = busy(pids)? - self.busy;
-        let latencies = swarm.count(false);
+        let latencies = clients.count(false);
         Outcome::new(latencies, took, busy).ok_or_else(|| io::Error::other("nothing was delivered"))
     }
 }

@@ -1,21 +1,20 @@
-//! What nodes say to each other when nobody publishes.
+//! The heartbeats of nodes that publish nothing.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use midplane_testkit::process;
 
-use super::field::{Field, Setting};
+use super::grid::{Grid, Setting};
 use super::{Cost, LANES, TARGETS};
 use crate::report::{Goal, Report, short};
 
-/// So far apart, on so many nodes, for so long.
-const BEAT: Duration = Duration::from_millis(100);
-const BEATING: [usize; 3] = [1, 16, 64];
-const BEATS: Duration = Duration::from_secs(2);
+/// The heartbeat interval, the numbers of nodes, and how long they are observed.
+const INTERVAL: Duration = Duration::from_millis(100);
+const NODES: [usize; 3] = [1, 16, 64];
+const TIME: Duration = Duration::from_secs(2);
 
-/// What nodes hear that publish nothing, and how much longer a heartbeat is for each lane that was used.
+/// Received heartbeats, and how much longer a heartbeat is for each lane that was used.
 pub(super) fn run(report: &mut Report) -> io::Result<()> {
     let quiet = |nodes| Setting {
         nodes,
@@ -25,40 +24,39 @@ pub(super) fn run(report: &mut Report) -> io::Result<()> {
         members: 0,
     };
     let mut costs = Vec::new();
-    for nodes in BEATING {
+    for nodes in NODES {
         report.progress(format!("heartbeats of {nodes} nodes"));
-        costs.push((nodes, beats(quiet(nodes))?));
+        costs.push((nodes, heartbeats(quiet(nodes))?));
     }
-    let one = beats(Setting {
+    let busy = heartbeats(Setting {
         lanes: LANES,
         targets: TARGETS,
         interest: 1,
         members: 1,
         ..quiet(1)
     })?;
-    let alone = costs.first().map_or(f64::NAN, |(_, cost)| cost.bytes);
-    let lane = (one.bytes - alone) / TARGETS as f64;
-    let seconds = BEATS.as_secs_f64();
+    let lane = (busy.bytes - costs[0].1.bytes) / TARGETS as f64;
+    report.say(format!(
+        "### Heartbeats\n\nOf nodes that publish nothing, every {} ms: heartbeats that all of them receive in a second, \
+         that to the square of their number in each interval, and bytes and processor time of each. The heartbeat of a \
+         node that used {TARGETS} lanes since the heartbeat before has some bytes more for each of these.",
+        INTERVAL.as_millis()
+    ));
+    let seconds = TIME.as_secs_f64();
+    let square = |nodes: usize| (nodes * nodes) as f64 / INTERVAL.as_secs_f64();
     let rows: Vec<Vec<String>> = costs
         .iter()
         .map(|(nodes, cost)| {
-            let expected = (nodes * nodes) as f64 * seconds / BEAT.as_secs_f64();
             vec![
                 nodes.to_string(),
                 short(cost.frames / seconds),
-                format!("{:.2}", cost.frames / expected),
+                format!("{:.2}", cost.frames / seconds / square(*nodes)),
                 format!("{:.0}", cost.bytes),
                 format!("{:.2}", cost.microseconds),
                 format!("{lane:.1}"),
             ]
         })
         .collect();
-    report.say(format!(
-        "### Heartbeats\n\nOf nodes that publish nothing, every {} ms: what all of them hear in a second, that to \
-         the square of their number in each interval, and processor time and bytes for each. One that used {TARGETS} \
-         lanes since its heartbeat before has some bytes more for each of these.",
-        BEAT.as_millis()
-    ));
     let header = [
         "nodes",
         "heard/s",
@@ -68,50 +66,39 @@ pub(super) fn run(report: &mut Report) -> io::Result<()> {
         "bytes a lane",
     ];
     report.table(&header, &rows);
-    if let Some((nodes, cost)) = costs.last() {
-        let most = (nodes * nodes) as f64 * seconds / BEAT.as_secs_f64();
-        let goal = Goal::new(
-            format!("heartbeats heard, {nodes} nodes"),
-            cost.frames / seconds,
-            "frames/s",
-        );
-        report.goal(goal.floor(most / seconds).ratio_at_most(
-            cost.frames / most,
-            1.05,
-            "the square of the nodes, each interval",
-        ));
-        for (figure, value, unit) in [
-            ("processor time of a heartbeat", cost.microseconds, "us"),
-            ("bytes of a heartbeat", cost.bytes, "bytes"),
-        ] {
-            report.goal(Goal::new(format!("{figure}, {nodes} nodes"), value, unit));
-        }
-        let figure = "bytes of a heartbeat for each used lane";
-        report.goal(Goal::new(figure, lane, "bytes"));
+    let (nodes, cost) = &costs[NODES.len() - 1];
+    let (speed, square) = (cost.frames / seconds, square(*nodes));
+    let goal = Goal::new(
+        format!("heartbeats heard, {nodes} nodes"),
+        speed,
+        "frames/s",
+    );
+    let of = "the square of the nodes, each interval";
+    report.goal(goal.floor(square).ratio_at_most(speed / square, 1.05, of));
+    for (figure, value, unit) in [
+        ("processor time of a heartbeat", cost.microseconds, "us"),
+        ("bytes of a heartbeat", cost.bytes, "bytes"),
+    ] {
+        report.goal(Goal::new(format!("{figure}, {nodes} nodes"), value, unit));
     }
+    let figure = "bytes of a heartbeat for each used lane";
+    report.goal(Goal::new(figure, lane, "bytes"));
     Ok(())
 }
 
-/// What is heard on lane 0 while each lane is used more often than a heartbeat tells of it: how much, and what
-/// each frame takes.
-fn beats(setting: Setting) -> io::Result<Cost> {
-    let field = Field::start(setting, BEAT)?;
-    let heard = || {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
-        (
-            of(&field.heard.control_frames),
-            of(&field.heard.control_bytes),
-        )
-    };
+/// The frames on lane 0 while every lane is used in each interval: how many, and bytes and processor time of each.
+fn heartbeats(setting: Setting) -> io::Result<Cost> {
+    let grid = Grid::start(setting, INTERVAL)?;
+    let now = || (grid.control.frames(), grid.control.bytes());
     let busy = || process::processor_time(std::process::id());
-    // The first ones answer those that have just come.
-    field.rest(5 * BEAT);
-    let (before, busy_before, start) = (heard(), busy()?, Instant::now());
-    while start.elapsed() < BEATS {
-        field.publish(setting.targets, 1)?;
-        field.rest(BEAT / 5);
+    // The first heartbeats answer the nodes that have just come.
+    grid.rest(5 * INTERVAL);
+    let (before, busy_before, start) = (now(), busy()?, Instant::now());
+    while start.elapsed() < TIME {
+        grid.publish(setting.targets, 1)?;
+        grid.rest(INTERVAL / 5);
     }
-    let (after, busy) = (heard(), busy()? - busy_before);
+    let (after, busy) = (now(), busy()? - busy_before);
     let frames = after.0 - before.0;
     Ok(Cost {
         microseconds: busy.as_secs_f64() * 1e6 / frames,

@@ -7,52 +7,68 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::StreamExt;
+use instructions::topic;
 use midplane::bus::{Bus, BusError, Lane, Limits, Link};
 use midplane::node::Config;
 use midplane::{
     Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Relay, Sink,
-    State, Target, fresh_node_id,
+    State, fresh_node_id,
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::across::{failed, topic};
+use crate::across::failed;
 
 /// The bytes of an event.
 pub(super) const SIZE: usize = 64;
 
-/// A bus that counts what its links hear.
+/// How long an event may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A bus that counts what its links receive.
 #[derive(Debug)]
-struct Counting {
+struct CountingBus {
     bus: Memory,
-    heard: Arc<Heard>,
+    /// All frames, and those of lane 0, where heartbeats are.
+    all: Arc<Received>,
+    control: Arc<Received>,
 }
 
+/// Frames and bytes that were received.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
-    pub(super) frames: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    /// Of these, on lane 0, where heartbeats are.
-    pub(super) control_frames: AtomicU64,
-    pub(super) control_bytes: AtomicU64,
+pub(super) struct Received {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Received {
+    fn add(&self, bytes: usize) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn frames(&self) -> f64 {
+        self.frames.load(Ordering::Relaxed) as f64
+    }
+
+    pub(super) fn bytes(&self) -> f64 {
+        self.bytes.load(Ordering::Relaxed) as f64
+    }
 }
 
 #[async_trait]
-impl Bus for Counting {
+impl Bus for CountingBus {
     fn limits(&self) -> Limits {
         self.bus.limits()
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.bus.connect().await?;
-        let heard = self.heard.clone();
+        let (all, control) = (self.all.clone(), self.control.clone());
         let frames = frames.inspect(move |inbound| {
             if let Ok(inbound) = inbound {
-                heard.frames.fetch_add(1, Ordering::Relaxed);
-                let bytes = inbound.frame.len() as u64;
-                heard.bytes.fetch_add(bytes, Ordering::Relaxed);
+                all.add(inbound.frame.len());
                 if inbound.lane == Lane(0) {
-                    heard.control_frames.fetch_add(1, Ordering::Relaxed);
-                    heard.control_bytes.fetch_add(bytes, Ordering::Relaxed);
+                    control.add(inbound.frame.len());
                 }
             }
         });
@@ -63,50 +79,66 @@ impl Bus for Counting {
     }
 }
 
-/// What is set up.
+/// The size of a grid.
 #[derive(Clone, Copy)]
 pub(super) struct Setting {
     pub(super) nodes: usize,
     pub(super) lanes: u32,
-    /// How many targets there are, on how many nodes each has members, and how many on each of these.
+    /// The targets, the nodes that each has members on, and the members on each of these nodes.
     pub(super) targets: usize,
     pub(super) interest: usize,
     pub(super) members: usize,
 }
 
-pub(super) struct Field {
-    pub(super) runtime: Runtime,
+/// Nodes that run, and their members.
+pub(super) struct Grid {
+    runtime: Runtime,
     nodes: Vec<Cluster>,
-    pub(super) heard: Arc<Heard>,
+    pub(super) all: Arc<Received>,
+    pub(super) control: Arc<Received>,
     delivered: Arc<AtomicU64>,
     audiences: Vec<Audience>,
-    _attachments: Vec<Attachment>,
+    attachments: Vec<Attachment>,
 }
 
-impl Field {
+impl Grid {
     pub(super) fn start(setting: Setting, heartbeat: Duration) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let mut grid = Self {
+            runtime: Builder::new_current_thread().enable_all().build()?,
+            nodes: Vec::new(),
+            all: Arc::default(),
+            control: Arc::default(),
+            delivered: Arc::default(),
+            audiences: (0..setting.targets).map(|at| topic(at).into()).collect(),
+            attachments: Vec::new(),
+        };
+        grid.start_nodes(setting, heartbeat)?;
+        grid.attach_members(setting)?;
+        Ok(grid)
+    }
+
+    /// Starts the nodes; returns when all are live.
+    fn start_nodes(&mut self, setting: Setting, heartbeat: Duration) -> io::Result<()> {
         let bus = Memory::new();
-        let heard = Arc::new(Heard::default());
-        let delivered = Arc::new(AtomicU64::new(0));
         let config = Config {
             heartbeat,
             lanes: setting.lanes,
             ..Config::default()
         };
-        let (nodes, attachments) = runtime.block_on(async {
-            let (mut nodes, mut notices) = (Vec::new(), Vec::new());
+        self.runtime.block_on(async {
+            let mut notices = Vec::new();
             for _ in 0..setting.nodes {
-                let bus = Arc::new(Counting {
+                let bus = Arc::new(CountingBus {
                     bus: bus.clone(),
-                    heard: heard.clone(),
+                    all: self.all.clone(),
+                    control: self.control.clone(),
                 });
                 let timer = Arc::new(midplane::tokio::Timer::new());
                 let id = fresh_node_id().map_err(failed)?;
                 let (cluster, driver) = Cluster::new(id, bus, timer, config);
                 notices.push(cluster.notices());
                 midplane::tokio::spawn(driver);
-                nodes.push(cluster);
+                self.nodes.push(cluster);
             }
             for notices in &mut notices {
                 while let Some(notice) = notices.next().await {
@@ -115,46 +147,50 @@ impl Field {
                     }
                 }
             }
-            let mut attachments = Vec::new();
+            Ok(())
+        })
+    }
+
+    fn attach_members(&mut self, setting: Setting) -> io::Result<()> {
+        self.runtime.block_on(async {
             for number in 0..setting.targets {
                 for nth in 0..setting.interest {
-                    let node = &nodes[(number * 7 + nth) % setting.nodes];
+                    let node = &self.nodes[(number * 7 + nth) % setting.nodes];
                     for member in 0..setting.members {
-                        let delivered = delivered.clone();
+                        let delivered = self.delivered.clone();
                         let sink = Sink::new(move |_: &Event| {
                             delivered.fetch_add(1, Ordering::Relaxed);
                         });
                         let name = format!("{number}-{nth}-{member}");
                         let id = ConnectionId::new(name).map_err(failed)?;
                         let attachment = node.attach(id, sink);
-                        let target: Target = topic(number);
-                        attachment.associate(&target).await.map_err(failed)?;
-                        attachments.push(attachment);
+                        let associated = attachment.associate(&topic(number)).await;
+                        associated.map_err(failed)?;
+                        self.attachments.push(attachment);
                     }
                 }
             }
-            io::Result::Ok((nodes, attachments))
-        })?;
-        Ok(Self {
-            runtime,
-            nodes,
-            heard,
-            delivered,
-            audiences: (0..setting.targets)
-                .map(|number| topic(number).into())
-                .collect(),
-            _attachments: attachments,
+            Ok(())
         })
     }
 
-    /// Lets the nodes go on by themselves.
+    /// Lets the nodes run for this time.
     pub(super) fn rest(&self, time: Duration) {
         self.runtime.block_on(async {
             tokio::time::sleep(time).await;
         });
     }
 
-    /// Publishes one event after the other, and waits each time until everyone has it.
+    /// Lets every task of the nodes run several times.
+    pub(super) fn settle(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Publishes events one after the other, and waits for the deliveries of each.
     pub(super) fn publish(&self, times: usize, deliveries: u64) -> io::Result<()> {
         let event = Event::text("x".repeat(SIZE));
         self.runtime.block_on(async {
@@ -168,7 +204,7 @@ impl Field {
                 let start = Instant::now();
                 while self.delivered.load(Ordering::Relaxed) < wanted {
                     tokio::task::yield_now().await;
-                    if start.elapsed() > Duration::from_secs(20) {
+                    if start.elapsed() > PATIENCE {
                         return Err(failed("an event did not arrive"));
                     }
                 }
