@@ -1,29 +1,24 @@
 //! The bus inside one process.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::pin::Pin;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use async_trait::async_trait;
-use futures::stream::{Stream, StreamExt};
 use midplane_core::bus::{
-    Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit,
+    Bus, BusError, BusErrorKind, End, Inbound, Inbox, Lane, Limits, Link, OpenLink, Outbound,
+    Transmit,
 };
-use parking_lot::Mutex;
-
-/// What a frame that waits is counted as beside its bytes, so that empty frames are bounded too.
-const OVERHEAD: usize = size_of::<Inbound>();
+use parking_lot::{Mutex, RawMutex};
 
 /// A [`Bus`] between the nodes of one process, and the reference for every other adapter.
 ///
-/// Clones share one hub, and so hear each other; two calls of [`new`](Self::new) never do. It needs no
-/// runtime: a send has reached every link by the time it returns.
+/// Clones share one hub, and so reach each other; two calls of [`new`](Self::new) never do.
 ///
 /// # Mapping
 ///
 /// A lane is a number in the set that each link keeps. One lock makes every send one step, so all
-/// links see the frames of all senders in the same order.
+/// links receive the frames of all senders in the same order.
 ///
 /// # Limits
 ///
@@ -34,33 +29,52 @@ const OVERHEAD: usize = size_of::<Inbound>();
 ///
 /// Nothing disconnects by itself. [`cut`](Self::cut) and [`block`](Self::block) do, for tests of what is
 /// built on a bus: what waits in a link is still yielded, then an error.
+///
+/// # Where it runs
+///
+/// On whichever thread sends: a send has reached every link by the time it returns.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    hub: Arc<Hub>,
-    frame: usize,
+    hub: Arc<Mutex<Hub>>,
+    limits: Limits,
     queue: usize,
 }
 
+/// What the clones of one bus share.
+#[derive(Debug, Default)]
+struct Hub {
+    /// The open links, by number.
+    links: BTreeMap<u64, Subscriber>,
+    next: u64,
+    blocked: bool,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    lanes: BTreeSet<Lane>,
+    inbox: Arc<Inbox<RawMutex>>,
+}
+
 impl Memory {
-    /// A hub of its own, with nobody on it.
+    /// A hub of its own, with no link on it.
     #[must_use]
     pub fn new() -> Self {
         Self {
             hub: Arc::default(),
-            frame: 1 << 20,
+            limits: Limits::new(1 << 20),
             queue: 16 << 20,
         }
     }
 
-    /// The same hub, taking frames of at most this many bytes through this handle.
+    /// Limits the frames that this handle takes to this many bytes.
     #[must_use]
     pub fn with_frame_limit(mut self, bytes: usize) -> Self {
-        self.frame = bytes;
+        self.limits = Limits::new(bytes);
         self
     }
 
-    /// The same hub, letting at most this many bytes wait in each link that this handle opens. A frame
-    /// counts as its length and some 40 bytes more.
+    /// Limits what waits in each link that this handle opens to this many bytes. A frame counts as its
+    /// length and some 40 bytes more.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
@@ -69,28 +83,30 @@ impl Memory {
 
     /// Ends every link, as a server that restarts does.
     pub fn cut(&self) {
-        let links = std::mem::take(&mut self.hub.state.lock().links);
-        for inbox in links {
-            inbox.end(End::Cut);
+        let links = std::mem::take(&mut self.hub.lock().links);
+        for subscriber in links.into_values() {
+            let message = "the memory bus was cut".to_owned();
+            let end = End::Failed(BusErrorKind::Unreachable, message);
+            subscriber.inbox.end(end);
         }
     }
 
     /// Ends every link and refuses new ones until [`unblock`](Self::unblock), as a server that is down
     /// does.
     pub fn block(&self) {
-        self.hub.state.lock().blocked = true;
+        self.hub.lock().blocked = true;
         self.cut();
     }
 
     /// Lets links be opened again.
     pub fn unblock(&self) {
-        self.hub.state.lock().blocked = false;
+        self.hub.lock().blocked = false;
     }
 
-    /// How many links are open, on the hub as a whole.
+    /// How many links are open on the hub, those of all its handles.
     #[must_use]
     pub fn links(&self) -> usize {
-        self.hub.state.lock().links.len()
+        self.hub.lock().links.len()
     }
 }
 
@@ -103,230 +119,106 @@ impl Default for Memory {
 #[async_trait]
 impl Bus for Memory {
     fn limits(&self) -> Limits {
-        Limits::new(self.frame)
+        self.limits
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
-        let inbox = Arc::new(Inbox {
-            state: Mutex::default(),
-            bound: self.queue,
-        });
-        {
-            let mut state = self.hub.state.lock();
-            if state.blocked {
-                return Err(BusError::new(
-                    BusErrorKind::Unreachable,
-                    "the memory bus is blocked until `unblock` is called",
-                ));
-            }
-            state.links.push(inbox.clone());
+        let inbox = Arc::new(Inbox::new(self.queue));
+        let mut hub = self.hub.lock();
+        if hub.blocked {
+            return Err(BusError::new(
+                BusErrorKind::Unreachable,
+                "the memory bus is blocked until `unblock` is called",
+            ));
         }
-        let membership = Arc::new(Membership {
-            hub: self.hub.clone(),
-            inbox,
-        });
+        let number = hub.next;
+        hub.next += 1;
+        let subscriber = Subscriber {
+            lanes: BTreeSet::new(),
+            inbox: inbox.clone(),
+        };
+        hub.links.insert(number, subscriber);
+        drop(hub);
+        let hub = self.hub.clone();
+        let link = OpenLink::new(inbox, Connection { hub, number });
         Ok(Link {
-            frames: Frames {
-                membership: membership.clone(),
-                fused: false,
-            }
-            .boxed(),
+            frames: link.clone().frames(|_| {}),
             transmit: Box::new(Sender {
-                membership,
-                frame: self.frame,
+                link,
+                limits: self.limits,
             }),
         })
     }
 }
 
-/// What the clones of one bus share.
-#[derive(Debug, Default)]
-struct Hub {
-    state: Mutex<HubState>,
+/// A link's entry on the hub, which goes with it.
+struct Connection {
+    hub: Arc<Mutex<Hub>>,
+    number: u64,
 }
 
-#[derive(Debug, Default)]
-struct HubState {
-    links: Vec<Arc<Inbox>>,
-    blocked: bool,
-}
-
-/// Why a link ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Closed,
-    Cut,
-    Overflow,
-}
-
-impl End {
-    fn error(self) -> BusError {
-        match self {
-            Self::Closed => BusError::new(BusErrorKind::Unreachable, "the link was closed"),
-            Self::Cut => BusError::new(BusErrorKind::Unreachable, "the memory bus was cut"),
-            Self::Overflow => BusError::new(
-                BusErrorKind::Overflow,
-                "more waited in the link than `with_queue` allows",
-            ),
-        }
-    }
-}
-
-/// What one link hears, and what waits in it.
-#[derive(Debug)]
-struct Inbox {
-    state: Mutex<InboxState>,
-    /// How many bytes may wait, [`OVERHEAD`] counted for each frame.
-    bound: usize,
-}
-
-#[derive(Debug, Default)]
-struct InboxState {
-    lanes: BTreeSet<Lane>,
-    queue: VecDeque<Inbound>,
-    waiting: usize,
-    end: Option<End>,
-    waker: Option<Waker>,
-}
-
-impl Inbox {
-    /// Takes the frame if its lane is subscribed. It says whether the link lives, and leaves its
-    /// reader's waker to be woken once no lock is held: a waker may run what drops a link.
-    fn push(&self, frame: &Outbound, wakers: &mut Vec<Waker>) -> bool {
-        let mut state = self.state.lock();
-        if state.end.is_some() || !state.lanes.contains(&frame.lane) {
-            return state.end.is_none();
-        }
-        let cost = frame.frame.len() + OVERHEAD;
-        let fits = state.waiting + cost <= self.bound;
-        if fits {
-            state.waiting += cost;
-            state.queue.push_back(Inbound {
-                lane: frame.lane,
-                frame: frame.frame.clone(),
-            });
-        } else {
-            state.end = Some(End::Overflow);
-        }
-        wakers.extend(state.waker.take());
-        fits
-    }
-
-    /// Ends the link, unless it has ended.
-    fn end(&self, end: End) {
-        let mut state = self.state.lock();
-        state.end.get_or_insert(end);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
+impl Connection {
+    /// Changes the lanes that the link is subscribed to.
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<Lane>)) {
+        if let Some(subscriber) = self.hub.lock().links.get_mut(&self.number) {
+            change(&mut subscriber.lanes);
         }
     }
 
-    fn alive(&self) -> Result<(), BusError> {
-        self.state.lock().end.map_or(Ok(()), |end| Err(end.error()))
+    /// Hands the frames to all links in one step, and gives the readers to be woken once no lock is held: a waker
+    /// may run what drops a link.
+    fn send(&self, frames: &[Outbound]) -> Vec<Waker> {
+        let mut readers = Vec::new();
+        let mut hub = self.hub.lock();
+        for Outbound { lane, frame } in frames {
+            for Subscriber { lanes, inbox } in hub.links.values() {
+                if lanes.contains(lane) {
+                    let (lane, frame) = (*lane, frame.clone());
+                    readers.extend(inbox.add(Inbound { lane, frame }));
+                }
+            }
+        }
+        hub.links
+            .retain(|_, subscriber| !subscriber.inbox.is_over());
+        readers
     }
 }
 
-/// A link's place on the hub, given up when both halves are gone.
-#[derive(Debug)]
-struct Membership {
-    hub: Arc<Hub>,
-    inbox: Arc<Inbox>,
-}
-
-impl Membership {
-    fn leave(&self) {
-        let mut hub = self.hub.state.lock();
-        hub.links.retain(|inbox| !Arc::ptr_eq(inbox, &self.inbox));
-    }
-}
-
-impl Drop for Membership {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.leave();
+        let removed = self.hub.lock().links.remove(&self.number);
+        // With the lock let go: a reader's waker may hold another link.
+        drop(removed);
     }
 }
 
-#[derive(Debug)]
 struct Sender {
-    membership: Arc<Membership>,
-    frame: usize,
+    link: Arc<OpenLink<RawMutex, Connection>>,
+    limits: Limits,
 }
 
 #[async_trait]
 impl Transmit for Sender {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.membership.inbox.alive()?;
-        self.membership.inbox.state.lock().lanes.extend(lanes);
-        Ok(())
+        self.link
+            .on(|connection| connection.change(|subscribed| subscribed.extend(lanes)))
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.membership.inbox.alive()?;
-        let mut state = self.membership.inbox.state.lock();
-        for lane in lanes {
-            state.lanes.remove(lane);
-        }
-        Ok(())
+        let kept = |lane: &Lane| !lanes.contains(lane);
+        self.link
+            .on(|connection| connection.change(|subscribed| subscribed.retain(kept)))
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
-        self.membership.inbox.alive()?;
-        if let Some(large) = frames.iter().find(|frame| frame.frame.len() > self.frame) {
-            return Err(BusError::new(
-                BusErrorKind::TooLarge,
-                format!(
-                    "a frame of {} bytes is larger than the {} of `with_frame_limit`",
-                    large.frame.len(),
-                    self.frame
-                ),
-            ));
-        }
-        let mut wakers = Vec::new();
-        {
-            let mut hub = self.membership.hub.state.lock();
-            for frame in frames {
-                hub.links.retain(|inbox| inbox.push(frame, &mut wakers));
-            }
-        }
-        wakers.into_iter().for_each(Waker::wake);
+        self.link.check()?;
+        self.limits.check(frames)?;
+        let readers = self.link.on(|connection| connection.send(frames))?;
+        readers.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
     async fn close(&mut self) -> Result<(), BusError> {
-        self.membership.inbox.alive()?;
-        self.membership.leave();
-        self.membership.inbox.end(End::Closed);
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Frames {
-    membership: Arc<Membership>,
-    /// Whether the end was told.
-    fused: bool,
-}
-
-impl Stream for Frames {
-    type Item = Result<Inbound, BusError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.fused {
-            return Poll::Ready(None);
-        }
-        let mut state = self.membership.inbox.state.lock();
-        if let Some(frame) = state.queue.pop_front() {
-            state.waiting -= frame.frame.len() + OVERHEAD;
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        let Some(end) = state.end else {
-            state.waker = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        drop(state);
-        self.fused = true;
-        Poll::Ready((end != End::Closed).then(|| Err(end.error())))
+        self.link.close()
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use midplane_core::bus::Bus;
+use midplane_core::bus::{Bus, SettingsError};
 
-use crate::error::Refusal;
-
-/// There is none.
+/// The error that names the feature which brings the bus.
 pub(crate) fn bus(
     _url: &str,
     _prefix: Option<&str>,
     feature: &'static str,
-) -> Result<Arc<dyn Bus>, Refusal> {
-    Err(Refusal::NotCompiledIn(feature))
+) -> Result<Arc<dyn Bus>, SettingsError> {
+    Err(SettingsError::MissingFeature {
+        package: "midplane-connect",
+        feature,
+    })
 }

@@ -1,19 +1,19 @@
-//! What goes wrong, said without secrets.
+//! Why there is no bus, without secrets.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use midplane_core::bus::BusError;
+use midplane_core::bus::{BusError, SettingsError};
 
-use crate::Kind;
+use crate::BusKind;
 
 /// Why there is no bus. The message says what failed, by which setting, and what to do; neither it nor its source
 /// holds the URL, which may hold a password. Nothing is left open.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The setting is there and is empty, or is not text.
+    /// The setting is set, and is empty or is not text.
     Empty {
         /// The setting's name.
         setting: &'static str,
@@ -23,19 +23,19 @@ pub enum ConnectError {
         /// The setting's name.
         setting: &'static str,
     },
-    /// The bus is named, and not where it is.
+    /// A bus is named, and its URL is missing.
     MissingUrl {
         /// The bus that is named.
-        backplane: Kind,
+        backplane: BusKind,
     },
     /// A prefix is set, and no bus to use it on.
     MissingBackplane,
     /// The bus that is named is not the one whose URL it is.
     Mismatch {
         /// The bus that is named.
-        backplane: Kind,
+        backplane: BusKind,
         /// The bus of the URL.
-        url: Kind,
+        url: BusKind,
     },
     /// What the setting asks for is not in this program.
     NotCompiledIn {
@@ -44,27 +44,27 @@ pub enum ConnectError {
         /// The feature of `midplane-connect` that brings it.
         feature: &'static str,
     },
-    /// The adapter makes nothing of the setting.
+    /// The adapter does not take the setting.
     Invalid {
         /// The setting's name.
         setting: &'static str,
         /// What the adapter says.
-        source: Box<dyn Error + Send + Sync>,
+        source: SettingsError,
     },
-    /// The server is not there, or does not let us in.
+    /// The server is not there, or refuses the connection.
     Refused {
         /// The name of the setting that says where it is.
         setting: &'static str,
         /// What the bus says.
         source: BusError,
     },
-    /// The server did not let us in before the deadline.
+    /// The server did not accept the connection before the deadline.
     Late {
         /// The name of the setting that says where it is.
         setting: &'static str,
         /// The sort of bus.
-        backplane: Kind,
-        /// How long we waited.
+        backplane: BusKind,
+        /// For how long it was awaited.
         deadline: Duration,
     },
 }
@@ -128,21 +128,9 @@ impl fmt::Display for ConnectError {
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // Their own messages are in ours.
-            Self::Invalid { source, .. } => source.source(),
+            // The bus's own message is in this one's.
             Self::Refused { source, .. } => source.source(),
             _ => None,
         }
     }
-}
-
-/// Why an adapter makes no bus.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The feature that is missing.
-    NotCompiledIn(&'static str),
-    /// The URL is at fault.
-    Invalid(Box<dyn Error + Send + Sync>),
-    /// The prefix is at fault.
-    Prefix(Box<dyn Error + Send + Sync>),
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// A sort of bus, as the environment names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum BusKind {
     /// Inside one process.
     Memory,
     /// A Redis.
@@ -18,7 +18,7 @@ pub enum Kind {
     Postgres,
 }
 
-impl Kind {
+impl BusKind {
     const ALL: [Self; 5] = [
         Self::Memory,
         Self::Redis,
@@ -86,7 +86,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for BusKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -21,20 +21,23 @@
 //!
 //! | URL | bus | feature |
 //! |---|---|---|
-//! | `memory:`, `memory:name` | the one inside this process: its own, or that of all who give this name | |
+//! | `memory:`, `memory:name` | the one inside this process: its own, or the one of this name | |
 //! | `redis://`, `valkey://`, `unix://` | `midplane-redis` | `redis` |
-//! | `rediss://`, `valkeys://` | the same with TLS | `redis` and `tls` |
-//! | `redis+cluster://`, several hosts with commas between | the same over the shards of a cluster; `rediss`, `valkey` and `valkeys` too | `redis` |
-//! | `redis+sentinel://`, several hosts with commas between, `/name` | the same on the master that Sentinels tell; `rediss`, `valkey` and `valkeys` too | `redis` |
+//! | `rediss://`, `valkeys://` | `midplane-redis` with TLS | `redis` and `tls` |
+//! | `redis+cluster://`, several hosts with commas between | `midplane-redis` over the shards of a cluster; `rediss`, `valkey` and `valkeys` too | `redis` |
+//! | `redis+sentinel://`, several hosts with commas between, `/name` | `midplane-redis` on the master that the Sentinels name; `rediss`, `valkey` and `valkeys` too | `redis` |
 //! | `nats://`, `tls://`, several with commas between | `midplane-nats`, by TLS where the server or `tls://` demands it | `nats` |
 //! | `postgres://`, `postgresql://` | `midplane-postgres` | `postgres` |
-//! | the same with `sslmode=require` and above | the same with TLS | `postgres` and `tls` |
+//! | `postgres://`, `postgresql://`, with `sslmode=require` and above | `midplane-postgres` with TLS | `postgres` and `tls` |
+//!
+//! Redis and Valkey run on the runtime that a feature names, `tokio` (the default) or `smol`; with both, each link on
+//! the one that fits where it is opened. NATS and Postgres run anywhere without a choice.
 //!
 //! What stands behind the scheme is the adapter's: each crate's documentation says what it takes. The case of the
 //! scheme, and space around the URL, do not matter.
 //!
 //! The certificates that TLS trusts are the system's, or those in the PEM file that `SSL_CERT_FILE` names in the
-//! environment. What a URL cannot say, such as a file of NATS credentials, the adapter is told in the program.
+//! environment. What a URL cannot say, such as a file of NATS credentials, is set on the adapter in the program.
 //!
 //! The environment is `MIDPLANE_BACKPLANE`, one of `memory`, `redis`, `valkey`, `nats` and `postgres` in any case;
 //! `MIDPLANE_BACKPLANE_URL`, whose scheme must fit it; and `MIDPLANE_BACKPLANE_PREFIX`, what the channels' names start
@@ -44,13 +47,13 @@
 //! # Guarantees
 //!
 //! There is never a single node in silence. A setting that is unknown, empty, missing, not compiled in or that
-//! contradicts another is an error; so is a server that does not let this node in, or not before the deadline, when
+//! contradicts another is an error; so is a server that refuses this node, or does not answer before the deadline, when
 //! the bus is [opened](Settings::open). Each error says what failed, by which setting, and what to do, and none holds
 //! the URL, which may hold a password.
 //!
 //! # Map
 //!
-//! [`Settings`] is what was set, [`Kind`] the sorts of bus, [`ConnectError`] what goes wrong.
+//! [`Settings`] is what was set, [`BusKind`] the sorts of bus, [`ConnectError`] what goes wrong.
 
 #[cfg(not(all(feature = "redis", feature = "nats", feature = "postgres")))]
 mod absent;
@@ -73,5 +76,5 @@ use absent as postgres;
 use absent as redis;
 
 pub use error::ConnectError;
-pub use kind::Kind;
+pub use kind::BusKind;
 pub use settings::Settings;

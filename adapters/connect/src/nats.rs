@@ -2,26 +2,17 @@
 
 use std::sync::Arc;
 
-use midplane_core::bus::Bus;
-use midplane_nats::{Nats, SettingsError};
-
-use crate::error::Refusal;
+use midplane_core::bus::{Bus, SettingsError};
+use midplane_nats::Nats;
 
 pub(crate) fn bus(
     url: &str,
     prefix: Option<&str>,
     _feature: &'static str,
-) -> Result<Arc<dyn Bus>, Refusal> {
-    let bus = Nats::new(url).map_err(refusal)?;
+) -> Result<Arc<dyn Bus>, SettingsError> {
+    let bus = Nats::new(url)?;
     Ok(Arc::new(match prefix {
-        Some(prefix) => bus.with_prefix(prefix).map_err(refusal)?,
+        Some(prefix) => bus.with_prefix(prefix)?,
         None => bus,
     }))
-}
-
-fn refusal(error: SettingsError) -> Refusal {
-    match error {
-        SettingsError::Prefix(_) => Refusal::Prefix(error.into()),
-        error => Refusal::Invalid(error.into()),
-    }
 }

@@ -1,4 +1,4 @@
-//! What was set.
+//! Where the bus is, as the environment or the program says.
 
 use std::env::{self, VarError};
 use std::fmt;
@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane_core::Timer;
-use midplane_core::bus::{Bus, BusError, Lane};
+use midplane_core::bus::{Bus, BusError, Lane, SettingsError};
 
-use crate::error::Refusal;
-use crate::{ConnectError, Kind, memory, nats, postgres, redis};
+use crate::{BusKind, ConnectError, memory, nats, postgres, redis};
 
 const BACKPLANE: &str = "MIDPLANE_BACKPLANE";
 const URL: &str = "MIDPLANE_BACKPLANE_URL";
@@ -18,10 +17,10 @@ const PREFIX: &str = "MIDPLANE_BACKPLANE_PREFIX";
 /// How long [`Settings::open`] waits.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Where the backplane is, read and found sound. Nothing is connected yet.
+/// Where the bus is, read and found sound. Nothing is connected yet.
 #[derive(Clone)]
 pub struct Settings {
-    kind: Kind,
+    kind: BusKind,
     /// It may hold a password. The scheme is in lower case.
     url: String,
     prefix: Option<String>,
@@ -54,12 +53,14 @@ impl Settings {
     ) -> Result<Option<Self>, ConnectError> {
         let unknown = ConnectError::Unknown { setting: BACKPLANE };
         let backplane = backplane
-            .map(|name| filled(name, BACKPLANE).and_then(|name| Kind::named(name).ok_or(unknown)))
+            .map(|name| {
+                filled(name, BACKPLANE).and_then(|name| BusKind::named(name).ok_or(unknown))
+            })
             .transpose()?;
         let settings = match (backplane, url) {
             (None, None) if prefix.is_none() => return Ok(None),
             (None, None) => return Err(ConnectError::MissingBackplane),
-            (Some(Kind::Memory), None) => Self::read("memory:", URL)?,
+            (Some(BusKind::Memory), None) => Self::read("memory:", URL)?,
             (Some(backplane), None) => return Err(ConnectError::MissingUrl { backplane }),
             (_, Some(url)) => Self::read(url, URL)?,
         };
@@ -87,18 +88,18 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The same backplane with this before its channels' names, `midplane` unless it is set: nodes with different
-    /// prefixes do not hear each other.
+    /// Sets what the names of the bus's channels begin with, `midplane` unless it is set: nodes with different prefixes
+    /// do not reach each other.
     ///
     /// # Errors
-    /// When the adapter does not take it. All take 1 to 52 letters, digits, `_` and `-`.
+    /// When the adapter does not take it. All take 1 to 52 ASCII letters, digits, `_` and `-`.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, ConnectError> {
         self.prefix = Some(filled(prefix, PREFIX)?.to_owned());
         self.build()?;
         Ok(self)
     }
 
-    /// The same backplane, waiting so long for the server when it is opened; 5 s unless it is set.
+    /// Sets for how long [`open`](Self::open) waits for the server; 5 s unless it is set.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -107,15 +108,15 @@ impl Settings {
 
     /// The sort of bus.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> BusKind {
         self.kind
     }
 
-    /// The bus, once its server let us in: one link is opened, hears the lane that every node hears, and is given
-    /// up again. It is not tried twice.
+    /// Opens the bus and proves that its server is there: one link is opened, subscribes to the lane that every node
+    /// subscribes to, and is dropped again. There is one attempt.
     ///
     /// # Errors
-    /// When the server is not there, does not let us in or does not answer before the deadline. Nothing is left open.
+    /// When the server is not there, refuses the link or does not answer before the deadline. Nothing is left open.
     pub async fn open(&self, timer: &dyn Timer) -> Result<Arc<dyn Bus>, ConnectError> {
         let bus = self.build()?;
         let setting = self.setting;
@@ -135,9 +136,9 @@ impl Settings {
         let unknown = || ConnectError::Unknown { setting };
         let (scheme, rest) = filled(url, setting)?.split_once(':').ok_or_else(unknown)?;
         let scheme = scheme.to_ascii_lowercase();
-        let kind = Kind::of_scheme(&scheme).ok_or_else(unknown)?;
+        let kind = BusKind::of_scheme(&scheme).ok_or_else(unknown)?;
         // Else `nats:4222` would be a host called nats.
-        if kind != Kind::Memory && !rest.starts_with("//") {
+        if kind != BusKind::Memory && !rest.starts_with("//") {
             return Err(unknown());
         }
         Ok(Self {
@@ -153,18 +154,20 @@ impl Settings {
         let (url, prefix) = (self.url.as_str(), self.prefix.as_deref());
         let setting = self.setting;
         match self.kind {
-            Kind::Memory => memory::bus(url, prefix),
-            Kind::Redis | Kind::Valkey => redis::bus(url, prefix, "redis"),
-            Kind::Nats => nats::bus(url, prefix, "nats"),
-            Kind::Postgres => postgres::bus(url, prefix, "postgres"),
+            BusKind::Memory => memory::bus(url, prefix),
+            BusKind::Redis | BusKind::Valkey => redis::bus(url, prefix, "redis"),
+            BusKind::Nats => nats::bus(url, prefix, "nats"),
+            BusKind::Postgres => postgres::bus(url, prefix, "postgres"),
         }
-        .map_err(|refusal| match refusal {
-            Refusal::NotCompiledIn(feature) => ConnectError::NotCompiledIn { setting, feature },
-            Refusal::Invalid(source) => ConnectError::Invalid { setting, source },
-            Refusal::Prefix(source) => ConnectError::Invalid {
+        .map_err(|error| match error {
+            SettingsError::MissingFeature { feature, .. } => {
+                ConnectError::NotCompiledIn { setting, feature }
+            }
+            source @ SettingsError::Prefix(_) => ConnectError::Invalid {
                 setting: PREFIX,
                 source,
             },
+            source => ConnectError::Invalid { setting, source },
         })
     }
 }

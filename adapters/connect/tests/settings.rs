@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::Command;
 
 use midplane::threads::Timer;
-use midplane_connect::{ConnectError, Kind, Settings};
+use midplane_connect::{BusKind, ConnectError, Settings};
 use midplane_testkit::within;
 
 /// Everything that an error shows, or that what it stands for does.
@@ -21,24 +21,24 @@ fn shown(error: &ConnectError) -> String {
 #[test]
 fn a_url_says_which_bus_it_is_of() {
     for (url, kind) in [
-        ("memory:", Kind::Memory),
-        ("memory:chat", Kind::Memory),
-        ("memory://chat", Kind::Memory),
-        ("redis://h", Kind::Redis),
-        ("rediss://h", Kind::Redis),
-        ("unix:///run/redis.sock", Kind::Redis),
-        ("valkey://u:hunter2@h:1/2", Kind::Valkey),
-        ("valkeys://h", Kind::Valkey),
-        ("redis+cluster://u:hunter2@a,b:1", Kind::Redis),
-        ("Valkeys+Sentinel://:hunter2@a,b:1/chat", Kind::Valkey),
-        ("nats://h", Kind::Nats),
-        ("nats://a:1, tls://b:2", Kind::Nats),
-        ("tls://h", Kind::Nats),
-        ("postgres://u:hunter2@h/d", Kind::Postgres),
-        ("postgresql://h/d?password=hunter2", Kind::Postgres),
-        (" REDIS://h\n", Kind::Redis),
-        ("Postgres://h", Kind::Postgres),
-        ("postgres://h?sslmode=verify-full", Kind::Postgres),
+        ("memory:", BusKind::Memory),
+        ("memory:chat", BusKind::Memory),
+        ("memory://chat", BusKind::Memory),
+        ("redis://h", BusKind::Redis),
+        ("rediss://h", BusKind::Redis),
+        ("unix:///run/redis.sock", BusKind::Redis),
+        ("valkey://u:hunter2@h:1/2", BusKind::Valkey),
+        ("valkeys://h", BusKind::Valkey),
+        ("redis+cluster://u:hunter2@a,b:1", BusKind::Redis),
+        ("Valkeys+Sentinel://:hunter2@a,b:1/chat", BusKind::Valkey),
+        ("nats://h", BusKind::Nats),
+        ("nats://a:1, tls://b:2", BusKind::Nats),
+        ("tls://h", BusKind::Nats),
+        ("postgres://u:hunter2@h/d", BusKind::Postgres),
+        ("postgresql://h/d?password=hunter2", BusKind::Postgres),
+        (" REDIS://h\n", BusKind::Redis),
+        ("Postgres://h", BusKind::Postgres),
+        ("postgres://h?sslmode=verify-full", BusKind::Postgres),
     ] {
         let settings = Settings::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
         assert_eq!(settings.kind(), kind, "{url}");
@@ -191,20 +191,26 @@ fn settings_that_agree_are_taken() {
         settings.map(|settings| settings.kind())
     };
     assert_eq!(kind(None, None), None);
-    assert_eq!(kind(Some(" Memory\n"), None), Some(Kind::Memory));
+    assert_eq!(kind(Some(" Memory\n"), None), Some(BusKind::Memory));
     assert_eq!(
         kind(Some("MEMORY"), Some("memory:chat")),
-        Some(Kind::Memory)
+        Some(BusKind::Memory)
     );
-    assert_eq!(kind(Some("Redis"), Some("redis://h")), Some(Kind::Redis));
-    assert_eq!(kind(Some("valkey"), Some("rediss://h")), Some(Kind::Redis));
-    assert_eq!(kind(Some("redis"), Some("valkey://h")), Some(Kind::Valkey));
-    assert_eq!(kind(Some("nats"), Some("tls://h")), Some(Kind::Nats));
+    assert_eq!(kind(Some("Redis"), Some("redis://h")), Some(BusKind::Redis));
+    assert_eq!(
+        kind(Some("valkey"), Some("rediss://h")),
+        Some(BusKind::Redis)
+    );
+    assert_eq!(
+        kind(Some("redis"), Some("valkey://h")),
+        Some(BusKind::Valkey)
+    );
+    assert_eq!(kind(Some("nats"), Some("tls://h")), Some(BusKind::Nats));
     assert_eq!(
         kind(Some("postgres"), Some("postgresql://h")),
-        Some(Kind::Postgres)
+        Some(BusKind::Postgres)
     );
-    assert_eq!(kind(None, Some("nats://h")), Some(Kind::Nats));
+    assert_eq!(kind(None, Some("nats://h")), Some(BusKind::Nats));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 #![cfg(not(any(feature = "redis", feature = "nats", feature = "postgres")))]
 
-use midplane_connect::{ConnectError, Kind, Settings};
+use midplane_connect::{BusKind, ConnectError, Settings};
 
 #[test]
 fn a_bus_that_is_not_compiled_in_is_named_with_its_feature() {
@@ -32,5 +32,5 @@ fn a_bus_that_is_not_compiled_in_is_named_with_its_feature() {
 #[test]
 fn the_bus_in_memory_is_always_there() {
     let settings = Settings::named(Some("memory"), None, None).expect("it is sound");
-    assert_eq!(settings.expect("it is set").kind(), Kind::Memory);
+    assert_eq!(settings.expect("it is set").kind(), BusKind::Memory);
 }

@@ -1,41 +1,55 @@
-//! What goes wrong with the settings, said without secrets.
+//! The driver's errors as those of a bus, without secrets.
 
-use std::error::Error;
-use std::fmt;
+use async_nats::{ConnectError, ConnectErrorKind, ServerError};
+use midplane_core::bus::{BusError, BusErrorKind, End};
 
-/// Why a bus could not be made of its settings. No message holds the URL, which may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// A URL is not that of a NATS server, or there is none.
-    Url,
-    /// The scheme of a URL is neither `nats` nor `tls`.
-    Scheme,
-    /// Two URLs carry different credentials.
-    Credentials,
-    /// The prefix is longer than 128 bytes, has a character other than ASCII letters, digits, `_`, `-` and dots, or
-    /// has nothing before, after or between its dots.
-    Prefix(String),
+use crate::settings::Nats;
+
+/// The end of a link whose connection is gone.
+pub(crate) fn lost() -> End {
+    End::Failed(
+        BusErrorKind::Unreachable,
+        String::from("the connection to the NATS server is gone"),
+    )
 }
 
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str(
-                "the url of nats must be like nats://user:password@host:4222 or nats://token@host, \
-                 several of them with commas between",
-            ),
-            Self::Scheme => f.write_str("the url of nats must start with nats:// or tls://"),
-            Self::Credentials => f.write_str(
-                "the urls of nats carry different credentials, and all servers must take the same",
-            ),
-            Self::Prefix(prefix) => write!(
-                f,
-                "the prefix {prefix:?} must be 1 to 128 ASCII letters, digits, '_', '-' and single dots \
-                 between them"
-            ),
-        }
+/// The end of a link to whose server this happened. Its texts name subjects and no secrets.
+pub(crate) fn server_error(error: &ServerError) -> End {
+    let text = error.to_string();
+    let lower = text.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let kind = if says(&["authorization", "authentication", "permissions"]) {
+        BusErrorKind::Denied
+    } else if says(&["slow consumer"]) {
+        BusErrorKind::Overflow
+    } else if says(&["maximum", "stale", "shutdown", "closed"]) && !says(&["payload"]) {
+        BusErrorKind::Unreachable
+    } else {
+        BusErrorKind::Protocol
+    };
+    let hint = match kind {
+        BusErrorKind::Denied => "; the user must be allowed to publish and subscribe to the lanes",
+        _ => "",
+    };
+    End::Failed(kind, format!("the NATS server says: {text}{hint}"))
+}
+
+/// The error of a link that was not opened. The driver's errors name servers and no secrets.
+pub(crate) fn refused(nats: &Nats, error: ConnectError) -> BusError {
+    // Only one of the refusals has a kind of its own; the others are told by their text.
+    let text = error.to_string().to_lowercase();
+    let denied = matches!(
+        error.kind(),
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+    ) || text.contains("authentication")
+        || text.contains("authorization");
+    let servers = nats.endpoint.addresses().join(", ");
+    if denied {
+        let message = format!("the NATS server does not accept the credentials ({servers})");
+        BusError::new(BusErrorKind::Denied, message)
+    } else {
+        let message = format!("no NATS server was reached at {servers}");
+        BusError::new(BusErrorKind::Unreachable, message)
     }
+    .caused_by(error)
 }
-
-impl Error for SettingsError {}

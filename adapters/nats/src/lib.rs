@@ -14,20 +14,16 @@
 //! # }
 //! ```
 //!
-//! It runs in any program. The driver, `async-nats`, needs tokio: where a tokio runtime is current when a
-//! link is opened, it runs there (I/O and time must be enabled); elsewhere, under smol say, it runs on one
-//! thread named `midplane-nats`, which the process starts once and keeps.
-//!
 //! # Mapping
 //!
 //! - Lane 3 is the subject `midplane.3`, where `midplane` is the [prefix](Nats::with_prefix); a frame is a message's
-//!   payload. There is no `JetStream` and nothing is stored. It is tested on NATS 2.9. Programs that are no nodes
+//!   payload. There is no `JetStream` and nothing is stored. It is tested on NATS 2.9. External publishers
 //!   publish on `midplane.json`, where nodes listen there.
 //! - The user needs leave to publish and to subscribe to `midplane.*`, and to nothing else.
-//! - A subscription counts when a message sent through it came back. So whoever subscribes to a lane, and whoever
-//!   closes a link (on lane 0), sends it one empty message with a reply subject; nodes leave those alone.
+//! - A subscription counts when a message sent through it came back. So a link that subscribes to a lane, or is
+//!   closed (on lane 0), sends that lane one empty message with a reply subject; nodes leave those alone.
 //! - Several URLs with commas between them are the servers of one cluster; a link takes one of those that
-//!   are named, in random order. Servers that the cluster tells of are not used. All take the same credentials.
+//!   are named, in random order. Servers that the cluster announces are not used. All take the same credentials.
 //! - `nats://` is encrypted if the server demands it, `tls://` always.
 //! - Credentials in the URL are `user:password@` or `token@`, percent-encoded; [`Nats::with_credentials_file`] and
 //!   [`Nats::with_nkey_seed`] are the others. A credentials file and certificates are read again for each link.
@@ -46,19 +42,32 @@
 //!
 //! The driver's own reconnection loses messages in silence, so it never gets to reconnect: the link ends
 //! at once, its stream with an error of the kind `Unreachable`, and the next link is a fresh one. The
-//! driver logs that it ran out of attempts. Whatever the server complains of ends the link as well: `Denied`
+//! driver logs that it ran out of attempts. An error of the server ends the link as well: `Denied`
 //! for credentials that expired and for subjects that are not permitted, `Overflow` for a slow consumer. What was
 //! sent last may be lost, but for what was sent before a `close` that succeeded.
 //!
 //! A connection that is half open is noticed by the driver's pings after 15 s at most; a cluster's heartbeat is
 //! quicker. Until then a link that was dropped may keep its socket and its 48 frames.
+//!
+//! # Where it runs
+//!
+//! On tokio, which the driver, `async-nats`, needs. Where a tokio runtime is current when a link is opened, the link
+//! runs there (I/O and time must be enabled). Elsewhere, on smol say, it runs on one thread named `midplane-nats`,
+//! which the process starts once and keeps.
+//!
+//! # Map
+//!
+//! As every adapter: `settings`, `url`, `tls`, `link`, `error`. Peculiar to NATS: the `runtime`, and the `arrivals`
+//! that the driver's tasks hand over.
 
 mod error;
 mod link;
-mod options;
-mod runtime;
 mod settings;
 mod tls;
+mod url;
 
-pub use error::SettingsError;
+mod arrivals;
+mod runtime;
+
+pub use midplane_core::bus::SettingsError;
 pub use settings::Nats;

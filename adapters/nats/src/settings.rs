@@ -2,56 +2,65 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Link};
+use midplane_core::bus::{Limits, Prefix, SettingsError};
 
-use crate::error::SettingsError;
-use crate::link;
-use crate::options::{Login, Options};
+use crate::url::{Endpoint, Login};
 
-/// A bus over NATS.
+/// What a prefix may have in it beside letters, digits, `_` and `-`: subjects have tokens with dots between.
+const ALSO: &str = ".";
+
+/// A [`Bus`](midplane_core::bus::Bus) over NATS. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Nats {
-    options: Arc<Options>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) root_certificates: Option<PathBuf>,
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) prefix: Prefix,
+    pub(crate) limits: Limits,
+    pub(crate) queue: usize,
 }
 
 impl Nats {
     /// The bus of a server, `nats://host:port` or `tls://host:port`, or of a cluster's servers with commas
-    /// between. It does not connect. The port is 4222 if none is given.
+    /// between. The port is 4222 if none is given. Nothing is connected yet.
     ///
     /// # Errors
-    /// When that is not what the text is.
+    /// When the URLs are not those of NATS, or log in differently.
     pub fn new(urls: &str) -> Result<Self, SettingsError> {
-        Options::parse(urls).map(|options| Self {
-            options: Arc::new(options),
+        Ok(Self {
+            endpoint: Endpoint::parse(urls)?,
+            root_certificates: None,
+            client_certificate: None,
+            prefix: Prefix::default(),
+            limits: Limits::new(1 << 20),
+            queue: 16 << 20,
         })
     }
 
-    /// What the lanes' subjects start with, `midplane` if nothing is said: letters, digits, `_` and `-`, and dots
-    /// between. Nodes with different prefixes do not hear each other.
+    /// Sets what the lanes' subjects begin with, before a dot and the lane; `midplane` unless it is set.
     ///
     /// # Errors
-    /// When it has other characters or more than 128 bytes.
-    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, SettingsError> {
-        self.options_mut().set_prefix(prefix)?;
+    /// When it is none of 1 to 52 ASCII letters, digits, `_`, `-` and dots, or has a dot with nothing before or after
+    /// it.
+    pub fn with_prefix(mut self, prefix: impl AsRef<str>) -> Result<Self, SettingsError> {
+        self.prefix = Prefix::new(prefix.as_ref(), ALSO)?;
         Ok(self)
     }
 
-    /// The largest frame, in bytes: 1 MiB if nothing is said. It must be the same on every node, and no more than
-    /// the `max_payload` of every server.
+    /// Limits frames to this many bytes; 1 MiB unless it is set. Every node must set the same, and no more than the
+    /// `max_payload` of every server.
     #[must_use]
     pub fn with_frame_limit(mut self, bytes: usize) -> Self {
-        self.options_mut().frame_limit = bytes;
+        self.limits = Limits::new(bytes);
         self
     }
 
-    /// How many bytes may have arrived and not been read, some 40 being added for each frame: 16 MiB if nothing
-    /// is said. A link that exceeds it is over, so it must hold a few of the largest frames.
+    /// Limits what waits in a link to this many bytes; 16 MiB unless it is set. A frame counts as its length and some
+    /// 40 bytes more. A link that would hold more is over, so this must be several of the largest frames.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
-        self.options_mut().queue = bytes;
+        self.queue = bytes;
         self
     }
 
@@ -89,7 +98,7 @@ impl Nats {
     /// Trusts the certificates in a PEM file, and no others, instead of the platform's.
     #[must_use]
     pub fn with_root_certificates(mut self, path: impl Into<PathBuf>) -> Self {
-        self.options_mut().root_certificates = Some(path.into());
+        self.root_certificates = Some(path.into());
         self
     }
 
@@ -100,34 +109,50 @@ impl Nats {
         certificate: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Self {
-        self.options_mut().client_certificate = Some((certificate.into(), key.into()));
+        self.client_certificate = Some((certificate.into(), key.into()));
         self
     }
 
     fn login(mut self, login: Login) -> Self {
-        self.options_mut().login = login;
+        self.endpoint.login = login;
         self
-    }
-
-    fn options_mut(&mut self) -> &mut Options {
-        Arc::make_mut(&mut self.options)
     }
 }
 
 impl fmt::Debug for Nats {
-    /// Nothing of the credentials but of which sort they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.options.fmt(f)
+        f.debug_struct("Nats")
+            .field("addresses", &self.endpoint.addresses())
+            .field("login", &self.endpoint.login)
+            .field("prefix", &self.prefix.as_str())
+            .field("frame_limit", &self.limits.frame)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
 
-#[async_trait]
-impl Bus for Nats {
-    fn limits(&self) -> Limits {
-        Limits::new(self.options.frame_limit)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credentials_are_shown() {
+        for url in ["nats://ada:s3cret@a:4222", "s3cret@a"] {
+            let shown = format!("{:?}", Nats::new(url).unwrap());
+            assert!(
+                !shown.contains("s3cret") && !shown.contains("ada"),
+                "{shown}"
+            );
+        }
     }
 
-    async fn connect(&self) -> Result<Link, BusError> {
-        link::open(&self.options).await
+    #[test]
+    fn a_prefix_is_one_or_more_plain_tokens() {
+        let bus = Nats::new("a").unwrap();
+        for prefix in ["", ".a", "a.", "a..b", "a.*", "a b", "ä"] {
+            let refused = bus.clone().with_prefix(prefix);
+            assert!(matches!(refused, Err(SettingsError::Prefix(_))), "{prefix}");
+        }
+        bus.with_prefix("shop.eu-1_x").unwrap();
     }
 }

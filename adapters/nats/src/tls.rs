@@ -10,22 +10,22 @@ use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use async_nats::rustls::{ClientConfig, RootCertStore, crypto};
 use midplane_core::bus::{BusError, BusErrorKind};
 
-use crate::options::Options;
+use crate::settings::Nats;
 
 /// The platform's roots, read once.
 static PLATFORM: OnceLock<RootCertStore> = OnceLock::new();
 
 /// The settings for one link; the files that were named are read anew.
-pub(crate) fn config(options: &Options) -> Result<ClientConfig, BusError> {
-    build(options).map_err(|error| {
+pub(crate) fn config(nats: &Nats) -> Result<ClientConfig, BusError> {
+    build(nats).map_err(|error| {
         let message = "the TLS certificates cannot be used; see `with_root_certificates` and \
                        `with_client_certificate`";
         BusError::new(BusErrorKind::Denied, message).caused_by(error)
     })
 }
 
-fn build(options: &Options) -> Result<ClientConfig, Box<dyn Error + Send + Sync>> {
-    let roots = match &options.root_certificates {
+fn build(nats: &Nats) -> Result<ClientConfig, Box<dyn Error + Send + Sync>> {
+    let roots = match &nats.root_certificates {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
@@ -38,7 +38,7 @@ fn build(options: &Options) -> Result<ClientConfig, Box<dyn Error + Send + Sync>
     let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    Ok(match &options.client_certificate {
+    Ok(match &nats.client_certificate {
         Some((certificate, key)) => builder.with_client_auth_cert(
             certificates(certificate)?,
             PrivateKeyDer::from_pem_file(key)?,

@@ -1,48 +1,116 @@
-//! What goes wrong with the settings, said without secrets.
+//! The driver's errors, before it is known what the connection was for: a bus, or a store.
 
-use std::error::Error;
-use std::fmt;
+use midplane_core::bus::{BusError, BusErrorKind, End};
+use tokio_postgres::Error;
 
-/// Why a bus or a store could not be made of its settings. No message holds the URL, which may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// The URL is not that of a Postgres server, or names no host.
-    Url,
-    /// The URL asks for TLS, and the feature `tls` is not compiled in.
-    NoTls,
-    /// The URL asks for a standby, which knows no `LISTEN`.
-    ReadOnly,
-    /// The prefix is empty, longer than 52 bytes, or has a character other than ASCII letters, digits, `_` and `-`.
-    Prefix(String),
-    /// The name of the schema is empty, longer than 63 bytes, begins with `pg_`, or has a character other than letters,
-    /// digits, `_` and `-`.
-    Schema(String),
+/// The message where a connection ends without a reason.
+pub(crate) const LOST: &str = "the connection to the Postgres server is gone";
+
+/// Why there is no connection, or no answer. Its text holds no secret.
+#[derive(Debug)]
+pub(crate) struct ConnectionError {
+    pub(crate) kind: ConnectionErrorKind,
+    pub(crate) message: String,
+    pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str(
-                "the url of postgres must be like postgres://user:password@host:5432/database, its sslmode one of \
-                 disable, prefer, require, verify-ca and verify-full",
-            ),
-            Self::NoTls => f.write_str(
-                "the url of postgres asks for tls: compile midplane-postgres with its feature `tls`",
-            ),
-            Self::ReadOnly => f.write_str(
-                "the url of postgres asks for a standby, which knows no LISTEN: name the primary",
-            ),
-            Self::Prefix(prefix) => write!(
-                f,
-                "the prefix {prefix:?} must be 1 to 52 ASCII letters, digits, '_' and '-'"
-            ),
-            Self::Schema(schema) => write!(
-                f,
-                "the schema {schema:?} must be 1 to 63 bytes of letters, digits, '_' and '-', and not begin with pg_"
-            ),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectionErrorKind {
+    Unreachable,
+    Denied,
+    /// A schema, a table or a function that is not there.
+    Missing,
+    Protocol,
+}
+
+impl ConnectionError {
+    pub(crate) fn new(kind: ConnectionErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            source: None,
+        }
+    }
+
+    /// The error for this one of the driver, or for a connection that is gone without one.
+    pub(crate) fn of(error: Option<Error>) -> Self {
+        match error {
+            Some(error) => {
+                Self::new(ConnectionErrorKind::of(&error), text(&error)).caused_by(error)
+            }
+            None => Self::new(ConnectionErrorKind::Unreachable, String::from(LOST)),
+        }
+    }
+
+    pub(crate) fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl ConnectionErrorKind {
+    /// Codes are of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters
+    /// are the class.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.code().map(|code| code.code()) {
+            Some("42501") => Self::Denied,
+            Some("3F000" | "42P01" | "42883") => Self::Missing,
+            Some(code) if code.starts_with("28") => Self::Denied,
+            // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
+            Some(code) if ["08", "3D", "53", "54", "57", "58"].contains(&&code[..2]) => {
+                Self::Unreachable
+            }
+            Some(_) => Self::Protocol,
+            // The driver's own: only the text tells those of logging in.
+            None => {
+                let text = error.to_string();
+                if text.contains("authentication") || text.contains("password") {
+                    Self::Denied
+                } else {
+                    Self::Unreachable
+                }
+            }
         }
     }
 }
 
-impl Error for SettingsError {}
+impl From<ConnectionErrorKind> for BusErrorKind {
+    fn from(kind: ConnectionErrorKind) -> Self {
+        match kind {
+            ConnectionErrorKind::Unreachable => Self::Unreachable,
+            ConnectionErrorKind::Denied => Self::Denied,
+            ConnectionErrorKind::Missing | ConnectionErrorKind::Protocol => Self::Protocol,
+        }
+    }
+}
+
+impl From<ConnectionError> for BusError {
+    fn from(error: ConnectionError) -> Self {
+        let (kind, message) = (error.kind.into(), error.message);
+        match error.source {
+            Some(source) => Self::new(kind, message).caused_by(source),
+            None => Self::new(kind, message),
+        }
+    }
+}
+
+/// The message for an error of the driver. The server's texts hold no secrets.
+pub(crate) fn text(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("the Postgres server says: {}", error.message()),
+        None => format!("the connection to the Postgres server failed: {error}"),
+    }
+}
+
+/// The end of a link whose connection is gone without a reason.
+pub(crate) fn lost() -> End {
+    End::Failed(BusErrorKind::Unreachable, String::from(LOST))
+}
+
+/// The end of a link whose connection failed with this error.
+pub(crate) fn failed(error: &Error) -> End {
+    End::Failed(ConnectionErrorKind::of(error).into(), text(error))
+}

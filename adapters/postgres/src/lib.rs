@@ -18,14 +18,11 @@
 //! # }
 //! ```
 //!
-//! It runs under any executor and needs no runtime: the driver, `tokio-postgres`, speaks over a socket of
-//! `async-io`, whose reactor is one thread that the process shares.
-//!
 //! # Mapping
 //!
 //! - Lane 3 is the channel `midplane_3`, where `midplane` is the [prefix](Postgres::with_prefix). Channels belong to a
 //!   database: nodes that are to hear each other connect to the same one. No table is touched, and any user who may
-//!   connect may notify and listen. Programs that are no nodes notify `midplane_json`, where nodes listen there; what
+//!   connect may notify and listen. External publishers notify `midplane_json`, where nodes listen there; what
 //!   they say is the payload as it stands.
 //! - A frame is the payload of one `NOTIFY`: a colon, then the base64 (without padding) of one byte and the frame.
 //!   The byte numbers the frames of a transaction, since two equal payloads in one would arrive as one. A payload
@@ -64,25 +61,37 @@
 //! (`pg_terminate_backend`) or the server shuts down. What others notify meanwhile is gone: Postgres keeps nothing for
 //! whoever is not connected. A statement in flight may or may not have been committed. What was sent before is with
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
+//!
+//! # Where it runs
+//!
+//! On any executor, and on plain threads: a link has no task, and moves on when one of its halves is polled. The
+//! driver, `tokio-postgres`, speaks over a socket of `async-io`, whose reactor is one thread that the process shares;
+//! names of hosts are resolved on threads of `blocking`.
+//!
+//! # Map
+//!
+//! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Postgres: the
+//! `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
+//! the `verifier` of certificates; frames as the `payload` of a notification; and the `store` of completions.
+
+mod error;
+mod link;
+mod settings;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
+mod url;
 
 mod driver;
-mod error;
-mod fault;
-#[cfg(feature = "tls")]
-mod lenient;
-mod link;
+mod encryption;
 mod login;
-mod options;
 mod payload;
-mod security;
-mod settings;
 mod socket;
 #[cfg(feature = "completions")]
 mod store;
-#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
-mod tls;
+#[cfg(feature = "tls")]
+mod verifier;
 
-pub use error::SettingsError;
+pub use midplane_core::bus::SettingsError;
 pub use settings::Postgres;
 #[cfg(feature = "completions")]
 pub use store::{PostgresStore, Pruned};

@@ -8,61 +8,60 @@ use std::task::{Context, Poll};
 use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
 
 use crate::driver::DriverConnection;
-use crate::fault::{Fault, FaultKind};
-use crate::options::{Options, Server};
+use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::socket;
 use crate::tls::Connector;
+use crate::url::{Endpoint, Server};
 
 /// One attempt to connect to each server, in the order given, until one is a primary that lets us in. These
 /// statements are run there.
 pub(crate) async fn open(
-    options: &Options,
+    endpoint: &Endpoint,
     set_up: &str,
-) -> Result<(Client, Box<dyn DriverConnection>), Fault> {
+) -> Result<(Client, Box<dyn DriverConnection>), ConnectionError> {
     let mut failure = None;
-    for server in &options.servers {
-        match connect(options, server, set_up).await {
+    for server in &endpoint.servers {
+        match connect(endpoint, server, set_up).await {
             Ok(open) => return Ok(open),
             Err(error) => failure = Some(error),
         }
     }
-    Err(failure.unwrap_or_else(|| Fault::of(None)))
+    Err(failure.unwrap_or_else(|| ConnectionError::of(None)))
 }
 
 async fn connect(
-    options: &Options,
+    endpoint: &Endpoint,
     server: &Server,
     set_up: &str,
-) -> Result<(Client, Box<dyn DriverConnection>), Fault> {
-    let connector = Connector::new(options, server)?;
+) -> Result<(Client, Box<dyn DriverConnection>), ConnectionError> {
+    let connector = Connector::new(endpoint, server)?;
     let socket = socket::open(server).await.map_err(|error| {
         let message = format!("no Postgres server was reached at {server}");
-        Fault::new(FaultKind::Unreachable, message).caused_by(error)
+        ConnectionError::new(ConnectionErrorKind::Unreachable, message).caused_by(error)
     })?;
-    let mut login = options.login.clone();
-    if let Some(password) = &options.password {
-        login.password(password());
-    }
-    let connected = connector.connect(&login, socket).await;
+    let connected = connector.connect(&endpoint.login(), socket).await;
     let (client, mut connection) = connected.map_err(|error| refused(server, error))?;
     // A standby takes no LISTEN, and no change.
     let set_up = format!("{set_up}; SELECT pg_is_in_recovery()");
     let call = client.simple_query(&set_up);
     let rows = drive(&mut *connection, &mut false, call)
         .await
-        .map_err(Fault::of)?;
+        .map_err(ConnectionError::of)?;
     let standby = rows.iter().any(
         |row| matches!(row, SimpleQueryMessage::Row(row) if row.try_get(0).is_ok_and(|value| value == Some("t"))),
     );
     if standby {
         let message =
             format!("the Postgres server at {server} is a standby, which knows no LISTEN");
-        return Err(Fault::new(FaultKind::Unreachable, message));
+        return Err(ConnectionError::new(
+            ConnectionErrorKind::Unreachable,
+            message,
+        ));
     }
     Ok((client, connection))
 }
 
-fn refused(server: &Server, error: Error) -> Fault {
+fn refused(server: &Server, error: Error) -> ConnectionError {
     // Only the text tells this from other failures.
     let message = if error.to_string().contains("TLS") {
         format!(
@@ -75,7 +74,7 @@ fn refused(server: &Server, error: Error) -> Fault {
              the database of the url"
         )
     };
-    Fault::new(FaultKind::of(&error), message).caused_by(error)
+    ConnectionError::new(ConnectionErrorKind::of(&error), message).caused_by(error)
 }
 
 /// Moves the connection on as far as it goes, and notes whether it brought a notification. It is ready when the

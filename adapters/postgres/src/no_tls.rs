@@ -3,19 +3,16 @@
 use tokio_postgres::{Client, Config, Error, NoTls};
 
 use crate::driver::DriverConnection;
-use crate::fault::Fault;
-use crate::options::{Options, Server};
+use crate::error::ConnectionError;
 use crate::socket::Socket;
-
-/// Whether it is compiled in.
-pub(crate) const COMPILED: bool = false;
+use crate::url::{Endpoint, Server};
 
 /// How to speak to one server.
 pub(crate) struct Connector;
 
 impl Connector {
     /// There is nothing to prepare.
-    pub(crate) fn new(_options: &Options, _server: &Server) -> Result<Self, Fault> {
+    pub(crate) fn new(_endpoint: &Endpoint, _server: &Server) -> Result<Self, ConnectionError> {
         Ok(Self)
     }
 

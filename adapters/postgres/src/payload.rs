@@ -6,12 +6,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
+use midplane_core::bus::Limits;
 
 /// Postgres takes less than 8,000 bytes.
 const MAX_PAYLOAD_BYTES: usize = 7_999;
 
 /// The largest frame: what base64 makes of it, its number and the colon is a payload of 7,999 bytes.
-pub(crate) const MAX_FRAME_BYTES: usize = (MAX_PAYLOAD_BYTES - 1) * 3 / 4 - 1;
+const MAX_FRAME_BYTES: usize = (MAX_PAYLOAD_BYTES - 1) * 3 / 4 - 1;
+
+/// What the bus takes.
+pub(crate) const LIMITS: Limits = Limits::new(MAX_FRAME_BYTES);
 
 /// How many frames can be told apart in one transaction.
 pub(crate) const MAX_FRAMES: usize = 256;
@@ -65,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_handed_on_as_it_stands() {
+    fn what_external_publishers_wrote_is_handed_on_as_it_stands() {
         for text in ["", ":", "{\"target\":1}", ":not base64!", "AAAA"] {
             assert_eq!(decode(text), text.as_bytes());
         }

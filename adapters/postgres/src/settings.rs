@@ -3,76 +3,85 @@
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Link};
+use midplane_core::bus::{Prefix, SettingsError};
 
-use crate::error::SettingsError;
-use crate::options::Options;
-use crate::{link, payload};
+use crate::url::Endpoint;
 
-/// A bus over Postgres.
+/// A [`Bus`](midplane_core::bus::Bus) over Postgres. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Postgres {
-    options: Arc<Options>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) prefix: Prefix,
+    pub(crate) queue: usize,
 }
 
 impl Postgres {
-    /// The bus of a server, `postgres://user:password@host:port/database`. It does not connect. The port is 5432 if
-    /// none is given.
+    /// The bus of a server, `postgres://user:password@host:port/database`. The port is 5432 if none is given. Nothing
+    /// is connected yet.
     ///
     /// # Errors
-    /// When that is not what the text is, or it asks for a TLS that is not compiled in.
+    /// When the URL is not one of Postgres, or asks for a TLS that is not compiled in.
     pub fn new(url: &str) -> Result<Self, SettingsError> {
-        Options::parse(url).map(|options| Self {
-            options: Arc::new(options),
+        Ok(Self {
+            endpoint: Endpoint::parse(url)?,
+            prefix: Prefix::default(),
+            queue: 16 << 20,
         })
     }
 
-    /// What the lanes' channels start with, `midplane` if nothing is said: letters, digits, `_` and `-`. Nodes with
-    /// different prefixes do not hear each other.
+    /// Sets what the lanes' channels begin with, before an underscore and the lane; `midplane` unless it is set.
     ///
     /// # Errors
-    /// When it has other characters or more than 52 bytes.
-    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, SettingsError> {
-        self.options_mut().set_prefix(prefix)?;
+    /// When it is none of 1 to 52 ASCII letters, digits, `_` and `-`.
+    pub fn with_prefix(mut self, prefix: impl AsRef<str>) -> Result<Self, SettingsError> {
+        self.prefix = Prefix::new(prefix.as_ref(), "")?;
         Ok(self)
     }
 
-    /// How many bytes may arrive, while the link sends or subscribes, and not be read, some 40 being added for each
-    /// frame: 16 MiB if nothing is said. A link that exceeds it is over.
-    #[must_use]
-    pub fn with_queue(mut self, bytes: usize) -> Self {
-        self.options_mut().queue = bytes;
-        self
-    }
-
-    /// Asks this for the password at each connect, instead of the URL: for passwords that are rotated. It is called
-    /// in the connecting task and must not block.
+    /// Asks this for the password at each connect, in place of the URL's: for passwords that are rotated. It is
+    /// called in the connecting task and must not block.
     #[must_use]
     pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        self.options_mut().password = Some(Arc::new(password));
+        self.endpoint.password = Some(Arc::new(password));
         self
     }
 
-    fn options_mut(&mut self) -> &mut Options {
-        Arc::make_mut(&mut self.options)
+    /// Limits what arrives while the link sends or subscribes, and waits, to this many bytes; 16 MiB unless it is set.
+    /// A frame counts as its length and some 40 bytes more. A link that would hold more is over.
+    #[must_use]
+    pub fn with_queue(mut self, bytes: usize) -> Self {
+        self.queue = bytes;
+        self
     }
 }
 
 impl fmt::Debug for Postgres {
-    /// Nothing of the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.options.fmt(f)
+        f.debug_struct("Postgres")
+            .field("endpoint", &self.endpoint)
+            .field("prefix", &self.prefix.as_str())
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
 
-#[async_trait]
-impl Bus for Postgres {
-    fn limits(&self) -> Limits {
-        Limits::new(payload::MAX_FRAME_BYTES)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        let bus = Postgres::new("postgres://ada:s3cret@a/shop").unwrap();
+        assert!(!format!("{bus:?}").contains("s3cret"));
     }
 
-    async fn connect(&self) -> Result<Link, BusError> {
-        link::open(&self.options).await
+    #[test]
+    fn a_prefix_is_a_part_of_a_name_without_quotes() {
+        let bus = Postgres::new("host=a").unwrap();
+        for prefix in ["", "a\"b", "a.b", "a b", "ä", &"x".repeat(53)] {
+            let refused = bus.clone().with_prefix(prefix);
+            assert!(matches!(refused, Err(SettingsError::Prefix(_))), "{prefix}");
+        }
+        bus.with_prefix("By-Hand_1").unwrap();
     }
 }

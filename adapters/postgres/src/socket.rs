@@ -9,7 +9,7 @@ use futures::future::Either;
 use tokio_postgres::config::Host;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
-use crate::options::Server;
+use crate::url::Server;
 
 /// A socket of the system, where there are such.
 #[cfg(not(unix))]

@@ -21,14 +21,11 @@ use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_rustls::TlsConnector;
 
 use crate::driver::DriverConnection;
-use crate::fault::{Fault, FaultKind};
-use crate::lenient::Lenient;
-use crate::options::{Options, Server};
-use crate::security::{Mode, Security};
+use crate::encryption::{Encryption, EncryptionMode};
+use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::socket::Socket;
-
-/// Whether it is compiled in.
-pub(crate) const COMPILED: bool = true;
+use crate::url::{Endpoint, Server};
+use crate::verifier::RelaxedVerifier;
 
 /// The system's roots, read once.
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
@@ -38,18 +35,18 @@ pub(crate) struct Connector(Option<Secure>);
 
 impl Connector {
     /// The settings for one link; the file of certificates is read anew.
-    pub(crate) fn new(options: &Options, server: &Server) -> Result<Self, Fault> {
+    pub(crate) fn new(endpoint: &Endpoint, server: &Server) -> Result<Self, ConnectionError> {
         // No network is behind a socket of the system.
         let local = !matches!(server.host, Host::Tcp(_));
-        if local || options.security.mode == Mode::Disable {
+        if local || endpoint.encryption.mode == EncryptionMode::Disable {
             return Ok(Self(None));
         }
-        let secure = Secure::new(&options.security, &server.name).map_err(|error| {
+        let secure = Secure::new(&endpoint.encryption, &server.name).map_err(|error| {
             let message = format!(
                 "TLS with the Postgres server at {server} cannot be set up: look at `sslrootcert`, and at the host, of \
                  the url"
             );
-            Fault::new(FaultKind::Denied, message).caused_by(error)
+            ConnectionError::new(ConnectionErrorKind::Denied, message).caused_by(error)
         })?;
         Ok(Self(Some(secure)))
     }
@@ -80,12 +77,12 @@ struct Secure {
 }
 
 impl Secure {
-    fn new(security: &Security, name: &str) -> Result<Self, Box<dyn StdError + Send + Sync>> {
+    fn new(encryption: &Encryption, name: &str) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let provider = Arc::new(ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(verifier(security, provider)?)
+            .with_custom_certificate_verifier(verifier(encryption, provider)?)
             .with_no_client_auth();
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
@@ -94,23 +91,23 @@ impl Secure {
     }
 }
 
-/// What looks at the server's certificate, as closely as the mode asks.
+/// What verifies the server's certificate, as closely as the mode asks.
 fn verifier(
-    security: &Security,
+    encryption: &Encryption,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, Box<dyn StdError + Send + Sync>> {
-    if security.mode <= Mode::Require {
-        return Ok(Arc::new(Lenient::towards_anyone(provider)));
+    if encryption.mode <= EncryptionMode::Require {
+        return Ok(Arc::new(RelaxedVerifier::no_verify(provider)));
     }
-    let roots = match &security.roots {
+    let roots = match &encryption.roots {
         Some(path) => Arc::new(read(path)?),
         None => SYSTEM.get_or_init(system).clone(),
     };
     let strict = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build()?;
-    Ok(if security.mode == Mode::VerifyFull {
+    Ok(if encryption.mode == EncryptionMode::VerifyFull {
         strict
     } else {
-        Arc::new(Lenient::about_names(strict, provider))
+        Arc::new(RelaxedVerifier::no_name_check(strict, provider))
     })
 }
 

@@ -1,70 +1,31 @@
-//! What goes wrong, said without secrets.
+//! The driver's errors as those of a bus, without secrets.
 
 use std::error::Error;
-use std::fmt;
 
 use midplane_core::bus::{BusError, BusErrorKind};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// Why a bus could not be made of its settings. No message holds the URL, which may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// The URL is not one of a Redis.
-    Url,
-    /// The URL asks for TLS, and the feature `tls` is not compiled in.
-    NoTls,
-    /// The prefix is empty, longer than 128 bytes, or has a space or a control character in it.
-    Prefix(String),
-    /// The root certificate is not PEM, or the URL does not ask for TLS.
-    Certificate,
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url => f.write_str(
-                "the url of redis must be like redis://user:password@host:6379, the scheme one of redis, \
-                 rediss, valkey, valkeys, unix, redis+unix and valkey+unix; like \
-                 redis+cluster://user:password@host:6379,host:6379; or like \
-                 redis+sentinel://user:password@host:26379,host:26379/name",
-            ),
-            Self::NoTls => f.write_str(
-                "the url of redis asks for tls: compile midplane-redis with its feature `tls`",
-            ),
-            Self::Prefix(prefix) => write!(
-                f,
-                "the prefix {prefix:?} must be 1 to 128 bytes without spaces and control characters"
-            ),
-            Self::Certificate => f.write_str(
-                "the root certificate must be pem, and the url of redis must ask for tls (rediss://)",
-            ),
-        }
-    }
-}
-
-impl Error for SettingsError {}
-
 /// What caused an error.
 pub(crate) type Source = Box<dyn Error + Send + Sync>;
 
-/// What the messages of one bus may and may not say.
+/// What the messages about one server name, and what they must hide.
 #[derive(Clone)]
-pub(crate) struct Voice {
+pub(crate) struct ErrorContext {
     /// Where the server is, without the credentials.
     pub(crate) address: String,
+    /// The password, which no message may show.
     pub(crate) password: Option<String>,
 }
 
-impl Voice {
-    /// The driver's error in the terms of a bus.
+impl ErrorContext {
+    /// The error of a bus for this error of the driver, which happened when the server was asked to do this.
     pub(crate) fn error(&self, what: &str, error: RedisError) -> BusError {
-        let (kind, message, source) = self.told(what, error);
+        let (kind, message, source) = self.explain(what, error);
         BusError::new(kind, message).caused_by(source)
     }
 
-    /// What kind of error it is, what to say of it, and what caused it.
-    pub(crate) fn told(&self, what: &str, error: RedisError) -> (BusErrorKind, String, Source) {
+    /// The kind of an error of the driver, its message, and its cause.
+    pub(crate) fn explain(&self, what: &str, error: RedisError) -> (BusErrorKind, String, Source) {
         let kind = kind(&error);
         let address = &self.address;
         let message = match kind {

@@ -1,125 +1,111 @@
 //! One link: connections that are subscribed and connections that publish.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
-use futures::stream::{Stream, StreamExt};
-use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Lane, Link, Outbound, Transmit};
-use parking_lot::Mutex;
+use midplane_core::bus::{
+    Bus, BusError, BusErrorKind, Lane, Limits, Link, OpenLink, Outbound, Transmit,
+};
+use parking_lot::RawMutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
 
-use crate::layout::{Found, Layout};
-use crate::pushes::Pushes;
+use crate::pushes::{self, Pushes};
 use crate::server::{Connections, is_replica};
+use crate::settings::Redis;
+use crate::topology::{self, Topology};
 
-/// How old the last word of a server on being a master may be when something is sent to it.
+/// For how long a server's word that it is a master is good, when something is sent to it.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// The link that starts with these connections.
-pub(crate) fn open(found: Found, pushes: Arc<Pushes>, frame_limit: usize) -> Link {
-    let shared = Arc::new(Shared {
-        pushes,
-        layout: found.layout,
-        open: Mutex::new(Some(Open {
+#[async_trait]
+impl Bus for Redis {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn connect(&self) -> Result<Link, BusError> {
+        let pushes = Arc::new(Pushes::new(self.prefix.clone(), self.queue));
+        let found = topology::find(self, &pushes).await?;
+        let open = Open {
             pairs: found.pairs,
-            _door: found.door,
-        })),
-    });
-    Link {
-        frames: Frames {
-            shared: shared.clone(),
-        }
-        .boxed(),
-        transmit: Box::new(Sender {
-            shared,
-            frame_limit,
-            lanes: BTreeSet::new(),
-            asked: Instant::now(),
-        }),
+            _seed: found.seed,
+        };
+        let link = OpenLink::new(pushes.inbox.clone(), open);
+        Ok(Link {
+            frames: link.clone().frames(|_| {}),
+            transmit: Box::new(Sender {
+                servers: Servers {
+                    link,
+                    pushes,
+                    topology: found.topology,
+                },
+                limits: self.limits,
+                lanes: BTreeSet::new(),
+                asked: Instant::now(),
+            }),
+        })
     }
 }
 
-/// What both halves hold; the connections are closed when it goes, or before.
-struct Shared {
-    pushes: Arc<Pushes>,
-    layout: Layout,
-    /// `None` once the link is over.
-    open: Mutex<Option<Open>>,
-}
-
+/// The connections of a link.
 struct Open {
-    /// By the server's place in the layout. Those of a cluster are opened when they are needed.
+    /// By the server's place in the topology. Those of a cluster are opened when they are needed.
     pairs: Vec<Option<Connections>>,
-    _door: Option<MultiplexedConnection>,
+    _seed: Option<MultiplexedConnection>,
 }
 
-impl Shared {
-    fn alive(&self) -> Result<(), BusError> {
-        match self.pushes.inbox.ended() {
-            Some(end) => {
-                self.hang_up();
-                Err(end.error())
-            }
-            None => Ok(()),
-        }
-    }
+/// The servers of a link.
+struct Servers {
+    link: Arc<OpenLink<RawMutex, Open>>,
+    pushes: Arc<Pushes>,
+    topology: Topology,
+}
 
-    fn hang_up(&self) {
-        // Dropped outside the lock: it ends tasks.
-        let open = self.open.lock().take();
-        drop(open);
-    }
-
+impl Servers {
     /// The connections to a server, opened now if they were not.
     async fn connections(&self, server: usize) -> Result<Connections, BusError> {
-        self.alive()?;
-        let pair = self
-            .open
-            .lock()
-            .as_ref()
-            .map(|open| open.pairs[server].clone());
-        if let Some(pair) = pair.ok_or_else(|| End::Closed.error())? {
+        if let Some(pair) = self.link.on(|open| open.pairs[server].clone())? {
             return Ok(pair);
         }
-        let opened = self.layout.servers[server].open(&self.pushes).await;
+        let opened = self.topology.servers[server].open(&self.pushes).await;
         let opened = opened.map_err(|error| self.over(server, error))?;
-        if let Some(open) = self.open.lock().as_mut() {
-            open.pairs[server] = Some(opened.clone());
-        }
-        self.alive()?;
+        let kept = opened.clone();
+        self.link.on(|open| open.pairs[server] = Some(kept))?;
         Ok(opened)
     }
 
     /// Ends the link, of which a call failed.
     fn over(&self, server: usize, error: BusError) -> BusError {
-        let address = &self.layout.servers[server].voice.address;
-        let ended = "ended when a call on it failed";
-        self.pushes.fail(BusErrorKind::Unreachable, address, ended);
-        self.hang_up();
+        self.end(server, "ended when a call on it failed");
         error
     }
 
+    /// Ends the link for what happened at a server.
+    fn end(&self, server: usize, what: &str) {
+        let address = &self.topology.servers[server].context.address;
+        let end = pushes::failed(BusErrorKind::Unreachable, address, what);
+        self.link.end(end);
+    }
+
     fn failed(&self, server: usize, what: &str, error: RedisError) -> BusError {
-        let error = self.layout.servers[server].voice.error(what, error);
+        let error = self.topology.servers[server].context.error(what, error);
         self.over(server, error)
     }
 
     /// The server of a channel. Where there is none, the link is over: the next one looks anew.
     fn owner(&self, channel: &str) -> Result<usize, BusError> {
-        let owner = self.layout.owner(channel);
+        let owner = self.topology.owner(channel);
         owner.map_err(|error| self.over(0, error))
     }
 
     /// One command with one channel for each of the lanes, in a pipeline for each server that owns some. A cluster
     /// takes no two slots in one command; and a command that has one answer cannot have it taken for another's.
     async fn each(&self, what: &str, lanes: &BTreeSet<Lane>) -> Result<(), BusError> {
-        let command = if self.layout.is_sharded() {
+        let command = if self.topology.is_sharded() {
             format!("S{what}")
         } else {
             what.to_owned()
@@ -133,19 +119,19 @@ impl Shared {
         let what = what.to_ascii_lowercase();
         try_join_all(pipelines.iter().map(async |(&server, pipeline)| {
             let mut pair = self.connections(server).await?;
-            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut pair.hearing).await;
+            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut pair.subscriber).await;
             answers.map_err(|error| self.failed(server, &what, error))
         }))
         .await?;
         // A subscription that the server took back meanwhile was none.
-        self.alive()
+        self.link.check()
     }
 }
 
 struct Sender {
-    shared: Arc<Shared>,
-    frame_limit: usize,
-    /// What is subscribed for certain, where a publish must therefore be heard.
+    servers: Servers,
+    limits: Limits,
+    /// The lanes that are subscribed for certain, on which this link must therefore receive what it publishes.
     lanes: BTreeSet<Lane>,
     /// When the server last said that it is a master.
     asked: Instant,
@@ -161,15 +147,15 @@ struct Batch {
 impl Sender {
     /// The frames by the servers they go to.
     fn batches(&self, frames: &[Outbound]) -> Result<BTreeMap<usize, Batch>, BusError> {
-        let command = if self.shared.layout.is_sharded() {
+        let command = if self.servers.topology.is_sharded() {
             "SPUBLISH"
         } else {
             "PUBLISH"
         };
         let mut batches = BTreeMap::<usize, Batch>::new();
         for Outbound { lane, frame } in frames {
-            let channel = self.shared.pushes.channel(*lane);
-            let batch = batches.entry(self.shared.owner(&channel)?).or_default();
+            let channel = self.servers.pushes.channel(*lane);
+            let batch = batches.entry(self.servers.owner(&channel)?).or_default();
             batch.pipeline.cmd(command).arg(channel).arg(&frame[..]);
             batch.lanes.push(*lane);
         }
@@ -180,65 +166,50 @@ impl Sender {
 #[async_trait]
 impl Transmit for Sender {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.shared.alive()?;
+        self.servers.link.check()?;
         let lanes: BTreeSet<_> = lanes.iter().copied().collect();
-        self.shared.each("SUBSCRIBE", &lanes).await?;
+        self.servers.each("SUBSCRIBE", &lanes).await?;
         self.lanes.extend(lanes);
         Ok(())
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.shared.alive()?;
-        // Whoever has no subscription at all is told off by Valkey for giving one up.
+        self.servers.link.check()?;
+        // Valkey refuses to unsubscribe a connection that has no subscription at all.
         let lanes = lanes.iter().copied();
         let lanes: BTreeSet<_> = lanes.filter(|lane| self.lanes.remove(lane)).collect();
-        self.shared.pushes.leave(&lanes);
-        self.shared.each("UNSUBSCRIBE", &lanes).await
+        self.servers.pushes.leave(&lanes);
+        self.servers.each("UNSUBSCRIBE", &lanes).await
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
-        self.shared.alive()?;
-        let limit = self.frame_limit;
-        if let Some(large) = frames.iter().find(|frame| frame.frame.len() > limit) {
-            let bytes = large.frame.len();
-            return Err(BusError::new(
-                BusErrorKind::TooLarge,
-                format!(
-                    "a frame of {bytes} bytes is larger than the {limit} of `with_frame_limit`"
-                ),
-            ));
-        }
+        self.servers.link.check()?;
+        self.limits.check(frames)?;
         let mut batches = self.batches(frames)?;
         // A cluster's replica takes no SPUBLISH; a lone one takes a PUBLISH and keeps it to itself.
-        let asking = !self.shared.layout.is_sharded() && self.asked.elapsed() >= TRUSTED;
+        let asking = !self.servers.topology.is_sharded() && self.asked.elapsed() >= TRUSTED;
         if asking {
             for batch in batches.values_mut() {
                 batch.pipeline.cmd("HELLO");
             }
         }
-        let shared = &*self.shared;
+        let servers = &self.servers;
         let answers = try_join_all(batches.iter().map(async |(&server, batch)| {
-            let mut pair = shared.connections(server).await?;
+            let mut pair = servers.connections(server).await?;
             let answers: Result<Vec<Value>, _> =
-                batch.pipeline.query_async(&mut pair.speaking).await;
-            answers.map_err(|error| shared.failed(server, "publish", error))
+                batch.pipeline.query_async(&mut pair.publisher).await;
+            answers.map_err(|error| servers.failed(server, "publish", error))
         }))
         .await?;
         for ((&server, batch), answers) in batches.iter().zip(answers) {
             if answers.last().is_some_and(is_replica) {
-                return Err(shared.over(server, shared.layout.servers[server].replica()));
+                return Err(servers.over(server, servers.topology.servers[server].replica()));
             }
-            let heard = batch.lanes.iter().zip(&answers);
-            let deaf = heard
-                .into_iter()
-                .any(|(lane, heard)| *heard == Value::Int(0) && self.lanes.contains(lane));
-            if deaf {
-                shared.pushes.fail(
-                    BusErrorKind::Unreachable,
-                    &shared.layout.servers[server].voice.address,
-                    "does not hear itself: the server has ended its subscription",
-                );
-                shared.alive()?;
+            let mut counts = batch.lanes.iter().zip(&answers);
+            if counts.any(|(lane, count)| *count == Value::Int(0) && self.lanes.contains(lane)) {
+                let what = "does not receive what it sends: the server has ended its subscription";
+                servers.end(server, what);
+                servers.link.check()?;
             }
         }
         if asking {
@@ -249,36 +220,6 @@ impl Transmit for Sender {
 
     async fn close(&mut self) -> Result<(), BusError> {
         // Every send was answered by the time it returned, so nothing is buffered.
-        match self.shared.pushes.inbox.ended() {
-            Some(End::Closed) => Ok(()),
-            Some(_) => self.shared.alive(),
-            None => {
-                self.shared.pushes.inbox.end(End::Closed);
-                self.shared.hang_up();
-                Ok(())
-            }
-        }
-    }
-}
-
-struct Frames {
-    shared: Arc<Shared>,
-}
-
-impl Stream for Frames {
-    type Item = Result<Inbound, BusError>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(self.shared.pushes.inbox.poll_next(context));
-        if !matches!(next, Some(Ok(_))) {
-            self.shared.hang_up();
-        }
-        Poll::Ready(next)
-    }
-}
-
-impl Drop for Frames {
-    fn drop(&mut self) {
-        self.shared.pushes.inbox.abandon();
+        self.servers.link.close()
     }
 }

@@ -1,33 +1,36 @@
 //! What the driver hands over: from its pushes to the frames that wait, or to the end of the link.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane};
+use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane, Prefix};
 use parking_lot::{Mutex, RawMutex};
 use redis::{PushInfo, PushKind, Value};
 
-/// What a link hears, and why it is over.
+/// What stands between a prefix and a lane.
+const SEPARATOR: char = ':';
+
+/// Where the driver's tasks put what a link receives, and the reason for which the link is over.
 #[derive(Debug)]
 pub(crate) struct Pushes {
-    /// The prefix of the channels, with the colon.
-    prefix: String,
-    pub(crate) inbox: Inbox<RawMutex>,
-    /// What we asked to be unsubscribed from. Who takes any other subscription from us is the server.
+    prefix: Prefix,
+    pub(crate) inbox: Arc<Inbox<RawMutex>>,
+    /// The lanes that this link asked to be unsubscribed from. Any other subscription is taken by the server.
     leaving: Mutex<BTreeSet<Lane>>,
 }
 
 impl Pushes {
-    pub(crate) fn new(prefix: &str, queue: usize) -> Self {
+    pub(crate) fn new(prefix: Prefix, queue: usize) -> Self {
         Self {
-            prefix: format!("{prefix}:"),
-            inbox: Inbox::new(queue),
+            prefix,
+            inbox: Arc::new(Inbox::new(queue)),
             leaving: Mutex::default(),
         }
     }
 
     pub(crate) fn channel(&self, lane: Lane) -> String {
-        format!("{}{lane}", self.prefix)
+        self.prefix.channel(SEPARATOR, lane)
     }
 
     /// Lets the server say that these are unsubscribed.
@@ -65,9 +68,8 @@ impl Pushes {
     }
 
     /// Ends the link, unless it has ended: `what` goes on from "the link with redis at this address".
-    pub(crate) fn fail(&self, kind: BusErrorKind, address: &str, what: &str) {
-        let message = format!("the link with redis at {address} {what}");
-        self.inbox.end(End::Failed(kind, message));
+    fn fail(&self, kind: BusErrorKind, address: &str, what: &str) {
+        self.inbox.end(failed(kind, address, what));
     }
 
     fn parse(&self, data: Vec<Value>) -> Option<Inbound> {
@@ -84,7 +86,12 @@ impl Pushes {
         let Value::BulkString(channel) = channel else {
             return None;
         };
-        let lane = channel.strip_prefix(self.prefix.as_bytes())?;
-        std::str::from_utf8(lane).ok()?.parse().ok()
+        let channel = std::str::from_utf8(channel).ok()?;
+        self.prefix.lane(SEPARATOR, channel)
     }
+}
+
+/// The end of a link: `what` goes on from "the link with redis at this address".
+pub(crate) fn failed(kind: BusErrorKind, address: &str, what: &str) -> End {
+    End::Failed(kind, format!("the link with redis at {address} {what}"))
 }

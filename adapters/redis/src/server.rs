@@ -8,30 +8,30 @@ use midplane_core::bus::{BusError, BusErrorKind};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, RedisError, Value};
 
-use crate::error::Voice;
+use crate::error::ErrorContext;
 use crate::pushes::Pushes;
 
 /// Where a server is, and who we are to it.
 pub(crate) struct Server {
     info: ConnectionInfo,
-    pub(crate) voice: Voice,
+    pub(crate) context: ErrorContext,
 }
 
 /// One connection that is subscribed and one that publishes. Each is a handle on a task of the driver, which ends with
 /// the last clone.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    pub(crate) hearing: MultiplexedConnection,
-    pub(crate) speaking: MultiplexedConnection,
+    pub(crate) subscriber: MultiplexedConnection,
+    pub(crate) publisher: MultiplexedConnection,
 }
 
 impl Server {
     pub(crate) fn new(info: ConnectionInfo) -> Self {
-        let voice = Voice {
+        let context = ErrorContext {
             address: info.addr().to_string(),
             password: info.redis_settings().password().map(str::to_owned),
         };
-        Self { info, voice }
+        Self { info, context }
     }
 
     pub(crate) fn info(&self) -> &ConnectionInfo {
@@ -43,9 +43,9 @@ impl Server {
         &self,
         pushes: &Arc<Pushes>,
     ) -> Result<MultiplexedConnection, BusError> {
-        let (pushes, address) = (pushes.clone(), self.voice.address.clone());
+        let (pushes, address) = (pushes.clone(), self.context.address.clone());
         let connection = self.dial(move |push| pushes.take(&address, push)).await;
-        connection.map_err(|error| self.voice.error("connect", error))
+        connection.map_err(|error| self.context.error("connect", error))
     }
 
     /// One connection, whose pushes are handed over; its loss is one of them.
@@ -69,17 +69,20 @@ impl Server {
 
     /// Both connections.
     pub(crate) async fn open(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
-        let (hearing, speaking) = try_join(self.connect(pushes), self.connect(pushes)).await?;
-        Ok(Connections { hearing, speaking })
+        let (subscriber, publisher) = try_join(self.connect(pushes), self.connect(pushes)).await?;
+        Ok(Connections {
+            subscriber,
+            publisher,
+        })
     }
 
     /// Both connections, to a server that must be a master.
     pub(crate) async fn open_master(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
         let mut connections = self.open(pushes).await?;
         let answer: Value = redis::cmd("HELLO")
-            .query_async(&mut connections.speaking)
+            .query_async(&mut connections.publisher)
             .await
-            .map_err(|error| self.voice.error("say who it is", error))?;
+            .map_err(|error| self.context.error("say who it is", error))?;
         if is_replica(&answer) {
             return Err(self.replica());
         }
@@ -93,13 +96,13 @@ impl Server {
             format!(
                 "redis at {} is a replica, and what is published there does not reach those at its master: name the \
                  master in the url",
-                self.voice.address
+                self.context.address
             ),
         )
     }
 }
 
-/// Whether a server that said this to `HELLO` follows another.
+/// Whether a server that answers this to `HELLO` is a replica.
 pub(crate) fn is_replica(answer: &Value) -> bool {
     let is = |value: &Value, text: &str| match value {
         Value::BulkString(bytes) => bytes == text.as_bytes(),

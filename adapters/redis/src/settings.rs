@@ -4,26 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use midplane_core::bus::{Bus, BusError, Limits, Link};
+use midplane_core::bus::{Limits, Prefix, SettingsError};
 
-use crate::error::SettingsError;
-use crate::pushes::Pushes;
-#[cfg(feature = "completions")]
-use crate::server::Server;
-use crate::site::Site;
-use crate::{layout, link, tls};
+use crate::url::Endpoint;
 
-/// A [`Bus`] over a Redis or a Valkey. The [crate](crate) says what it does.
+/// What a prefix may have in it beside letters, digits, `_` and `-`; what is between braces is a cluster's hash tag.
+const ALSO: &str = ".:{}";
+
+/// A [`Bus`](midplane_core::bus::Bus) over a Redis or a Valkey. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Redis {
-    pub(crate) site: Site,
-    /// How many links were tried, so that each starts at another door.
+    pub(crate) endpoint: Endpoint,
+    /// How many links were tried, so that each starts at another seed address.
     tried: Arc<AtomicUsize>,
+    /// What is asked for the password at each connect, in place of the URL's.
     password: Option<Arc<dyn Fn() -> String + Send + Sync>>,
-    pub(crate) prefix: String,
-    frame: usize,
-    queue: usize,
+    pub(crate) prefix: Prefix,
+    pub(crate) limits: Limits,
+    pub(crate) queue: usize,
 }
 
 impl Redis {
@@ -36,102 +34,74 @@ impl Redis {
     /// When the URL is not one of Redis or Valkey, or asks for a TLS that is not compiled in.
     pub fn new(url: &str) -> Result<Self, SettingsError> {
         Ok(Self {
-            site: Site::parse(url)?,
+            endpoint: Endpoint::parse(url)?,
             tried: Arc::default(),
             password: None,
-            prefix: "midplane".to_owned(),
-            frame: 512 << 10,
+            prefix: Prefix::default(),
+            limits: Limits::new(512 << 10),
             queue: 16 << 20,
         })
     }
 
-    /// The same bus with this before its channels' names, and a colon; `midplane` unless it is set.
+    /// Sets what the channels' names begin with, before a colon and the lane; `midplane` unless it is set.
     ///
     /// # Errors
-    /// When it is empty, longer than 128 bytes, or has a space or a control character in it.
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Result<Self, SettingsError> {
-        let prefix = prefix.into();
-        let fits = (1..=128).contains(&prefix.len());
-        if !fits || prefix.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(SettingsError::Prefix(prefix));
-        }
-        self.prefix = prefix;
+    /// When it is none of 1 to 52 ASCII letters, digits, `_`, `-`, `.`, `:`, `{` and `}`, or has a dot with nothing
+    /// before or after it.
+    pub fn with_prefix(mut self, prefix: impl AsRef<str>) -> Result<Self, SettingsError> {
+        self.prefix = Prefix::new(prefix.as_ref(), ALSO)?;
         Ok(self)
     }
 
-    /// The same bus, asking this for the password at each connect in place of the URL's: for passwords that
-    /// are rotated. It is called in the connecting task and must not block.
+    /// Asks this for the password at each connect, in place of the URL's: for passwords that are rotated. It is
+    /// called in the connecting task and must not block.
     #[must_use]
     pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
         self.password = Some(Arc::new(password));
         self
     }
 
-    /// The same bus with frames of at most this many bytes; 512 KiB unless it is set. Every node must
-    /// set the same.
+    /// Limits frames to this many bytes; 512 KiB unless it is set. Every node must set the same.
     #[must_use]
     pub fn with_frame_limit(mut self, bytes: usize) -> Self {
-        self.frame = bytes;
+        self.limits = Limits::new(bytes);
         self
     }
 
-    /// The same bus with at most this many bytes waiting in a link; 16 MiB unless it is set. A frame
-    /// counts as its length and some 40 bytes more.
+    /// Limits what waits in a link to this many bytes; 16 MiB unless it is set. A frame counts as its length and some
+    /// 40 bytes more.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
         self
     }
 
-    /// The server that this key is on, found anew.
-    #[cfg(feature = "completions")]
-    pub(crate) async fn owner(&self, key: &str) -> Result<Server, BusError> {
-        tls::prepare();
-        layout::owner(&self.now(), self.door(), key).await
-    }
-
-    /// Which door to try first.
-    fn door(&self) -> usize {
-        self.tried.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Where to connect now, and as whom.
-    fn now(&self) -> Site {
-        let mut site = self.site.clone();
+    /// Where to connect now and as whom, with another seed address first each time.
+    pub(crate) fn attempt(&self) -> Endpoint {
+        let mut endpoint = self.endpoint.clone();
         if let Some(password) = &self.password {
             let password = password();
-            for door in &mut site.doors {
-                let settings = door.redis_settings().clone().set_password(&password);
-                *door = door.clone().set_redis_settings(settings);
+            for seed in &mut endpoint.seeds {
+                let settings = seed.redis_settings().clone().set_password(&password);
+                *seed = seed.clone().set_redis_settings(settings);
             }
         }
-        site
+        let attempt = self.tried.fetch_add(1, Ordering::Relaxed);
+        let first = attempt % endpoint.seeds.len();
+        endpoint.seeds.rotate_left(first);
+        endpoint
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("topology", &self.site.topology)
-            .field("addresses", &self.site.addresses())
-            .field("prefix", &self.prefix)
-            .field("frame", &self.frame)
+            .field("deployment", &self.endpoint.deployment)
+            .field("addresses", &self.endpoint.addresses())
+            .field("prefix", &self.prefix.as_str())
+            .field("frame_limit", &self.limits.frame)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Bus for Redis {
-    fn limits(&self) -> Limits {
-        Limits::new(self.frame)
-    }
-
-    async fn connect(&self) -> Result<Link, BusError> {
-        tls::prepare();
-        let pushes = Arc::new(Pushes::new(&self.prefix, self.queue));
-        let found = layout::find(&self.now(), self.door(), &pushes).await?;
-        Ok(link::open(found, pushes, self.frame))
     }
 }
 
@@ -140,49 +110,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_parsed_and_its_password_is_kept() {
+    fn the_password_of_the_url_is_kept_hidden_and_can_be_replaced() {
         let bus = Redis::new("redis://ada:hunter2@localhost:7000/3").expect("a url");
         let shown = format!("{bus:?}");
         assert!(shown.contains("localhost:7000"), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
-        let site = bus.with_password(|| "rotated".to_owned()).now();
-        let settings = site.doors[0].redis_settings();
+        let endpoint = bus.with_password(|| "rotated".to_owned()).attempt();
+        let settings = endpoint.seeds[0].redis_settings();
         assert_eq!(settings.username(), Some("ada"));
         assert_eq!(settings.password(), Some("rotated"));
     }
 
     #[test]
-    fn what_is_no_url_of_redis_is_refused_without_being_quoted() {
-        for url in [
-            "",
-            "hunter2",
-            "http://hunter2@x",
-            "redis://:hunter2@host:port",
-            "redis:///x",
-            "redis+cluster://:hunter2@host:port",
-            "redis+sentinel://:hunter2@host",
-        ] {
-            let error = Redis::new(url).expect_err(url);
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        }
-        for url in ["redis://h", "valkey://h:1", "unix:///run/redis.sock"] {
-            Redis::new(url).expect(url);
-        }
-        assert_eq!(
-            Redis::new("rediss://h").err(),
-            (!tls::COMPILED).then_some(SettingsError::NoTls)
-        );
-    }
-
-    #[test]
-    fn a_prefix_is_a_word() {
+    fn a_prefix_may_have_braces_colons_and_dots() {
         let bus = Redis::new("redis://h").expect("a url");
-        for prefix in ["", "a b", "a\n", &"x".repeat(129)] {
+        for prefix in ["", "a b", "a\n", &"x".repeat(53)] {
             let refused = bus.clone().with_prefix(prefix);
-            assert_eq!(
-                refused.err(),
-                Some(SettingsError::Prefix(prefix.to_owned()))
-            );
+            assert!(matches!(refused, Err(SettingsError::Prefix(_))), "{prefix}");
         }
         bus.with_prefix("chat:eu{1}").expect("a prefix");
     }

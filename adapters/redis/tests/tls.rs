@@ -66,5 +66,8 @@ fn a_certificate_is_required_and_trusted() {
 fn a_certificate_without_tls_is_a_mistake() {
     let plain = Redis::new("redis://localhost").expect("a url");
     let refused = plain.with_root_certificate("no pem");
-    assert_eq!(refused.err(), Some(SettingsError::Certificate));
+    let Err(SettingsError::Value { setting, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(setting, "root certificate");
 }

@@ -1,4 +1,4 @@
-//! What arrived and waits to be taken, bounded in bytes, and the end of the link.
+//! What arrived on a link and waits to be read, bounded in bytes, and the reason for which the link is over.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -6,17 +6,17 @@ use alloc::string::String;
 use core::fmt;
 use core::task::{Context, Poll, Waker};
 
-use lock_api::{Mutex, MutexGuard, RawMutex};
+use lock_api::{Mutex, RawMutex};
 
 use super::{BusError, BusErrorKind, Inbound};
 
 /// What a waiting frame costs beside its bytes, so that empty frames are bounded too.
 const OVERHEAD: usize = size_of::<Inbound>();
 
-/// What stands between a link's connection and its stream of frames: for adapters, on any lock.
+/// What stands between a link's connection and its stream of frames. For adapters, on any lock.
 ///
-/// The connection pushes what arrives and says when and why the link is over; the stream polls. Both
-/// the wakers and the frames are dropped with no lock held.
+/// The connection pushes what arrives and says when and why the link is over; the stream polls. Wakers and frames are
+/// dropped with no lock held.
 pub struct Inbox<R> {
     limit: usize,
     state: Mutex<R, State>,
@@ -27,8 +27,8 @@ struct State {
     frames: VecDeque<Inbound>,
     bytes: usize,
     end: Option<End>,
-    /// The stream said why it ended.
-    told: bool,
+    /// The stream yielded the reason for the end.
+    reported: bool,
     /// Nobody reads any more.
     abandoned: bool,
     reader: Option<Waker>,
@@ -37,9 +37,9 @@ struct State {
 /// Why a link is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It was closed on purpose.
+    /// The link was closed on purpose.
     Closed,
-    /// It failed in this way, for this reason, which holds no secret.
+    /// The link failed in this way, for this reason, which holds no secret.
     Failed(BusErrorKind, String),
 }
 
@@ -55,7 +55,7 @@ impl End {
 }
 
 impl<R: RawMutex> Inbox<R> {
-    /// An empty queue that holds this many bytes, some for each frame beside its own.
+    /// An empty queue that holds this many bytes; each frame counts as its length and some 40 bytes more.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -64,36 +64,53 @@ impl<R: RawMutex> Inbox<R> {
         }
     }
 
-    /// Adds a frame. One that does not fit ends the link.
+    /// Adds a frame, and wakes the reader. A frame that does not fit ends the link.
     pub fn push(&self, inbound: Inbound) {
+        if let Some(reader) = self.add(inbound) {
+            reader.wake();
+        }
+    }
+
+    /// Adds a frame, and gives the reader to be woken: for whoever holds a lock here, as a waker may run anything. A
+    /// frame that does not fit ends the link.
+    #[must_use]
+    pub fn add(&self, inbound: Inbound) -> Option<Waker> {
         let mut state = self.state.lock();
         if state.end.is_some() || state.abandoned {
-            return;
+            return None;
         }
         let bytes = state.bytes + inbound.frame.len() + OVERHEAD;
         if bytes > self.limit {
-            drop(state);
-            self.end(End::Failed(
-                BusErrorKind::Overflow,
-                format!(
-                    "more than {} bytes arrived and were not read; see `with_queue`",
-                    self.limit
-                ),
-            ));
-            return;
+            let message = format!(
+                "more than {} bytes arrived and were not read; see `with_queue`",
+                self.limit
+            );
+            state.end = Some(End::Failed(BusErrorKind::Overflow, message));
+        } else {
+            state.bytes = bytes;
+            state.frames.push_back(inbound);
         }
-        state.bytes = bytes;
-        state.frames.push_back(inbound);
-        wake(state);
+        state.reader.take()
     }
 
     /// Ends the link. The first reason stays.
     pub fn end(&self, end: End) {
         let mut state = self.state.lock();
-        if state.end.is_none() {
-            state.end = Some(end);
-            wake(state);
+        if state.end.is_some() {
+            return;
         }
+        state.end = Some(end);
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether the link is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state.lock().end.is_some()
     }
 
     /// Why the link is over, if it is.
@@ -102,7 +119,7 @@ impl<R: RawMutex> Inbox<R> {
         self.state.lock().end.clone()
     }
 
-    /// Lets go of what waits, and of all that comes.
+    /// Drops what waits, and everything that arrives from now on: nobody reads it.
     pub fn abandon(&self) {
         let mut state = self.state.lock();
         state.abandoned = true;
@@ -120,9 +137,9 @@ impl<R: RawMutex> Inbox<R> {
             return Poll::Ready(Some(Ok(inbound)));
         }
         match &state.end {
-            Some(end @ End::Failed(..)) if !state.told => {
+            Some(end @ End::Failed(..)) if !state.reported => {
                 let error = end.error();
-                state.told = true;
+                state.reported = true;
                 Poll::Ready(Some(Err(error)))
             }
             Some(_) => Poll::Ready(None),
@@ -141,15 +158,6 @@ impl<R> fmt::Debug for Inbox<R> {
         f.debug_struct("Inbox")
             .field("limit", &self.limit)
             .finish_non_exhaustive()
-    }
-}
-
-/// Wakes the reader with the lock let go.
-fn wake<R: RawMutex>(mut state: MutexGuard<'_, R, State>) {
-    let reader = state.reader.take();
-    drop(state);
-    if let Some(reader) = reader {
-        reader.wake();
     }
 }
 

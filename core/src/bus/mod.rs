@@ -2,8 +2,12 @@
 
 mod inbox;
 mod lane;
+mod open_link;
+mod prefix;
+mod settings;
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use core::error::Error;
 use core::fmt;
@@ -14,6 +18,9 @@ use futures::stream::BoxStream;
 
 pub use inbox::{End, Inbox};
 pub use lane::{Lane, ParseLaneError};
+pub use open_link::OpenLink;
+pub use prefix::{Prefix, PrefixError};
+pub use settings::SettingsError;
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///
@@ -106,6 +113,26 @@ impl Limits {
     pub const fn new(frame: usize) -> Self {
         Self { frame }
     }
+
+    /// That each of these frames is within the limits, for adapters to call before they send any of them.
+    ///
+    /// # Errors
+    /// [`TooLarge`](BusErrorKind::TooLarge) when a frame is not.
+    pub fn check(&self, frames: &[Outbound]) -> Result<(), BusError> {
+        let (sizes, limit) = (
+            frames.iter().map(|outbound| outbound.frame.len()),
+            self.frame,
+        );
+        match sizes.max().filter(|size| *size > limit) {
+            None => Ok(()),
+            Some(size) => Err(BusError::new(
+                BusErrorKind::TooLarge,
+                format!(
+                    "a frame of {size} bytes is larger than this bus's frame limit of {limit} bytes"
+                ),
+            )),
+        }
+    }
 }
 
 /// A frame to be sent.
@@ -176,7 +203,7 @@ impl BusError {
         }
     }
 
-    /// The same error with what caused it.
+    /// This error with what caused it.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());

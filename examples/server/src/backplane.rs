@@ -10,7 +10,7 @@ use midplane::{
     Backplane, Cluster, Foreign, Instant, Local, Notice, Parts, Registry, State, fresh_node_id,
     json,
 };
-use midplane_connect::{ConnectError, Kind, Settings};
+use midplane_connect::{BusKind, ConnectError, Settings};
 
 use crate::Runtime;
 use crate::config::Config;
@@ -36,7 +36,7 @@ pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConnectError
 /// The backplane of a server, with what only one of several nodes has.
 pub(crate) struct Plane {
     pub(crate) backplane: Arc<dyn Backplane>,
-    pub(crate) cluster: Option<(Kind, Cluster)>,
+    pub(crate) cluster: Option<(BusKind, Cluster)>,
 }
 
 impl Plane {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures::future::poll_fn;
 use futures::task::AtomicWaker;
 use midplane::{Audience, Backplane, Cluster, Event, Receipt, Relay, State};
-use midplane_connect::Kind;
+use midplane_connect::BusKind;
 
 use crate::Runtime;
 use crate::backplane::{Plane, Told};
@@ -20,7 +20,7 @@ pub(crate) struct App {
     pub(crate) runtime: Runtime,
     pub(crate) plane: Arc<dyn Backplane>,
     /// Where there are other nodes: the sort of bus, and this node.
-    pub(crate) cluster: Option<(Kind, Cluster)>,
+    pub(crate) cluster: Option<(BusKind, Cluster)>,
     told: Mutex<Told>,
     /// The sockets that speak HTTP.
     pub(crate) sockets: Arc<Gauge>,

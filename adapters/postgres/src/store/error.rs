@@ -2,21 +2,21 @@
 
 use midplane_completions::{BackendError, BackendErrorKind};
 
-use crate::fault::{Fault, FaultKind};
+use crate::error::{ConnectionError, ConnectionErrorKind};
 
-impl From<FaultKind> for BackendErrorKind {
-    fn from(kind: FaultKind) -> Self {
+impl From<ConnectionErrorKind> for BackendErrorKind {
+    fn from(kind: ConnectionErrorKind) -> Self {
         match kind {
-            FaultKind::Unreachable => Self::Unreachable,
-            FaultKind::Denied => Self::Denied,
-            FaultKind::Missing => Self::NotInstalled,
-            FaultKind::Protocol => Self::Protocol,
+            ConnectionErrorKind::Unreachable => Self::Unreachable,
+            ConnectionErrorKind::Denied => Self::Denied,
+            ConnectionErrorKind::Missing => Self::NotInstalled,
+            ConnectionErrorKind::Protocol => Self::Protocol,
         }
     }
 }
 
-impl From<Fault> for BackendError {
-    fn from(fault: Fault) -> Self {
+impl From<ConnectionError> for BackendError {
+    fn from(fault: ConnectionError) -> Self {
         let error = Self::new(fault.kind.into(), fault.message);
         match fault.source {
             Some(source) => error.caused_by(source),

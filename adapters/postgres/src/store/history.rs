@@ -17,7 +17,7 @@ use super::PostgresStore;
 use super::line::Line;
 use super::row;
 use super::schema::Schema;
-use crate::fault::Fault;
+use crate::error::ConnectionError;
 
 /// How soon after a read a reader that is woken reads again, at the least: under load, what is committed meanwhile
 /// makes one page. One that was idle is woken at once.
@@ -30,7 +30,7 @@ impl Journal for PostgresStore {
     }
 
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
-        let mut line = Line::open(&self.options).await?;
+        let mut line = Line::open(&self.endpoint).await?;
         let (store, channel) = self.installed(&mut line).await?;
         line.run(&format!("LISTEN \"{channel}\"")).await?;
         Ok(Box::new(Reader {
@@ -64,7 +64,7 @@ impl PostgresStore {
             BackendError::new(BackendErrorKind::NotInstalled, message)
         };
         let rows = line.query(&statement, &[]).await.map_err(|error| {
-            let error = BackendError::from(Fault::of(error));
+            let error = BackendError::from(ConnectionError::of(error));
             match error.kind() {
                 BackendErrorKind::NotInstalled => missing().caused_by(error),
                 _ => error,
@@ -108,7 +108,7 @@ impl JournalReader for Reader {
             .line
             .query(&self.horizon, &[])
             .await
-            .map_err(Fault::of)?;
+            .map_err(ConnectionError::of)?;
         let upto = rows.first().map_or(0, |row| row.get(0));
         Ok(row::cursor(self.store, upto))
     }
@@ -132,7 +132,7 @@ impl JournalReader for Reader {
                 ],
             )
             .await
-            .map_err(|error| BackendError::from(Fault::of(error)))?;
+            .map_err(|error| BackendError::from(ConnectionError::of(error)))?;
         // One row is always there, unless somebody emptied the table of the store.
         let first = rows.first().ok_or_else(|| {
             BackendError::new(

@@ -7,9 +7,9 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::driver::DriverConnection;
-use crate::fault::Fault;
+use crate::error::ConnectionError;
 use crate::login;
-use crate::options::Options;
+use crate::url::Endpoint;
 
 /// The history can only be read so, see its migration; some databases default to another level.
 const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
@@ -26,8 +26,8 @@ pub(crate) struct Line {
 
 impl Line {
     /// One attempt to open it.
-    pub(crate) async fn open(options: &Options) -> Result<Self, Fault> {
-        let (client, connection) = login::open(options, SET_UP).await?;
+    pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectionError> {
+        let (client, connection) = login::open(endpoint, SET_UP).await?;
         Ok(Self {
             client,
             connection,
@@ -47,11 +47,11 @@ impl Line {
     }
 
     /// Runs several statements.
-    pub(crate) async fn run(&mut self, statements: &str) -> Result<(), Fault> {
+    pub(crate) async fn run(&mut self, statements: &str) -> Result<(), ConnectionError> {
         let call = self.client.batch_execute(statements);
         login::drive(&mut *self.connection, &mut self.woken, call)
             .await
-            .map_err(Fault::of)
+            .map_err(ConnectionError::of)
     }
 
     /// Whether the server has not ended it meanwhile, as far as is known here.
@@ -66,12 +66,12 @@ impl Line {
     }
 
     /// Resolves when a notification came since they were forgotten. It may be dropped at any time.
-    pub(crate) async fn woken(&mut self) -> Result<(), Fault> {
+    pub(crate) async fn woken(&mut self) -> Result<(), ConnectionError> {
         poll_fn(|cx| {
             let over = login::turn(&mut *self.connection, &mut self.woken, cx);
             match over {
                 _ if self.woken => Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(Fault::of(error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(ConnectionError::of(error))),
                 Poll::Pending => Poll::Pending,
             }
         })

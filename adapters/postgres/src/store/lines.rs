@@ -11,8 +11,8 @@ use tokio_postgres::Row;
 use tokio_postgres::error::Severity;
 
 use super::line::{Line, Parameter};
-use crate::fault::{Fault, FaultKind};
-use crate::options::Options;
+use crate::error::{ConnectionError, ConnectionErrorKind};
+use crate::url::Endpoint;
 
 /// A few connections, opened when they are needed; who asks for one while all are in use waits.
 pub(crate) struct Lines {
@@ -27,13 +27,13 @@ pub(crate) enum Failure {
     /// The server refused it.
     Refused(tokio_postgres::Error),
     /// There is no connection, or there was no answer.
-    Lost(Fault),
+    Lost(ConnectionError),
 }
 
 impl From<Failure> for BackendError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Refused(error) => Fault::of(Some(error)).into(),
+            Failure::Refused(error) => ConnectionError::of(Some(error)).into(),
             Failure::Lost(fault) => fault.into(),
         }
     }
@@ -52,24 +52,27 @@ impl Lines {
     /// The rows that a statement gives, within the deadline.
     pub(crate) async fn query(
         &self,
-        options: &Options,
+        endpoint: &Endpoint,
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
-        let answer = self.ask(options, statement, parameters);
+        let answer = self.ask(endpoint, statement, parameters);
         let answer = self.timer.within(self.deadline, answer).await;
         answer.unwrap_or_else(|| {
             let message = format!(
                 "the Postgres server did not answer within {:?}",
                 self.deadline
             );
-            Err(Failure::Lost(Fault::new(FaultKind::Unreachable, message)))
+            Err(Failure::Lost(ConnectionError::new(
+                ConnectionErrorKind::Unreachable,
+                message,
+            )))
         })
     }
 
     async fn ask(
         &self,
-        options: &Options,
+        endpoint: &Endpoint,
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, Failure> {
@@ -78,7 +81,7 @@ impl Lines {
         let mut kept = slot.take();
         let mut line = match kept.take_if(Line::lives) {
             Some(line) => line,
-            None => Line::open(options).await.map_err(Failure::Lost)?,
+            None => Line::open(endpoint).await.map_err(Failure::Lost)?,
         };
         match line.query(statement, parameters).await {
             Ok(rows) => {
@@ -89,7 +92,7 @@ impl Lines {
                 *slot = Some(line);
                 Err(Failure::Refused(error))
             }
-            Err(error) => Err(Failure::Lost(Fault::of(error))),
+            Err(error) => Err(Failure::Lost(ConnectionError::of(error))),
         }
     }
 

@@ -4,7 +4,7 @@ use midplane_completions::BackendError;
 
 use super::PostgresStore;
 use super::line::Line;
-use crate::fault::Fault;
+use crate::error::ConnectionError;
 
 /// The lock that those who migrate take: "midplane" in ASCII, cut to what a key holds.
 const LOCK: i64 = 0x6d69_6470_6c61_6e65;
@@ -20,7 +20,7 @@ impl PostgresStore {
     /// # Errors
     /// When the server does not do it. Nothing has changed.
     pub async fn migrate(&self) -> Result<(), BackendError> {
-        let mut line = Line::open(&self.options).await?;
+        let mut line = Line::open(&self.endpoint).await?;
         // What fails on the way ends with the connection.
         line.run(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))
             .await?;
@@ -39,12 +39,12 @@ impl PostgresStore {
     }
 
     /// The number of the last migration that was applied.
-    async fn applied(&self, line: &mut Line) -> Result<i32, Fault> {
+    async fn applied(&self, line: &mut Line) -> Result<i32, ConnectionError> {
         let there = self.schema.place(
             "SELECT to_regnamespace('\"midplane\"') IS NOT NULL, \
              to_regclass('\"midplane\".migrations') IS NOT NULL",
         );
-        let rows = line.query(&there, &[]).await.map_err(Fault::of)?;
+        let rows = line.query(&there, &[]).await.map_err(ConnectionError::of)?;
         let is_there = |column| rows.first().is_some_and(|row| row.get(column));
         if !is_there(0) {
             line.run(&self.schema.place("CREATE SCHEMA \"midplane\""))
@@ -61,7 +61,7 @@ impl PostgresStore {
         let rows = line
             .query(&self.schema.place(last), &[])
             .await
-            .map_err(Fault::of)?;
+            .map_err(ConnectionError::of)?;
         Ok(rows.first().map_or(0, |row| row.get(0)))
     }
 }

@@ -20,10 +20,10 @@ use parking_lot::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::error::SettingsError;
-use crate::options::Options;
+use crate::url::Endpoint;
 use line::Parameter;
 use lines::{Failure, Lines};
+use midplane_core::bus::SettingsError;
 use schema::Schema;
 
 /// How many connections producers and the ledger share, and how long the server has to answer them, if nothing is
@@ -110,7 +110,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// have been committed; it can be repeated. Dropping a stream closes its connection.
 #[derive(Clone)]
 pub struct PostgresStore {
-    options: Arc<Options>,
+    endpoint: Arc<Endpoint>,
     schema: Schema,
     timer: Arc<dyn Timer>,
     connections: usize,
@@ -138,7 +138,7 @@ impl PostgresStore {
     /// When that is not what the text is, or it asks for TLS.
     pub fn new(url: &str, timer: Arc<dyn Timer>) -> Result<Self, SettingsError> {
         Ok(Self {
-            options: Arc::new(Options::parse(url)?),
+            endpoint: Arc::new(Endpoint::parse(url)?),
             schema: Schema::new("midplane")?,
             connections: CONNECTIONS,
             deadline: DEADLINE,
@@ -162,7 +162,7 @@ impl PostgresStore {
     /// It is called in the connecting task and must not block.
     #[must_use]
     pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.options).password = Some(Arc::new(password));
+        Arc::make_mut(&mut self.endpoint).password = Some(Arc::new(password));
         self.with_lines()
     }
 
@@ -220,7 +220,7 @@ impl PostgresStore {
     ) -> Result<Vec<Row>, Failure> {
         let statement = self.schema.place(statement);
         self.lines
-            .query(&self.options, &statement, parameters)
+            .query(&self.endpoint, &statement, parameters)
             .await
     }
 }
@@ -229,7 +229,7 @@ impl fmt::Debug for PostgresStore {
     /// Nothing of the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore")
-            .field("at", &self.options)
+            .field("at", &self.endpoint)
             .field("schema", &self.schema.name())
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! Where the tables are, and what is done to put them there.
 
-use crate::error::SettingsError;
+use midplane_core::bus::SettingsError;
 
 /// The migrations, each applied once and in this order, for ever: a change is a new one at the end.
 const MIGRATIONS: [&str; 4] = [
@@ -32,7 +32,12 @@ impl Schema {
             || !name.chars().all(plain)
             || name.starts_with("pg_")
         {
-            return Err(SettingsError::Schema(name.to_owned()));
+            return Err(SettingsError::Value {
+                setting: "schema",
+                message: format!(
+                    "{name:?} must be 1 to 63 bytes of letters, digits, '_' and '-', and not begin with pg_"
+                ),
+            });
         }
         Ok(Self {
             name: name.to_owned(),
@@ -84,8 +89,8 @@ mod tests {
             "pg_x",
             &"x".repeat(64),
         ] {
-            let refused = SettingsError::Schema(name.to_owned());
-            assert_eq!(Schema::new(name).err(), Some(refused));
+            let refused = Schema::new(name).err().map(|error| error.to_string());
+            assert!(refused.is_some_and(|text| text.contains(&format!("the schema {name:?}"))));
         }
     }
 

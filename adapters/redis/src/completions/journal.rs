@@ -19,7 +19,7 @@ use super::library::Keys;
 use super::link::{failure, nonsense, open};
 use super::place::Place;
 use super::reply;
-use crate::error::Voice;
+use crate::error::ErrorContext;
 
 /// The most records that one call looks at: the server does nothing else meanwhile.
 const PAGE: usize = 1_000;
@@ -33,13 +33,13 @@ impl Journal for RedisStore {
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
         let signal = Arc::new(Signal::default());
         let pushed = Arc::clone(&signal);
-        let (connection, voice) = open(&self.shared.redis, &self.shared.keys, move |push| {
+        let (connection, context) = open(&self.shared.redis, &self.shared.keys, move |push| {
             pushed.take(&push);
         })
         .await?;
         let mut reader = Reader {
             connection,
-            voice,
+            context,
             keys: self.shared.keys.clone(),
             filter: filter.clone(),
             signal,
@@ -47,7 +47,7 @@ impl Journal for RedisStore {
         };
         let channel = reader.keys.channel();
         let subscribed = reader.connection.subscribe(channel).await;
-        subscribed.map_err(|error| failure(&reader.voice, "subscribe", error))?;
+        subscribed.map_err(|error| failure(&reader.context, "subscribe", error))?;
         // Asked once we are subscribed; it fails where nothing is installed.
         (reader.store, _) = reader.end().await?;
         Ok(Box::new(reader))
@@ -78,7 +78,7 @@ impl Signal {
 
 struct Reader {
     connection: MultiplexedConnection,
-    voice: Voice,
+    context: ErrorContext,
     keys: Keys,
     filter: Filter,
     signal: Arc<Signal>,
@@ -92,12 +92,12 @@ impl Reader {
         let answer: Value = call
             .query_async(&mut self.connection)
             .await
-            .map_err(|error| failure(&self.voice, "tell the end of the history", error))?;
+            .map_err(|error| failure(&self.context, "tell the end of the history", error))?;
         reply::head(&answer).ok_or_else(|| nonsense("head"))
     }
 
     fn over(&self, why: &str) -> BackendError {
-        let address = &self.voice.address;
+        let address = &self.context.address;
         BackendError::new(
             BackendErrorKind::Unreachable,
             format!("the subscription to completions at redis at {address} {why}"),
@@ -138,7 +138,7 @@ impl JournalReader for Reader {
         let answer: Value = call
             .query_async(&mut self.connection)
             .await
-            .map_err(|error| failure(&self.voice, "read the history", error))?;
+            .map_err(|error| failure(&self.context, "read the history", error))?;
         reply::read(&answer, self.store).unwrap_or_else(|| Err(nonsense("read").into()))
     }
 

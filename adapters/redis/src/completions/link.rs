@@ -15,7 +15,7 @@ use super::Shared;
 use super::library::Keys;
 use super::{library, reply};
 use crate::Redis;
-use crate::error::Voice;
+use crate::error::ErrorContext;
 
 /// The connection that is shared, if there is one.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Link {
 struct Current {
     /// How many connections there were, so that one which failed is not taken for its successor.
     count: u64,
-    open: Option<(MultiplexedConnection, Voice)>,
+    open: Option<(MultiplexedConnection, ErrorContext)>,
 }
 
 /// Why a call was not answered with what it asked for.
@@ -67,14 +67,14 @@ pub(super) async fn open(
     redis: &Redis,
     keys: &Keys,
     take: impl Fn(PushInfo) + Send + Sync + 'static,
-) -> Result<(MultiplexedConnection, Voice), BackendError> {
+) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
     let server = redis.owner(keys.channel()).await.map_err(|error| {
         let message = "the redis that the completions are on was not found";
         BackendError::new(kind(error.kind()), message).caused_by(error)
     })?;
     let connection = server.dial(take).await;
-    let connection = connection.map_err(|error| failure(&server.voice, "connect", error))?;
-    Ok((connection, server.voice))
+    let connection = connection.map_err(|error| failure(&server.context, "connect", error))?;
+    Ok((connection, server.context))
 }
 
 fn kind(kind: BusErrorKind) -> BackendErrorKind {
@@ -86,8 +86,8 @@ fn kind(kind: BusErrorKind) -> BackendErrorKind {
 }
 
 /// What became of a call, in the terms of a store.
-pub(super) fn failure(voice: &Voice, what: &str, error: RedisError) -> BackendError {
-    let address = &voice.address;
+pub(super) fn failure(context: &ErrorContext, what: &str, error: RedisError) -> BackendError {
+    let address = &context.address;
     match error.code() {
         Some(library::NO_STORE) => BackendError::new(
             BackendErrorKind::NotInstalled,
@@ -103,7 +103,7 @@ pub(super) fn failure(voice: &Voice, what: &str, error: RedisError) -> BackendEr
             format!("redis at {address} has no functions for completions of this version: call `install` once"),
         ),
         _ => {
-            let (told, message, source) = voice.told(what, error);
+            let (told, message, source) = context.explain(what, error);
             BackendError::new(kind(told), message).caused_by(source)
         }
     }
@@ -122,7 +122,7 @@ impl Shared {
     pub(super) async fn call(&self, what: &str, call: &Cmd) -> Result<Value, CallError> {
         let mut tried = None;
         loop {
-            let (mut connection, voice, count) = self.connection(tried).await?;
+            let (mut connection, context, count) = self.connection(tried).await?;
             let answer = self.in_time(async { Ok(call.query_async(&mut connection).await) });
             let error = match answer.await {
                 Ok(Ok(value)) => return Ok(value),
@@ -136,7 +136,7 @@ impl Shared {
                         let text = error.detail().unwrap_or_default();
                         return Err(CallError::Refused(code.to_owned(), text.to_owned()));
                     }
-                    _ => failure(&voice, what, error),
+                    _ => failure(&context, what, error),
                 },
                 Err(error) => error,
             };
@@ -152,12 +152,12 @@ impl Shared {
     async fn connection(
         &self,
         failed: Option<u64>,
-    ) -> Result<(MultiplexedConnection, Voice, u64), BackendError> {
+    ) -> Result<(MultiplexedConnection, ErrorContext, u64), BackendError> {
         let mut current = self.link.current.lock().await;
         if failed == Some(current.count) {
             current.open = None;
         }
-        let (connection, voice) = match &current.open {
+        let (connection, context) = match &current.open {
             Some(open) => open.clone(),
             None => {
                 let open = self.in_time(self.connect()).await?;
@@ -166,7 +166,7 @@ impl Shared {
                 open
             }
         };
-        Ok((connection, voice, current.count))
+        Ok((connection, context, current.count))
     }
 
     async fn forget(&self, count: u64) {
@@ -177,14 +177,14 @@ impl Shared {
     }
 
     /// A connection to a store that is installed.
-    async fn connect(&self) -> Result<(MultiplexedConnection, Voice), BackendError> {
-        let (mut connection, voice) = open(&self.redis, &self.keys, |_| {}).await?;
+    async fn connect(&self) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
+        let (mut connection, context) = open(&self.redis, &self.keys, |_| {}).await?;
         let retention = self.retention.map(|records| records.to_string());
         let mut install = self.keys.call("install");
         install
             .arg(format!("{:x}", RandomState::new().build_hasher().finish()))
             .arg(retention.unwrap_or_default());
-        let failed = |error| failure(&voice, "install the store of completions", error);
+        let failed = |error| failure(&context, "install the store of completions", error);
         let answer = match install.query_async(&mut connection).await {
             Err(error) if is_missing(&error) => {
                 let mut load = redis::cmd("FUNCTION");
@@ -198,7 +198,7 @@ impl Shared {
         let answer = answer.map_err(failed)?;
         let store = reply::store(&answer).ok_or_else(|| nonsense("install"))?;
         self.link.store.store(store, Ordering::Relaxed);
-        Ok((connection, voice))
+        Ok((connection, context))
     }
 
     pub(super) async fn install(&self) -> Result<(), BackendError> {

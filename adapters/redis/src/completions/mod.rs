@@ -122,7 +122,7 @@ impl RedisStore {
     pub fn new(redis: &Redis, timer: Arc<dyn Timer>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                keys: Keys::new(&redis.prefix),
+                keys: Keys::new(redis.prefix.as_str()),
                 redis: redis.clone(),
                 timer,
                 retention: None,

@@ -1,4 +1,4 @@
-//! Looking at a certificate less closely than TLS does by itself, where `sslmode` asks for no more.
+//! A verifier of certificates that verifies less than TLS does by itself, where `sslmode` asks for no more.
 
 use std::sync::Arc;
 
@@ -8,25 +8,26 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
-/// It does not ask whose certificate it is; that the server has its key is proven all the same.
+/// A verifier that does not ask whose certificate it is. That the server has the certificate's key is proven all the
+/// same.
 #[derive(Debug)]
-pub(crate) struct Lenient {
-    /// Who must have signed it, if anyone.
+pub(crate) struct RelaxedVerifier {
+    /// What verifies that a trusted certificate signed it, if that is asked.
     signed: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Lenient {
-    /// Any certificate will do.
-    pub(crate) fn towards_anyone(provider: Arc<CryptoProvider>) -> Self {
+impl RelaxedVerifier {
+    /// A verifier that takes any certificate.
+    pub(crate) fn no_verify(provider: Arc<CryptoProvider>) -> Self {
         Self {
             signed: None,
             provider,
         }
     }
 
-    /// Any name will do in what is otherwise sound.
-    pub(crate) fn about_names(
+    /// A verifier that takes any name in a certificate that is otherwise sound.
+    pub(crate) fn no_name_check(
         signed: Arc<WebPkiServerVerifier>,
         provider: Arc<CryptoProvider>,
     ) -> Self {
@@ -37,7 +38,7 @@ impl Lenient {
     }
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for RelaxedVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -52,7 +53,7 @@ impl ServerCertVerifier for Lenient {
             return Ok(ServerCertVerified::assertion());
         };
         match signed.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at once all else is found in order.
+            // The name is checked once all else is found in order.
             Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
                 Ok(ServerCertVerified::assertion())
             }

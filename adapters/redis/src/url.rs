@@ -1,73 +1,87 @@
-//! Where the servers are.
+//! What a URL says: where the servers are, and who we are to them.
 
+use midplane_core::bus::SettingsError;
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-use crate::error::SettingsError;
-use crate::tls;
+/// Whether a URL may ask for TLS.
+pub(crate) const TLS: bool = cfg!(feature = "tls");
+
+/// What is said of a URL that asks for TLS where it is not compiled in.
+const NO_TLS: SettingsError = SettingsError::MissingFeature {
+    package: "midplane-redis",
+    feature: "tls",
+};
+
+/// What is said of a URL that is none of Redis.
+const REFUSED: SettingsError = SettingsError::Url(
+    "the url of redis must be like redis://user:password@host:6379, the scheme one of redis, rediss, valkey, valkeys, \
+     unix, redis+unix and valkey+unix; like redis+cluster://user:password@host:6379,host:6379; or like \
+     redis+sentinel://user:password@host:26379,host:26379/name",
+);
 
 /// The port of a Sentinel whose URL has none.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// What a URL says.
+/// Where the servers are.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
-    pub(crate) topology: Topology,
-    /// Whom to ask first: the server, or some nodes of the cluster, or the Sentinels. There is at least one.
-    pub(crate) doors: Vec<ConnectionInfo>,
+pub(crate) struct Endpoint {
+    pub(crate) deployment: Deployment,
+    /// The addresses to ask first: the server, or some nodes of the cluster, or the Sentinels. There is at least one.
+    pub(crate) seeds: Vec<ConnectionInfo>,
 }
 
-/// How the lanes come to their servers.
+/// How the servers are deployed, and with that which of them a lane is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Topology {
-    /// All are on one.
-    One,
-    /// They are spread over the shards of a cluster.
+pub(crate) enum Deployment {
+    /// One server, which has all lanes.
+    Single,
+    /// A cluster, over whose shards the lanes are spread.
     Cluster,
-    /// All are on the master that the Sentinels know by this name.
+    /// The master that the Sentinels know by this name, which has all lanes.
     Sentinel(String),
 }
 
-impl Site {
+impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, SettingsError> {
         let url = url.trim();
-        let (scheme, rest) = url.split_once("://").ok_or(SettingsError::Url)?;
+        let (scheme, rest) = url.split_once("://").ok_or(REFUSED)?;
         let scheme = scheme.to_ascii_lowercase();
         if let Some(base) = scheme.strip_suffix("+cluster") {
             let (authority, path) = split(rest);
             if !matches!(path, "" | "/") {
-                return Err(SettingsError::Url);
+                return Err(REFUSED);
             }
             return Ok(Self {
-                topology: Topology::Cluster,
-                doors: doors(base, authority, None)?,
+                deployment: Deployment::Cluster,
+                seeds: seeds(base, authority, None)?,
             });
         }
         if let Some(base) = scheme.strip_suffix("+sentinel") {
             let (authority, path) = split(rest);
-            let name = path.strip_prefix('/').ok_or(SettingsError::Url)?;
+            let name = path.strip_prefix('/').ok_or(REFUSED)?;
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if name.is_empty() || !name.chars().all(plain) {
-                return Err(SettingsError::Url);
+                return Err(REFUSED);
             }
             return Ok(Self {
-                topology: Topology::Sentinel(name.to_owned()),
-                doors: doors(base, authority, Some(SENTINEL_PORT))?,
+                deployment: Deployment::Sentinel(name.to_owned()),
+                seeds: seeds(base, authority, Some(SENTINEL_PORT))?,
             });
         }
         Ok(Self {
-            topology: Topology::One,
-            doors: vec![info(url, None)?],
+            deployment: Deployment::Single,
+            seeds: vec![info(url, None)?],
         })
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {
-        let doors = self.doors.iter();
-        doors.map(|door| door.addr().to_string()).collect()
+        let seeds = self.seeds.iter();
+        seeds.map(|seed| seed.addr().to_string()).collect()
     }
 }
 
-/// The same way in, at another address.
+/// How to connect to another server of the same deployment, as this one is connected to.
 pub(crate) fn moved(info: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
     let address = match info.addr().clone() {
         ConnectionAddr::TcpTls {
@@ -91,13 +105,13 @@ fn split(rest: &str) -> (&str, &str) {
 }
 
 /// Several hosts with commas between, and the same credentials for all before them.
-fn doors(
+fn seeds(
     base: &str,
     authority: &str,
     port: Option<u16>,
 ) -> Result<Vec<ConnectionInfo>, SettingsError> {
     if !matches!(base, "redis" | "rediss" | "valkey" | "valkeys") {
-        return Err(SettingsError::Url);
+        return Err(REFUSED);
     }
     let at = authority.rfind('@').map_or(0, |at| at + 1);
     let (credentials, hosts) = authority.split_at(at);
@@ -107,14 +121,14 @@ fn doors(
         .collect()
 }
 
-/// The driver's view of one server's URL. Its own error may quote the URL.
+/// What the driver makes of the URL of one server. The driver's own error may quote the URL, so it is not kept.
 fn info(url: &str, default_port: Option<u16>) -> Result<ConnectionInfo, SettingsError> {
-    let url = redis::parse_redis_url(url).ok_or(SettingsError::Url)?;
-    if !tls::COMPILED && matches!(url.scheme(), "rediss" | "valkeys") {
-        return Err(SettingsError::NoTls);
+    let url = redis::parse_redis_url(url).ok_or(REFUSED)?;
+    if !TLS && matches!(url.scheme(), "rediss" | "valkeys") {
+        return Err(NO_TLS);
     }
     let default_port = default_port.filter(|_| url.port().is_none());
-    let info = url.into_connection_info().map_err(|_| SettingsError::Url)?;
+    let info = url.into_connection_info().map_err(|_| REFUSED)?;
     let settings = info.redis_settings().clone();
     let info = info
         .set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3))
@@ -135,33 +149,33 @@ mod tests {
 
     #[test]
     fn a_url_names_one_server_or_several() {
-        for (url, topology, addresses) in [
-            ("redis://h", Topology::One, &["h:6379"][..]),
+        for (url, deployment, addresses) in [
+            ("redis://h", Deployment::Single, &["h:6379"][..]),
             (
                 "unix:///run/redis.sock",
-                Topology::One,
+                Deployment::Single,
                 &["/run/redis.sock"],
             ),
             (
                 "redis+cluster://u:p@a:1,b, [::1]:3/",
-                Topology::Cluster,
+                Deployment::Cluster,
                 &["a:1", "b:6379", "::1:3"],
             ),
-            ("Valkey+Cluster://a", Topology::Cluster, &["a:6379"]),
+            ("Valkey+Cluster://a", Deployment::Cluster, &["a:6379"]),
             (
                 "valkey+sentinel://:p@a,b:7/the-master.1",
-                Topology::Sentinel("the-master.1".to_owned()),
+                Deployment::Sentinel("the-master.1".to_owned()),
                 &["a:26379", "b:7"],
             ),
         ] {
-            let site = Site::parse(url).expect(url);
-            assert_eq!(site.topology, topology, "{url}");
-            assert_eq!(site.addresses(), addresses, "{url}");
+            let endpoint = Endpoint::parse(url).expect(url);
+            assert_eq!(endpoint.deployment, deployment, "{url}");
+            assert_eq!(endpoint.addresses(), addresses, "{url}");
         }
-        let site = Site::parse("redis+cluster://u:p%40@a,b").expect("a url");
-        for door in site.doors {
-            assert_eq!(door.redis_settings().username(), Some("u"));
-            assert_eq!(door.redis_settings().password(), Some("p@"));
+        let endpoint = Endpoint::parse("redis+cluster://u:p%40@a,b").expect("a url");
+        for seed in endpoint.seeds {
+            assert_eq!(seed.redis_settings().username(), Some("u"));
+            assert_eq!(seed.redis_settings().password(), Some("p@"));
         }
     }
 
@@ -183,21 +197,42 @@ mod tests {
             "redis+sentinel:///x",
             "redis+ring://a",
         ] {
-            assert_eq!(Site::parse(url).err(), Some(SettingsError::Url), "{url}");
+            assert_eq!(Endpoint::parse(url).err(), Some(REFUSED), "{url}");
         }
     }
 
     #[test]
     fn a_server_that_moved_is_spoken_to_as_before() {
-        let one = |url: &str| Site::parse(url).expect(url).doors.remove(0);
+        let one = |url: &str| Endpoint::parse(url).expect(url).seeds.remove(0);
         let elsewhere = moved(&one("redis://u:p@a:1"), "b", 2);
         assert_eq!(elsewhere.addr().to_string(), "b:2");
         assert_eq!(elsewhere.redis_settings().password(), Some("p"));
-        if tls::COMPILED {
+        if TLS {
             let secure = moved(&one("rediss://a:1"), "b", 2);
             assert!(
                 matches!(secure.addr(), ConnectionAddr::TcpTls { host, port: 2, insecure: false, .. } if host == "b")
             );
         }
+    }
+
+    #[test]
+    fn a_url_of_another_server_is_refused_without_being_quoted() {
+        for url in [
+            "",
+            "hunter2",
+            "http://hunter2@x",
+            "redis://:hunter2@host:port",
+            "redis:///x",
+            "redis+cluster://:hunter2@host:port",
+            "redis+sentinel://:hunter2@host",
+        ] {
+            let error = Endpoint::parse(url).expect_err(url);
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        for url in ["redis://h", "valkey://h:1", "unix:///run/redis.sock"] {
+            Endpoint::parse(url).expect(url);
+        }
+        let secure = Endpoint::parse("rediss://h");
+        assert_eq!(secure.err(), (!TLS).then_some(NO_TLS));
     }
 }

@@ -1,0 +1,139 @@
+//! What the driver hands over: from its subscribers and events to the frames that wait, or to the end of the link.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_nats::{Event, Subscriber};
+use futures::StreamExt;
+use futures::channel::oneshot;
+use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane};
+use parking_lot::{Mutex, RawMutex};
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, unconstrained};
+
+use crate::error::{lost, server_error};
+
+/// How many messages the driver holds per lane: as many of 64 bytes with their headers as tokio lets it read before it
+/// stops the driver, 128 reads of 32 KiB. Then the subscription's task empties what the driver holds.
+pub(crate) const MESSAGES: usize = 64 << 10;
+
+/// Where the driver's tasks put what a link receives, and the reason for which the link is over.
+pub(crate) struct Arrivals {
+    pub(crate) inbox: Arc<Inbox<RawMutex>>,
+    probe: Mutex<Option<Probe>>,
+}
+
+/// An empty message that was sent to some lanes and is expected back on each.
+struct Probe {
+    token: String,
+    lanes: BTreeSet<Lane>,
+    /// Sent to when all are back, dropped when the link ends.
+    done: oneshot::Sender<()>,
+}
+
+impl Arrivals {
+    pub(crate) fn new(queue: usize) -> Self {
+        Self {
+            inbox: Arc::new(Inbox::new(queue)),
+            probe: Mutex::new(None),
+        }
+    }
+
+    /// Expects a probe with this token on these lanes. What is returned resolves when all are back, and fails when the
+    /// link ends.
+    pub(crate) fn expect(&self, token: String, lanes: &[Lane]) -> oneshot::Receiver<()> {
+        let (done, came_back) = oneshot::channel();
+        let lanes = lanes.iter().copied().collect();
+        *self.probe.lock() = Some(Probe { token, lanes, done });
+        came_back
+    }
+
+    /// Ends the link, and with it the wait for a probe.
+    pub(crate) fn end(&self, end: End) {
+        self.inbox.end(end);
+        let probe = self.probe.lock().take();
+        drop(probe);
+    }
+
+    /// Takes a probe, which may be another node's.
+    fn returned(&self, lane: Lane, token: &str) {
+        let mut probe = self.probe.lock();
+        if let Some(probe) = probe.as_mut().filter(|probe| probe.token == token) {
+            probe.lanes.remove(&lane);
+        }
+        let done = probe.take_if(|probe| probe.lanes.is_empty());
+        drop(probe);
+        if let Some(probe) = done {
+            // The call that waited may have been dropped.
+            let _ = probe.done.send(());
+        }
+    }
+}
+
+/// What the driver reports of the connection. It is dropped when the driver's tasks are gone, for whatever reason, and
+/// that is the end of the link too.
+pub(crate) struct Events(pub(crate) Arc<Arrivals>);
+
+impl Events {
+    pub(crate) fn take(&self, event: Event) {
+        let end = match event {
+            Event::ServerError(error) => server_error(&error),
+            Event::SlowConsumer(_) => End::Failed(
+                BusErrorKind::Overflow,
+                format!("more than {MESSAGES} messages arrived at once and some are gone"),
+            ),
+            Event::Disconnected | Event::Closed => lost(),
+            _ => return,
+        };
+        self.0.end(end);
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.0.end(lost());
+    }
+}
+
+/// A subscription to one lane, and the task that moves what arrives on it to the inbox.
+pub(crate) struct Subscription {
+    task: AbortHandle,
+    /// Whether the server is known to have the subscription: something came back through it.
+    pub(crate) proven: bool,
+}
+
+impl Subscription {
+    pub(crate) fn start(
+        runtime: &Handle,
+        lane: Lane,
+        subscriber: Subscriber,
+        arrivals: Arc<Arrivals>,
+    ) -> Self {
+        // It must empty the driver's queue at one go, see `MESSAGES`.
+        let receiving = unconstrained(receive(lane, subscriber, arrivals));
+        Self {
+            task: runtime.spawn(receiving).abort_handle(),
+            proven: false,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    /// The task drops the driver's subscriber, which unsubscribes.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn receive(lane: Lane, mut subscriber: Subscriber, arrivals: Arc<Arrivals>) {
+    while let Some(message) = subscriber.next().await {
+        match message.reply {
+            Some(token) if message.payload.is_empty() => arrivals.returned(lane, &token),
+            _ => arrivals.inbox.push(Inbound {
+                lane,
+                frame: message.payload,
+            }),
+        }
+    }
+    arrivals.end(lost());
+}

@@ -1,0 +1,159 @@
+//! Which server each lane is on, found anew for each link.
+
+use std::sync::Arc;
+
+use midplane_core::bus::{BusError, BusErrorKind};
+use redis::aio::MultiplexedConnection;
+use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
+
+use crate::pushes::Pushes;
+use crate::server::{Connections, Server};
+use crate::settings::Redis;
+use crate::slots::{Slots, slot};
+use crate::url::{self, Deployment, Endpoint};
+use crate::{runtime, tls};
+
+/// The servers of a link.
+pub(crate) struct Topology {
+    pub(crate) servers: Vec<Server>,
+    /// How a cluster divides the channels among them; without it, all are the first one's.
+    pub(crate) slots: Option<Slots>,
+}
+
+/// What a link starts with.
+pub(crate) struct Found {
+    pub(crate) topology: Topology,
+    /// The connections to each server, as far as they are open.
+    pub(crate) pairs: Vec<Option<Connections>>,
+    /// The connection to the node of a cluster that named the others: its loss is the link's end too, so that a
+    /// link which is subscribed to no lane yet notices that the cluster is gone.
+    pub(crate) seed: Option<MultiplexedConnection>,
+}
+
+impl Topology {
+    pub(crate) fn is_sharded(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// The server of a channel, by its place.
+    pub(crate) fn owner(&self, channel: &str) -> Result<usize, BusError> {
+        let Some(slots) = &self.slots else {
+            return Ok(0);
+        };
+        let slot = slot(channel);
+        slots.owner(slot).ok_or_else(|| {
+            let message =
+                format!("no shard of the redis cluster owns the slot {slot} of {channel}");
+            BusError::new(BusErrorKind::Unreachable, message)
+        })
+    }
+}
+
+/// Finds the servers of a link: the seed addresses are asked in turn, until one leads there.
+pub(crate) async fn find(redis: &Redis, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
+    let Endpoint { deployment, seeds } = prepare(redis)?;
+    let mut failure = no_seed();
+    for seed in &seeds {
+        let found = match &deployment {
+            Deployment::Single => single(Server::new(seed.clone()), pushes).await,
+            Deployment::Cluster => cluster(Server::new(seed.clone()), pushes).await,
+            Deployment::Sentinel(name) => match master(seed, name).await {
+                Ok(master) => single(master, pushes).await,
+                Err(error) => Err(error),
+            },
+        };
+        match found {
+            Ok(found) => return Ok(found),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Where to connect now, once the driver can.
+pub(crate) fn prepare(redis: &Redis) -> Result<Endpoint, BusError> {
+    runtime::check()?;
+    tls::prepare();
+    Ok(redis.attempt())
+}
+
+/// What is said where no seed address was asked.
+pub(crate) fn no_seed() -> BusError {
+    let message = "the url of redis names no server";
+    BusError::new(BusErrorKind::Unreachable, message)
+}
+
+async fn single(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
+    let connections = server.open_master(pushes).await?;
+    Ok(Found {
+        topology: Topology {
+            servers: vec![server],
+            slots: None,
+        },
+        pairs: vec![Some(connections)],
+        seed: None,
+    })
+}
+
+async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
+    let mut seed = node.connect(pushes).await?;
+    let (servers, slots) = shards(&node, &mut seed).await?;
+    Ok(Found {
+        pairs: servers.iter().map(|_| None).collect(),
+        topology: Topology {
+            servers,
+            slots: Some(slots),
+        },
+        seed: Some(seed),
+    })
+}
+
+/// The masters of a cluster, and how it divides its keys among them.
+pub(crate) async fn shards(
+    node: &Server,
+    seed: &mut MultiplexedConnection,
+) -> Result<(Vec<Server>, Slots), BusError> {
+    let answer: Value = redis::cmd("CLUSTER")
+        .arg("SLOTS")
+        .query_async(seed)
+        .await
+        .map_err(|error| node.context.error("tell the shards of its cluster", error))?;
+    let (asked, _) = node.context.address.rsplit_once(':').unwrap_or_default();
+    let slots = Slots::parse(&answer, asked).ok_or_else(|| {
+        let message = format!(
+            "redis at {} did not tell the shards of its cluster so that it could be understood",
+            node.context.address
+        );
+        BusError::new(BusErrorKind::Protocol, message)
+    })?;
+    let servers = slots
+        .masters()
+        .iter()
+        .map(|(host, port)| Server::new(url::moved(node.info(), host, *port)))
+        .collect();
+    Ok((servers, slots))
+}
+
+/// The master that a Sentinel knows by this name.
+pub(crate) async fn master(seed: &ConnectionInfo, name: &str) -> Result<Server, BusError> {
+    // The credentials are the master's.
+    let nobody = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+    let sentinel = Server::new(seed.clone().set_redis_settings(nobody));
+    // What becomes of this connection is nothing to the link.
+    let dialled = sentinel.dial(|_| {}).await;
+    let mut asking = dialled.map_err(|error| sentinel.context.error("connect", error))?;
+    let mut question = redis::cmd("SENTINEL");
+    question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    let answer: Option<(String, u16)> = question
+        .query_async(&mut asking)
+        .await
+        .map_err(|error| sentinel.context.error("tell the master", error))?;
+    let Some((host, port)) = answer else {
+        let message = format!(
+            "the sentinel at {} knows no master called {name}: is that the name behind the slash of the url?",
+            sentinel.context.address
+        );
+        return Err(BusError::new(BusErrorKind::Unreachable, message));
+    };
+    Ok(Server::new(url::moved(seed, &host, port)))
+}
