@@ -84,7 +84,7 @@ pub use ask::Ask;
 pub use audience::Audience;
 pub use backoff::{Backoff, Random};
 pub use backplane::Backplane;
-pub use cluster::{Cluster, Driver, Foreign, ForeignCounts, Parts, Status};
+pub use cluster::{Cluster, ClusterBuilder, Driver, ExternalCounts, ExternalEvent, Status};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
 pub use id::{IdError, MAX_ID_BYTES, check_id};

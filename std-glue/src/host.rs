@@ -17,8 +17,8 @@ pub type Local = midplane_core::Local<Std>;
 /// The backplane of many nodes, in a program with std.
 pub type Cluster = midplane_core::Cluster<Std>;
 
-/// What a [`Cluster`] is made of beside its bus and its clock.
-pub type Parts = midplane_core::Parts<Std>;
+/// What builds a [`Cluster`] in a program with std.
+pub type ClusterBuilder = midplane_core::ClusterBuilder<Std>;
 
 /// Threads, [`Lock`], and panics that are caught.
 ///

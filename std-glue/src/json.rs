@@ -1,7 +1,7 @@
-//! JSON that programs publish that are no nodes.
+//! JSON of external publishers: programs that are no nodes.
 //!
-//! A node whose [`Parts`](crate::Parts) were told [`with_foreign`](midplane_core::Parts::with_foreign)`(json::decode)`
-//! hears one more lane of its bus, [`Lane::JSON`](crate::bus::Lane::JSON), and so any language with a client of the
+//! A node built [`with_external`](midplane_core::ClusterBuilder::with_external)`(json::decode)` subscribes to one more
+//! lane of its bus, [`Lane::JSON`](crate::bus::Lane::JSON), on which a program in any language with a client of the
 //! server publishes:
 //!
 //! ```text
@@ -23,8 +23,8 @@
 //!
 //! # Trust
 //!
-//! Whoever may publish on that channel may publish to everyone in every scope, and is asked for nothing else: it is
-//! the server's permissions that guard it, and none but those who publish should have them. Such messages have no
+//! A program that may publish on that channel may publish to every connection in every scope, and needs nothing else: the
+//! server's permissions guard the channel, and only external publishers should have them. Such messages have no
 //! numbers, so a node that was deaf for one reports no gap, and one that is sent twice is delivered twice. What is no
 //! such JSON, or larger than a frame of the bus, is counted and changes nothing else.
 
@@ -32,8 +32,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use midplane_core::{
-    AgentId, Audience, ConnectionId, Event, EventKey, Foreign, OrgId, Scope, SessionId, Target,
-    TopicId, UserId,
+    AgentId, Audience, ConnectionId, Event, EventKey, ExternalEvent, OrgId, Scope, SessionId,
+    Target, TopicId, UserId,
 };
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -103,18 +103,18 @@ impl From<Tagged> for Target {
 ///
 /// # Errors
 /// When it is no such JSON.
-pub fn decode(message: &Bytes) -> Result<Foreign, JsonError> {
+pub fn decode(message: &Bytes) -> Result<ExternalEvent, JsonError> {
     read(message).map_err(JsonError)
 }
 
-fn read(message: &Bytes) -> Result<Foreign, serde_json::Error> {
+fn read(message: &Bytes) -> Result<ExternalEvent, serde_json::Error> {
     let message: Message<'_> = serde_json::from_slice(message)?;
     let mut scope = Scope::default();
     for label in &message.scope {
         scope = scope.child(label).map_err(serde_json::Error::custom)?;
     }
     let event = Event::text(message.event.get());
-    Ok(Foreign {
+    Ok(ExternalEvent {
         scope,
         audience: message
             .except
@@ -139,7 +139,7 @@ fn target(text: &RawValue) -> Result<Target, serde_json::Error> {
 mod tests {
     use super::*;
 
-    fn understand(text: &str) -> Result<Foreign, String> {
+    fn understand(text: &str) -> Result<ExternalEvent, String> {
         decode(&Bytes::copy_from_slice(text.as_bytes())).map_err(|error| error.to_string())
     }
 
@@ -169,7 +169,7 @@ mod tests {
         );
         let scope = Scope::default().child("a").unwrap().child("b").unwrap();
         let except = ConnectionId::new("c").unwrap();
-        let expected = Foreign {
+        let expected = ExternalEvent {
             scope,
             audience: Audience::from(Target::topic("t").unwrap()).except(except),
             event: Event::text(event).keyed(EventKey::new("k").unwrap()),

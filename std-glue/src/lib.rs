@@ -69,16 +69,16 @@ pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
-pub use host::{Cluster, Local, Parts, Registry, Std};
+pub use host::{Cluster, ClusterBuilder, Local, Registry, Std};
 pub use lock::Lock;
 pub use memory::Memory;
 pub use midplane_core::{
     AgentId, Answer, Answers, Ask, Associate, AssociateError, Attachment, Audience, Backoff,
     Backplane, CloseReport, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
-    Driver, Drops, Event, EventKey, FlushError, Foreign, ForeignCounts, Host, IdError, Instant,
-    Kind, LaneMap, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked, ParseTargetError, Random, Reach,
-    Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Status, Target, Timer, TooLarge,
-    TooMany, TopicId, UserId, Verdict, bus, envelope, node,
+    Driver, Drops, Event, EventKey, ExternalCounts, ExternalEvent, FlushError, Host, IdError,
+    Instant, Kind, LaneMap, MAX_ID_BYTES, NotUtf8, Notice, OrgId, Panicked, ParseTargetError,
+    Random, Reach, Receipt, Refusal, Relay, Scope, SessionId, Sink, State, Status, Target, Timer,
+    TooLarge, TooMany, TopicId, UserId, Verdict, bus, envelope, node,
 };
 pub use node_id::fresh_node_id;
 

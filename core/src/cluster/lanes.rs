@@ -1,4 +1,4 @@
-//! Which lanes have members here, and which of them the bus brings.
+//! Which lanes have members on this node, and which of them the bus brings.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,40 +16,42 @@ use crate::registry::{KeyRef, Reach, ReachAnswer, TargetWatcher};
 
 /// What handles and the driver share of the lanes.
 ///
-/// A target that comes is counted on its lane before anyone asks whether the lane is heard, and a lane is
-/// marked as no longer heard before its count is read: of a target that comes and a lane that is given up at
-/// the same moment, one always sees the other.
+/// A target that comes is counted on its lane before its reach is read, and a lane is marked as no longer subscribed
+/// before its count is read: of a target that comes and a lane that is given up at the same moment, one always sees
+/// the other.
 pub(super) struct Lanes<H: Host> {
-    lanes: Box<[State]>,
+    map: LaneMap,
+    lanes: Box<[LaneUse]>,
     /// Lanes to look at, each once.
     changed: Mutex<H::Mutex, Vec<Lane>>,
     outgoing: Arc<Outgoing<H>>,
 }
 
-struct State {
+struct LaneUse {
     /// The targets with members here. Counts come in any order, so it may fall below zero for a moment.
     targets: AtomicI32,
-    heard: AtomicBool,
+    subscribed: AtomicBool,
     changed: AtomicBool,
 }
 
 impl<H: Host> Lanes<H> {
     pub(super) fn new(count: u32, outgoing: Arc<Outgoing<H>>) -> Self {
-        let lanes = (0..count).map(|_| State {
+        let lanes = (0..count).map(|_| LaneUse {
             targets: AtomicI32::new(0),
-            heard: AtomicBool::new(false),
+            subscribed: AtomicBool::new(false),
             changed: AtomicBool::new(false),
         });
         Self {
+            map: LaneMap::new(count),
             lanes: lanes.collect(),
             changed: Mutex::new(Vec::new()),
             outgoing,
         }
     }
 
-    /// Whether the node must hear the lane.
+    /// Whether the node must subscribe to the lane.
     pub(super) fn wanted(&self, lane: Lane) -> bool {
-        lane == Lane(0) || self.state(lane).targets.load(Ordering::SeqCst) > 0
+        lane == Lane(0) || self.lane_use(lane).targets.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn all_wanted(&self) -> Vec<Lane> {
@@ -57,12 +59,15 @@ impl<H: Host> Lanes<H> {
         all.filter(|lane| self.wanted(*lane)).collect()
     }
 
-    pub(super) fn hear(&self, lane: Lane) {
-        self.state(lane).heard.store(true, Ordering::SeqCst);
+    /// The bus brings the lane from now on.
+    pub(super) fn subscribed(&self, lane: Lane) {
+        self.lane_use(lane).subscribed.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn ignore(&self, lane: Lane) {
-        self.state(lane).heard.store(false, Ordering::SeqCst);
+    /// The bus may not bring the lane any more.
+    pub(super) fn unsubscribed(&self, lane: Lane) {
+        let subscribed = &self.lane_use(lane).subscribed;
+        subscribed.store(false, Ordering::SeqCst);
     }
 
     /// Takes the lanes that were wanted first or last since the call before.
@@ -72,13 +77,13 @@ impl<H: Host> Lanes<H> {
         }
         let changed = core::mem::take(&mut *self.changed.lock());
         for lane in &changed {
-            self.state(*lane).changed.store(false, Ordering::SeqCst);
+            self.lane_use(*lane).changed.store(false, Ordering::SeqCst);
         }
         changed
     }
 
-    fn state(&self, lane: Lane) -> &State {
-        // Whoever makes a lane takes it modulo their number.
+    fn lane_use(&self, lane: Lane) -> &LaneUse {
+        // Every lane is made modulo their number.
         &self.lanes[lane.0 as usize % self.lanes.len()]
     }
 
@@ -88,18 +93,17 @@ impl<H: Host> Lanes<H> {
             return;
         }
         let lane = self.lane(key);
-        let state = self.state(lane);
-        let before = state.targets.fetch_add(change, Ordering::SeqCst);
+        let lane_use = self.lane_use(lane);
+        let before = lane_use.targets.fetch_add(change, Ordering::SeqCst);
         let turned = (before > 0) != (before + change > 0);
-        if turned && !state.changed.swap(true, Ordering::SeqCst) {
+        if turned && !lane_use.changed.swap(true, Ordering::SeqCst) {
             self.changed.lock().push(lane);
             self.outgoing.wake();
         }
     }
 
     fn lane(&self, key: KeyRef<'_>) -> Lane {
-        let map = LaneMap::new(self.lanes.len() as u32);
-        map.lane_of_key(key.scope(), key.kind(), key.id())
+        self.map.lane_of_key(key.scope(), key.kind(), key.id())
     }
 }
 
@@ -114,11 +118,11 @@ impl<H: Host> TargetWatcher for Lanes<H> {
 
     fn reach(&self, key: KeyRef<'_>) -> ReachAnswer {
         let lane = self.lane(key);
-        if self.state(lane).heard.load(Ordering::SeqCst) {
+        if self.lane_use(lane).subscribed.load(Ordering::SeqCst) {
             return ReachAnswer::Known(Reach::Everywhere);
         }
         let (answer, receiver) = oneshot::channel();
-        self.outgoing.command(Command::Hear { lane, answer });
+        self.outgoing.command(Command::Subscribe { lane, answer });
         ReachAnswer::Pending(receiver)
     }
 }

@@ -1,12 +1,13 @@
 //! The backplane of many nodes.
 
+mod builder;
 mod driver;
 mod engine;
-mod foreign;
+mod external;
 mod lanes;
+mod open_link;
 mod outgoing;
-mod parts;
-mod session;
+mod shared;
 mod status;
 
 use alloc::boxed::Box;
@@ -17,39 +18,35 @@ use core::time::Duration;
 use async_trait::async_trait;
 use futures::channel::oneshot;
 use futures::stream::BoxStream;
-use lock_api::Mutex;
 
+pub use builder::ClusterBuilder;
 pub use driver::Driver;
-pub use foreign::{Foreign, ForeignCounts};
-pub use parts::Parts;
+pub use external::{ExternalCounts, ExternalEvent};
 pub use status::Status;
 
 use crate::audience::Audience;
 use crate::backplane::Backplane;
 use crate::bus::Bus;
-use crate::envelope::Encoded;
 use crate::event::Event;
 use crate::host::Host;
 use crate::id::IdError;
-use crate::lane_map::LaneMap;
-use crate::node::{self, Config};
+use crate::node::Config;
 use crate::node_id::NodeId;
-use crate::notice::{Notice, Notices};
+use crate::notice::Notice;
 use crate::question::{Answers, Question};
 use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State};
 use crate::registry::{Attachment, Registry, Sink};
 use crate::target::{ConnectionId, Scope};
 use crate::time::Timer;
-use engine::Engine;
-use lanes::Lanes;
-use outgoing::{Answered, Command, Outgoing, Queued};
+use outgoing::{Answered, Backlog, Command};
+use shared::Shared;
 
 /// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to it.
 ///
 /// It does nothing by itself between nodes: [`new`](Self::new) also gives the [`Driver`], a future that the
 /// host spawns on whatever runtime it has.
 ///
-/// # What is told
+/// # What is reported
 ///
 /// Local delivery never waits for the bus, and is not affected by it. What a receipt says was
 /// [queued](Relay::Queued) reaches every connection of the audience on every node, each once, or the node
@@ -60,17 +57,6 @@ use outgoing::{Answered, Command, Outgoing, Queued};
 pub struct Cluster<H: Host> {
     shared: Arc<Shared<H>>,
     scope: Scope,
-}
-
-struct Shared<H: Host> {
-    id: NodeId,
-    config: Config,
-    frame: usize,
-    registry: Arc<Registry<H>>,
-    outgoing: Arc<Outgoing<H>>,
-    notices: Arc<Notices<H>>,
-    timer: Arc<dyn Timer>,
-    status: Arc<Mutex<H::Mutex, Status>>,
 }
 
 impl<H: Host> Cluster<H> {
@@ -84,52 +70,14 @@ impl<H: Host> Cluster<H> {
         timer: Arc<dyn Timer>,
         config: Config,
     ) -> (Self, Driver) {
-        Self::with_parts(id, bus, timer, Parts::new(config))
+        Self::builder(config).build(id, bus, timer)
     }
 
-    /// The same, of these parts.
-    pub fn with_parts(
-        id: NodeId,
-        bus: Arc<dyn Bus>,
-        timer: Arc<dyn Timer>,
-        parts: Parts<H>,
-    ) -> (Self, Driver) {
-        let Parts {
-            config,
-            registry,
-            decode,
-        } = parts;
-        let config = config.checked();
-        let outgoing = Arc::new(Outgoing::new(config.queue));
-        let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
-        let registry = Arc::new(registry.with_watcher(lanes.clone()));
-        let notices = Notices::new(State::Degraded);
-        let frame = bus.limits().frame;
-        let status = Arc::new(Mutex::new(Status::default()));
-        let engine = Engine::new(
-            id,
-            bus,
-            timer.clone(),
-            config,
-            registry.clone(),
-            outgoing.clone(),
-            lanes,
-            notices.clone(),
-            status.clone(),
-            decode,
-        );
-        let shared = Arc::new(Shared {
-            id,
-            config,
-            frame,
-            registry,
-            outgoing,
-            notices,
-            timer,
-            status,
-        });
-        let scope = Scope::default();
-        (Self { shared, scope }, Driver::new(engine))
+    /// A builder for a node that behaves like `config`: with a registry of its own, or with a subscription to external
+    /// publishers.
+    #[must_use]
+    pub fn builder(config: Config) -> ClusterBuilder<H> {
+        ClusterBuilder::new(config)
     }
 
     /// This node's id.
@@ -147,24 +95,20 @@ impl<H: Host> Cluster<H> {
     /// How the node is, for its operators.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (queued, queued_bytes) = self.shared.outgoing.waiting();
+        let Backlog { messages, bytes } = self.shared.outgoing.backlog();
         let status = self.shared.status.lock().clone();
         Status {
-            queued,
-            queued_bytes,
+            queued: messages,
+            queued_bytes: bytes,
             ..status
         }
     }
 
     fn relay(&self, audience: &Audience, event: &Event) -> Result<(), Refusal> {
         let shared = &self.shared;
-        let message = Encoded::publish(&self.scope, audience, event)?;
-        node::fits(&message, shared.frame)?;
-        shared.outgoing.push(Queued {
-            since: shared.timer.now(),
-            lane: LaneMap::new(shared.config.lanes).lane(&self.scope, audience),
-            message,
-        })
+        let now = shared.timer.now();
+        let queued = shared.intake.publish(now, &self.scope, audience, event)?;
+        shared.outgoing.push(queued)
     }
 }
 
@@ -268,7 +212,7 @@ impl<H: Host> Backplane for Cluster<H> {
             outgoing.abandon();
         }
         CloseReport {
-            unsent: outgoing.unsent(),
+            unsent: outgoing.backlog().messages,
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What the handles of a cluster leave for its driver.
+//! The outgoing queue: what the handles of a cluster leave for its driver.
 
 use alloc::vec::Vec;
+use core::ops::Add;
 use core::task::Waker;
 
 use futures::channel::oneshot;
@@ -8,8 +9,8 @@ use futures::task::AtomicWaker;
 use lock_api::Mutex;
 
 use crate::bus::Lane;
-use crate::envelope::Encoded;
 use crate::host::Host;
+use crate::node::Queued;
 use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
 use crate::receipt::{FlushError, Refusal};
@@ -17,56 +18,72 @@ use crate::registry::Reach;
 use crate::target::Scope;
 use crate::time::Instant;
 
-/// A message on its way out.
-pub(super) struct Queued {
-    pub(super) since: Instant,
-    pub(super) lane: Lane,
-    pub(super) message: Encoded,
-}
-
 /// What a handle asks of the driver.
 pub(super) enum Command {
-    /// Answer when everything queued until this moment was handed to the bus.
+    /// Answer when everything queued until this instant was handed to the bus.
     Flush {
         until: Instant,
         answer: oneshot::Sender<Result<(), FlushError>>,
     },
-    /// Answer when the lane is heard, or that the bus is down.
-    Hear {
+    /// Answer when the lane is subscribed, or that the bus is down.
+    Subscribe {
         lane: Lane,
         answer: oneshot::Sender<Reach>,
     },
-    /// Ask every other node, and answer what they do until the deadline.
+    /// Ask every other node, and answer with what arrives until the deadline.
     Ask {
         until: Instant,
         scope: Scope,
         question: Question,
         answer: oneshot::Sender<Result<Answered, Refusal>>,
     },
-    /// Hand over what is queued, close the session and end.
+    /// Hand over what is queued, close the link and end.
     Close { answer: oneshot::Sender<()> },
 }
 
-/// What other nodes said.
-#[derive(Default)]
+/// The answers of other nodes to a question.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) others: Vec<(NodeId, Answer)>,
     pub(super) silent: Vec<NodeId>,
     pub(super) live: bool,
 }
 
-/// Bounded by bytes; nobody ever waits to put something in.
+/// Messages that were accepted for relay and not handed to the bus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Add for Backlog {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+/// The one queue to the bus, and its one budget in bytes. Nothing ever waits to be let in.
+///
+/// Publishers append under the lock; the driver takes everything at once, and the [`Node`](crate::node::Node) sorts
+/// it by lanes. What the driver took counts against the budget until the bus has it.
 pub(super) struct Outgoing<H: Host> {
-    state: Mutex<H::Mutex, State>,
+    state: Mutex<H::Mutex, OutgoingState>,
     driver: AtomicWaker,
 }
 
-struct State {
+struct OutgoingState {
     messages: Vec<Queued>,
     commands: Vec<Command>,
-    /// The bytes of `messages`, and of what the driver took and did not hand over yet.
-    bytes: usize,
-    held: Held,
+    /// What publishers left since the driver took the last of it.
+    left: Backlog,
+    /// What the driver took and did not hand over yet.
+    taken: Backlog,
+    /// The budget, in bytes.
     capacity: usize,
     /// Why nothing more is let in.
     refusal: Option<Refusal>,
@@ -76,21 +93,14 @@ struct State {
     stopped: bool,
 }
 
-/// What the driver took and did not hand over yet.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Held {
-    pub(super) messages: usize,
-    pub(super) bytes: usize,
-}
-
 impl<H: Host> Outgoing<H> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(OutgoingState {
                 messages: Vec::new(),
                 commands: Vec::new(),
-                bytes: 0,
-                held: Held::default(),
+                left: Backlog::default(),
+                taken: Backlog::default(),
                 capacity,
                 refusal: None,
                 abandoned: false,
@@ -101,16 +111,16 @@ impl<H: Host> Outgoing<H> {
     }
 
     pub(super) fn push(&self, queued: Queued) -> Result<(), Refusal> {
-        let size = queued.message.size();
+        let bytes = queued.size();
         let first = {
             let mut state = self.state.lock();
             if let Some(refusal) = state.refusal {
                 return Err(refusal);
             }
-            if state.bytes + state.held.bytes + size > state.capacity {
+            if state.left.bytes + state.taken.bytes + bytes > state.capacity {
                 return Err(Refusal::Full);
             }
-            state.bytes += size;
+            state.left = state.left + Backlog { messages: 1, bytes };
             state.messages.push(queued);
             state.messages.len() == 1
         };
@@ -144,17 +154,10 @@ impl<H: Host> Outgoing<H> {
         self.driver.wake();
     }
 
-    /// How many messages were not handed over.
-    pub(super) fn unsent(&self) -> usize {
+    /// What waits for the bus.
+    pub(super) fn backlog(&self) -> Backlog {
         let state = self.state.lock();
-        state.messages.len() + state.held.messages
-    }
-
-    /// What waits for the bus, in messages and in bytes.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        let bytes = state.bytes + state.held.bytes;
-        (state.messages.len() + state.held.messages, bytes)
+        state.left + state.taken
     }
 
     /// The driver is to be woken when there is something for it.
@@ -166,10 +169,11 @@ impl<H: Host> Outgoing<H> {
         self.driver.wake();
     }
 
-    /// Swaps what waits for two empty lists, and notes what the driver holds. False if it is to end.
+    /// Swaps what waits for two empty lists, and records what the driver still holds of what it took before. False if
+    /// the driver is to end.
     pub(super) fn take(
         &self,
-        held: Held,
+        held: Backlog,
         messages: &mut Vec<Queued>,
         commands: &mut Vec<Command>,
     ) -> bool {
@@ -177,10 +181,7 @@ impl<H: Host> Outgoing<H> {
         core::mem::swap(&mut state.messages, messages);
         core::mem::swap(&mut state.commands, commands);
         // Until the driver says otherwise it holds what it took.
-        state.held = Held {
-            messages: held.messages + messages.len(),
-            bytes: held.bytes + core::mem::take(&mut state.bytes),
-        };
+        state.taken = held + core::mem::take(&mut state.left);
         !state.abandoned
     }
 
@@ -193,5 +194,70 @@ impl<H: Host> Outgoing<H> {
             core::mem::take(&mut state.commands)
         };
         drop(commands);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Limits;
+    use crate::event::Event;
+    use crate::host::SingleThread;
+    use crate::node::Intake;
+    use crate::target::Target;
+
+    type Queue = Outgoing<SingleThread<midplane::Lock>>;
+
+    fn message() -> Queued {
+        let audience = Target::topic("news").unwrap().into();
+        let event = Event::text("hello");
+        let intake = Intake::new(1, Limits::new(1_024));
+        let queued = intake.publish(Instant::ZERO, &Scope::default(), &audience, &event);
+        queued.unwrap()
+    }
+
+    /// What a driver does that still holds this much of what it took.
+    fn take(queue: &Queue, held: Backlog) -> (usize, bool) {
+        let mut messages = Vec::new();
+        let goes_on = queue.take(held, &mut messages, &mut Vec::new());
+        (messages.len(), goes_on)
+    }
+
+    fn backlog(messages: usize) -> Backlog {
+        let bytes = messages * message().size();
+        Backlog { messages, bytes }
+    }
+
+    #[test]
+    fn what_the_driver_took_counts_until_it_is_handed_over() {
+        let queue = Queue::new(message().size() * 2);
+        assert_eq!(queue.push(message()), Ok(()));
+        assert_eq!(queue.push(message()), Ok(()));
+        assert_eq!(queue.push(message()), Err(Refusal::Full));
+        assert_eq!(take(&queue, backlog(0)), (2, true));
+        assert_eq!(queue.backlog(), backlog(2));
+        assert_eq!(queue.push(message()), Err(Refusal::Full));
+        assert_eq!(take(&queue, backlog(1)), (0, true));
+        assert_eq!(queue.push(message()), Ok(()));
+        assert_eq!(queue.backlog(), backlog(2));
+    }
+
+    #[test]
+    fn nothing_is_let_in_after_a_refusal_and_the_first_reason_stays() {
+        let queue = Queue::new(usize::MAX);
+        queue.refuse(Refusal::Closed);
+        queue.stop();
+        assert_eq!(queue.push(message()), Err(Refusal::Closed));
+        queue.abandon();
+        assert_eq!(take(&queue, backlog(0)), (0, false));
+    }
+
+    #[test]
+    fn a_command_that_no_driver_takes_is_dropped() {
+        let queue = Queue::new(usize::MAX);
+        queue.stop();
+        let (answer, mut answered) = oneshot::channel();
+        queue.command(Command::Close { answer });
+        assert!(answered.try_recv().is_err());
     }
 }

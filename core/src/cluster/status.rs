@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::foreign::ForeignCounts;
+use super::external::ExternalCounts;
 use crate::node::Counters;
 use crate::node_id::NodeId;
 
@@ -17,12 +17,12 @@ pub struct Status {
     pub peers: usize,
     /// How many messages wait for the bus.
     pub queued: usize,
-    /// Their bytes.
+    /// How many bytes the messages that wait for the bus have.
     pub queued_bytes: usize,
     /// Messages that were accepted for relay and given up. Others see a gap.
     pub lost: u64,
     /// What was dropped and skipped.
     pub counters: Counters,
-    /// What came from programs that are no nodes.
-    pub foreign: ForeignCounts,
+    /// What came from external publishers.
+    pub external: ExternalCounts,
 }

@@ -1,18 +1,19 @@
 //! The protocol between nodes, as a value: frames and the time go in, frames and news come out.
 //!
-//! It does no I/O, reads no clock and takes no lock. Whoever drives it tells it when a
+//! A node does no I/O, reads no clock and takes no lock. The host tells it when a
 //! [link](crate::bus::Link) begins and ends, hands it what arrives, what is published and the
-//! moments its timer is due, and takes from it the frames to send and the [`News`].
+//! instants its timer is due, and takes from it the frames to send and the [`News`].
 //!
 //! ```
 //! use core::time::Duration;
 //! use midplane_core::bus::Limits;
 //! use midplane_core::envelope::NodeId;
-//! use midplane_core::node::{Config, News, Node};
+//! use midplane_core::node::{Config, Intake, News, Node};
 //! use midplane_core::{Event, Instant, Scope, Target};
 //!
 //! let mut now = Instant::ZERO;
 //! let limits = Limits::new(1 << 20);
+//! let intake = Intake::new(1, limits);
 //! let mut nodes = [1, 2].map(|id| Node::new(NodeId([id; 16]), Config::default(), limits));
 //! for node in &mut nodes {
 //!     node.connected(now);
@@ -22,7 +23,7 @@
 //!     now += Duration::from_millis(100);
 //!     if step == 10 {
 //!         let audience = Target::topic("t")?.into();
-//!         nodes[0].publish(now, &Scope::default(), &audience, &Event::text("hello"))?;
+//!         nodes[0].enqueue(intake.publish(now, &Scope::default(), &audience, &Event::text("hello"))?);
 //!     }
 //!     for sender in [0, 1] {
 //!         nodes[sender].tick(now);
@@ -36,12 +37,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it promises of the bus
+//! # What is promised of the bus
 //!
 //! Nothing of a bus is trusted but that it sometimes works. Numbers run per (origin, lane): one heard
 //! before is dropped, one skipped is reported as a [`News::Gap`]. A heartbeat every few seconds tells
-//! everyone how far the numbers have come, so a lost tail shows too. A node is live only while it hears
-//! its own heartbeats come back; after a time in which it did not, it says between which moments it was
+//! everyone how far the numbers have come, so a lost tail shows too. A node is live only while its own
+//! heartbeats come back; after a time in which they did not, it says between which instants it was
 //! [deaf](News::Deaf).
 //!
 //! # Who can write to the bus
@@ -54,6 +55,7 @@
 //! forgery hides may go unreported.
 
 mod config;
+mod intake;
 mod news;
 mod offset;
 mod outbox;
@@ -69,17 +71,13 @@ use core::time::Duration;
 use bytes::Bytes;
 
 pub use config::{Config, MAX_LANES};
+pub use intake::{Intake, Queued};
 pub use news::{Counters, News};
-pub(crate) use outbox::fits;
 pub use run::Run;
 
-use crate::audience::Audience;
 use crate::bus::{Lane, Limits, Outbound};
-use crate::envelope::{Decoded, Encoded, Frame, NodeId};
-use crate::event::Event;
-use crate::lane_map::LaneMap;
-use crate::receipt::Refusal;
-use crate::target::Scope;
+use crate::envelope::{Decoded, Frame};
+use crate::node_id::NodeId;
 use crate::time::Instant;
 use outbox::Outbox;
 use peer::Peer;
@@ -89,7 +87,7 @@ use questions::Questions;
 const SILENCE: u32 = 10;
 
 /// So many nodes answer a hello at once, each within half of what it may take. Of more, each takes that much
-/// longer: the answers of all come as fast as those of so many, for everyone hears every one of them.
+/// longer: the answers of all come as fast as those of so many, for everyone subscribed every one of them.
 const CROWD: u32 = 16;
 
 /// What a frame counts beside its bytes while what it told is not taken.
@@ -102,7 +100,8 @@ pub struct Node {
     config: Config,
     limits: Limits,
     outbox: Outbox,
-    link: Link,
+    intake: Intake,
+    link: LinkHealth,
     /// When the last heartbeat was made, and the next one is due, while there is a session.
     last_beat: Instant,
     next_beat: Instant,
@@ -116,7 +115,7 @@ pub struct Node {
     deaf_since: Option<Instant>,
     peers: BTreeMap<NodeId, Peer>,
     /// The lanes we hear, and since when.
-    hears: BTreeMap<Lane, Instant>,
+    subscribed: BTreeMap<Lane, Instant>,
     questions: Questions,
     news: VecDeque<News>,
     /// The bytes of the frames that came since all news was taken.
@@ -125,7 +124,7 @@ pub struct Node {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
+enum LinkHealth {
     Down,
     /// A session is up since this moment; our own heartbeat has not come back, or the others have not
     /// had the time to answer it.
@@ -143,8 +142,9 @@ impl Node {
             id,
             config,
             limits,
-            outbox: Outbox::new(id, limits.frame, config.queue),
-            link: Link::Down,
+            outbox: Outbox::new(id, limits.frame),
+            intake: Intake::new(config.lanes, limits),
+            link: LinkHealth::Down,
             last_beat: Instant::ZERO,
             next_beat: Instant::ZERO,
             unheard: VecDeque::new(),
@@ -152,7 +152,7 @@ impl Node {
             first_live: None,
             deaf_since: None,
             peers: BTreeMap::new(),
-            hears: BTreeMap::from([(Lane(0), Instant::ZERO)]),
+            subscribed: BTreeMap::from([(Lane(0), Instant::ZERO)]),
             questions: Questions::default(),
             news: VecDeque::new(),
             unread: 0,
@@ -163,7 +163,7 @@ impl Node {
     /// A session is up and has subscribed [`lanes`](Self::lanes).
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
-        self.link = Link::Joining(now);
+        self.link = LinkHealth::Joining(now);
         self.unheard.clear();
         self.proven = None;
         self.beat(now, true);
@@ -171,70 +171,48 @@ impl Node {
 
     /// The session is gone.
     pub fn disconnected(&mut self) {
-        if let Link::Live(since) = self.link {
+        if let LinkHealth::Live(since) = self.link {
             self.deaf_since = Some(self.proven.unwrap_or(since));
             self.news.push_back(News::Down);
             self.doubt_questions();
         }
-        self.link = Link::Down;
+        self.link = LinkHealth::Down;
     }
 
     /// Whether others' events come, as far as we can know.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self.link, Link::Live(_))
+        matches!(self.link, LinkHealth::Live(_))
     }
 
     /// The lanes that the session should be subscribed to; lane 0 always is.
     pub fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.hears.keys().copied()
+        self.subscribed.keys().copied()
     }
 
-    /// The lane of an audience: that of its target, or lane 0 for several.
-    #[must_use]
-    pub fn lane(&self, scope: &Scope, audience: &Audience) -> Lane {
-        LaneMap::new(self.config.lanes).lane(scope, audience)
-    }
-
-    /// Hears the lane from now on; the session has subscribed it.
-    pub fn hear(&mut self, now: Instant, lane: Lane) {
-        if lane.0 < self.config.lanes && !self.hears.contains_key(&lane) {
-            self.hears.insert(lane, now);
+    /// The link has subscribed the lane: its events count from now on.
+    pub fn subscribed(&mut self, now: Instant, lane: Lane) {
+        if lane.0 < self.config.lanes && !self.subscribed.contains_key(&lane) {
+            self.subscribed.insert(lane, now);
             self.peers
                 .values_mut()
                 .for_each(|peer| peer.join_lane(lane));
         }
     }
 
-    /// Hears the lane no longer. Lane 0 stays.
-    pub fn ignore(&mut self, lane: Lane) {
+    /// The link brings the lane no longer. Lane 0 stays.
+    pub fn unsubscribed(&mut self, lane: Lane) {
         if lane != Lane(0) {
-            self.hears.remove(&lane);
+            self.subscribed.remove(&lane);
         }
     }
 
-    /// Queues an event for the other nodes, also while there is no session.
+    /// Queues a message of an [`Intake`] for the other nodes, also while there is no link.
     ///
-    /// # Errors
-    /// When it will not be sent; nothing is queued.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        scope: &Scope,
-        audience: &Audience,
-        event: &Event,
-    ) -> Result<(), Refusal> {
-        let message = Encoded::publish(scope, audience, event)?;
-        self.enqueue(now, self.lane(scope, audience), message)
-    }
-
-    /// Queues a message that was encoded before, for whoever hears the lane. It expires a time to live after
-    /// `since`.
-    ///
-    /// # Errors
-    /// When it will not be sent; nothing is queued.
-    pub fn enqueue(&mut self, since: Instant, lane: Lane, message: Encoded) -> Result<(), Refusal> {
-        self.outbox.push(since, lane, message)
+    /// The node does not bound what waits: what lets messages in has the budget, as the queue of a
+    /// [`Cluster`](crate::Cluster) does.
+    pub fn enqueue(&mut self, queued: Queued) {
+        self.outbox.push(queued);
     }
 
     /// Gives up what waits for longer than its time to live, session or not; gives how much. The numbers are
@@ -247,7 +225,7 @@ impl Node {
 
     /// The next frame to send, while there is a session.
     pub fn transmit(&mut self, now: Instant) -> Option<Outbound> {
-        if self.link == Link::Down {
+        if self.link == LinkHealth::Down {
             return None;
         }
         self.expire(now);
@@ -263,11 +241,14 @@ impl Node {
         let unread = self.unread + frame.len() + FRAME;
         if self.is_stalled(now) {
             self.rebuild();
-        } else if unread > self.config.queue && !self.news.is_empty() && self.link != Link::Down {
+        } else if unread > self.config.queue
+            && !self.news.is_empty()
+            && self.link != LinkHealth::Down
+        {
             self.counters.overflows += 1;
             self.rebuild();
         }
-        if self.link == Link::Down {
+        if self.link == LinkHealth::Down {
             return;
         }
         self.unread = unread;
@@ -284,7 +265,7 @@ impl Node {
     /// Does what is due. To be called at [`timeout`](Self::timeout), and harmless at any time.
     pub fn tick(&mut self, now: Instant) {
         self.close_questions(now);
-        if self.link == Link::Down {
+        if self.link == LinkHealth::Down {
             return;
         }
         if self.canary().is_some_and(|due| now > due) || self.is_stalled(now) {
@@ -304,9 +285,9 @@ impl Node {
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
         let settled = match self.link {
-            Link::Down => return self.questions_due(),
-            Link::Joining(since) => self.proven.map(|_| since + self.introduced()),
-            Link::Live(_) => None,
+            LinkHealth::Down => return self.questions_due(),
+            LinkHealth::Joining(since) => self.proven.map(|_| since + self.introduced()),
+            LinkHealth::Live(_) => None,
         };
         let canary = self.canary().map(|due| due + TICK);
         [Some(self.next_beat), settled, canary, self.questions_due()]
@@ -360,13 +341,6 @@ impl Node {
         self.outbox.oldest()
     }
 
-    /// How many messages waited and do not any more: they went into frames, or
-    /// [expired](Counters::expired).
-    #[must_use]
-    pub fn taken(&self) -> u64 {
-        self.outbox.taken()
-    }
-
     /// The others answer a hello within this time, or are judged by their next heartbeat.
     fn settle(&self) -> Duration {
         self.config.heartbeat / 8
@@ -397,16 +371,17 @@ impl Node {
     /// Until when the next heartbeat of our own has to come back.
     fn canary(&self) -> Option<Instant> {
         match self.link {
-            Link::Down => None,
-            Link::Joining(since) | Link::Live(since) => {
+            LinkHealth::Down => None,
+            LinkHealth::Joining(since) | LinkHealth::Live(since) => {
                 Some(self.proven.unwrap_or(since) + self.patience())
             }
         }
     }
 
-    /// Whether we were not run for so long that what waits in the session may be of any age.
-    pub(crate) fn is_stalled(&self, now: Instant) -> bool {
-        self.link != Link::Down && now - self.next_beat > self.patience()
+    /// Whether the node was not run for over two heartbeats: frames that wait in its link may then be of any age.
+    #[must_use]
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        self.link != LinkHealth::Down && now - self.next_beat > self.patience()
     }
 
     fn rebuild(&mut self) {
@@ -422,13 +397,13 @@ impl Node {
     }
 
     fn go_live(&mut self, now: Instant) {
-        let Link::Joining(since) = self.link else {
+        let LinkHealth::Joining(since) = self.link else {
             return;
         };
         if self.proven.is_none() || now - since < self.introduced() {
             return;
         }
-        self.link = Link::Live(now);
+        self.link = LinkHealth::Live(now);
         if self.first_live.is_none() {
             self.first_live = Some(now);
             self.peers.values_mut().for_each(Peer::join);

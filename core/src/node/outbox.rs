@@ -7,14 +7,11 @@ use core::iter;
 use core::time::Duration;
 
 use super::config::HISTORY;
+use super::intake::{OVERHEAD, Queued};
 use crate::bus::{Lane, Outbound};
 use crate::envelope::{Encoded, FrameWriter, Header, Heartbeat, LaneProgress, Message};
 use crate::node_id::NodeId;
-use crate::receipt::{Refusal, TooLarge};
 use crate::time::Instant;
-
-/// The most that a frame's version, flags, header and stamp take, in bytes.
-const OVERHEAD: usize = 2 + 16 + 5 + 10 + 16;
 
 /// The most that a heartbeat takes beside the progress of lanes, and with each lane's, in bytes.
 const HEARTBEAT: usize = 64 + HISTORY * 10;
@@ -28,13 +25,10 @@ pub(super) struct Outbox {
     origin: NodeId,
     /// The largest frame, in bytes.
     frame: usize,
-    /// The most that may wait, in bytes, and what does.
-    capacity: usize,
-    bytes: usize,
-    /// How many messages wait, and how many did and do not any more.
+    /// How many messages wait, and their bytes.
     waiting: usize,
-    taken: u64,
-    lanes: BTreeMap<Lane, Lines>,
+    bytes: usize,
+    lanes: BTreeMap<Lane, LaneBacklog>,
     /// The lanes on which something waits: of many that were ever used, few are busy at once.
     busy: BTreeSet<Lane>,
     /// The parts of the heartbeat that is to be sent before everything else, and whether it greets.
@@ -49,7 +43,7 @@ pub(super) struct Outbox {
 }
 
 #[derive(Debug, Default)]
-struct Lines {
+struct LaneBacklog {
     /// The last number that was used.
     last: u64,
     /// The last numbers at the heartbeats before, the newest at the back.
@@ -63,24 +57,13 @@ struct Waiting {
     message: Encoded,
 }
 
-/// Whether the message goes into a frame of at most so many bytes.
-pub(crate) fn fits(message: &Encoded, limit: usize) -> Result<(), Refusal> {
-    let bytes = message.size() + OVERHEAD;
-    if bytes > limit {
-        return Err(TooLarge { bytes, limit }.into());
-    }
-    Ok(())
-}
-
 impl Outbox {
-    pub(super) fn new(origin: NodeId, frame: usize, capacity: usize) -> Self {
+    pub(super) fn new(origin: NodeId, frame: usize) -> Self {
         Self {
             origin,
             frame,
-            capacity,
             bytes: 0,
             waiting: 0,
-            taken: 0,
             lanes: BTreeMap::new(),
             busy: BTreeSet::new(),
             beat: VecDeque::new(),
@@ -91,22 +74,17 @@ impl Outbox {
         }
     }
 
-    pub(super) fn push(
-        &mut self,
-        since: Instant,
-        lane: Lane,
-        message: Encoded,
-    ) -> Result<(), Refusal> {
-        fits(&message, self.frame)?;
-        if self.bytes + message.size() > self.capacity {
-            return Err(Refusal::Full);
-        }
+    pub(super) fn push(&mut self, queued: Queued) {
+        let Queued {
+            since,
+            lane,
+            message,
+        } = queued;
         self.bytes += message.size();
-        let lines = self.lanes.entry(lane).or_default();
-        lines.waiting.push_back(Waiting { since, message });
+        let backlog = self.lanes.entry(lane).or_default();
+        backlog.waiting.push_back(Waiting { since, message });
         self.waiting += 1;
         self.busy.insert(lane);
-        Ok(())
     }
 
     /// Makes a heartbeat, to be sent before everything that waits; one that still waits gives way. If there
@@ -148,8 +126,8 @@ impl Outbox {
     /// Notes how far the numbers are, for the heartbeats to come.
     pub(super) fn remember(&mut self, moment: Instant) {
         remember(&mut self.beats, moment);
-        for lines in self.lanes.values_mut() {
-            remember(&mut lines.history, lines.last);
+        for backlog in self.lanes.values_mut() {
+            remember(&mut backlog.history, backlog.last);
         }
     }
 
@@ -160,11 +138,11 @@ impl Outbox {
             false => Lane(0),
         };
         self.served = Some(lane);
-        let lines = self.lanes.entry(lane).or_default();
+        let backlog = self.lanes.entry(lane).or_default();
         let header = Header {
             origin: self.origin,
             lane: lane.0,
-            first: lines.last.checked_add(1)?,
+            first: backlog.last.checked_add(1)?,
         };
         let mut writer = FrameWriter::new(header, self.frame).ok()?;
         // A stamp and any message that was let in fit an empty frame.
@@ -172,19 +150,18 @@ impl Outbox {
         if let Some(part) = self.beat.pop_front() {
             writer.push_encoded(&part).ok()?;
         }
-        while let Some(waiting) = lines.waiting.front() {
+        while let Some(waiting) = backlog.waiting.front() {
             if writer.push_encoded(&waiting.message).is_err() {
                 break;
             }
             self.bytes -= waiting.message.size();
             self.waiting -= 1;
-            self.taken += 1;
-            lines.waiting.pop_front();
+            backlog.waiting.pop_front();
         }
-        if lines.waiting.is_empty() {
+        if backlog.waiting.is_empty() {
             self.busy.remove(&lane);
         }
-        lines.last += writer.messages() as u64;
+        backlog.last += writer.messages() as u64;
         self.used = now;
         let frame = writer.finish();
         Some(Outbound { lane, frame })
@@ -199,36 +176,35 @@ impl Outbox {
     /// Drops what waits for longer than `ttl` and uses up its numbers, so that everyone sees that
     /// something is missing. Gives how many were dropped.
     pub(super) fn expire(&mut self, now: Instant, ttl: Duration) -> u64 {
-        let before = self.taken;
+        let before = self.waiting;
         let lanes = &mut self.lanes;
         self.busy.retain(|lane| {
-            let Some(lines) = lanes.get_mut(lane) else {
+            let Some(backlog) = lanes.get_mut(lane) else {
                 return false;
             };
-            while let Some(waiting) = lines.waiting.front()
+            while let Some(waiting) = backlog.waiting.front()
                 && now - waiting.since > ttl
             {
                 self.bytes -= waiting.message.size();
                 self.waiting -= 1;
-                self.taken += 1;
-                lines.waiting.pop_front();
-                lines.last += 1;
+                backlog.waiting.pop_front();
+                backlog.last += 1;
                 self.used = now;
             }
-            !lines.waiting.is_empty()
+            !backlog.waiting.is_empty()
         });
-        self.taken - before
+        (before - self.waiting) as u64
     }
 
     /// The progress until each of the heartbeats before, of the lanes that were used since the oldest of
     /// them, or of all.
     fn progress(&self, all: bool) -> Vec<LaneProgress> {
         let mut lanes = Vec::new();
-        for (lane, lines) in &self.lanes {
+        for (lane, backlog) in &self.lanes {
             // A lane that came later had sent nothing by the first of these.
-            let unused = self.beats.len().saturating_sub(lines.history.len());
+            let unused = self.beats.len().saturating_sub(backlog.history.len());
             let lasts: Vec<u64> = iter::repeat_n(0, unused)
-                .chain(lines.history.iter().copied())
+                .chain(backlog.history.iter().copied())
                 .collect();
             if lasts.first() != lasts.last() || (all && lasts.last() > Some(&0)) {
                 lanes.push(LaneProgress {
@@ -248,18 +224,13 @@ impl Outbox {
     /// Since when the oldest message waits.
     pub(super) fn oldest(&self) -> Option<Instant> {
         let lanes = self.busy.iter().filter_map(|lane| self.lanes.get(lane));
-        let fronts = lanes.filter_map(|lines| lines.waiting.front());
+        let fronts = lanes.filter_map(|backlog| backlog.waiting.front());
         fronts.map(|waiting| waiting.since).min()
     }
 
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
         self.waiting
-    }
-
-    /// How many waited and do not any more.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
     }
 }
 

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use super::Node;
 use super::news::News;
 use crate::bus::Lane;
-use crate::envelope::{Message, NodeId};
+use crate::envelope::Message;
+use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
 use crate::receipt::Refusal;
 use crate::target::Scope;
@@ -52,7 +53,8 @@ impl Node {
             scope: scope.clone(),
             question: question.clone(),
         };
-        self.enqueue(now, Lane(0), message.encode()?)?;
+        let queued = self.intake.message(now, Lane(0), &message)?;
+        self.enqueue(queued);
         self.questions.last = id;
         let open = Open {
             until,
@@ -77,7 +79,9 @@ impl Node {
         answer: Answer,
     ) -> Result<(), Refusal> {
         let message = Message::Answer { to, id, answer };
-        self.enqueue(now, Lane(0), message.encode()?)
+        let queued = self.intake.message(now, Lane(0), &message)?;
+        self.enqueue(queued);
+        Ok(())
     }
 
     /// Says goodbye: the last thing to send. What was sent before is told of once more, so that who missed
@@ -85,9 +89,9 @@ impl Node {
     pub fn leave(&mut self, now: Instant) {
         self.outbox.remember(now);
         self.outbox.beat(now, false, self.config.heartbeat);
-        if let Ok(goodbye) = Message::Goodbye.encode() {
-            // If it does not fit the queue, the others will find out by silence.
-            let _ = self.enqueue(now, Lane(0), goodbye);
+        // A goodbye fits every frame.
+        if let Ok(goodbye) = self.intake.message(now, Lane(0), &Message::Goodbye) {
+            self.enqueue(goodbye);
         }
     }
 

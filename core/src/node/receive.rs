@@ -6,9 +6,10 @@ use super::news::News;
 use super::peer::{Peer, Since};
 use super::run::Run;
 use super::sequence::Arrival;
-use super::{Link, Node};
+use super::{LinkHealth, Node};
 use crate::bus::Lane;
-use crate::envelope::{Frame, Heartbeat, Message, NodeId};
+use crate::envelope::{Frame, Heartbeat, Message};
+use crate::node_id::NodeId;
 use crate::time::Instant;
 
 /// For how many heartbeats what one of them says may stand unconfirmed.
@@ -33,7 +34,7 @@ impl Node {
             self.counters.strangers += 1;
             return;
         }
-        let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
+        let ours = self.first_live.is_some() && self.subscribed.contains_key(&lane);
         let apart = self.config.heartbeat / 2;
         let mut stale = false;
         for (number, message) in frame.messages() {
@@ -146,7 +147,7 @@ impl Node {
             self.next_beat = self
                 .next_beat
                 .min(now.max(self.last_beat + self.answers_after()));
-            if now >= self.next_beat && self.link != Link::Down {
+            if now >= self.next_beat && self.link != LinkHealth::Down {
                 self.beat(now, false);
             }
         }
@@ -158,14 +159,14 @@ impl Node {
             return Since::new();
         };
         let since = self
-            .hears
+            .subscribed
             .iter()
             .map(|(lane, heard)| (*lane, live.max(*heard)));
         since.collect()
     }
 
     fn gap(&mut self, origin: NodeId, lane: Lane, run: Option<Run>) {
-        let ours = self.first_live.is_some() && self.hears.contains_key(&lane);
+        let ours = self.first_live.is_some() && self.subscribed.contains_key(&lane);
         let Some(run) = run.filter(|_| ours) else {
             return;
         };

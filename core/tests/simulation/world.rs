@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{Decoded, Frame, Message, NodeId};
-use midplane_core::node::{Config, Counters, News, Node};
+use midplane_core::node::{Config, Counters, Intake, News, Node};
 use midplane_core::{Event, Instant, Scope, Target};
 
 use midplane_testkit::random::{Draw, Random};
@@ -189,7 +189,7 @@ impl World {
         self.next_id += 1;
         let id = NodeId([self.next_id; 16]);
         let mut node = Node::new(id, self.config(), Limits::new(LIMIT));
-        (1..self.config().lanes).for_each(|lane| node.hear(Instant::ZERO, Lane(lane)));
+        (1..self.config().lanes).for_each(|lane| node.subscribed(Instant::ZERO, Lane(lane)));
         self.lives.push(Life {
             id,
             told: Vec::new(),
@@ -332,19 +332,18 @@ impl World {
         // What comes before a node is live is none of its gaps.
         let live = self.now > START + STEP * 10;
         let unknown = self.faults.mixed && which == 0 && live && self.random.once_in(2);
+        let intake = Intake::new(self.config().lanes, Limits::new(LIMIT));
         let place = &mut self.places[which];
         let clock = Instant::from_origin(self.now - place.born);
         if unknown {
             let body = Bytes::from_static(b"of a later release");
             let message = Message::Unknown { kind: 99, body };
-            let message = message.encode().unwrap();
-            place.node.enqueue(clock, Lane(0), message).unwrap();
+            let queued = intake.message(clock, Lane(0), &message).unwrap();
+            place.node.enqueue(queued);
             self.unknown.0 += 1;
         }
-        place
-            .node
-            .publish(clock, &Scope::default(), &target.into(), &event)
-            .unwrap();
+        let queued = intake.publish(clock, &Scope::default(), &target.into(), &event);
+        place.node.enqueue(queued.unwrap());
         let (origin, at) = (place.id, self.now);
         self.published.insert(
             number,

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use midplane::node;
 use midplane::{
-    Backplane, Cluster, Foreign, Instant, Local, Notice, Parts, Registry, State, fresh_node_id,
-    json,
+    Backplane, Cluster, ExternalEvent, Instant, Local, Notice, Registry, State, fresh_node_id, json,
 };
 use midplane_connect::{BusKind, ConnectError, Settings};
 
@@ -55,12 +54,12 @@ impl Plane {
             });
         };
         let bus = settings.open(&*runtime.timer).await?;
-        let mut parts = Parts::new(node_config(config)).with_registry(registry);
+        let mut builder = Cluster::builder(node_config(config)).with_registry(registry);
         if config.json_lane {
-            parts = parts.with_foreign(decode);
+            builder = builder.with_external(decode);
         }
         let id = fresh_node_id()?;
-        let (cluster, driver) = Cluster::with_parts(id, bus, runtime.timer.clone(), parts);
+        let (cluster, driver) = builder.build(id, bus, runtime.timer.clone());
         runtime.spawn(driver);
         Ok(Self {
             backplane: Arc::new(cluster.clone()),
@@ -90,11 +89,11 @@ fn node_config(config: &Config) -> node::Config {
 }
 
 /// JSON as [`json`] has it, but for an event that would pass for a message of the server.
-fn decode(message: &Bytes) -> Result<Foreign, String> {
-    let foreign = json::decode(message).map_err(|error| error.to_string())?;
-    match foreign.event.as_text() {
+fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
+    let external = json::decode(message).map_err(|error| error.to_string())?;
+    match external.event.as_text() {
         Some(text) if is_reserved(text) => Err(Fault::Reserved.to_string()),
-        _ => Ok(foreign),
+        _ => Ok(external),
     }
 }
 

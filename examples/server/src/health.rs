@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use midplane::node::Counters;
-use midplane::{ForeignCounts, State};
+use midplane::{ExternalCounts, State};
 use serde::Serialize;
 
 use crate::backplane::Told;
@@ -163,7 +163,7 @@ impl Backplane {
             session_failures: failures,
             session_failure: bus,
             dropped: status.counters.into(),
-            json: status.foreign.into(),
+            json: status.external.into(),
         }
     }
 }
@@ -183,8 +183,8 @@ impl From<Counters> for Dropped {
     }
 }
 
-impl From<ForeignCounts> for Json {
-    fn from(counts: ForeignCounts) -> Self {
+impl From<ExternalCounts> for Json {
+    fn from(counts: ExternalCounts) -> Self {
         Self {
             understood: counts.understood,
             refused: counts.refused,

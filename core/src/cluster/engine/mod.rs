@@ -1,354 +1,337 @@
 //! The driver's inside: the one place where the protocol, the bus and the clock meet.
 
-mod jobs;
-mod tell;
+mod alarm;
+mod in_flight;
+mod interest;
+mod questions;
+mod uplink;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::error::Error;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::{BoxFuture, FutureExt};
-use lock_api::Mutex;
 
-use super::foreign::{Ear, ForeignCounts};
+use super::external::ExternalSubscription;
 use super::lanes::Lanes;
-use super::outgoing::{Answered, Command, Held, Outgoing, Queued};
-use super::parts::Decode;
-use super::session::{Batch, Job, Open};
-use super::status::Status;
-use crate::backoff::{Backoff, Random};
-use crate::bus::{Bus, BusError, Inbound, Lane, Link};
+use super::open_link::Job;
+use super::outgoing::{Answered, Backlog, Command};
+use super::shared::Shared;
+use crate::bus::{Bus, Inbound, Lane};
 use crate::host::Host;
-use crate::node::{Config, Node};
-use crate::node_id::NodeId;
-use crate::notice::{Notice, Notices};
-use crate::receipt::{FlushError, Refusal, State};
-use crate::registry::Reach;
-use crate::registry::Registry;
+use crate::node::{News, Node, Queued};
+use crate::notice::Notice;
+use crate::receipt::State;
 use crate::time::Instant;
-use crate::time::Timer;
+use alarm::Alarm;
+use in_flight::{Batch, InFlight};
+use interest::Interest;
+use questions::OpenQuestions;
+use uplink::{Progress, Uplink};
 
 /// Steps taken in one poll before others on the same executor get a turn.
 const STEPS: usize = 64;
 
-/// The most frames, and about the most bytes, that are handed over in one go.
-const FRAMES: usize = 64;
-const BYTES: usize = 1 << 20;
-
-/// A connect may take so many heartbeats, everything else on a session so many.
-const TO_CONNECT: u32 = 5;
-const TO_ACT: u32 = 2;
-const PER_LANE: Duration = Duration::from_millis(1);
-
 pub(super) struct Engine<H: Host> {
+    shared: Arc<Shared<H>>,
     node: Node,
-    bus: Arc<dyn Bus>,
-    timer: Arc<dyn Timer>,
-    config: Config,
-    registry: Arc<Registry<H>>,
-    outgoing: Arc<Outgoing<H>>,
-    lanes: Arc<Lanes<H>>,
-    notices: Arc<Notices<H>>,
-    status: Arc<Mutex<H::Mutex, Status>>,
-    /// For programs that are no nodes.
-    ear: Option<Ear>,
-    phase: Phase,
-    backoff: Backoff,
-    /// Attempts since the node was live.
-    failures: u32,
-    random: Random,
-    alarm: Option<(Instant, BoxFuture<'static, ()>)>,
-    /// What a session took and died of, or with. It may have arrived; its numbers tell.
-    again: Option<Batch>,
-    /// Messages that were queued and will not be handed over any more.
-    lost: u64,
-    flushes: Vec<Flush>,
-    hears: Vec<(Lane, oneshot::Sender<Reach>)>,
-    /// Lanes that may have to be subscribed.
-    wanting: BTreeSet<Lane>,
-    /// Lanes that nobody here needs any more, and until when they are heard all the same.
-    cooling: BTreeMap<Lane, Instant>,
-    asks: BTreeMap<u64, oneshot::Sender<Result<Answered, Refusal>>>,
-    closing: Option<oneshot::Sender<()>>,
-    /// The others were told that this node leaves.
-    left: bool,
+    uplink: Uplink,
+    interest: Interest<H>,
+    in_flight: InFlight,
+    questions: OpenQuestions,
+    external: Option<ExternalSubscription>,
+    alarm: Alarm,
+    closing: Option<Closing>,
     messages: Vec<Queued>,
     commands: Vec<Command>,
 }
 
-enum Phase {
-    Pausing(Instant),
-    Connecting(Instant, BoxFuture<'static, Result<Link, BusError>>),
-    Open(Open),
-    Over,
-}
-
-struct Flush {
-    until: Instant,
-    lost: u64,
-    answer: oneshot::Sender<Result<(), FlushError>>,
+/// A close that is under way.
+struct Closing {
+    answer: oneshot::Sender<()>,
+    /// The node has said goodbye to the others.
+    left: bool,
 }
 
 impl<H: Host> Engine<H> {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part it joins; one caller"
-    )]
     pub(super) fn new(
-        id: NodeId,
+        shared: Arc<Shared<H>>,
         bus: Arc<dyn Bus>,
-        timer: Arc<dyn Timer>,
-        config: Config,
-        registry: Arc<Registry<H>>,
-        outgoing: Arc<Outgoing<H>>,
         lanes: Arc<Lanes<H>>,
-        notices: Arc<Notices<H>>,
-        status: Arc<Mutex<H::Mutex, Status>>,
-        decode: Option<Decode>,
+        external: Option<ExternalSubscription>,
     ) -> Self {
-        // What waits is bounded where it is let in.
-        let unbounded = Config {
-            queue: usize::MAX,
-            ..config
-        };
-        let limits = bus.limits();
-        let ear = decode.map(|decode| Ear {
-            decode,
-            counts: ForeignCounts::default(),
-            limit: limits.frame,
-        });
+        let (id, config) = (shared.id, shared.config);
+        let seed = u128::from_le_bytes(id.0) as u64;
         Self {
-            node: Node::new(id, unbounded, limits),
-            backoff: Backoff::new(config.heartbeat / 8, config.heartbeat * 5 / 2),
-            failures: 0,
-            random: Random::new(u128::from_le_bytes(id.0) as u64),
-            bus,
-            timer,
-            config,
-            registry,
-            outgoing,
-            lanes,
-            notices,
-            status,
-            ear,
-            phase: Phase::Pausing(Instant::ZERO),
-            alarm: None,
-            again: None,
-            lost: 0,
-            flushes: Vec::new(),
-            hears: Vec::new(),
-            wanting: BTreeSet::new(),
-            cooling: BTreeMap::new(),
-            asks: BTreeMap::new(),
+            node: Node::new(id, config, bus.limits()),
+            uplink: Uplink::new(bus, config.heartbeat, seed),
+            interest: Interest::new(lanes, external.is_some(), config.cool_down),
+            in_flight: InFlight::default(),
+            questions: OpenQuestions::default(),
+            external,
+            alarm: Alarm::new(shared.timer.clone()),
             closing: None,
-            left: false,
             messages: Vec::new(),
             commands: Vec::new(),
+            shared,
         }
     }
 
     /// Takes what the handles left. False if the driver is to end at once.
     fn take_in(&mut self, now: Instant) -> bool {
-        let held = self.held();
-        let goes_on = self
-            .outgoing
-            .take(held, &mut self.messages, &mut self.commands);
+        let held = self.in_flight.backlog()
+            + Backlog {
+                messages: self.node.queued(),
+                bytes: self.node.queued_bytes(),
+            };
+        let outgoing = &self.shared.outgoing;
+        let goes_on = outgoing.take(held, &mut self.messages, &mut self.commands);
         for queued in self.messages.drain(..) {
-            // Whoever queued it has seen that it fits.
-            let _ = self.node.enqueue(queued.since, queued.lane, queued.message);
+            self.node.enqueue(queued);
         }
         for command in core::mem::take(&mut self.commands) {
             match command {
-                Command::Flush { until, answer } => {
-                    let lost = self.lost;
-                    self.flushes.push(Flush {
-                        until,
-                        lost,
-                        answer,
-                    });
-                }
-                Command::Hear { lane, answer } => {
-                    self.wanting.insert(lane);
-                    self.hears.push((lane, answer));
-                }
+                Command::Flush { until, answer } => self.in_flight.flush(until, answer),
+                Command::Subscribe { lane, answer } => self.interest.ask(lane, answer),
                 Command::Ask {
                     until,
                     scope,
                     question,
                     answer,
-                } => match self.node.ask(now, until, &scope, &question) {
-                    Ok(id) => {
-                        self.asks.insert(id, answer);
-                    }
-                    Err(reason) => {
-                        let _ = answer.send(Err(reason));
-                    }
-                },
-                Command::Close { answer } => self.closing = Some(answer),
+                } => {
+                    let asked = self.node.ask(now, until, &scope, &question);
+                    self.questions.asked(asked, answer);
+                }
+                Command::Close { answer } => {
+                    let left = false;
+                    self.closing = Some(Closing { answer, left });
+                }
             }
         }
-        for lane in self.lanes.changed() {
-            if self.lanes.wanted(lane) {
-                self.cooling.remove(&lane);
-                self.wanting.insert(lane);
-            } else {
-                self.cooling.insert(lane, now + self.config.cool_down);
-            }
-        }
+        self.interest.take_changes(now);
         goes_on
     }
 
-    fn held(&self) -> Held {
-        let flying = match &self.phase {
-            Phase::Open(open) => open.batch(),
-            _ => None,
-        };
-        let batches = || flying.into_iter().chain(&self.again);
-        Held {
-            messages: self.node.queued() + batches().map(|batch| batch.messages).sum::<usize>(),
-            bytes: self.node.queued_bytes() + batches().map(|batch| batch.bytes).sum::<usize>(),
-        }
-    }
-
-    /// One step of whatever phase it is; false if there is nothing to do before something happens.
+    /// Does one thing of each sort that is to be done; false if there is nothing to do before something happens.
     fn step(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
-        let moved = match core::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Pausing(until) if now < until => {
-                self.phase = Phase::Pausing(until);
-                self.lost += self.node.expire(now);
-                false
+        let mut moved = false;
+        if let Some(progress) = self.uplink.poll_work(now, context) {
+            self.proceed(now, progress);
+            moved = true;
+        }
+        if let Some(arrived) = self.uplink.poll_frame(context) {
+            match arrived {
+                Ok(inbound) => self.receive(now, &inbound),
+                Err(reason) => self.fail_link(now, reason),
             }
-            Phase::Pausing(_) => {
-                let bus = self.bus.clone();
-                let work = async move { bus.connect().await };
-                let until = now + self.config.heartbeat * TO_CONNECT;
-                self.phase = Phase::Connecting(until, work.boxed());
-                true
-            }
-            Phase::Connecting(until, mut work) => match work.poll_unpin(context) {
-                Poll::Ready(Ok(session)) => {
-                    let mut open = Open::new(session);
-                    let mut lanes = self.lanes.all_wanted();
-                    lanes.extend(self.ear.as_ref().map(|_| Lane::JSON));
-                    let until = self.subscribed_by(now, &lanes);
-                    open.start(Job::Subscribe(lanes), until);
-                    self.phase = Phase::Open(open);
-                    true
-                }
-                Poll::Ready(Err(error)) => {
-                    self.pause(now, explain(&error));
-                    true
-                }
-                Poll::Pending if now >= until => {
-                    self.pause(now, late("connecting", self.config.heartbeat * TO_CONNECT));
-                    true
-                }
-                Poll::Pending => {
-                    self.phase = Phase::Connecting(until, work);
-                    false
-                }
-            },
-            Phase::Open(open) => self.step_open(now, open, context),
-            Phase::Over => false,
-        };
+            moved = true;
+        }
+        if self.uplink.is_idle()
+            && let Some(job) = self.next_job(now)
+        {
+            self.uplink.start(now, job);
+            moved = true;
+        }
+        if self.uplink.is_pausing() {
+            self.in_flight.lose(self.node.expire(now));
+        }
         if self.node.timeout().is_some_and(|due| due <= now) {
             self.node.tick(now);
         }
-        let moved = self.take_news(now) || moved;
-        self.answer();
+        while let Some(news) = self.node.news() {
+            self.report(now, news);
+            moved = true;
+        }
+        self.interest.answer(self.uplink.is_open());
+        self.in_flight.answer(self.node.oldest());
         moved
     }
 
-    /// Some servers confirm one lane after the other.
-    fn subscribed_by(&self, now: Instant, lanes: &[Lane]) -> Instant {
-        self.deadline(now) + PER_LANE * lanes.len() as u32
+    fn proceed(&mut self, now: Instant, progress: Progress) {
+        match progress {
+            Progress::Opened => {
+                let lanes = self.interest.first();
+                self.uplink.start(now, Job::Subscribe(lanes));
+            }
+            Progress::Subscribed(lanes) => self.subscribed(now, lanes),
+            Progress::Unsubscribed => {}
+            Progress::Sent => self.in_flight.sent(),
+            Progress::Rejected(reason) => {
+                // The bus takes less than its limits say. Others will see that sequence numbers are missing.
+                self.in_flight.rejected();
+                self.shared.notices.tell(&Notice::Bus(reason));
+            }
+            Progress::Closed => self.end(),
+            Progress::Failed(reason) => self.fail_link(now, reason),
+        }
     }
 
-    fn deadline(&self, now: Instant) -> Instant {
-        now + self.config.heartbeat * TO_ACT
+    fn subscribed(&mut self, now: Instant, mut lanes: Vec<Lane>) {
+        // The lane of external publishers has no members and no numbers, and stays subscribed.
+        lanes.retain(|lane| *lane != Lane::JSON);
+        if self.interest.is_unsubscribed() {
+            let before: Vec<Lane> = self.node.lanes().collect();
+            let lost = before.iter().filter(|lane| !lanes.contains(lane));
+            lost.for_each(|lane| self.node.unsubscribed(*lane));
+            self.node.connected(now);
+        }
+        lanes
+            .iter()
+            .for_each(|lane| self.node.subscribed(now, *lane));
+        self.interest.subscribed(now, &lanes);
+    }
+
+    /// What the idle link does next.
+    fn next_job(&mut self, now: Instant) -> Option<Job> {
+        let missing = self.interest.missing();
+        if !missing.is_empty() {
+            return Some(Job::Subscribe(missing));
+        }
+        let cooled = self.interest.cooled(now);
+        if !cooled.is_empty() {
+            cooled.iter().for_each(|lane| self.node.unsubscribed(*lane));
+            return Some(Job::Unsubscribe(cooled));
+        }
+        if let Some(batch) = self.in_flight.take_retry() {
+            return Some(self.send(batch));
+        }
+        if let Some(closing) = &mut self.closing
+            && !closing.left
+            && self.node.queued() == 0
+        {
+            closing.left = true;
+            self.node.leave(now);
+        }
+        self.in_flight.lose(self.node.expire(now));
+        let batch = Batch::gather(&mut self.node, now);
+        if !batch.frames.is_empty() {
+            return Some(self.send(batch));
+        }
+        self.closing.is_some().then_some(Job::Close)
+    }
+
+    fn send(&mut self, batch: Batch) -> Job {
+        let frames = batch.frames.clone();
+        self.in_flight.send(batch);
+        Job::Send(frames)
     }
 
     fn receive(&mut self, now: Instant, inbound: &Inbound) {
         if inbound.lane != Lane::JSON {
             self.node.receive(now, &inbound.frame);
-        } else if let Some(ear) = &mut self.ear {
-            ear.take(inbound, self.node.is_stalled(now), &self.registry);
+        } else if let Some(external) = &mut self.external {
+            external.receive(inbound, self.node.is_stalled(now), &self.shared.registry);
         }
     }
 
-    /// The session is dead: its batch is handed to the next one, once.
-    fn bury(&mut self, now: Instant, job: Option<Job>, reason: String) {
-        if let Some(Job::Send(batch)) = job {
-            if batch.again {
-                self.lost += batch.messages as u64;
-            } else {
-                self.again = Some(Batch {
-                    again: true,
-                    ..batch
-                });
+    /// The link is dead or is to be dropped.
+    fn fail_link(&mut self, now: Instant, reason: String) {
+        self.in_flight.link_failed();
+        self.uplink.pause(now);
+        self.node.disconnected();
+        self.interest.link_lost();
+        self.shared.notices.tell(&Notice::Bus(reason));
+    }
+
+    fn end(&mut self) {
+        self.uplink.end();
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.answer.send(());
+        }
+    }
+
+    /// Passes on what the node says.
+    fn report(&mut self, now: Instant, news: News) {
+        let Shared {
+            registry, notices, ..
+        } = &*self.shared;
+        match news {
+            News::Event {
+                scope,
+                audience,
+                event,
+            } => {
+                registry.deliver(&scope, &audience, &event);
+            }
+            News::Gap { origin, lane, run } => notices.tell(&Notice::Gap { origin, lane, run }),
+            News::Deaf {
+                origin,
+                since,
+                until,
+            } => notices.tell(&Notice::Deaf {
+                origin,
+                since,
+                until,
+            }),
+            News::Live => {
+                self.uplink.live();
+                notices.tell(&Notice::State(State::Live));
+            }
+            News::Down => notices.tell(&Notice::State(State::Degraded)),
+            News::Asked {
+                origin,
+                id,
+                scope,
+                question,
+            } => {
+                let answer = registry.answer(&scope, &question);
+                // One that cannot be written is an answer that does not come, and the asker says so.
+                let _ = self.node.answer(now, origin, id, answer);
+            }
+            News::Answered {
+                id,
+                answers,
+                silent,
+                live,
+            } => {
+                let answered = Answered {
+                    others: answers,
+                    silent,
+                    live,
+                };
+                self.questions.answered(id, answered);
+            }
+            News::Joined(node) => self.report_member(&Notice::Joined(node)),
+            News::Left(node) => self.report_member(&Notice::Left(node)),
+            News::Silent(node) => self.report_member(&Notice::Silent(node)),
+            News::Reconnect => {
+                let reason = "our own heartbeats do not come back: the subscription is deaf";
+                self.fail_link(now, String::from(reason));
             }
         }
-        self.pause(now, reason);
     }
 
-    fn pause(&mut self, now: Instant, reason: String) {
-        let wait = self.backoff.wait(self.failures, &mut self.random);
-        self.failures = self.failures.saturating_add(1);
-        self.phase = Phase::Pausing(now + wait);
-        self.node.disconnected();
-        self.wanting.clear();
-        self.cooling.clear();
-        for lane in self.node.lanes() {
-            self.lanes.ignore(lane);
-        }
-        self.notices.tell(&Notice::Bus(reason));
+    fn report_member(&self, notice: &Notice) {
+        let members = self.node.members();
+        let members = members.map(|(id, version)| (id, version.to_string()));
+        self.shared.status.lock().members = members.collect();
+        self.shared.notices.tell(notice);
     }
 
-    fn over(&mut self) {
-        self.phase = Phase::Over;
-        if let Some(answer) = self.closing.take() {
-            let _ = answer.send(());
+    /// Records for operators how the node is.
+    fn record_status(&self) {
+        let mut status = self.shared.status.lock();
+        status.lost = self.in_flight.lost();
+        status.peers = self.node.peers();
+        status.counters = self.node.counters();
+        if let Some(external) = &self.external
+            && status.external != *external.counts()
+        {
+            status.external.clone_from(external.counts());
         }
     }
 
     /// When something is due next.
     fn due(&self) -> Option<Instant> {
-        let phase = match &self.phase {
-            Phase::Pausing(until) | Phase::Connecting(until, _) => Some(*until),
-            Phase::Open(open) => open.until(),
-            Phase::Over => None,
-        };
-        let cooled = match &self.phase {
-            Phase::Open(open) if open.is_idle() => self.cooling.values().min().copied(),
-            _ => None,
-        };
-        [phase, cooled, self.node.timeout()]
+        let idle = self.uplink.is_idle();
+        let cooled = self.interest.due().filter(|_| idle);
+        [self.uplink.due(), cooled, self.node.timeout()]
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Sleeps until `due`; ready if that is over. A sleep that ends early does no harm.
-    fn poll_alarm(&mut self, now: Instant, due: Instant, context: &mut Context<'_>) -> Poll<()> {
-        if self.alarm.as_ref().is_none_or(|(at, _)| due < *at) {
-            let sleep = self.timer.sleep(due - now);
-            self.alarm = Some((due, sleep));
-        }
-        let Some((_, sleep)) = &mut self.alarm else {
-            return Poll::Pending;
-        };
-        let rung = sleep.poll_unpin(context);
-        if rung.is_ready() {
-            self.alarm = None;
-        }
-        rung
     }
 }
 
@@ -357,27 +340,27 @@ impl<H: Host> Future for Engine<H> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let engine = &mut *self;
-        engine.outgoing.register(context.waker());
+        engine.shared.outgoing.register(context.waker());
         for _ in 0..STEPS {
-            let now = engine.timer.now();
+            let now = engine.shared.timer.now();
             if !engine.take_in(now) {
-                engine.over();
+                engine.end();
             }
             if engine.step(now, context) {
                 continue;
             }
-            if let Phase::Over = engine.phase {
+            if engine.uplink.is_done() {
                 return Poll::Ready(());
             }
-            engine.note();
+            engine.record_status();
             let Some(due) = engine.due() else {
                 return Poll::Pending;
             };
-            if engine.poll_alarm(now, due, context).is_pending() {
+            if engine.alarm.poll(now, due, context).is_pending() {
                 return Poll::Pending;
             }
         }
-        engine.note();
+        engine.record_status();
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -386,22 +369,7 @@ impl<H: Host> Future for Engine<H> {
 /// Without its driver a cluster is one node, and says so.
 impl<H: Host> Drop for Engine<H> {
     fn drop(&mut self) {
-        self.outgoing.stop();
-        self.notices.tell(&Notice::State(State::Degraded));
+        self.shared.outgoing.stop();
+        self.shared.notices.tell(&Notice::State(State::Degraded));
     }
-}
-
-fn explain(error: &BusError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-fn late(doing: &str, within: Duration) -> String {
-    alloc::format!("the bus took longer than {within:?} for {doing}")
 }

@@ -9,8 +9,8 @@ use midplane::bus::{Bus, Lane, Link, Outbound};
 use midplane::node::Config;
 use midplane::smol::{Timer, spawn};
 use midplane::{
-    Attachment, Backplane, Cluster, ConnectionId, Event, ForeignCounts, Memory, Notice, Parts,
-    Sink, State, Target, fresh_node_id, json,
+    Attachment, Backplane, Cluster, ClusterBuilder, ConnectionId, Event, ExternalCounts, Memory,
+    Notice, Sink, State, Target, fresh_node_id, json,
 };
 use midplane_testkit::eventually;
 
@@ -24,10 +24,10 @@ struct Node {
 }
 
 impl Node {
-    async fn start(bus: &Memory, parts: Parts) -> Self {
+    async fn start(bus: &Memory, builder: ClusterBuilder) -> Self {
         let bus: Arc<dyn Bus> = Arc::new(bus.clone());
         let id = fresh_node_id().unwrap();
-        let (cluster, driver) = Cluster::with_parts(id, bus, Arc::new(Timer::new()), parts);
+        let (cluster, driver) = builder.build(id, bus, Arc::new(Timer::new()));
         spawn(driver);
         let heard = Arc::<Mutex<Vec<Event>>>::default();
         let kept = heard.clone();
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    async fn hears(&self, events: &[&str]) {
+    async fn received(&self, events: &[&str]) {
         eventually("every event arrives", || {
             self.heard.lock().unwrap().len() >= events.len()
         })
@@ -55,9 +55,9 @@ impl Node {
         assert_eq!(texts, events);
     }
 
-    /// What became of the messages of strangers, once there were so many.
-    async fn counts(&self, messages: u64) -> ForeignCounts {
-        let counts = || self.cluster.status().foreign;
+    /// The counts of external messages, once they add up to `messages`.
+    async fn counts(&self, messages: u64) -> ExternalCounts {
+        let counts = || self.cluster.status().external;
         eventually("every message is counted", || {
             counts().understood + counts().refused >= messages
         })
@@ -74,10 +74,10 @@ fn config() -> Config {
     }
 }
 
-async fn send(stranger: &mut Link, lane: Lane, text: impl Into<Bytes>) {
+async fn send(publisher: &mut Link, lane: Lane, text: impl Into<Bytes>) {
     let frame = text.into();
     let frames = [Outbound { lane, frame }];
-    stranger.transmit.send(&frames).await.unwrap();
+    publisher.transmit.send(&frames).await.unwrap();
 }
 
 fn message(event: &str) -> String {
@@ -89,27 +89,27 @@ fn json_reaches_every_node_that_listens_and_harms_none() {
     smol::block_on(async {
         let bus = Memory::new();
         let small = bus.clone().with_frame_limit(LIMIT);
-        let listening = || Parts::new(config()).with_foreign(json::decode);
+        let listening = || Cluster::builder(config()).with_external(json::decode);
         let nodes = [
             Node::start(&small, listening()).await,
             Node::start(&small, listening()).await,
         ];
-        let deaf = Node::start(&small, Parts::new(config())).await;
-        let mut stranger = bus.connect().await.unwrap();
-        send(&mut stranger, Lane::JSON, message("1")).await;
+        let unsubscribed = Node::start(&small, Cluster::builder(config())).await;
+        let mut publisher = bus.connect().await.unwrap();
+        send(&mut publisher, Lane::JSON, message("1")).await;
         for hostile in [
             Bytes::new(),
             Bytes::from_static(&[0xff; 100]),
             Bytes::from_static(b"[[[[[["),
             Bytes::from(message(&"9".repeat(LIMIT))),
         ] {
-            send(&mut stranger, Lane::JSON, hostile).await;
+            send(&mut publisher, Lane::JSON, hostile).await;
         }
         // On any other lane it is no frame, and is counted as such.
-        send(&mut stranger, Lane(0), message("2")).await;
-        send(&mut stranger, Lane::JSON, message("3")).await;
+        send(&mut publisher, Lane(0), message("2")).await;
+        send(&mut publisher, Lane::JSON, message("3")).await;
         for node in &nodes {
-            node.hears(&["1", "3"]).await;
+            node.received(&["1", "3"]).await;
         }
         // The fence: what a node says on the lane of the topic comes behind all of it.
         let fence = Event::text("fence");
@@ -117,15 +117,15 @@ fn json_reaches_every_node_that_listens_and_harms_none() {
             .cluster
             .publish(&Target::topic("t").unwrap().into(), &fence);
         for node in &nodes {
-            node.hears(&["1", "3", "fence"]).await;
-            // It is noted when the driver rests.
+            node.received(&["1", "3", "fence"]).await;
+            // The driver records the counts when it rests.
             let counts = node.counts(6).await;
             assert_eq!((counts.understood, counts.refused), (2, 4));
             let refusal = counts.refusal.unwrap();
-            assert!(refusal.contains("at most 4096"), "{refusal}");
+            assert!(refusal.contains("limit is 4096"), "{refusal}");
             assert_eq!(node.cluster.state(), State::Live);
         }
-        deaf.hears(&["fence"]).await;
-        assert_eq!(deaf.cluster.status().foreign.understood, 0);
+        unsubscribed.received(&["fence"]).await;
+        assert_eq!(unsubscribed.cluster.status().external.understood, 0);
     });
 }

@@ -1,7 +1,6 @@
-//! One session with the bus, as the engine polls it: what arrives, and the one thing it is doing.
+//! One open link with the bus, as the driver polls it: what arrives, and the one job it does.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
@@ -12,47 +11,29 @@ use futures::stream::{BoxStream, StreamExt};
 use crate::bus::{BusError, Inbound, Lane, Link, Outbound, Transmit};
 use crate::time::Instant;
 
-/// What a session does, one at a time.
-#[derive(Clone)]
+/// What a link does, one at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Job {
     Subscribe(Vec<Lane>),
     Unsubscribe(Vec<Lane>),
-    Send(Batch),
+    Send(Arc<Vec<Outbound>>),
     Close,
-}
-
-/// Frames handed to the bus in one go.
-#[derive(Clone)]
-pub(super) struct Batch {
-    pub(super) frames: Arc<Vec<Outbound>>,
-    pub(super) messages: usize,
-    pub(super) bytes: usize,
-    /// When the oldest of its messages was queued.
-    pub(super) oldest: Option<Instant>,
-    /// It was handed over before, to a session that died of something.
-    pub(super) again: bool,
 }
 
 type Worked = (Box<dyn Transmit>, Result<(), BusError>);
 
-pub(super) struct Open {
+pub(super) struct OpenLink {
     frames: BoxStream<'static, Result<Inbound, BusError>>,
     transmit: Option<Box<dyn Transmit>>,
     work: Option<(Job, Instant, BoxFuture<'static, Worked>)>,
-    /// The lanes that the server has confirmed.
-    pub(super) lanes: BTreeSet<Lane>,
-    /// Whether the first lanes are subscribed, and the node knows of the session.
-    pub(super) joined: bool,
 }
 
-impl Open {
+impl OpenLink {
     pub(super) fn new(link: Link) -> Self {
         Self {
             frames: link.frames,
             transmit: Some(link.transmit),
             work: None,
-            lanes: BTreeSet::new(),
-            joined: false,
         }
     }
 
@@ -60,7 +41,7 @@ impl Open {
         self.transmit.is_some()
     }
 
-    /// Begins the job, to be done by `until`. Only for an idle session.
+    /// Begins the job, to be done by `until`. Only for an idle link.
     pub(super) fn start(&mut self, job: Job, until: Instant) {
         let Some(mut transmit) = self.transmit.take() else {
             return;
@@ -70,7 +51,7 @@ impl Open {
             let outcome = match &doing {
                 Job::Subscribe(lanes) => transmit.subscribe(lanes).await,
                 Job::Unsubscribe(lanes) => transmit.unsubscribe(lanes).await,
-                Job::Send(batch) => transmit.send(&batch.frames).await,
+                Job::Send(frames) => transmit.send(frames).await,
                 Job::Close => transmit.close().await,
             };
             (transmit, outcome)
@@ -83,15 +64,7 @@ impl Open {
         self.work.as_ref().map(|(_, until, _)| *until)
     }
 
-    /// The batch that is being handed over.
-    pub(super) fn batch(&self) -> Option<&Batch> {
-        match &self.work {
-            Some((Job::Send(batch), ..)) => Some(batch),
-            _ => None,
-        }
-    }
-
-    /// The job that is done, and how.
+    /// The job that is done, and its outcome.
     pub(super) fn poll_work(
         &mut self,
         context: &mut Context<'_>,

@@ -1,0 +1,112 @@
+//! What a cluster is built of beside its bus and its clock.
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::fmt;
+
+use bytes::Bytes;
+use lock_api::Mutex;
+
+use super::Cluster;
+use super::driver::Driver;
+use super::engine::Engine;
+use super::external::{Decode, ExternalEvent, ExternalSubscription};
+use super::lanes::Lanes;
+use super::outgoing::Outgoing;
+use super::shared::Shared;
+use super::status::Status;
+use crate::bus::Bus;
+use crate::host::Host;
+use crate::node::{Config, Intake};
+use crate::node_id::NodeId;
+use crate::notice::Notices;
+use crate::receipt::State;
+use crate::registry::Registry;
+use crate::target::Scope;
+use crate::time::Timer;
+
+/// Builds a [`Cluster`] with parts of its own: see [`Cluster::builder`].
+pub struct ClusterBuilder<H: Host> {
+    config: Config,
+    registry: Registry<H>,
+    decode: Option<Decode>,
+}
+
+impl<H: Host> ClusterBuilder<H> {
+    /// A builder with a new registry and no subscription to external publishers.
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            registry: Registry::new(),
+            decode: None,
+        }
+    }
+
+    /// Uses this registry, which must be new: for its limits.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Registry<H>) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Subscribes to [`Lane::JSON`](crate::bus::Lane::JSON), the lane of external publishers, whose messages `decode`
+    /// reads. A message that `decode` refuses is [counted](super::Status::external) with the reason and goes nowhere.
+    ///
+    /// Each node delivers to its own connections, so all nodes should be built alike. A program that can publish on
+    /// that lane can publish to every connection. The messages have no sequence numbers: a lost one lies in no gap, a
+    /// repeated one is delivered again, and their order among others is the bus's.
+    ///
+    /// `decode` is called in the driver, with bytes that anyone may have published: it must neither panic nor block.
+    #[must_use]
+    pub fn with_external<E: fmt::Display>(
+        mut self,
+        decode: impl Fn(&Bytes) -> Result<ExternalEvent, E> + Send + Sync + 'static,
+    ) -> Self {
+        self.decode = Some(Arc::new(move |frame| {
+            decode(frame).map_err(|error| error.to_string())
+        }));
+        self
+    }
+
+    /// A node of the cluster whose nodes meet on this bus, and the future that drives the node.
+    ///
+    /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before the driver
+    /// is polled; until the node is live, the state is [`State::Degraded`].
+    pub fn build(
+        self,
+        id: NodeId,
+        bus: Arc<dyn Bus>,
+        timer: Arc<dyn Timer>,
+    ) -> (Cluster<H>, Driver) {
+        let config = self.config.checked();
+        let outgoing = Arc::new(Outgoing::new(config.queue));
+        let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
+        let limits = bus.limits();
+        let external = self
+            .decode
+            .map(|decode| ExternalSubscription::new(decode, limits.frame));
+        let shared = Arc::new(Shared {
+            id,
+            config,
+            intake: Intake::new(config.lanes, limits),
+            registry: Arc::new(self.registry.with_watcher(lanes.clone())),
+            outgoing,
+            notices: Notices::new(State::Degraded),
+            timer,
+            status: Mutex::new(Status::default()),
+        });
+        let engine = Engine::new(shared.clone(), bus, lanes, external);
+        let scope = Scope::default();
+        (Cluster { shared, scope }, Driver::new(engine))
+    }
+}
+
+impl<H: Host> fmt::Debug for ClusterBuilder<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterBuilder")
+            .field("config", &self.config)
+            .field("registry", &self.registry)
+            .field("external", &self.decode.is_some())
+            .finish()
+    }
+}

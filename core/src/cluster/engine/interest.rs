@@ -1,0 +1,231 @@
+//! The lanes that this node wants, has subscribed, and still keeps for a while.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use futures::channel::oneshot;
+
+use crate::bus::Lane;
+use crate::cluster::lanes::Lanes;
+use crate::host::Host;
+use crate::registry::Reach;
+use crate::time::Instant;
+
+pub(super) struct Interest<H: Host> {
+    lanes: Arc<Lanes<H>>,
+    /// Whether the lane of external publishers is subscribed too.
+    external: bool,
+    /// How long a lane stays subscribed after its last member has left.
+    cool_down: Duration,
+    /// Lanes that may have to be subscribed.
+    wanting: BTreeSet<Lane>,
+    /// Lanes that the server of the open link has confirmed.
+    confirmed: BTreeSet<Lane>,
+    /// Lanes without members, and until when they stay subscribed all the same.
+    cooling: BTreeMap<Lane, Instant>,
+    /// Who is to be told how far a lane reaches.
+    waiting: Vec<(Lane, oneshot::Sender<Reach>)>,
+}
+
+impl<H: Host> Interest<H> {
+    pub(super) fn new(lanes: Arc<Lanes<H>>, external: bool, cool_down: Duration) -> Self {
+        Self {
+            lanes,
+            external,
+            cool_down,
+            wanting: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+            cooling: BTreeMap::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// What a new link subscribes first.
+    pub(super) fn first(&self) -> Vec<Lane> {
+        let mut lanes = self.lanes.all_wanted();
+        lanes.extend(self.external.then_some(Lane::JSON));
+        lanes
+    }
+
+    /// Answers `answer` once the lane is subscribed, or there is no link.
+    pub(super) fn ask(&mut self, lane: Lane, answer: oneshot::Sender<Reach>) {
+        self.wanting.insert(lane);
+        self.waiting.push((lane, answer));
+    }
+
+    /// Takes in which lanes got their first member or lost their last.
+    pub(super) fn take_changes(&mut self, now: Instant) {
+        for lane in self.lanes.changed() {
+            if self.lanes.wanted(lane) {
+                self.cooling.remove(&lane);
+                self.wanting.insert(lane);
+            } else {
+                self.cooling.insert(lane, now + self.cool_down);
+            }
+        }
+    }
+
+    /// Whether the server of the open link has confirmed nothing yet.
+    pub(super) fn is_unsubscribed(&self) -> bool {
+        self.confirmed.is_empty()
+    }
+
+    /// The server has confirmed these lanes.
+    pub(super) fn subscribed(&mut self, now: Instant, lanes: &[Lane]) {
+        for lane in lanes {
+            self.lanes.subscribed(*lane);
+            // Of members that came and went meanwhile no change is recorded.
+            if !self.lanes.wanted(*lane) {
+                self.cooling.insert(*lane, now + self.cool_down);
+            }
+        }
+        self.confirmed.extend(lanes);
+    }
+
+    /// The lanes that are wanted and not subscribed.
+    pub(super) fn missing(&mut self) -> Vec<Lane> {
+        let wanting = core::mem::take(&mut self.wanting);
+        let missing = wanting
+            .into_iter()
+            .filter(|lane| !self.confirmed.contains(lane) && self.lanes.wanted(*lane));
+        missing.collect()
+    }
+
+    /// The lanes that had no member for the whole cool-down, which are given up.
+    pub(super) fn cooled(&mut self, now: Instant) -> Vec<Lane> {
+        let due = self.cooling.iter().filter(|(_, until)| **until <= now);
+        let due: Vec<Lane> = due.map(|(lane, _)| *lane).collect();
+        let mut given_up = Vec::new();
+        for lane in due {
+            self.cooling.remove(&lane);
+            self.lanes.unsubscribed(lane);
+            if self.lanes.wanted(lane) {
+                if self.confirmed.contains(&lane) {
+                    self.lanes.subscribed(lane);
+                }
+            } else if self.confirmed.remove(&lane) {
+                given_up.push(lane);
+            }
+        }
+        given_up
+    }
+
+    /// The link is gone, and with it every subscription.
+    pub(super) fn link_lost(&mut self) {
+        self.wanting.clear();
+        self.cooling.clear();
+        for lane in core::mem::take(&mut self.confirmed) {
+            self.lanes.unsubscribed(lane);
+        }
+    }
+
+    /// Answers those whose lane is subscribed, and all others if no link is `open`.
+    pub(super) fn answer(&mut self, open: bool) {
+        for (lane, answer) in core::mem::take(&mut self.waiting) {
+            if open && self.confirmed.contains(&lane) {
+                let _ = answer.send(Reach::Everywhere);
+            } else if open && self.lanes.wanted(lane) {
+                self.waiting.push((lane, answer));
+            } else {
+                let _ = answer.send(Reach::Here);
+            }
+        }
+    }
+
+    /// When the next lane is given up.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.cooling.values().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::cluster::outgoing::Outgoing;
+    use crate::host::SingleThread;
+    use crate::lane_map::LaneMap;
+    use crate::registry::{KeyRef, TargetWatcher};
+    use crate::target::{Scope, Target};
+
+    type Host = SingleThread<midplane::Lock>;
+
+    const COOL_DOWN: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    fn target() -> Target {
+        let target = |number| Target::topic(alloc::format!("t{number}")).unwrap();
+        let elsewhere = |target: &Target| lane(target) != Lane(0);
+        (0..).map(target).find(elsewhere).unwrap()
+    }
+
+    fn lane(target: &Target) -> Lane {
+        LaneMap::new(8).lane(&Scope::default(), &target.clone().into())
+    }
+
+    fn interest() -> (Arc<Lanes<Host>>, Interest<Host>) {
+        let lanes = Arc::new(Lanes::new(8, Arc::new(Outgoing::new(1_024))));
+        (lanes.clone(), Interest::new(lanes, false, COOL_DOWN))
+    }
+
+    #[test]
+    fn a_lane_is_subscribed_with_its_first_member_and_given_up_after_the_cool_down() {
+        let (lanes, mut interest) = interest();
+        let (scope, target) = (Scope::default(), target());
+        let (key, lane) = (KeyRef::new(&scope, &target), lane(&target));
+        interest.subscribed(at(0), &interest.first());
+        lanes.target_gained(key);
+        interest.take_changes(at(1));
+        assert_eq!(interest.missing(), vec![lane]);
+        interest.subscribed(at(1), &[lane]);
+        lanes.target_lost(key);
+        interest.take_changes(at(2));
+        assert_eq!(interest.due(), Some(at(32)));
+        assert_eq!(interest.cooled(at(31)), vec![]);
+        assert_eq!(interest.cooled(at(32)), vec![lane]);
+        assert_eq!(interest.due(), None);
+    }
+
+    #[test]
+    fn a_member_that_comes_back_keeps_the_lane() {
+        let (lanes, mut interest) = interest();
+        let (scope, target) = (Scope::default(), target());
+        let (key, lane) = (KeyRef::new(&scope, &target), lane(&target));
+        // The first member leaves before the server has confirmed the lane.
+        interest.subscribed(at(1), &[lane]);
+        assert_eq!(interest.due(), Some(at(31)));
+        lanes.target_gained(key);
+        assert_eq!(interest.cooled(at(31)), vec![]);
+        interest.take_changes(at(31));
+        assert_eq!(interest.missing(), vec![]);
+    }
+
+    #[test]
+    fn a_reach_is_everywhere_when_the_server_has_confirmed_and_here_without_a_link() {
+        let (lanes, mut interest) = interest();
+        let (scope, target) = (Scope::default(), target());
+        lanes.target_gained(KeyRef::new(&scope, &target));
+        let lane = lane(&target);
+        let ask = |interest: &mut Interest<Host>| {
+            let (answer, receiver) = oneshot::channel();
+            interest.ask(lane, answer);
+            receiver
+        };
+        let mut asked = ask(&mut interest);
+        interest.answer(true);
+        assert_eq!(asked.try_recv(), Ok(None));
+        interest.subscribed(at(1), &[lane]);
+        interest.answer(true);
+        assert_eq!(asked.try_recv(), Ok(Some(Reach::Everywhere)));
+        interest.link_lost();
+        let mut asked = ask(&mut interest);
+        interest.answer(false);
+        assert_eq!(asked.try_recv(), Ok(Some(Reach::Here)));
+    }
+}

@@ -1,0 +1,26 @@
+//! What the handles of a cluster and its driver share.
+
+use alloc::sync::Arc;
+
+use lock_api::Mutex;
+
+use super::outgoing::Outgoing;
+use super::status::Status;
+use crate::host::Host;
+use crate::node::{Config, Intake};
+use crate::node_id::NodeId;
+use crate::notice::Notices;
+use crate::registry::Registry;
+use crate::time::Timer;
+
+/// The parts of a node that its handles and its driver both use.
+pub(super) struct Shared<H: Host> {
+    pub(super) id: NodeId,
+    pub(super) config: Config,
+    pub(super) intake: Intake,
+    pub(super) registry: Arc<Registry<H>>,
+    pub(super) outgoing: Arc<Outgoing<H>>,
+    pub(super) notices: Arc<Notices<H>>,
+    pub(super) timer: Arc<dyn Timer>,
+    pub(super) status: Mutex<H::Mutex, Status>,
+}
