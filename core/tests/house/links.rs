@@ -37,3 +37,30 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|link| !link.contains("://") && !link.starts_with('#') && !link.contains(' '))
         .filter_map(|link| link.split('#').next())
 }
+
+/// The map names files of the source by their paths.
+#[test]
+fn the_map_names_files_that_exist() {
+    let map = fs::read_to_string(workspace().join("docs/ARCHITECTURE.md")).expect("there is a map");
+    let named = map.split('`').skip(1).step_by(2);
+    let files: Vec<_> = named
+        .filter(|name| name.ends_with(".rs") && name.contains('/'))
+        .collect();
+    assert!(files.len() > 15, "the map was not read: {files:?}");
+    let missing: Vec<_> = files
+        .iter()
+        .filter(|file| !workspace().join(file).exists())
+        .collect();
+    assert!(missing.is_empty(), "files of the map are gone: {missing:?}");
+    let walk = map.split("## The walk").nth(1).expect("there is a walk");
+    for file in files
+        .iter()
+        .filter(|file| walk.contains(&format!("`{file}`")))
+    {
+        assert_eq!(
+            walk.matches(&format!("`{file}`")).count(),
+            1,
+            "the walk enters {file} twice"
+        );
+    }
+}
