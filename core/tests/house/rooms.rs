@@ -79,7 +79,6 @@ const KNOWS: [(&str, &[&str]); 21] = [
             "backoff",
             "backplane",
             "bus",
-            "envelope",
             "event",
             "host",
             "id",
