@@ -35,6 +35,7 @@ pub fn record_frame(recorder: &Recorder, frame: &Bytes, limit: usize) {
     for (number, message) in frame.messages() {
         let tag = match &message {
             Ok(Message::Publish { event, .. }) => EventTag::read(event.bytes()),
+            Ok(Message::Unknown { body, .. }) => EventTag::read(body),
             _ => None,
         };
         // A receiver skips a message of an unknown kind alone, not the whole frame.

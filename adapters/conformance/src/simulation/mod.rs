@@ -14,6 +14,7 @@
 
 mod bus;
 mod cluster;
+pub mod protocol;
 mod scenario;
 mod workload;
 

@@ -175,10 +175,9 @@ fn is_owed(
     if timeline.first_live().is_none_or(|live| from <= live) {
         return false;
     }
-    // A forged heartbeat can claim for any number that it was sent before the node was live. That ends with the
-    // forging.
+    // A forged heartbeat can claim for any number that it was sent before the node was live.
     let lane = (publish.node, publish.lane);
-    if index.is_impersonated(timeline, lane, from.at, until) {
+    if context.is_impersonated(timeline, lane, from.at, until) {
         return false;
     }
     // A closed node sends no more heartbeats: its silence reports a lost tail.

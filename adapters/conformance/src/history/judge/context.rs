@@ -1,8 +1,13 @@
 //! What every check reads and writes.
 
+use std::time::Duration;
+
+use midplane::envelope::NodeId;
+
 use super::bounds::Bounds;
 use super::check::{Check, Violation};
 use super::index::Index;
+use super::node::NodeTimeline;
 use crate::history::tag::EventTag;
 
 /// The history under judgement, its bounds, and what was found so far.
@@ -28,5 +33,19 @@ impl<'a> Context<'a> {
             tag,
             explanation,
         });
+    }
+
+    /// Whether, at some instant between these moments, the node may have believed forged numbers of this origin and
+    /// lane: an unknown sender sent them during a fault, and a node needs as long as it may take to heal to refute
+    /// them.
+    pub(super) fn is_impersonated(
+        &self,
+        timeline: &NodeTimeline,
+        lane: (NodeId, u32),
+        from: Duration,
+        until: Duration,
+    ) -> bool {
+        let since = from.saturating_sub(self.bounds.heal);
+        timeline.impersonated.contains(&lane) && self.index.faults.overlap(since, until)
     }
 }

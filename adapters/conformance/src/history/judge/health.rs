@@ -89,9 +89,9 @@ fn notices(context: &mut Context<'_>, name: &str, timeline: &NodeTimeline) {
     for (begin, end) in &timeline.must_not_be_live {
         // A node that does not run notices nothing.
         let mut from = begin.at + bounds.notice;
-        for (_, stalled) in &index.faults.stalls {
-            if begin.at <= stalled.at && stalled.at <= from + bounds.notice {
-                from = from.max(stalled.at + bounds.notice);
+        for (stalled, ran) in &index.faults.stalls {
+            if stalled.at <= from && begin.at <= ran.at {
+                from = from.max(ran.at + bounds.notice);
             }
         }
         let until = end.map_or(index.end.at, |point| point.at);

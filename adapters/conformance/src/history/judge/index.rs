@@ -1,7 +1,6 @@
 //! A history, sorted by what its facts are about.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use midplane::envelope::NodeId;
 use midplane::{Scope, Target};
@@ -50,17 +49,6 @@ impl<'a> Index<'a> {
     /// Whether the numbers of this node's messages were recorded.
     pub(super) fn is_tapped(&self, node: NodeId) -> bool {
         self.sent.keys().any(|(origin, _)| *origin == node)
-    }
-
-    /// Whether an unknown sender sent to the node in this origin's name while this was under way.
-    pub(super) fn is_impersonated(
-        &self,
-        timeline: &NodeTimeline,
-        (origin, lane): (NodeId, u32),
-        from: Duration,
-        until: Duration,
-    ) -> bool {
-        timeline.impersonated.contains(&(origin, lane)) && self.faults.overlap(from, until)
     }
 
     fn node(&mut self, node: NodeId) -> &mut NodeTimeline {

@@ -4,29 +4,31 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane_core::envelope::{
+use midplane::envelope::{
     Decoded, Frame, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId,
 };
-use midplane_core::{Event, Target};
-
+use midplane::{Event, Scope};
 use midplane_testkit::random::{Draw, Random};
 
-/// What the forged events say.
-pub(crate) const TEXT: &str = "forged";
+use super::process::topic;
 
-pub(crate) struct Forgery {
-    pub(crate) bytes: Bytes,
-    /// Whose it seems to be.
-    pub(crate) origin: NodeId,
-    /// The lanes whose numbers it may be believed to tell of.
-    pub(crate) lanes: Range<u32>,
-    /// Whether it may be believed to tell the time of that node.
-    pub(crate) stamped: bool,
+/// A frame that was forged.
+pub(super) struct Forgery {
+    pub(super) bytes: Bytes,
+    /// The node in whose name it is.
+    pub(super) origin: NodeId,
+    /// The lanes whose numbers a receiver may believe it to tell of.
+    pub(super) lanes: Range<u32>,
 }
 
-/// A frame of `origin`, or of nobody, with a number far above the last one `used` on its lane. It may also be
-/// no frame at all.
-pub(crate) fn frame(
+/// The event in forged frames.
+pub(super) fn event() -> Event {
+    Event::text("forged")
+}
+
+/// A frame in the name of `origin`, or of a node that does not exist, with a number far above the last one `used` on
+/// its lane; or bytes that are no frame at all.
+pub(super) fn forge(
     random: &mut Random,
     origin: NodeId,
     lane: u32,
@@ -47,11 +49,10 @@ pub(crate) fn frame(
         1 => Duration::ZERO,
         _ => Duration::from_millis(random.below(100_000)),
     };
-    let audience = Target::topic("t").unwrap().into();
     let event = Message::Publish {
-        scope: Default::default(),
-        audience,
-        event: Event::text(TEXT),
+        scope: Scope::default(),
+        audience: topic(0).into(),
+        event: event(),
     };
     let earlier = random.below(6) as usize;
     let lasts = |last| vec![last; earlier];
@@ -81,7 +82,7 @@ pub(crate) fn frame(
         4 => &[heartbeat],
         _ => &[Message::Stamp(sent), heartbeat],
     };
-    // Which lanes were used at all is told by heartbeats alone.
+    // Heartbeats alone tell which lanes were used at all.
     let lanes = match messages.last() {
         Some(Message::Heartbeat(_)) => 0..4,
         _ => lane..lane + 1,
@@ -91,7 +92,7 @@ pub(crate) fn frame(
         lane,
         first,
     };
-    let mut writer = FrameWriter::new(header, limit).unwrap();
+    let mut writer = FrameWriter::new(header, limit).expect("a header fits");
     for message in messages {
         let _ = writer.push(message);
     }
@@ -99,18 +100,16 @@ pub(crate) fn frame(
         bytes: writer.finish(),
         origin,
         lanes,
-        stamped: matches!(messages, [Message::Stamp(_), ..]),
     }
 }
 
-/// Enough bytes of 1 are a frame of the node whose id they are, and use up numbers of its.
+/// Enough bytes of value 1 are a frame in the name of the node whose id they are, and use its numbers.
 fn noise_or_frame(noise: Bytes, origin: NodeId, limit: usize) -> Forgery {
     match Frame::decode(&noise, limit) {
         Ok(Decoded::Frame(frame)) => Forgery {
             origin: frame.header().origin,
             bytes: noise,
             lanes: 0..4,
-            stamped: true,
         },
         _ => unbelieved(noise, origin),
     }
@@ -121,6 +120,15 @@ fn unbelieved(bytes: Bytes, origin: NodeId) -> Forgery {
         bytes,
         origin,
         lanes: 0..0,
-        stamped: false,
     }
+}
+
+/// The lane of a frame, and its last number.
+pub(super) fn last_number(bytes: &Bytes, limit: usize) -> Option<((NodeId, u32), u64)> {
+    let Ok(Decoded::Frame(frame)) = Frame::decode(bytes, limit) else {
+        return None;
+    };
+    let header = frame.header();
+    let (last, _) = frame.messages().last()?;
+    Some(((header.origin, header.lane), last))
 }

@@ -1,0 +1,47 @@
+//! Whole nodes with their drivers and connections, under each kind of fault and under all at once.
+
+use midplane_conformance::simulation::{Scenario, run};
+
+use super::with_seeds;
+
+fn hold(scenario: Scenario, default: u64) {
+    with_seeds(scenario, default, |seed, scenario| {
+        let run = run(seed, scenario);
+        run.history.assert_holds(&run.bounds);
+    });
+}
+
+#[test]
+fn nothing_is_lost_or_reported_where_nothing_is_wrong() {
+    hold(Scenario::FINE, 20);
+}
+
+#[test]
+fn nothing_is_lost_or_reported_whatever_sinks_do() {
+    hold(Scenario::UNRULY, 30);
+}
+
+#[test]
+fn what_a_lossy_bus_loses_lies_in_gaps() {
+    hold(Scenario::LOSSY, 40);
+}
+
+#[test]
+fn what_is_lost_while_everything_breaks_lies_in_gaps() {
+    hold(Scenario::BREAKING, 50);
+}
+
+#[test]
+fn clocks_that_stand_or_leap_lose_nothing_without_a_word() {
+    hold(Scenario::TIMELESS, 20);
+}
+
+#[test]
+fn everything_at_once() {
+    hold(Scenario::EVERYTHING, 50);
+}
+
+#[test]
+fn everything_at_once_on_lanes() {
+    hold(Scenario::EVERYTHING.with_lanes(4), 50);
+}
