@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::sync::OnceLock;
 
-use benches::load::Outcome;
+use benches::load::{Order, Outcome};
 use midplane_testkit::child::Child;
 use midplane_testkit::process;
 
@@ -116,30 +116,11 @@ impl Load {
         line.ok_or_else(|| failed("the load generator ended", &self.child))
     }
 
-    fn order(&mut self, order: &str) -> io::Result<Outcome> {
-        writeln!(self.orders, "{order}")?;
+    /// Runs an order, and gives its outcome.
+    pub(crate) fn run(&mut self, order: Order) -> io::Result<Outcome> {
+        writeln!(self.orders, "{}", serde_json::to_string(&order)?)?;
         self.orders.flush()?;
         Ok(serde_json::from_str(&self.answer()?)?)
-    }
-
-    /// Publishes with a fixed number of events in flight.
-    pub(crate) fn flight(
-        &mut self,
-        bytes: usize,
-        events: usize,
-        milliseconds: u64,
-    ) -> io::Result<Outcome> {
-        self.order(&format!("flight {bytes} {events} {milliseconds}"))
-    }
-
-    /// Publishes at a rate.
-    pub(crate) fn rate(
-        &mut self,
-        bytes: usize,
-        per_second: u64,
-        milliseconds: u64,
-    ) -> io::Result<Outcome> {
-        self.order(&format!("rate {bytes} {per_second} {milliseconds}"))
     }
 }
 

@@ -4,65 +4,32 @@ use std::io;
 
 use crate::report::{Report, short};
 
-/// The letter in `SCALE.md`, the figure it stands for, and whether it is the figure's floor.
-const CONSTANTS: [(&str, &str, bool); 10] = [
-    (
-        "m",
-        "memory: resident per idle client of 5000, midplane on tokio",
-        false,
-    ),
-    (
-        "g",
-        "memory: per idle connection with five targets at one million",
-        false,
-    ),
-    (
-        "w",
-        "ws: processor time per delivery, 64 bytes, 1 in flight, midplane on tokio",
-        false,
-    ),
-    (
-        "f",
-        "growth: processor time of a received frame, 64 nodes",
-        false,
-    ),
-    ("b", "growth: bytes of a received frame, 64 nodes", false),
-    (
-        "k",
-        "growth: processor time of a heartbeat, 64 nodes",
-        false,
-    ),
-    ("h", "growth: bytes of a heartbeat, 64 nodes", false),
-    (
-        "l",
-        "growth: bytes of a heartbeat for each used lane",
-        false,
-    ),
-    ("M", "redis: events per second, 64 bytes", true),
-    ("E", "redis: events per second, 64 bytes", false),
-];
+/// On each line the letter in `SCALE.md`, and the figure whose value or floor it is.
+const CONSTANTS: &str = "\
+m value memory: resident per idle client of 5000, midplane on tokio
+g value memory: per idle connection with five targets at one million
+w value ws: processor time per delivery, 64 bytes, 1 in flight, midplane on tokio
+f value growth: processor time of a received frame, 64 nodes
+b value growth: bytes of a received frame, 64 nodes
+k value growth: processor time of a heartbeat, 64 nodes
+h value growth: bytes of a heartbeat, 64 nodes
+l value growth: bytes of a heartbeat for each used lane
+M floor redis: events per second, 64 bytes
+E value redis: events per second, 64 bytes";
 
-/// Prints one line for each constant: its letter, value, unit and figure.
-#[expect(clippy::print_stdout, reason = "what the command is for")]
+/// Prints the constants: letter, value, unit and figure.
+#[expect(clippy::print_stdout, reason = "the output of a command")]
 pub(crate) fn print(report: &Report) -> io::Result<()> {
-    for (letter, figure, floor) in CONSTANTS {
-        let found = report.figure(figure);
-        let value = found.and_then(|found| {
-            if floor {
-                found.floor
-            } else {
-                Some(found.value)
-            }
-        });
-        let (Some(found), Some(value)) = (found, value) else {
-            return Err(io::Error::other(format!("not in report.json: {figure}")));
+    for line in CONSTANTS.lines() {
+        let (letter, which, name) = (&line[..1], &line[2..7], &line[8..]);
+        let missing = || io::Error::other(format!("not in report.json: {name}"));
+        let figure = report.figure(name).ok_or_else(missing)?;
+        let value = match which {
+            "floor" => figure.floor.ok_or_else(missing)?,
+            _ => figure.value,
         };
-        let of = if floor { ", its floor" } else { "" };
-        println!(
-            "{letter}  {:>6} {:<9} {figure}{of}",
-            short(value),
-            found.unit
-        );
+        let (value, unit) = (short(value), &figure.unit);
+        println!("{letter}  {value:>6} {unit:<9} {which} of {name}");
     }
     Ok(())
 }

@@ -1,8 +1,28 @@
-//! What a load generator answers.
+//! The orders to a load generator, and its answers.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How events are published in a run.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Pace {
+    /// With this many events in flight.
+    Flight(usize),
+    /// This many events per second, however late deliveries are.
+    Rate(u64),
+}
+
+/// A run.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Order {
+    /// How events are published.
+    pub pace: Pace,
+    /// The bytes of an event.
+    pub bytes: usize,
+    /// The time that is measured.
+    pub milliseconds: u64,
+}
 
 /// The outcome of one run.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use benches::Quantiles;
 
-use crate::report::{Goal, Report};
+use crate::report::{Goal, Report, short};
 
 /// Rounds of a race between calls of this process.
 const ROUNDS: usize = 21;
@@ -50,17 +50,14 @@ impl<M> Race<M> {
         self.figures(false, of)
     }
 
-    /// The sum over all turns.
-    pub(crate) fn sum(&self, of: impl Fn(&M) -> u64) -> u64 {
-        self.0
-            .iter()
-            .flat_map(|(_, turns)| turns.iter().map(&of))
-            .sum()
+    /// Each contender's turns.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = (&'static str, &[M])> {
+        self.0.iter().map(|(name, turns)| (*name, &**turns))
     }
 
     fn figures(&self, more: bool, of: impl Fn(&M) -> f64) -> Figures {
-        let turns = self.0.iter();
-        let turns = turns.map(|(name, turns)| (*name, turns.iter().map(&of).collect()));
+        let turns = self.turns();
+        let turns = turns.map(|(name, turns)| (name, turns.iter().map(&of).collect()));
         Figures {
             more,
             turns: turns.collect(),
@@ -126,6 +123,21 @@ impl Figures {
     /// The median of the ratios to the floor.
     pub(crate) fn to_floor(&self, name: &str) -> f64 {
         self.ratio(name, self.turns[0].0)
+    }
+
+    /// A column of the medians with a fixed number of decimals.
+    pub(crate) fn fixed(&self, decimals: usize) -> impl Fn(&str) -> String {
+        move |name| format!("{:.decimals$}", self.of(name))
+    }
+
+    /// A column of the medians with about three significant digits.
+    pub(crate) fn short(&self) -> impl Fn(&str) -> String {
+        |name| short(self.of(name))
+    }
+
+    /// A column of the ratios to the floor.
+    pub(crate) fn to_floor_fixed(&self, decimals: usize) -> impl Fn(&str) -> String {
+        move |name| format!("{:.decimals$}", self.to_floor(name))
     }
 
     /// A contender's figure, beside the floor and the best peer.
@@ -216,14 +228,12 @@ pub(crate) fn compare(
     report.columns(
         figures.names(),
         &[
-            ("ratio", &|name| format!("{:.2}", figures.to_floor(name))),
+            ("ratio", &figures.to_floor_fixed(2)),
             ("(quarters)", &|name| {
                 let ratios = figures.ratios(name, floor);
                 format!("{:.2} to {:.2}", ratios.at(0.25), ratios.at(0.75))
             }),
-            (&format!("ns per {unit}"), &|name| {
-                format!("{:.1}", figures.of(name))
-            }),
+            (&format!("ns per {unit}"), &figures.fixed(1)),
         ],
     );
     Ok(figures)

@@ -1,14 +1,12 @@
-//! Mailboxes beside a plain queue and channels: pushing and draining, and publishing to tasks that receive.
+//! Publishing to tasks that receive: mailboxes beside channels.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
-use benches::{Floor, Inboxes, MEMBERS, Midplane, Plane};
+use benches::{Floor, MEMBERS, Midplane, Plane};
 use instructions::{event, id, room};
-use midplane::mailbox::{self, Capacity, Overflow, Sender};
+use midplane::mailbox::{self, Capacity, Overflow};
 use midplane::{Audience, Backplane, ConnectionId, Event, Verdict};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{broadcast, mpsc};
@@ -16,12 +14,6 @@ use tokio::task::{self, LocalSet};
 
 use crate::race::{Call, compare};
 use crate::report::{Goal, Report};
-
-/// Queues that are pushed into and drained.
-const QUEUES: usize = 1_000;
-
-/// Events that wait in each queue before it is drained.
-const WAITING: usize = 16;
 
 /// Events that a receiver may be behind.
 const BEHIND: usize = 256;
@@ -32,22 +24,6 @@ const OURS: &str = "midplane, a mailbox for each";
 const MPSC: &str = "tokio mpsc for each, by the floor";
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    report.say(
-        "1,000 queues: 16 events are pushed into each, one round after the other; then each is drained.",
-    );
-    for part in [Part::Push, Part::Drain] {
-        let name = match part {
-            Part::Push => "push",
-            Part::Drain => "drain",
-        };
-        let contenders = vec![
-            ("floor: unsynchronised VecDeque", plain(part)),
-            ("midplane's mailbox, a batch at a time", mailboxes(part)),
-            ("tokio's bounded channel", bounded(part)),
-            ("tokio's unbounded channel", unbounded(part)),
-        ];
-        compare(report, name, "event", contenders)?;
-    }
     report.say(
         "Publish to tasks that receive, all on one thread: a burst of events, and each event is with every task \
          before the next burst. With one event in a burst most of the time is the runtime's, which wakes a task for \
@@ -208,116 +184,4 @@ fn async_broadcast(to: Receivers) -> io::Result<Call<'static>> {
     Ok(tasks.timed(to, move || {
         assert!(sender.try_broadcast(event.clone()).is_ok());
     }))
-}
-
-/// Which of the two is timed.
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    Push,
-    Drain,
-}
-
-/// Times one part of each round, which has both: `push` pushes an event into each queue, `drain` empties them all.
-fn timed(
-    part: Part,
-    mut push: impl FnMut(&Event) + 'static,
-    mut drain: impl FnMut() -> usize + 'static,
-) -> Call<'static> {
-    let event = event();
-    Call::new(QUEUES * WAITING, move |times| {
-        let mut took = Duration::ZERO;
-        for _ in 0..times {
-            let start = Instant::now();
-            (0..WAITING).for_each(|_| push(&event));
-            let pushed = start.elapsed();
-            let start = Instant::now();
-            let count = drain();
-            let drained = start.elapsed();
-            assert_eq!(count, QUEUES * WAITING);
-            took += if part == Part::Push { pushed } else { drained };
-        }
-        took
-    })
-}
-
-fn plain(part: Part) -> Call<'static> {
-    let queues = Rc::new(RefCell::new(vec![VecDeque::<Event>::new(); QUEUES]));
-    let read = queues.clone();
-    let mut batch = Vec::new();
-    timed(
-        part,
-        move |event| {
-            for queue in queues.borrow_mut().iter_mut() {
-                queue.push_back(event.clone());
-            }
-        },
-        move || {
-            let mut count = 0;
-            for queue in read.borrow_mut().iter_mut() {
-                batch.extend(queue.drain(..));
-                count += batch.len();
-                batch.clear();
-            }
-            count
-        },
-    )
-}
-
-fn mailboxes(part: Part) -> Call<'static> {
-    let mut inboxes = Inboxes::default();
-    let senders: Vec<Sender> = (0..QUEUES).map(|_| inboxes.open()).collect();
-    timed(
-        part,
-        move |event| {
-            for sender in &senders {
-                sender.push(event);
-            }
-        },
-        move || inboxes.drain(),
-    )
-}
-
-fn bounded(part: Part) -> Call<'static> {
-    channels(
-        part,
-        || mpsc::channel::<Event>(BEHIND),
-        |sender, event| sender.try_send(event).is_ok(),
-        |receiver| receiver.try_recv().is_ok(),
-    )
-}
-
-fn unbounded(part: Part) -> Call<'static> {
-    channels(
-        part,
-        mpsc::unbounded_channel::<Event>,
-        |sender, event| sender.send(event).is_ok(),
-        |receiver| receiver.try_recv().is_ok(),
-    )
-}
-
-/// Channels that send and receive one event at a time.
-fn channels<S: 'static, R: 'static>(
-    part: Part,
-    open: impl Fn() -> (S, R),
-    send: impl Fn(&S, Event) -> bool + 'static,
-    receive: impl Fn(&mut R) -> bool + 'static,
-) -> Call<'static> {
-    let (senders, mut receivers): (Vec<S>, Vec<R>) = (0..QUEUES).map(|_| open()).unzip();
-    timed(
-        part,
-        move |event| {
-            for sender in &senders {
-                assert!(send(sender, event.clone()));
-            }
-        },
-        move || {
-            let mut count = 0;
-            for receiver in &mut receivers {
-                while receive(receiver) {
-                    count += 1;
-                }
-            }
-            count
-        },
-    )
 }

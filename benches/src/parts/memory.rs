@@ -90,10 +90,7 @@ fn servers(report: &mut Report) -> io::Result<()> {
     })?;
     let bytes = race.least(|bytes| *bytes);
     report.say("Resident memory of a server with 5,000 idle clients, in bytes for each client:");
-    report.columns(
-        bytes.names(),
-        &[("bytes", &|name| format!("{:.0}", bytes.of(name)))],
-    );
+    report.columns(bytes.names(), &[("bytes", &bytes.fixed(0))]);
     for name in bytes.names().filter(|name| is_ours(name)) {
         let figure = format!("resident per idle client of {CONNECTED}, {name}");
         report.goal(bytes.goal(figure, name, "bytes").at_most(6.0 * 1_024.0));

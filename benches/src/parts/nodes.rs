@@ -3,14 +3,14 @@
 
 use std::io;
 
-use benches::load::Outcome;
+use benches::load::{Order, Outcome, Pace};
 use midplane_testkit::server;
 
 use super::servers::Contender;
 use super::websocket::{OURS, SERVE};
 use crate::children::{Load, Server};
-use crate::race::{is_ours, race};
-use crate::report::{Goal, Lines, Report, Scale, short};
+use crate::race::{Figures, is_ours, race};
+use crate::report::{Goal, Lines, Report, Scale};
 
 /// The clients in the room, and the goal for the deliveries to them, as a ratio to the best peer.
 const ROOMS: [(usize, f64); 2] = [(1, 5.0), (100, 2.0)];
@@ -128,7 +128,12 @@ fn throughput(
     let mut races = Vec::new();
     for flight in FLIGHTS {
         report.progress(format!("{who}, {flight} in flight"));
-        let race = race(&mut *loads, ROUNDS, |load| load.flight(SIZE, flight, TURN))?;
+        let order = Order {
+            pace: Pace::Flight(flight),
+            bytes: SIZE,
+            milliseconds: TURN,
+        };
+        let race = race(&mut *loads, ROUNDS, |load| load.run(order))?;
         let speed = race.most(Outcome::speed);
         picture.points(flight as f64, &speed);
         races.push((speed, race.least(Outcome::cost)));
@@ -138,17 +143,14 @@ fn throughput(
     report.columns(
         low.0.names(),
         &[
-            ("1 in flight", &|name| short(low.0.of(name))),
-            ("16 in flight", &|name| short(middle.0.of(name))),
-            ("256 in flight", &|name| short(high.0.of(name))),
-            ("processor of the servers, us each", &|name| {
-                format!("{:.2}", high.1.of(name))
-            }),
+            ("1 in flight", &low.0.short()),
+            ("16 in flight", &middle.0.short()),
+            ("256 in flight", &high.0.short()),
+            ("processor of the servers, us each", &high.1.fixed(2)),
         ],
     );
-    let best = |of: &dyn Fn(&crate::race::Figures) -> f64| {
-        races.iter().map(|race| of(&race.0)).fold(0.0, f64::max)
-    };
+    let best =
+        |of: &dyn Fn(&Figures) -> f64| races.iter().map(|race| of(&race.0)).fold(0.0, f64::max);
     let (floor, peer) = (best(&|speed| speed.floor()), best(&|speed| speed.peer()));
     for name in low.0.ours() {
         let speed = best(&|figures| figures.of(name));
@@ -162,19 +164,19 @@ fn throughput(
 /// Latencies at a low rate.
 fn latency(report: &mut Report, loads: &mut [(&'static str, Load)]) -> io::Result<()> {
     report.progress(format!("one client, {RATE} per second"));
-    let race = race(&mut *loads, RATE_ROUNDS, |load| {
-        load.rate(SIZE, RATE, RATE_TURN)
-    })?;
+    let order = Order {
+        pace: Pace::Rate(RATE),
+        bytes: SIZE,
+        milliseconds: RATE_TURN,
+    };
+    let race = race(&mut *loads, RATE_ROUNDS, |load| load.run(order))?;
     report.say(format!(
         "### {RATE} publishes per second to one client\n\nIn microseconds, from when an event was due."
     ));
     let (p50, p99) = (race.least(|run| run.p50), race.least(|run| run.p99));
     report.columns(
         p50.names(),
-        &[
-            ("p50", &|name| format!("{:.0}", p50.of(name))),
-            ("p99", &|name| format!("{:.0}", p99.of(name))),
-        ],
+        &[("p50", &p50.fixed(0)), ("p99", &p99.fixed(0))],
     );
     for (what, figures) in [("p50", p50), ("p99", p99)] {
         for name in figures.ours() {

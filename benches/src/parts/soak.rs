@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::Instant;
 
-use benches::load::Outcome;
+use benches::load::{Order, Outcome, Pace};
 use midplane_testkit::process::descriptor_limit;
 
 use super::websocket::{CONTENDERS, OURS};
@@ -71,10 +71,15 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
 
 /// Events for all clients at the same time.
 fn turn(servers: &mut [(Server, Load)]) -> io::Result<Vec<Outcome>> {
+    let order = Order {
+        pace: Pace::Rate(RATE),
+        bytes: 64,
+        milliseconds: TURN,
+    };
     thread::scope(|scope| {
         let turns: Vec<_> = servers
             .iter_mut()
-            .map(|(_, load)| scope.spawn(|| load.rate(64, RATE, TURN)))
+            .map(|(_, load)| scope.spawn(move || load.run(order)))
             .collect();
         let panicked = |_| Err(io::Error::other("a turn panicked"));
         turns

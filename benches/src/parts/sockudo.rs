@@ -91,7 +91,11 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         let quantile = |fraction| race.least(|run| run.latencies.at(fraction)).of("midplane");
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(quantile);
         let reached = race.most(|run| run.rate).of("midplane");
-        let missing = race.sum(|run| run.missing);
+        let missing: u64 = race
+            .turns()
+            .flat_map(|(_, runs)| runs)
+            .map(|run| run.missing)
+            .sum();
         rows.push(vec![
             short(rate as f64),
             short(reached),

@@ -3,8 +3,8 @@
 use std::io;
 
 use crate::across::Streams;
-use crate::race::race;
-use crate::report::{Goal, Lines, Report, Scale, short};
+use crate::race::{Figures, race};
+use crate::report::{Goal, Lines, Report, Scale};
 
 /// The contenders that goals name.
 pub(super) const FLOOR: &str = "the raw protocol, pipelined";
@@ -54,7 +54,7 @@ pub(super) fn run(
         );
 
         let single: Vec<&str> = p50.names().collect();
-        let latency = |figures: &crate::race::Figures, name: &str| match single.contains(&name) {
+        let latency = |figures: &Figures, name: &str| match single.contains(&name) {
             true => format!("{:.0}", figures.of(name)),
             false => String::new(),
         };
@@ -62,10 +62,8 @@ pub(super) fn run(
         report.columns(
             speed.names(),
             &[
-                ("to the floor", &|name| {
-                    format!("{:.3}", speed.to_floor(name))
-                }),
-                ("events/s", &|name| short(speed.of(name))),
+                ("to the floor", &speed.to_floor_fixed(3)),
+                ("events/s", &speed.short()),
                 ("p50 of one, us", &|name| latency(&p50, name)),
                 ("p99 of one, us", &|name| latency(&p99, name)),
             ],

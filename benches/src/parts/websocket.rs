@@ -2,11 +2,11 @@
 
 use std::io;
 
-use benches::load::Outcome;
+use benches::load::{Order, Outcome, Pace};
 
 use super::servers::Contender;
 use crate::race::{Race, race};
-use crate::report::{Goal, Lines, Report, Scale, short};
+use crate::report::{Goal, Lines, Report, Scale};
 
 const CLIENTS: usize = 1_000;
 const SIZES: [usize; 2] = [64, 1_024];
@@ -69,9 +69,12 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         );
         for flight in FLIGHTS {
             report.progress(format!("{size} bytes, {flight} in flight"));
-            let race = race(&mut contenders, ROUNDS, |(load, _)| {
-                load.flight(size, flight, TURN)
-            })?;
+            let order = Order {
+                pace: Pace::Flight(flight),
+                bytes: size,
+                milliseconds: TURN,
+            };
+            let race = race(&mut contenders, ROUNDS, |(load, _)| load.run(order))?;
             picture.points(flight as f64, &race.most(Outcome::speed));
             tell(report, size, flight, &race);
         }
@@ -84,20 +87,17 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
 fn tell(report: &mut Report, size: usize, flight: usize, race: &Race<Outcome>) {
     let case = format!("{size} bytes, {flight} in flight");
     let (speed, cost) = (race.most(Outcome::speed), race.least(Outcome::cost));
-    let (p50, p99) = (race.least(|run| run.p50), race.least(|run| run.p99));
+    let milliseconds = |of: fn(&Outcome) -> f64| race.least(move |run| of(run) / 1e3);
+    let (p50, p99) = (milliseconds(|run| run.p50), milliseconds(|run| run.p99));
     report.say(format!("### {case}"));
     report.columns(
         speed.names(),
         &[
-            ("to the floor", &|name| {
-                format!("{:.2}", speed.to_floor(name))
-            }),
-            ("deliveries/s", &|name| short(speed.of(name))),
-            ("processor, us each", &|name| {
-                format!("{:.2}", cost.of(name))
-            }),
-            ("p50, ms", &|name| format!("{:.1}", p50.of(name) / 1e3)),
-            ("p99, ms", &|name| format!("{:.1}", p99.of(name) / 1e3)),
+            ("to the floor", &speed.to_floor_fixed(2)),
+            ("deliveries/s", &speed.short()),
+            ("processor, us each", &cost.fixed(2)),
+            ("p50, ms", &p50.fixed(1)),
+            ("p99, ms", &p99.fixed(1)),
         ],
     );
     for name in speed.ours() {
@@ -113,6 +113,7 @@ fn tell(report: &mut Report, size: usize, flight: usize, race: &Race<Outcome>) {
         let figure = format!("processor time per delivery, {case}, {name}");
         report.goal(cost.goal_to_peer(figure, name, "us", 1.0));
         let figure = format!("p99, {case}, {name}");
+        let p99 = race.least(|run| run.p99);
         report.goal(p99.goal_to_peer(figure, name, "us", 1.0));
     }
     let [tokio, smol] = OURS.map(|name| speed.of(name));

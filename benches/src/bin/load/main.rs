@@ -1,12 +1,8 @@
 //! The load generator: subscribers of one topic and a publisher, in a process of its own.
 //!
-//! The program prints `ready` when every client is connected, then takes orders from standard input, one per line, and
-//! answers each with a line of JSON:
-//!
-//! - `flight BYTES EVENTS MILLISECONDS`: publishes with this many events in flight.
-//! - `rate BYTES PER_SECOND MILLISECONDS`: publishes at this rate, however late deliveries are.
-//!
-//! The program ends with its standard input, and fails when an event is missing, doubled or out of order.
+//! The program prints `ready` when every client is connected, then takes [`Order`]s from standard input, one per line of
+//! JSON, and answers each with an [`Outcome`]. It ends with its standard input, and fails when an event is missing, doubled
+//! or out of order.
 
 mod client;
 mod clients;
@@ -19,7 +15,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use benches::load::Outcome;
+use benches::load::{Order, Outcome, Pace};
 use clap::Parser;
 use midplane_testkit::process;
 
@@ -51,19 +47,6 @@ struct Arguments {
     pids: Vec<u32>,
 }
 
-/// How events are published in a run.
-#[derive(Clone, Copy)]
-enum Pace {
-    Flight(usize),
-    Rate(u64),
-}
-
-struct Order {
-    bytes: usize,
-    pace: Pace,
-    time: Duration,
-}
-
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     let (subscribe, publish) = (arguments.subscribe, arguments.publish);
@@ -93,7 +76,8 @@ fn orders() -> Receiver<io::Result<Order>> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in io::stdin().lock().lines() {
-            if sender.send(line.and_then(|line| parse(&line))).is_err() {
+            let order = line.and_then(|line| Ok(serde_json::from_str(&line)?));
+            if sender.send(order).is_err() {
                 return;
             }
         }
@@ -101,51 +85,35 @@ fn orders() -> Receiver<io::Result<Order>> {
     receiver
 }
 
-fn parse(line: &str) -> io::Result<Order> {
-    let unknown = || io::Error::other(format!("no order: {line}"));
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [pace, bytes, amount, milliseconds] = words[..] else {
-        return Err(unknown());
-    };
-    let number = |word: &str| word.parse::<u64>().map_err(|_| unknown());
-    Ok(Order {
-        bytes: number(bytes)? as usize,
-        pace: match pace {
-            "flight" => Pace::Flight(number(amount)? as usize),
-            "rate" => Pace::Rate(number(amount)?),
-            _ => return Err(unknown()),
-        },
-        time: Duration::from_millis(number(milliseconds)?),
-    })
-}
-
 fn run(clients: &mut Clients, order: &Order, pids: &[u32]) -> io::Result<Outcome> {
+    let time = Duration::from_millis(order.milliseconds);
     match order.pace {
-        Pace::Flight(events) => flight(clients, order, events, pids),
-        Pace::Rate(per_second) => rate(clients, order, per_second, pids),
+        Pace::Flight(events) => flight(clients, order.bytes, events, time, pids),
+        Pace::Rate(per_second) => rate(clients, order.bytes, per_second, time, pids),
     }
 }
 
 fn flight(
     clients: &mut Clients,
-    order: &Order,
+    bytes: usize,
     events: usize,
+    time: Duration,
     pids: &[u32],
 ) -> io::Result<Outcome> {
     let keep = |clients: &mut Clients, time: Duration| -> io::Result<()> {
         let start = Instant::now();
         while start.elapsed() < time {
             while clients.in_flight() < events {
-                clients.publish(&event(clients.next_number(), order.bytes));
+                clients.publish(&event(clients.next_number(), bytes));
             }
             clients.flush()?;
             clients.turn(Duration::from_millis(100))?;
         }
         Ok(())
     };
-    keep(clients, order.time / WARM_UP)?;
+    keep(clients, time / WARM_UP)?;
     let measure = Measure::start(clients, pids)?;
-    keep(clients, order.time)?;
+    keep(clients, time)?;
     let outcome = measure.stop(clients, pids)?;
     settle(clients)?;
     Ok(outcome)
@@ -153,17 +121,15 @@ fn flight(
 
 fn rate(
     clients: &mut Clients,
-    order: &Order,
+    bytes: usize,
     per_second: u64,
+    time: Duration,
     pids: &[u32],
 ) -> io::Result<Outcome> {
     let interval = Duration::from_secs(1) / per_second as u32;
     let count = |time: Duration| (time.as_nanos() / interval.as_nanos()) as u64;
-    let (warm, all) = (
-        count(order.time / WARM_UP),
-        count(order.time / WARM_UP) + count(order.time),
-    );
-    let (first, dialect, bytes) = (clients.next_number(), clients.dialect(), order.bytes);
+    let (warm, all) = (count(time / WARM_UP), count(time / WARM_UP) + count(time));
+    let (first, dialect) = (clients.next_number(), clients.dialect());
     let mut socket = clients.publisher()?;
     let start = Instant::now();
     let due = move |at: u64| start + interval * at as u32;

@@ -1,4 +1,4 @@
-//! How fast completions come from those who finish to those who handle, through each store.
+//! The speed of completions from the call that finishes to the handler, through each store.
 
 mod stores;
 mod tax;
@@ -20,15 +20,16 @@ use midplane::completions::{
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::report::{Goal, Report, short};
+use crate::race::{Race, race};
+use crate::report::{Goal, Report};
 use stores::Store;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How often the stores have their turn.
+/// The turns of each store.
 const ROUNDS: usize = 5;
 
-/// How many calls of producers are under way at any time.
+/// Calls of producers that are under way at any time.
 const PRODUCERS: usize = 64;
 
 /// Executions that finish one at a time, for the latency, in each round.
@@ -39,81 +40,90 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(measure(report)).map_err(io::Error::other)
+    // What a store leaves running ends on the runtime.
+    let _inside = runtime.enter();
+    let stores = runtime.block_on(stores::open()).map_err(io::Error::other)?;
+    let mut stores: Vec<_> = stores
+        .into_iter()
+        .map(|store| (store.name, store))
+        .collect();
+    let race = race(&mut stores, ROUNDS, |store| {
+        report.progress(store.name);
+        runtime.block_on(turn(store)).map_err(io::Error::other)
+    })?;
+    drop(stores);
+    tell(report, &race);
+    tax::run(report, &runtime)
 }
 
-/// What came of one store, a value for each round.
+/// What a turn of a store measured.
+struct Turn {
+    /// Completions per second.
+    finished: f64,
+    streamed: f64,
+    handled: f64,
+    singles: Singles,
+}
+
+/// Seconds of executions that finish one at a time.
 #[derive(Default)]
-struct Found {
-    finished: Vec<f64>,
-    streamed: Vec<f64>,
-    handled: Vec<f64>,
-    /// Seconds from the call that finishes, of every execution of every round.
+struct Singles {
+    /// The calls that finish.
     calls: Vec<f64>,
+    /// From the beginning of the call to the handler.
     handlers: Vec<f64>,
 }
 
-async fn measure(report: &mut Report) -> Result<()> {
-    let stores = stores::open().await?;
-    let mut found: Vec<Found> = stores.iter().map(|_| Found::default()).collect();
-    for round in 0..ROUNDS {
-        for (store, found) in stores.iter().zip(&mut found) {
-            report.progress(format!("{}, round {}", store.name, round + 1));
-            found.finished.push(finish(store).await?);
-            found.streamed.push(stream(store).await?);
-            found.handled.push(handle(store).await?);
-            singles(store, found).await?;
-        }
-    }
-    say(report, &stores, &found);
-    drop(stores);
-    tax::measure(report).await
+async fn turn(store: &Store) -> Result<Turn> {
+    Ok(Turn {
+        finished: finish(store).await?,
+        streamed: stream(store).await?,
+        handled: handle(store).await?,
+        singles: singles(store).await?,
+    })
 }
 
-fn say(report: &mut Report, stores: &[Store], found: &[Found]) {
-    let median = |values: &[f64]| Quantiles::new(values.iter().copied()).at(0.5);
+fn tell(report: &mut Report, race: &Race<Turn>) {
     report.say(format!(
         "Completions per second, by {PRODUCERS} calls at once, of executions that were started before: \
-         finished with nobody there; finished and arrived at a stream; finished, arrived, claimed, handled by \
-         a handler that does nothing, and noted so in the ledger, until the last of them."
+         finished, without a listener; finished and arrived at a stream; finished, arrived, claimed, handled by \
+         a handler that does nothing, and recorded so in the ledger, until the last of them."
     ));
-    let rows = stores.iter().zip(found).map(|(store, found)| {
-        let column = |values: &[f64]| short(median(values));
-        vec![
-            store.name.to_owned(),
-            column(&found.finished),
-            column(&found.streamed),
-            column(&found.handled),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
-    report.table(&["", "finished/s", "to a stream/s", "handled/s"], &rows);
+    let finished = race.most(|turn| turn.finished);
+    let streamed = race.most(|turn| turn.streamed);
+    let handled = race.most(|turn| turn.handled);
+    report.columns(
+        finished.names(),
+        &[
+            ("finished/s", &finished.short()),
+            ("to a stream/s", &streamed.short()),
+            ("handled/s", &handled.short()),
+        ],
+    );
     report.say(
         "One at a time, in microseconds: the call that finishes, and from its beginning to the handler, which \
          includes the commit, the wake-up, the read and the claim. A handler may run before the call returns.",
     );
-    let rows = stores.iter().zip(found).map(|(store, found)| {
-        let calls = Quantiles::new(found.calls.iter().copied());
-        let handlers = Quantiles::new(found.handlers.iter().copied());
+    let mut rows = Vec::new();
+    for (name, turns) in race.turns() {
+        let singles = || turns.iter().map(|turn| &turn.singles);
+        let calls = Quantiles::new(singles().flat_map(|singles| singles.calls.clone()));
+        let handlers = Quantiles::new(singles().flat_map(|singles| singles.handlers.clone()));
         let micros = |seconds: f64| format!("{:.0}", seconds * 1e6);
-        vec![
-            store.name.to_owned(),
+        rows.push(vec![
+            name.to_owned(),
             micros(calls.at(0.5)),
             micros(calls.at(0.99)),
             micros(handlers.at(0.5)),
             micros(handlers.at(0.99)),
-        ]
-    });
-    let rows: Vec<_> = rows.collect();
+        ]);
+        // A poll comes after a second: what is well below a second was woken.
+        let figure = format!("{name}, p99 to the handler");
+        let goal = Goal::new(figure, handlers.at(0.99) * 1e3, "ms");
+        report.goal(goal.at_most(50.0));
+    }
     let header = ["", "call p50", "p99", "to the handler p50", "p99"];
     report.table(&header, &rows);
-    for (store, found) in stores.iter().zip(found) {
-        // A poll comes after a second: whatever is well below it was woken.
-        let p99 = Quantiles::new(found.handlers.iter().copied()).at(0.99) * 1e3;
-        report.goal(
-            Goal::new(format!("{}, p99 to the handler", store.name), p99, "ms").at_most(50.0),
-        );
-    }
 }
 
 /// Ids that were never used.
@@ -126,7 +136,7 @@ fn fresh(count: usize) -> Result<Vec<ExecutionId>> {
     (0..count).map(id).collect()
 }
 
-/// Starts executions, to be finished.
+/// Starts executions.
 async fn started(store: &Store, count: usize) -> Result<Vec<ExecutionId>> {
     let ids = fresh(count)?;
     each(&ids, store, |store, id| async move {
@@ -137,7 +147,7 @@ async fn started(store: &Store, count: usize) -> Result<Vec<ExecutionId>> {
     Ok(ids)
 }
 
-/// Finishes these, by so many calls at once.
+/// Finishes these executions, by [`PRODUCERS`] calls at once.
 async fn finished(store: &Store, ids: &[ExecutionId]) -> Result<()> {
     each(ids, store, |store, id| async move {
         let bytes = Some("what it made".into());
@@ -171,7 +181,7 @@ fn per_second(count: usize, start: Instant) -> f64 {
     count as f64 / start.elapsed().as_secs_f64()
 }
 
-/// With nobody there. What is left unhandled is settled behind the clock.
+/// Without a listener. What is left unhandled is settled after the measurement.
 async fn finish(store: &Store) -> Result<f64> {
     let ids = started(store, store.count).await?;
     let start = Instant::now();
@@ -198,7 +208,7 @@ async fn stream(store: &Store) -> Result<f64> {
     Ok(speed)
 }
 
-/// Notes these as handled.
+/// Records these as handled.
 async fn settle(store: &Store, ids: &[ExecutionId]) -> Result<()> {
     for page in ids.chunks(500) {
         let claims = store.ledger.claim(page, Duration::from_secs(60)).await?;
@@ -215,7 +225,7 @@ async fn handle(store: &Store) -> Result<f64> {
     let start = Instant::now();
     finished(store, &ids).await?;
     while listening.handle.counters().done < ids.len() as u64 {
-        // The count is behind the handler's call, so nobody tells; a millisecond is little of all this.
+        // The count follows the handler's call, and nothing announces it. A millisecond is little of a turn.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let speed = per_second(ids.len(), start);
@@ -224,7 +234,8 @@ async fn handle(store: &Store) -> Result<f64> {
 }
 
 /// One at a time, to a listener that is idle.
-async fn singles(store: &Store, found: &mut Found) -> Result<()> {
+async fn singles(store: &Store) -> Result<Singles> {
+    let mut found = Singles::default();
     let ids = started(store, SINGLES).await?;
     let work = Arc::new(Work::default());
     let listening = Listening::start(store, &work).await;
@@ -239,13 +250,14 @@ async fn singles(store: &Store, found: &mut Found) -> Result<()> {
             work.more.notified().await;
         };
         found.handlers.push((at - start).as_secs_f64());
-        // It is idle when it has noted that, and the next one begins from there.
+        // The listener is idle once it has recorded that; the next execution begins from there.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    listening.stop().await
+    listening.stop().await?;
+    Ok(found)
 }
 
-/// A handler that writes down when it was called.
+/// A handler that records when it was called.
 #[derive(Default)]
 struct Work {
     handled: Mutex<HashMap<ExecutionId, Instant>>,

@@ -1,4 +1,4 @@
-//! The stores that are measured, on servers of our own.
+//! The measured stores, each on a server of its own.
 
 use std::sync::Arc;
 
@@ -9,30 +9,47 @@ use midplane_testkit::server::Server;
 
 use super::Result;
 
-/// One store.
+/// A store of completions, and its server.
 #[derive(Clone)]
 pub(super) struct Store {
     pub(super) name: &'static str,
     pub(super) backend: Arc<dyn CompletionBackend>,
     pub(super) producer: Arc<dyn Producer>,
     pub(super) ledger: Arc<dyn Ledger>,
-    /// How many executions a turn takes.
+    /// The executions of a turn.
     pub(super) count: usize,
-    /// Ends with the last clone.
+    /// Stopped with the last clone.
     _server: Option<Arc<Server>>,
 }
 
-/// All of them, empty.
+impl Store {
+    fn new<S>(
+        name: &'static str,
+        count: usize,
+        server: Option<Server>,
+        store: S,
+        backend: impl CompletionBackend + 'static,
+    ) -> Self
+    where
+        S: Producer + Ledger + Clone + 'static,
+    {
+        Self {
+            name,
+            backend: Arc::new(backend),
+            producer: Arc::new(store.clone()),
+            ledger: Arc::new(store),
+            count,
+            _server: server.map(Arc::new),
+        }
+    }
+}
+
+/// Opens all stores, empty.
 pub(super) async fn open() -> Result<Vec<Store>> {
-    let memory = MemoryStore::new(Arc::new(midplane::tokio::Timer::new()));
-    let mut stores = vec![Store {
-        name: "memory",
-        backend: Arc::new(memory.backend()),
-        producer: Arc::new(memory.clone()),
-        ledger: Arc::new(memory),
-        count: 20_000,
-        _server: None,
-    }];
+    let timer = || Arc::new(midplane::tokio::Timer::new());
+    let store = MemoryStore::new(timer());
+    let backend = store.backend();
+    let mut stores = vec![Store::new("memory", 20_000, None, store, backend)];
     let durable = ["--appendonly", "yes", "--appendfsync", "always"];
     for (name, server, count) in [
         ("Redis, nothing on disk", Server::redis_with(&[]), 20_000),
@@ -43,28 +60,15 @@ pub(super) async fn open() -> Result<Vec<Store>> {
         ),
         ("Valkey, nothing on disk", Server::valkey(), 20_000),
     ] {
-        let redis = Redis::new(&server.url())?;
-        let store = RedisStore::new(&redis, Arc::new(midplane::tokio::Timer::new()));
+        let store = RedisStore::new(&Redis::new(&server.url())?, timer());
         store.install().await?;
-        stores.push(Store {
-            name,
-            backend: Arc::new(store.backend()),
-            producer: Arc::new(store.clone()),
-            ledger: Arc::new(store),
-            count,
-            _server: Some(Arc::new(server)),
-        });
+        let backend = store.backend();
+        stores.push(Store::new(name, count, Some(server), store, backend));
     }
     let server = Server::postgres_with(&["fsync=on"]);
-    let store = PostgresStore::new(&server.url(), Arc::new(midplane::tokio::Timer::new()))?;
+    let store = PostgresStore::new(&server.url(), timer())?;
     store.migrate().await?;
-    stores.push(Store {
-        name: "Postgres, fsync on",
-        backend: Arc::new(store.backend()),
-        producer: Arc::new(store.clone()),
-        ledger: Arc::new(store),
-        count: 2_000,
-        _server: Some(Arc::new(server)),
-    });
+    let (name, backend) = ("Postgres, fsync on", store.backend());
+    stores.push(Store::new(name, 2_000, Some(server), store, backend));
     Ok(stores)
 }

@@ -1,24 +1,26 @@
-//! What waking listeners costs those who commit in Postgres.
+//! The price of waking listeners, paid by commits in Postgres.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use benches::Quantiles;
 use futures::StreamExt;
 use midplane::completions::{CompletionBackend, CompletionStream};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::server::Server;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
 use super::Result;
-use crate::report::{Goal, Report, short};
+use crate::race::race;
+use crate::report::{Goal, Report};
 
 const ROUNDS: usize = 5;
 const TURN: Duration = Duration::from_millis(1_500);
 
-/// What one does first: a notification for every row.
+/// The obvious design: a notification for every row.
 const NAIVE: &str = "
     CREATE FUNCTION midplane.naive() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -29,87 +31,95 @@ const NAIVE: &str = "
         FOR EACH ROW EXECUTE FUNCTION midplane.naive();
     ALTER TABLE midplane.outbox DISABLE TRIGGER naive";
 
-/// A name, the trigger that is on, and how many listen.
-const CONTENDERS: [(&str, Option<&str>, usize); 4] = [
-    ("nobody is woken, nobody listens", None, 0),
-    ("as shipped, nobody listens", Some("wake"), 0),
-    ("as shipped, 1 listener", Some("wake"), 1),
-    ("a NOTIFY for each row, 1 listener", Some("naive"), 1),
+/// The trigger that wakes, and the number of listeners.
+type Waking = (Option<&'static str>, usize);
+
+const NONE: &str = "nobody is woken, nobody listens";
+const SHIPPED: &str = "as shipped, 1 listener";
+const EACH_ROW: &str = "a NOTIFY for each row, 1 listener";
+
+const CONTENDERS: [(&str, Waking); 4] = [
+    (NONE, (None, 0)),
+    ("as shipped, nobody listens", (Some("wake"), 0)),
+    (SHIPPED, (Some("wake"), 1)),
+    (EACH_ROW, (Some("naive"), 1)),
 ];
 
-pub(super) async fn measure(report: &mut Report) -> Result<()> {
-    let server = Server::postgres_with(&["fsync=on", "max_connections=200"]);
-    let store = PostgresStore::new(&server.url(), Arc::new(midplane::tokio::Timer::new()))?;
-    store.migrate().await?;
-    let sql = client(&server.url()).await?;
-    sql.batch_execute(NAIVE).await?;
+pub(super) fn run(report: &mut Report, runtime: &Runtime) -> io::Result<()> {
+    let database = runtime.block_on(Database::start());
+    let database = database.map_err(io::Error::other)?;
     report.say(
         "Postgres, `fsync` on: commits per second of clients that each begin and complete executions, one \
          a transaction, and the median of the ratios to the first row of the same round.",
     );
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for (name, ..) in CONTENDERS {
-        rows.push(vec![name.to_owned()]);
-    }
-    for clients in [8, 64] {
+    let mut commits = |clients| {
         report.progress(format!("commits of {clients} clients"));
-        let mut commits = vec![Vec::new(); CONTENDERS.len()];
-        for _ in 0..ROUNDS {
-            for ((_, trigger, listeners), commits) in CONTENDERS.iter().zip(&mut commits) {
-                set(&sql, *trigger).await?;
-                let mut listening = JoinSet::new();
-                for _ in 0..*listeners {
-                    let stream = store.backend().subscribe_completions().await?;
-                    listening.spawn(drain(stream));
-                }
-                commits.push(load(&server.url(), clients).await?);
-                listening.shutdown().await;
-                store.prune(Duration::ZERO).await?;
-                sql.batch_execute("TRUNCATE midplane.executions; CHECKPOINT")
-                    .await?;
-            }
-        }
-        let ratio = |at: usize, to: usize| {
-            let ratios = commits[at].iter().zip(&commits[to]);
-            Quantiles::new(ratios.map(|(one, other)| one / other)).at(0.5)
-        };
-        let median = |at: usize| Quantiles::new(commits[at].iter().copied()).at(0.5);
-        for (at, row) in rows.iter_mut().enumerate() {
-            row.push(short(median(at)));
-            row.push(format!("{:.2}", ratio(at, 0)));
-        }
-        report.goal(
-            Goal::new(
-                format!("Postgres, {clients} clients and a listener"),
-                median(2),
-                "commits/s",
-            )
-            .floor(median(0))
-            .peer(median(3))
-            .ratio_at_least(ratio(2, 0), 0.8, "nobody woken"),
-        );
-    }
-    report.table(
+        let race = race(&mut CONTENDERS.clone(), ROUNDS, |waking| {
+            let turn = database.turn(*waking, clients);
+            runtime.block_on(turn).map_err(io::Error::other)
+        })?;
+        let commits = race.most(|commits| *commits);
+        let figure = format!("Postgres, {clients} clients and a listener");
+        let goal = Goal::new(figure, commits.of(SHIPPED), "commits/s").floor(commits.floor());
+        let goal = goal.peer(commits.of(EACH_ROW));
+        report.goal(goal.ratio_at_least(commits.to_floor(SHIPPED), 0.8, "nobody woken"));
+        io::Result::Ok(commits)
+    };
+    let (few, many) = (commits(8)?, commits(64)?);
+    report.columns(
+        few.names(),
         &[
-            "",
-            "8 clients",
-            "of the first",
-            "64 clients",
-            "of the first",
+            ("8 clients", &few.short()),
+            ("of the first", &few.to_floor_fixed(2)),
+            ("64 clients", &many.short()),
+            ("of the first", &many.to_floor_fixed(2)),
         ],
-        &rows,
     );
     Ok(())
 }
 
+/// A Postgres with both triggers.
+struct Database {
+    server: Server,
+    store: PostgresStore,
+    sql: Client,
+}
+
+impl Database {
+    async fn start() -> Result<Self> {
+        let server = Server::postgres_with(&["fsync=on", "max_connections=200"]);
+        let store = PostgresStore::new(&server.url(), Arc::new(midplane::tokio::Timer::new()))?;
+        store.migrate().await?;
+        let sql = client(&server.url()).await?;
+        sql.batch_execute(NAIVE).await?;
+        Ok(Self { server, store, sql })
+    }
+
+    /// Commits per second.
+    async fn turn(&self, (trigger, listeners): Waking, clients: usize) -> Result<f64> {
+        set(&self.sql, trigger).await?;
+        let mut listening = JoinSet::new();
+        for _ in 0..listeners {
+            let stream = self.store.backend().subscribe_completions().await?;
+            listening.spawn(drain(stream));
+        }
+        let commits = load(&self.server.url(), clients).await?;
+        listening.shutdown().await;
+        self.store.prune(Duration::ZERO).await?;
+        let empty = "TRUNCATE midplane.executions; CHECKPOINT";
+        self.sql.batch_execute(empty).await?;
+        Ok(commits)
+    }
+}
+
 async fn client(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // How it ends is seen by the calls.
+    // The calls see how the connection ends.
     tokio::spawn(async { drop(connection.await) });
     Ok(client)
 }
 
-/// Puts this trigger alone in charge of waking.
+/// Enables this trigger alone.
 async fn set(sql: &Client, trigger: Option<&str>) -> Result<()> {
     for name in ["wake", "naive"] {
         let verb = if trigger == Some(name) {
@@ -127,7 +137,7 @@ async fn drain(mut stream: CompletionStream) {
     while stream.next().await.is_some() {}
 }
 
-/// Commits per second of so many clients.
+/// Commits per second of these clients.
 async fn load(url: &str, clients: usize) -> Result<f64> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
 

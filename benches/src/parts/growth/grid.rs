@@ -84,10 +84,9 @@ impl Bus for CountingBus {
 pub(super) struct Setting {
     pub(super) nodes: usize,
     pub(super) lanes: u32,
-    /// The targets, the nodes that each has members on, and the members on each of these nodes.
+    /// The targets, and the nodes that each has a member on.
     pub(super) targets: usize,
     pub(super) interest: usize,
-    pub(super) members: usize,
 }
 
 /// Nodes that run, and their members.
@@ -156,18 +155,15 @@ impl Grid {
             for number in 0..setting.targets {
                 for nth in 0..setting.interest {
                     let node = &self.nodes[(number * 7 + nth) % setting.nodes];
-                    for member in 0..setting.members {
-                        let delivered = self.delivered.clone();
-                        let sink = Sink::new(move |_: &Event| {
-                            delivered.fetch_add(1, Ordering::Relaxed);
-                        });
-                        let name = format!("{number}-{nth}-{member}");
-                        let id = ConnectionId::new(name).map_err(failed)?;
-                        let attachment = node.attach(id, sink);
-                        let associated = attachment.associate(&topic(number)).await;
-                        associated.map_err(failed)?;
-                        self.attachments.push(attachment);
-                    }
+                    let delivered = self.delivered.clone();
+                    let sink = Sink::new(move |_: &Event| {
+                        delivered.fetch_add(1, Ordering::Relaxed);
+                    });
+                    let id = ConnectionId::new(format!("{number}-{nth}")).map_err(failed)?;
+                    let attachment = node.attach(id, sink);
+                    let associated = attachment.associate(&topic(number)).await;
+                    associated.map_err(failed)?;
+                    self.attachments.push(attachment);
                 }
             }
             Ok(())

@@ -21,7 +21,6 @@ pub(super) fn run(report: &mut Report) -> io::Result<()> {
         lanes: 1,
         targets: 0,
         interest: 0,
-        members: 0,
     };
     let mut costs = Vec::new();
     for nodes in NODES {
@@ -32,7 +31,6 @@ pub(super) fn run(report: &mut Report) -> io::Result<()> {
         lanes: LANES,
         targets: TARGETS,
         interest: 1,
-        members: 1,
         ..quiet(1)
     })?;
     let lane = (busy.bytes - costs[0].1.bytes) / TARGETS as f64;

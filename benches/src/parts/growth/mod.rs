@@ -1,4 +1,4 @@
-//! The growth of the cost of a publish with nodes, members, targets and lanes.
+//! The growth of the cost of a publish with the number of nodes.
 
 mod grid;
 mod heartbeats;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use benches::Quantiles;
 
-use crate::report::{Goal, Lines, Report, Scale, short};
+use crate::report::{Goal, Lines, Report, Scale};
 use grid::{Grid, SIZE, Setting};
 
 /// The numbers of nodes.
@@ -18,10 +18,10 @@ const NODES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// The lanes where a node receives those alone that it has members on.
 const LANES: u32 = 1_024;
 
-/// The nodes that a target has a member on, unless this number grows.
+/// The nodes that a target has a member on.
 const INTEREST: usize = 2;
 
-/// Targets that are published to in turn, unless this number grows.
+/// Targets that are published to in turn.
 const TARGETS: usize = 64;
 
 /// Publishes of one measurement, one after the other, and measurements.
@@ -46,31 +46,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
          Broadcast is one lane; with {LANES} lanes, a node receives those of the targets it has members of."
     ));
     by_nodes(report)?;
-    heartbeats::run(report)?;
-    let start = Setting {
-        nodes: 16,
-        lanes: LANES,
-        targets: TARGETS,
-        interest: INTEREST,
-        members: 1,
-    };
-    let what = "members of a target on each of two nodes, of 16";
-    along(report, what, [1, 10, 100, 1_000, 10_000], |members| {
-        Setting {
-            members,
-            targets: 1,
-            ..start
-        }
-    })?;
-    let what = "targets, each on two nodes of 16";
-    along(report, what, [1, 16, 256, 4_096, 16_384], |targets| {
-        Setting { targets, ..start }
-    })?;
-    let what = "lanes, 64 targets, each on two nodes of 16";
-    along(report, what, [1, 4, 16, 256, 4_096], |lanes| Setting {
-        lanes: lanes as u32,
-        ..start
-    })
+    heartbeats::run(report)
 }
 
 /// Broadcast beside lanes, over the number of nodes.
@@ -96,7 +72,6 @@ fn by_nodes(report: &mut Report) -> io::Result<()> {
                 lanes,
                 targets: TARGETS,
                 interest: interest.clamp(1, nodes),
-                members: 1,
             })?;
             frames.point(name, nodes as f64, cost.frames);
             times.point(name, nodes as f64, cost.microseconds);
@@ -144,38 +119,10 @@ fn by_nodes(report: &mut Report) -> io::Result<()> {
     report.picture("growth-time", &times)
 }
 
-/// One number grows.
-fn along(
-    report: &mut Report,
-    what: &str,
-    values: [usize; 5],
-    setting: impl Fn(usize) -> Setting,
-) -> io::Result<()> {
-    let mut rows = Vec::new();
-    for value in values {
-        report.progress(format!("{value} {what}"));
-        let setting = setting(value);
-        let cost = cost(setting)?;
-        let deliveries = (setting.interest * setting.members) as f64;
-        rows.push(vec![
-            value.to_string(),
-            format!("{:.1}", cost.microseconds),
-            short(cost.microseconds * 1e3 / deliveries),
-            format!("{:.1}", cost.frames),
-        ]);
-    }
-    report.say(format!("### More {what}"));
-    report.table(
-        &["", "us per publish", "ns per delivery", "frames received"],
-        &rows,
-    );
-    Ok(())
-}
-
 /// The cost of a publish.
 fn cost(setting: Setting) -> io::Result<Cost> {
     let grid = Grid::start(setting, HEARTBEAT)?;
-    let deliveries = (setting.interest * setting.members) as u64;
+    let deliveries = setting.interest as u64;
     grid.publish(PUBLISHES / 5, deliveries)?;
     let (frames, bytes) = (grid.all.frames(), grid.all.bytes());
     let mut times = Vec::new();
