@@ -14,18 +14,16 @@
 
 mod run;
 mod table;
+#[cfg(test)]
+mod tests;
 
-use std::error::Error;
 use std::io::{Write, stderr, stdout};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use run::Tree;
-use table::Mutant;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use table::{Mutant, Outcome, root};
 
 /// Breaks a copy of the tree, one edit at a time, and requires the named test to fail.
 #[derive(Parser, Debug)]
@@ -93,8 +91,4 @@ fn mutate(options: &Options) -> Outcome<usize> {
     let caught = chosen.len() - survivors;
     writeln!(stdout(), "mutants: {caught} caught, {survivors} survived")?;
     Ok(survivors)
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }

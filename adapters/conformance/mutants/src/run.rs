@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use crate::Outcome;
-use crate::table::Mutant;
+use crate::table::{Mutant, Outcome};
 
 /// Seconds after which a test that states no limit is killed.
 const LIMIT: u32 = 600;
