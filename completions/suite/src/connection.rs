@@ -1,38 +1,38 @@
-//! What becomes of a subscription when its connection ends.
+//! A subscription whose connection ends.
 
 use std::sync::Arc;
 
 use midplane::completions::{BackendErrorKind, CompletionBackend, SubscribeError};
-
-use super::Fixture;
-use super::listener::{Listener, Work};
 use midplane_testkit::wait::pause;
 use midplane_testkit::{eventually, within};
+
+use crate::fixture::Fixture;
+use crate::script::{expect, expect_idle, expect_resync, run, run_all, subscribe};
 
 /// "Later faults are handled inside, and the stream goes on until dropped"; "`Resync`, emitted after the
 /// resubscription is confirmed".
 pub(crate) async fn a_stream_outlives_a_cut(fixture: Arc<dyn Fixture>) {
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
     for round in 0..3 {
         let (before, meanwhile, after) = (
             format!("before {round}"),
             format!("meanwhile {round}"),
             format!("after {round}"),
         );
-        work.run(&before).await;
-        listener.hears(&before).await;
+        run(&*producer, &before).await;
+        expect(&mut stream, &before).await;
         fixture.cut();
-        work.run(&meanwhile).await;
+        run(&*producer, &meanwhile).await;
         // Also a stream that was polled while it could not connect.
-        listener.idles();
+        expect_idle(&mut stream);
         fixture.heal();
-        let heard = listener.resyncs().await;
+        let arrived = expect_resync(&mut stream).await;
         if fixture.backend().capabilities().resumes() {
-            assert_eq!(heard.execution.as_str(), meanwhile);
+            assert_eq!(arrived.execution.as_str(), meanwhile);
         }
-        work.run(&after).await;
-        listener.hears(&after).await;
+        run(&*producer, &after).await;
+        expect(&mut stream, &after).await;
     }
 }
 
@@ -41,13 +41,13 @@ pub(crate) async fn a_cut_before_anything_arrived_loses_nothing(fixture: Arc<dyn
     if !fixture.backend().capabilities().resumes() {
         return;
     }
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
     fixture.cut();
-    work.run_all(["a", "b"]).await;
+    run_all(&*producer, ["a", "b"]).await;
     fixture.heal();
-    assert_eq!(listener.resyncs().await.execution.as_str(), "a");
-    listener.hears("b").await;
+    assert_eq!(expect_resync(&mut stream).await.execution.as_str(), "a");
+    expect(&mut stream, "b").await;
 }
 
 async fn refusal(backend: &Arc<dyn CompletionBackend>) -> (BackendErrorKind, String) {
@@ -73,9 +73,9 @@ pub(crate) async fn a_wrong_set_up_is_the_errors_of_the_call(fixture: Arc<dyn Fi
     let (kind, text) = refusal(&backend).await;
     assert_eq!(kind, BackendErrorKind::Unreachable, "{text}");
     fixture.heal();
-    let mut listener = Listener::new(&fixture).await;
-    Work::new(&fixture).run("healed").await;
-    listener.hears("healed").await;
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*fixture.producer(), "healed").await;
+    expect(&mut stream, "healed").await;
     if let Some((backend, secrets)) = fixture.intruder() {
         let (kind, text) = refusal(&backend).await;
         assert_eq!(kind, BackendErrorKind::Denied, "{text}");
@@ -93,13 +93,13 @@ pub(crate) async fn a_wrong_set_up_is_the_errors_of_the_call(fixture: Arc<dyn Fi
 /// "Dropping it releases the connection promptly even when idle."
 pub(crate) async fn dropping_an_idle_stream_releases_its_connection(fixture: Arc<dyn Fixture>) {
     let before = fixture.connections();
-    let unpolled = Listener::new(&fixture).await;
-    let mut waiting = Listener::new(&fixture).await;
+    let unpolled = subscribe(&*fixture.backend()).await;
+    let mut waiting = subscribe(&*fixture.backend()).await;
     assert!(
         fixture.connections() > before,
         "the connections are counted"
     );
-    waiting.idles();
+    expect_idle(&mut waiting);
     drop(unpolled);
     drop(waiting);
     eventually("the connections are closed", || {
@@ -108,21 +108,21 @@ pub(crate) async fn dropping_an_idle_stream_releases_its_connection(fixture: Arc
     .await;
 }
 
-/// The same while it tries to connect again.
+/// "Dropping it releases the connection" while the stream tries to connect again.
 pub(crate) async fn dropping_a_stream_that_is_cut_off_leaves_nothing(fixture: Arc<dyn Fixture>) {
     let before = fixture.connections();
-    let mut listener = Listener::new(&fixture).await;
+    let mut stream = subscribe(&*fixture.backend()).await;
     fixture.cut();
-    // So that it is in the middle of it, somewhere.
+    // The drop then comes somewhere in the middle of an attempt.
     for _ in 0..20 {
-        listener.idles();
+        expect_idle(&mut stream);
         pause().await;
     }
-    drop(listener);
+    drop(stream);
     fixture.heal();
-    let mut fence = Listener::new(&fixture).await;
-    Work::new(&fixture).run("fence").await;
-    fence.hears("fence").await;
+    let mut fence = subscribe(&*fixture.backend()).await;
+    run(&*fixture.producer(), "fence").await;
+    expect(&mut fence, "fence").await;
     drop(fence);
     eventually("the connections are closed", || {
         fixture.connections() == before

@@ -1,14 +1,17 @@
-//! Resuming.
+//! Cursors: what resumes, and what is refused.
 
 use std::sync::Arc;
 
 use midplane::completions::{
-    Cursor, CursorError, Execution, Filter, Outcome, StreamItem, SubscribeError, Tag,
+    Cursor, CursorError, Execution, Filter, StreamItem, SubscribeError, Tag,
 };
-
-use super::Fixture;
-use super::listener::{Listener, Work, execution};
 use midplane_testkit::within;
+
+use crate::fixture::Fixture;
+use crate::script::{
+    complete, execution, expect, next_item, run, run_all, start, subscribe, subscribe_filtered,
+    subscribe_from,
+};
 
 /// Whether the store resumes at all. One that does not must say so.
 async fn resumes(fixture: &Arc<dyn Fixture>) -> bool {
@@ -46,26 +49,26 @@ pub(crate) async fn resuming_yields_strictly_later_completions(fixture: Arc<dyn 
         return;
     }
     let ids: Vec<_> = (0..20).map(|number| format!("job {number}")).collect();
-    let mut listener = Listener::new(&fixture).await;
-    let work = Work::new(&fixture);
-    work.run_all(&ids).await;
+    let mut stream = subscribe(&*fixture.backend()).await;
+    let producer = fixture.producer();
+    run_all(&*producer, &ids).await;
     let mut cursors = Vec::new();
     for id in &ids {
-        cursors.push(listener.hears(id).await.cursor.expect("a cursor"));
+        cursors.push(expect(&mut stream, id).await.cursor.expect("a cursor"));
     }
-    drop(listener);
+    drop(stream);
     for (at, cursor) in cursors.iter().enumerate() {
-        // Across a restart of the listener it is text that is kept.
+        // Across a restart of the stream it is text that is kept.
         let kept: Cursor = cursor.to_string().parse().expect("a cursor");
         assert_eq!(kept, *cursor);
-        let mut resumed = Listener::from(&fixture, &kept, &Filter::all()).await;
+        let mut resumed = subscribe_from(&*fixture.backend(), &kept, &Filter::all()).await;
         let fence = format!("fence {at}");
-        work.run(&fence).await;
+        run(&*producer, &fence).await;
         for id in &ids[at + 1..] {
-            resumed.hears(id).await;
+            expect(&mut resumed, id).await;
         }
         for before in 0..=at {
-            resumed.hears(format!("fence {before}")).await;
+            expect(&mut resumed, format!("fence {before}")).await;
         }
     }
 }
@@ -75,22 +78,25 @@ pub(crate) async fn resuming_passes_what_the_filter_leaves_out(fixture: Arc<dyn 
     if !resumes(&fixture).await || !fixture.backend().capabilities().filters() {
         return;
     }
-    let work = Work::new(&fixture);
+    let producer = fixture.producer();
     let filter = Filter::all().with_tag(Tag::new("wanted").expect("an id"));
     let tagged =
         |id: &str| Execution::new(execution(id)).with_tag(Tag::new("wanted").expect("an id"));
-    let mut listener = Listener::filtered(&fixture, &filter).await;
+    let mut stream = subscribe_filtered(&*fixture.backend(), &filter).await;
     for id in ["first", "second"] {
-        work.start(&tagged(id)).await;
+        start(&*producer, &tagged(id)).await;
     }
-    work.finish("first", &Outcome::Success, None).await;
-    let cursor = listener.hears("first").await.cursor.expect("a cursor");
-    work.run_all((0..600).map(|number| format!("unwanted {number}")))
-        .await;
-    work.finish("second", &Outcome::Success, None).await;
-    listener.hears("second").await;
-    let mut resumed = Listener::from(&fixture, &cursor, &filter).await;
-    resumed.hears("second").await;
+    complete(&*producer, "first").await;
+    let cursor = expect(&mut stream, "first").await.cursor.expect("a cursor");
+    run_all(
+        &*producer,
+        (0..600).map(|number| format!("unwanted {number}")),
+    )
+    .await;
+    complete(&*producer, "second").await;
+    expect(&mut stream, "second").await;
+    let mut resumed = subscribe_from(&*fixture.backend(), &cursor, &filter).await;
+    expect(&mut resumed, "second").await;
 }
 
 /// "Foreign is a clear error": of another backend, and of another store of this one.
@@ -98,9 +104,9 @@ pub(crate) async fn a_foreign_cursor_is_refused(fixture: Arc<dyn Fixture>) {
     if !resumes(&fixture).await {
         return;
     }
-    let mut listener = Listener::new(&fixture).await;
-    Work::new(&fixture).run("job").await;
-    let cursor = listener.hears("job").await.cursor.expect("a cursor");
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*fixture.producer(), "job").await;
+    let cursor = expect(&mut stream, "job").await.cursor.expect("a cursor");
     let text = cursor.to_string();
     let parts: Vec<_> = text.split('.').collect();
     let another_store = match parts[1] {
@@ -125,9 +131,9 @@ pub(crate) async fn a_malformed_cursor_is_refused(fixture: Arc<dyn Fixture>) {
     if !resumes(&fixture).await {
         return;
     }
-    let mut listener = Listener::new(&fixture).await;
-    Work::new(&fixture).run("job").await;
-    let cursor = listener.hears("job").await.cursor.expect("a cursor");
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*fixture.producer(), "job").await;
+    let cursor = expect(&mut stream, "job").await.cursor.expect("a cursor");
     let text = cursor.to_string();
     let parts: Vec<_> = text.split('.').collect();
     for malformed in [
@@ -145,18 +151,18 @@ pub(crate) async fn an_expired_cursor_is_refused(fixture: Arc<dyn Fixture>) {
     if !resumes(&fixture).await {
         return;
     }
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
-    work.run_all(["a", "b", "c"]).await;
-    let early = listener.hears("a").await.cursor.expect("a cursor");
-    listener.hears("b").await;
-    let last = listener.hears("c").await.cursor.expect("a cursor");
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run_all(&*producer, ["a", "b", "c"]).await;
+    let early = expect(&mut stream, "a").await.cursor.expect("a cursor");
+    expect(&mut stream, "b").await;
+    let last = expect(&mut stream, "c").await.cursor.expect("a cursor");
     fixture.expire_history().await;
     assert_eq!(refused(&fixture, &early).await, CursorError::Expired);
     // Nothing is missing behind the last one.
-    let mut resumed = Listener::from(&fixture, &last, &Filter::all()).await;
-    work.run("d").await;
-    resumed.hears("d").await;
+    let mut resumed = subscribe_from(&*fixture.backend(), &last, &Filter::all()).await;
+    run(&*producer, "d").await;
+    expect(&mut resumed, "d").await;
     assert_eq!(refused(&fixture, &early).await, CursorError::Expired);
 }
 
@@ -165,17 +171,17 @@ pub(crate) async fn a_stream_whose_place_expired_says_so_and_goes_on(fixture: Ar
     if !resumes(&fixture).await {
         return;
     }
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
-    work.run("a").await;
-    listener.hears("a").await;
-    work.run_all(["b", "c", "d"]).await;
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*producer, "a").await;
+    expect(&mut stream, "a").await;
+    run_all(&*producer, ["b", "c", "d"]).await;
     fixture.expire_history().await;
-    work.run("e").await;
+    run(&*producer, "e").await;
     let mut told = false;
     for id in ["b", "c", "d", "e"] {
         loop {
-            match listener.next().await {
+            match next_item(&mut stream).await {
                 StreamItem::Lagged(missed) => {
                     assert!(missed >= 3, "{missed} were missed");
                     told = true;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use midplane::completions::{Execution, Filter, Namespace, Outcome, SubscribeError, Tag};
-
-use super::Fixture;
-use super::listener::{Listener, Work, execution};
+use midplane::completions::{Execution, Filter, Namespace, SubscribeError, Tag};
 use midplane_testkit::within;
+
+use crate::fixture::Fixture;
+use crate::script::{complete, execution, expect, expect_through, start, subscribe_filtered};
 
 /// What namespaces and tags may be: absent, or texts that only an exact comparison tells apart.
 const VALUES: [Option<&str>; 4] = [None, Some("a"), Some("A"), Some("a%")];
@@ -21,7 +21,7 @@ fn every() -> impl Iterator<Item = (Option<&'static str>, Option<&'static str>)>
 /// streams unfiltered".
 pub(crate) async fn a_filter_is_exact_or_refused(fixture: Arc<dyn Fixture>) {
     let backend = fixture.backend();
-    let mut listeners = Vec::new();
+    let mut streams = Vec::new();
     for (namespace, tag) in every() {
         let mut filter = Filter::all();
         if let Some(namespace) = namespace {
@@ -38,34 +38,34 @@ pub(crate) async fn a_filter_is_exact_or_refused(fixture: Arc<dyn Fixture>) {
             assert!(matches!(error, SubscribeError::CannotFilter), "{error:?}");
             continue;
         }
-        let listener = Listener::filtered(&fixture, &filter).await;
-        listeners.push(((namespace, tag), listener));
+        let stream = subscribe_filtered(&*fixture.backend(), &filter).await;
+        streams.push(((namespace, tag), stream));
     }
-    let work = Work::new(&fixture);
+    let producer = fixture.producer();
     let id = |found: (Option<&str>, Option<&str>)| format!("{found:?}");
     for found in every() {
         let mut started = Execution::new(execution(id(found)));
         started.namespace = found.0.map(|text| Namespace::new(text).expect("an id"));
         started.tag = found.1.map(|text| Tag::new(text).expect("an id"));
-        work.start(&started).await;
-        work.finish(id(found), &Outcome::Success, None).await;
+        start(&*producer, &started).await;
+        complete(&*producer, id(found)).await;
     }
     // What is left over in a stream would come before its fence.
-    for (wanted, mut listener) in listeners {
+    for (wanted, mut stream) in streams {
         for found in every() {
             let asked = |wanted: Option<&str>, found| wanted.is_none() || wanted == found;
             if asked(wanted.0, found.0) && asked(wanted.1, found.1) {
-                listener.hears(id(found)).await;
+                expect(&mut stream, id(found)).await;
             }
         }
         let mut fence = Execution::new(execution(format!("fence {wanted:?}")));
         fence.namespace = wanted.0.map(|text| Namespace::new(text).expect("an id"));
         fence.tag = wanted.1.map(|text| Tag::new(text).expect("an id"));
-        let mut fenced = Listener::filtered(&fixture, &Filter::all()).await;
-        work.start(&fence).await;
-        work.finish(&fence.id, &Outcome::Success, None).await;
-        fenced.hears(&fence.id).await;
-        // Fences of listeners before this one may match it too.
-        listener.hears_through(&fence.id, "fence").await;
+        let mut fenced = subscribe_filtered(&*fixture.backend(), &Filter::all()).await;
+        start(&*producer, &fence).await;
+        complete(&*producer, &fence.id).await;
+        expect(&mut fenced, &fence.id).await;
+        // Fences of streams before this one may match it too.
+        expect_through(&mut stream, &fence.id, "fence").await;
     }
 }

@@ -1,117 +1,60 @@
-//! What every store of completions promises, as named checks.
+//! The promises of a store of completions, as named checks that a store loads in one line.
 //!
 //! The contract is in the documentation of [`midplane::completions`]; each check quotes the part that it
-//! holds a store to. [`completion_suite!`](crate::completion_suite) makes one test of each check on each
-//! executor.
+//! holds a store to. A store implements [`Fixture`], and [`completion_suite!`] makes one test of each check
+//! on each executor: `completion_suite!(PostgresFixture::start)`.
+//!
+//! # Guarantees
+//!
+//! Each check fails on a broken store: the table of mutants has an edit for each. No check sleeps to let
+//! something happen; each waits for what it expects, for [`patience`](midplane_testkit::patience) at most.
+//!
+//! # Map
+//!
+//! [`CHECKS`] are the checks and [`Fixture`] what they need. [`script`] is their vocabulary, which the tests
+//! of a single store use too. A [`trial`] runs a listener and producers while something fails, and [`faults`]
+//! are the trials that every store on a server of its own passes.
 
 mod arrival;
 mod atomic;
 mod connection;
 mod cursor;
+pub mod faults;
 mod filter;
+mod fixture;
 mod ledger;
-mod listener;
 mod listening;
 mod producer;
+pub mod script;
 mod trial;
 
+use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use midplane::completions::{
-    CompletionBackend, ExecutionId, Ledger, Outcome, ProduceError, Producer,
-};
-
 pub use midplane_testkit::executor::Executor;
-pub use trial::{NoStream, Oracle, Outcomes, trial, trial_on};
 
-/// How the checks get at a store of completions.
-///
-/// Each test starts one of its own, which is empty, and whose listeners, producers and ledger are on the
-/// same data. The methods that are not `async` may block.
-#[async_trait]
-pub trait Fixture: Send + Sync + 'static {
-    /// What subscribes. Its connections are those that [`cut`](Self::cut) cuts and
-    /// [`connections`](Self::connections) counts. It should look for itself, and try again, a few times a
-    /// second, so that what depends on that does not take long.
-    fn backend(&self) -> Arc<dyn CompletionBackend>;
+pub use fixture::{Fixture, Transaction};
+pub use trial::{SilentBackend, TrialOracle, TrialReport, trial, trial_on};
 
-    /// What starts and finishes executions, whether or not the listeners are cut off.
-    fn producer(&self) -> Arc<dyn Producer>;
-
-    /// What knows what was handled, whether or not the listeners are cut off.
-    fn ledger(&self) -> Arc<dyn Ledger>;
-
-    /// Begins a transaction of the store, once it answers if it does not; `None` where the store has none.
-    async fn begin(&self) -> Option<Box<dyn Transaction>>;
-
-    /// Ends every connection of a listener, and lets none connect until [`heal`](Self::heal).
-    fn cut(&self);
-
-    /// Undoes a [`cut`](Self::cut). Once it returns, connecting works.
-    fn heal(&self);
-
-    /// How many connections of listeners are open.
-    fn connections(&self) -> usize;
-
-    /// Drops all history there is, as retention does after a long time: cursors from before the last
-    /// completion are expired from now on.
-    async fn expire_history(&self);
-
-    /// Puts a record into the history that is no completion.
-    async fn poison(&self);
-
-    /// A backend with wrong credentials for the same store, and what must be in no message of it. `None`
-    /// where a store knows no credentials.
-    fn intruder(&self) -> Option<(Arc<dyn CompletionBackend>, Vec<String>)> {
-        None
-    }
-
-    /// A backend on a server where the tables or functions of completions were never installed. `None`
-    /// where nothing has to be installed.
-    fn bare(&self) -> Option<Arc<dyn CompletionBackend>> {
-        None
-    }
-}
-
-/// Executions that finish together or not at all. Dropping it rolls back, sooner or later.
-#[async_trait]
-pub trait Transaction: Send {
-    /// Finishes an execution inside the transaction.
-    async fn finish(
-        &mut self,
-        execution: &ExecutionId,
-        outcome: &Outcome,
-        bytes: Option<Bytes>,
-    ) -> Result<(), ProduceError>;
-
-    /// Makes it so.
-    async fn commit(self: Box<Self>) -> Result<(), ProduceError>;
-
-    /// Undoes everything, and resolves when that is done, or the store is gone and it is done by that.
-    async fn rollback(self: Box<Self>);
-}
-
-/// One promise, and what tells whether a store keeps it.
+/// One promise of a store, and the check of it.
 #[derive(Clone, Copy)]
 pub struct Check {
-    /// What the promise is called.
+    /// The name of the promise.
     pub name: &'static str,
     /// Panics unless the store keeps it.
     pub run: fn(Arc<dyn Fixture>) -> BoxFuture<'static, ()>,
 }
 
-impl std::fmt::Debug for Check {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Check").field(&self.name).finish()
     }
 }
 
 macro_rules! checks {
     ($($module:ident::$name:ident),+ $(,)?) => {
-        /// Every check there is.
+        /// Every check of a store.
         pub const CHECKS: &[Check] = &[$(Check {
             name: stringify!($name),
             run: |fixture| Box::pin($module::$name(fixture)),

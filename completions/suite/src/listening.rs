@@ -1,21 +1,21 @@
-//! What a listener makes of the store.
+//! A listener on the store, in a trial.
 
 use std::sync::Arc;
 
-use super::Fixture;
-use super::trial::{NoStream, trial, trial_on};
+use crate::fixture::Fixture;
+use crate::trial::{SilentBackend, trial, trial_on};
 
-/// How many executions a trial has.
+/// How many executions a trial starts.
 const EXECUTIONS: usize = 200;
 
 /// "Every committed completion is handled", with the stream working.
 pub(crate) async fn a_listener_handles_everything(fixture: Arc<dyn Fixture>) {
-    let outcomes = trial(&fixture, EXECUTIONS, async |_| {}).await;
-    assert_eq!(outcomes.repeated, 0, "nothing went wrong: {outcomes:?}");
-    assert!(outcomes.counters.streamed > 0, "{outcomes:?}");
+    let report = trial(&fixture, EXECUTIONS, async |_| {}).await;
+    assert_eq!(report.repeated, 0, "nothing went wrong: {report:?}");
+    assert!(report.counters.streamed > 0, "{report:?}");
 }
 
-/// The same, with a stream that is cut again and again.
+/// "Every committed completion is handled", with a stream that is cut again and again.
 pub(crate) async fn a_listener_that_is_cut_off_handles_everything(fixture: Arc<dyn Fixture>) {
     let faulty = Arc::clone(&fixture);
     trial(&fixture, EXECUTIONS, async move |oracle| {
@@ -31,7 +31,7 @@ pub(crate) async fn a_listener_that_is_cut_off_handles_everything(fixture: Arc<d
 
 /// "With the stream killed, the reconciler alone converges."
 pub(crate) async fn a_listener_without_a_stream_handles_everything(fixture: Arc<dyn Fixture>) {
-    let outcomes = trial_on(Arc::new(NoStream), &fixture, EXECUTIONS, async |_| {}).await;
-    assert_eq!(outcomes.counters.streamed, 0);
-    assert_eq!(outcomes.repeated, 0, "nothing went wrong: {outcomes:?}");
+    let report = trial_on(Arc::new(SilentBackend), &fixture, EXECUTIONS, async |_| {}).await;
+    assert_eq!(report.counters.streamed, 0);
+    assert_eq!(report.repeated, 0, "nothing went wrong: {report:?}");
 }

@@ -1,36 +1,36 @@
-//! Starting and finishing.
+//! Producers: starting and finishing.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use midplane::completions::{Change, Execution, Outcome, ProduceError};
-
-use super::Fixture;
-use super::listener::{Listener, Work, execution};
 use midplane_testkit::within;
+
+use crate::fixture::Fixture;
+use crate::script::{begin, execution, expect, finish, run, subscribe};
 
 /// "Each producer call is idempotent."
 pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
     for (outcome, bytes) in
         Outcome::KNOWN
             .iter()
             .zip([None, Some(Bytes::new()), Some("x".into()), None, None])
     {
         let job = execution(outcome.as_str());
-        work.begin(&job).await;
-        let again = within("starting", work.0.start(&Execution::new(job.clone()))).await;
+        begin(&*producer, &job).await;
+        let again = within("starting", producer.start(&Execution::new(job.clone()))).await;
         assert_eq!(again.expect("it started"), Change::AlreadySo);
-        work.finish(&job, outcome, bytes.clone()).await;
+        finish(&*producer, &job, outcome, bytes.clone()).await;
         for _ in 0..3 {
-            let again = within("finishing", work.0.finish(&job, outcome, bytes.clone())).await;
+            let again = within("finishing", producer.finish(&job, outcome, bytes.clone())).await;
             assert_eq!(again.expect("it finished"), Change::AlreadySo);
         }
-        listener.hears(&job).await;
+        expect(&mut stream, &job).await;
     }
     // The calls by name say the same.
-    let producer = &*work.0;
+    let producer = &*producer;
     let named = [
         within("completing", producer.complete(&execution("success"), None)).await,
         within(
@@ -49,20 +49,20 @@ pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
     for change in named {
         assert_eq!(change.expect("it finished"), Change::AlreadySo);
     }
-    work.run("fence").await;
-    listener.hears("fence").await;
+    run(&*producer, "fence").await;
+    expect(&mut stream, "fence").await;
 }
 
 /// "Refuses an illegal transition with a clear error."
 pub(crate) async fn an_illegal_transition_is_refused_and_changes_nothing(
     fixture: Arc<dyn Fixture>,
 ) {
-    let work = Work::new(&fixture);
-    let mut listener = Listener::new(&fixture).await;
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
     let unknown = execution("unknown");
     let error = within(
         "finishing",
-        work.0.finish(&unknown, &Outcome::Success, None),
+        producer.finish(&unknown, &Outcome::Success, None),
     )
     .await
     .expect_err("it was never started");
@@ -71,20 +71,19 @@ pub(crate) async fn an_illegal_transition_is_refused_and_changes_nothing(
         "{error:?}"
     );
     assert!(error.to_string().contains("unknown"), "{error}");
-    work.begin("odd").await;
+    begin(&*producer, "odd").await;
     let error = within(
         "finishing",
-        work.0
-            .finish(&execution("odd"), &Outcome::from("odd"), None),
+        producer.finish(&execution("odd"), &Outcome::from("odd"), None),
     )
     .await
     .expect_err("no producer knows this outcome");
     assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
     for first in &Outcome::KNOWN {
         let job = execution(first.as_str());
-        work.begin(&job).await;
-        work.finish(&job, first, None).await;
-        listener.hears(&job).await;
+        begin(&*producer, &job).await;
+        finish(&*producer, &job, first, None).await;
+        expect(&mut stream, &job).await;
         let refused = |result: Result<Change, ProduceError>, text: &str| {
             let error = result.expect_err("it finished already");
             let is = matches!(&error, ProduceError::Illegal { execution, finished, asked }
@@ -92,18 +91,18 @@ pub(crate) async fn an_illegal_transition_is_refused_and_changes_nothing(
             assert!(is, "{error:?}");
             assert!(error.to_string().contains(first.as_str()), "{error}");
         };
-        let start = within("starting", work.0.start(&Execution::new(job.clone()))).await;
+        let start = within("starting", producer.start(&Execution::new(job.clone()))).await;
         refused(start, "started");
         for second in &Outcome::KNOWN {
             for bytes in [None, Some(Bytes::from_static(b"other"))] {
                 if second == first && bytes.is_none() {
                     continue;
                 }
-                let finish = within("finishing", work.0.finish(&job, second, bytes)).await;
+                let finish = within("finishing", producer.finish(&job, second, bytes)).await;
                 refused(finish, second.as_str());
             }
         }
     }
-    work.run("fence").await;
-    listener.hears("fence").await;
+    run(&*producer, "fence").await;
+    expect(&mut stream, "fence").await;
 }

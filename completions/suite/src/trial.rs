@@ -1,4 +1,4 @@
-//! A listener at work while something goes wrong, and the judgement on what it did.
+//! A listener at work while something fails, and the judgement on what was handled.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,40 +19,42 @@ use midplane::completions::{
     SubscribeError,
 };
 
-use super::Fixture;
 use midplane_testkit::wait::pause;
 use midplane_testkit::{eventually, within};
 
-/// How long a producer waits before it asks a store again that did not answer.
-const AGAIN: Duration = Duration::from_millis(20);
+use crate::fixture::{Fixture, Transaction};
+use crate::script::execution;
 
-/// What a producer knows of an execution.
+/// The pause of a producer before it asks again after no answer.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What the producer knows of an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It may be either, so far.
+    /// Not decided yet.
     Open,
     Committed,
     RolledBack,
 }
 
-/// Who writes down what was committed, what was rolled back and what was handled, and judges.
+/// Records what was committed, what was rolled back and what was handled, and judges that.
 ///
-/// It is the [`Handler`] of the listener under trial.
+/// The oracle is the [`Handler`] of the listener under trial.
 #[derive(Default)]
-pub struct Oracle {
-    state: Mutex<Judged>,
+pub struct TrialOracle {
+    state: Mutex<TrialState>,
 }
 
 #[derive(Default)]
-struct Judged {
+struct TrialState {
     fates: HashMap<ExecutionId, Fate>,
     committed: usize,
     handled: HashMap<ExecutionId, usize>,
     wrong: Vec<String>,
 }
 
-impl Oracle {
-    fn state(&self) -> MutexGuard<'_, Judged> {
+impl TrialOracle {
+    fn state(&self) -> MutexGuard<'_, TrialState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,13 +76,17 @@ impl Oracle {
         self.state().handled.len()
     }
 
-    /// Resolves when so many executions are committed.
+    /// Resolves when this many executions are committed. Each ten of them must be within
+    /// [patience](midplane_testkit::patience): a machine may be slow, and there are many.
     pub async fn reaches(&self, committed: usize) {
-        let what = format!("{committed} executions are committed");
-        eventually(&what, || self.committed() >= committed).await;
+        while self.committed() < committed {
+            let next = committed.min(self.committed() + 10);
+            let what = format!("{next} executions are committed");
+            eventually(&what, || self.committed() >= next).await;
+        }
     }
 
-    /// Whether everything that is committed was handled.
+    /// Whether every committed execution was handled.
     fn complete(&self) -> bool {
         let state = self.state();
         let mut committed = state
@@ -90,10 +96,10 @@ impl Oracle {
         committed.all(|(execution, _)| state.handled.contains_key(execution))
     }
 
-    /// How often executions were handled that had been handled before.
+    /// How many times a handled execution was handled again.
     ///
     /// # Panics
-    /// Unless everything that is committed was handled, and nothing that was rolled back.
+    /// Unless every committed execution was handled, and none that was rolled back.
     fn judge(&self) -> usize {
         let state = self.state();
         let mut missing = 0;
@@ -114,9 +120,9 @@ impl Oracle {
     }
 }
 
-impl fmt::Debug for Oracle {
+impl fmt::Debug for TrialOracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Oracle")
+        f.debug_struct("TrialOracle")
             .field("committed", &self.committed())
             .field("handled", &self.handled())
             .finish_non_exhaustive()
@@ -124,7 +130,7 @@ impl fmt::Debug for Oracle {
 }
 
 #[async_trait]
-impl Handler for Oracle {
+impl Handler for TrialOracle {
     async fn handle(
         &self,
         completion: &Completion,
@@ -142,30 +148,30 @@ impl Handler for Oracle {
     }
 }
 
-/// What an execution leaves: the same for each ten of them.
+/// The bytes an execution finishes with, equal for each ten of them.
 fn payload(execution: &ExecutionId) -> Bytes {
     let text = execution.as_str();
     Bytes::copy_from_slice(&text.as_bytes()[..text.len() - 1])
 }
 
-/// How a trial went.
+/// What a trial counted.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct Outcomes {
+pub struct TrialReport {
     /// Executions that were committed.
     pub committed: usize,
-    /// How often an execution was handled that had been handled before.
+    /// How many times a handled execution was handled again.
     pub repeated: usize,
     /// What the listener counted.
     pub counters: ListenerCounters,
 }
 
-/// A stream that never comes: what is left is the reconciler.
+/// A backend whose stream never yields, which leaves all work to the reconciler.
 #[derive(Debug)]
-pub struct NoStream;
+pub struct SilentBackend;
 
 #[async_trait]
-impl CompletionBackend for NoStream {
+impl CompletionBackend for SilentBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
     }
@@ -190,8 +196,8 @@ impl CompletionBackend for NoStream {
     }
 }
 
-/// Runs a listener and producers of this many executions on the store, and meanwhile the fault; it is given
-/// the oracle, to see how far things are. Once it is over and [patience](midplane_testkit::patience) has passed at most,
+/// Runs a listener and producers of this many executions on the store, and a fault meanwhile, which gets the
+/// oracle to follow the progress. When the fault is over and [patience](midplane_testkit::patience) has passed at most,
 /// every committed completion must have been handled, and none that was rolled back.
 ///
 /// Where the store has transactions, some executions are rolled back, some commit late, behind others that
@@ -199,26 +205,26 @@ impl CompletionBackend for NoStream {
 /// answer ask again.
 ///
 /// # Panics
-/// When the judgement is against the store.
+/// When the store broke a promise.
 pub async fn trial<F: Future<Output = ()>>(
     fixture: &Arc<dyn Fixture>,
     executions: usize,
-    fault: impl FnOnce(Arc<Oracle>) -> F,
-) -> Outcomes {
+    fault: impl FnOnce(Arc<TrialOracle>) -> F,
+) -> TrialReport {
     trial_on(fixture.backend(), fixture, executions, fault).await
 }
 
-/// The same, with a listener on another stream: such as [`NoStream`].
+/// Runs a [`trial`] with the listener on another backend than the store's, such as [`SilentBackend`].
 ///
 /// # Panics
-/// When the judgement is against the store.
+/// When the store broke a promise.
 pub async fn trial_on<F: Future<Output = ()>>(
     backend: Arc<dyn CompletionBackend>,
     fixture: &Arc<dyn Fixture>,
     executions: usize,
-    fault: impl FnOnce(Arc<Oracle>) -> F,
-) -> Outcomes {
-    let oracle = Arc::new(Oracle::default());
+    fault: impl FnOnce(Arc<TrialOracle>) -> F,
+) -> TrialReport {
+    let oracle = Arc::new(TrialOracle::default());
     let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(500);
     settings.stale = Duration::from_millis(500);
@@ -237,18 +243,18 @@ pub async fn trial_on<F: Future<Output = ()>>(
         Either::Left(_) => panic!("the listener ended"),
         Either::Right(_) => {}
     }
-    Outcomes {
+    TrialReport {
         committed: oracle.committed(),
         repeated: oracle.judge(),
         counters: handle.counters(),
     }
 }
 
-/// Begins and ends this many executions, and tells the oracle.
-async fn produce(fixture: &Arc<dyn Fixture>, oracle: &Oracle, executions: usize) {
+/// Starts and finishes this many executions, and records them with the oracle.
+async fn produce(fixture: &Arc<dyn Fixture>, oracle: &TrialOracle, executions: usize) {
     let producer = fixture.producer();
     let ids: Vec<_> = (0..executions)
-        .map(|number| super::listener::execution(format!("trial {number:06}")))
+        .map(|number| execution(format!("trial {number:06}")))
         .collect();
     for group in ids.chunks(10) {
         for execution in group {
@@ -280,7 +286,7 @@ async fn produce(fixture: &Arc<dyn Fixture>, oracle: &Oracle, executions: usize)
             }
         }
         if let Some(transaction) = kept.take() {
-            // Whether it was committed or not: what is asked again below is so then.
+            // Committed or not, the executions are finished by the calls below.
             let _ = within("committing", transaction.commit()).await;
         }
         for execution in late {
@@ -291,16 +297,16 @@ async fn produce(fixture: &Arc<dyn Fixture>, oracle: &Oracle, executions: usize)
     }
 }
 
-/// A transaction that finished these, if the store has transactions and answered.
+/// A transaction that finished these executions, if the store has transactions and answered.
 async fn begun(
     fixture: &Arc<dyn Fixture>,
     executions: &[ExecutionId],
-) -> Option<Box<dyn super::Transaction>> {
+) -> Option<Box<dyn Transaction>> {
     let mut transaction = within("beginning", fixture.begin()).await?;
     for execution in executions {
         let bytes = Some(payload(execution));
         let finished = transaction.finish(execution, &Outcome::Success, bytes);
-        // One that failed undoes itself; it is rolled back all the same, to be sure.
+        // A transaction that failed is undone by the store; the rollback follows nevertheless.
         if within("finishing", finished).await.is_err() {
             break;
         }
@@ -308,13 +314,13 @@ async fn begun(
     Some(transaction)
 }
 
-/// Asks until the store answers.
+/// Repeats the call until the store answers.
 async fn insist<T, F: Future<Output = Result<T, ProduceError>>>(mut call: impl FnMut() -> F) -> T {
     within("a producer is answered", async {
         loop {
             match call().await {
                 Ok(answer) => return answer,
-                Err(ProduceError::Backend(_)) => Delay::new(AGAIN).await,
+                Err(ProduceError::Backend(_)) => Delay::new(PAUSE).await,
                 Err(error) => panic!("a producer was refused: {error}"),
             }
         }

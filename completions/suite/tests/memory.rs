@@ -83,3 +83,20 @@ impl Transaction for Begun {
 }
 
 midplane_completions_suite::completion_suite!(InProcess::start);
+
+/// A check that no mutant fails proves nothing.
+#[test]
+fn every_check_is_the_test_of_a_mutant() {
+    let suite = include_str!("../../../adapters/conformance/mutants/table/completion-suite.toml");
+    let stores = include_str!("../../../adapters/conformance/mutants/table/stores.toml");
+    let unproven: Vec<_> = midplane_completions_suite::CHECKS
+        .iter()
+        .map(|check| check.name)
+        .filter(|name| {
+            ![suite, stores]
+                .iter()
+                .any(|table| table.contains(&format!("::{name}\"")))
+        })
+        .collect();
+    assert!(unproven.is_empty(), "no mutant fails {unproven:?}");
+}

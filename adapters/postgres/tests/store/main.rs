@@ -2,11 +2,11 @@
 
 mod faults;
 mod peculiar;
-mod place;
 mod sql;
+mod test_store;
 mod waking;
 mod work;
 
-use place::Place;
+use test_store::TestStore;
 
-midplane_completions_suite::completion_suite!(Place::start);
+midplane_completions_suite::completion_suite!(TestStore::start);

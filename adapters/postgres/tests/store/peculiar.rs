@@ -9,21 +9,22 @@ use midplane_completions::{
     BackendErrorKind, Execution, Filter, Ledger, Namespace, Outcome, ProduceError, Producer, Scan,
     StreamItem,
 };
+use midplane_completions_suite::script::{begin, execution, expect_all, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::proxy::Way;
 use midplane_testkit::{eventually, within};
 
-use crate::place::{Place, brisk, store};
-use crate::sql::{Begun, sql};
-use crate::work::{begin, complete, execution, finish_in, hears, ids, next, subscribe};
+use crate::sql::{OpenTransaction, sql};
+use crate::test_store::{TestStore, prompt, store};
+use crate::work::{finish_in, ids, subscribe};
 
 #[test]
 fn many_may_migrate_at_once_and_again() {
     smol::block_on(async {
-        let place = Place::start();
-        let url = place.server().url();
-        let schema = format!("{}-many", place.schema);
+        let test = TestStore::start();
+        let url = test.server().url();
+        let schema = format!("{}-many", test.schema);
         let stores: Vec<_> = (0..8).map(|_| store(&url, &schema)).collect();
         let migrated = within(
             "migrating",
@@ -37,12 +38,12 @@ fn many_may_migrate_at_once_and_again() {
             "SELECT string_agg(version::text, ' ' ORDER BY version) FROM \"{schema}\".migrations"
         );
         assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4"));
-        complete(&stores[0], "kept").await;
+        run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");
         let scanned = stores[2].scan(&Scan::new(Duration::ZERO, 10)).await;
         assert_eq!(scanned.expect("a page").completions.len(), 1);
         // Another schema is another store.
-        let scanned = place.store().scan(&Scan::new(Duration::ZERO, 10)).await;
+        let scanned = test.store().scan(&Scan::new(Duration::ZERO, 10)).await;
         assert_eq!(scanned.expect("a page").completions.len(), 0);
     });
 }
@@ -50,11 +51,10 @@ fn many_may_migrate_at_once_and_again() {
 #[test]
 fn an_older_version_is_not_installed() {
     smol::block_on(async {
-        let place = Place::start();
-        place
-            .sql("DELETE FROM midplane.migrations WHERE version = 4")
+        let test = TestStore::start();
+        test.sql("DELETE FROM midplane.migrations WHERE version = 4")
             .await;
-        let error = place.backend().subscribe_completions().await.unwrap_err();
+        let error = test.backend().subscribe_completions().await.unwrap_err();
         let text = format!("{error:?}");
         assert!(text.contains("PostgresStore::migrate"), "{text}");
         assert!(text.contains("NotInstalled"), "{text}");
@@ -64,9 +64,9 @@ fn an_older_version_is_not_installed() {
 #[test]
 fn a_page_is_bounded_by_its_bytes_too() {
     smol::block_on(async {
-        let place = Place::start();
-        let store = place.store();
-        let mut stream = subscribe(&place, brisk()).await;
+        let test = TestStore::start();
+        let store = test.store();
+        let mut stream = subscribe(&test, prompt()).await;
         let bytes = bytes::Bytes::from(vec![b'x'; 3 << 20]);
         let names = ids("large", 5);
         for id in &names {
@@ -87,7 +87,7 @@ fn a_page_is_bounded_by_its_bytes_too() {
         }
         assert_eq!(pages, [2, 2, 1]);
         for id in names {
-            match next(&mut stream).await {
+            match next_item(&mut stream).await {
                 StreamItem::Completion(completion) => {
                     assert_eq!(completion.execution.as_str(), id);
                     assert_eq!(completion.bytes.as_ref(), Some(&bytes));
@@ -101,8 +101,8 @@ fn a_page_is_bounded_by_its_bytes_too() {
 #[test]
 fn what_does_not_fit_is_refused() {
     smol::block_on(async {
-        let place = Place::start();
-        let store = place.store();
+        let test = TestStore::start();
+        let store = test.store();
         let refused = store.start(&Execution::new(execution("a\0b"))).await;
         assert!(
             matches!(refused, Err(ProduceError::Unfit(_))),
@@ -119,7 +119,7 @@ fn what_does_not_fit_is_refused() {
         );
         // A filter with a NUL lets nothing through, and is no error.
         let filter = Filter::all().with_namespace(Namespace::new("a\0b").expect("an id"));
-        let backend = place.backend();
+        let backend = test.backend();
         let mut filtered = backend
             .subscribe_completions_filtered(&filter)
             .await
@@ -128,8 +128,8 @@ fn what_does_not_fit_is_refused() {
             .subscribe_completions()
             .await
             .expect("a subscription");
-        complete(&store, "job").await;
-        hears(&mut all, ["job".to_owned()], false).await;
+        run(&store, "job").await;
+        expect_all(&mut all, ["job".to_owned()], false).await;
         assert_eq!(filtered.next().now_or_never(), None);
         assert!(
             store
@@ -144,9 +144,9 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn the_errors_of_the_procedures_have_codes() {
     smol::block_on(async {
-        let place = Place::start();
-        let sql = place.open().await;
-        complete(&place.store(), "done").await;
+        let test = TestStore::start();
+        let sql = test.open().await;
+        run(&test.store(), "done").await;
         for (statement, code, detail) in [
             ("SELECT midplane.complete('never')", "MP001", None),
             ("SELECT midplane.fail('done')", "MP002", Some("success")),
@@ -163,7 +163,7 @@ fn the_errors_of_the_procedures_have_codes() {
                 None,
             ),
         ] {
-            let error = sql.ask(&place.place(statement)).await.unwrap_err();
+            let error = sql.ask(&test.in_schema(statement)).await.unwrap_err();
             let error = error.as_db_error().expect("the server's answer");
             assert_eq!(error.code().code(), code, "{statement}");
             assert_eq!(error.detail(), detail, "{statement}");
@@ -174,13 +174,13 @@ fn the_errors_of_the_procedures_have_codes() {
 #[test]
 fn pruning_keeps_what_is_young_open_or_not_handled() {
     smol::block_on(async {
-        let place = Place::start();
-        let store = place.store();
+        let test = TestStore::start();
+        let store = test.store();
         for id in ["handled", "not handled"] {
-            complete(&store, id).await;
+            run(&store, id).await;
         }
         let claims = store
-            .claim(&[execution("handled")], brisk().poll)
+            .claim(&[execution("handled")], prompt().poll)
             .await
             .expect("a claim");
         store.handled(&claims).await.expect("it is handled");
@@ -190,14 +190,14 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
             .expect("it prunes");
         assert_eq!((pruned.records, pruned.executions), (0, 0), "all is young");
         begin(&store, "open").await;
-        let mut begun = Box::new(Begun::new(place.open().await, &place.schema).await);
+        let mut begun = Box::new(OpenTransaction::new(test.open().await, &test.schema).await);
         finish_in(&mut begun, "open").await;
-        complete(&store, "behind").await;
+        run(&store, "behind").await;
         let pruned = store.prune(Duration::ZERO).await.expect("it prunes");
         assert_eq!((pruned.records, pruned.executions), (2, 1));
         begun.commit().await.expect("it commits");
         let left = "SELECT string_agg(execution, ',' ORDER BY number) FROM midplane.outbox";
-        assert_eq!(place.sql(left).await.as_deref(), Some("open,behind"));
+        assert_eq!(test.sql(left).await.as_deref(), Some("open,behind"));
         let scanned = store
             .scan(&Scan::new(Duration::ZERO, 10))
             .await
@@ -210,7 +210,7 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
         assert_eq!(scanned, ["not handled", "open", "behind"]);
         // Handled after its record went, it goes with the next pruning.
         let claims = store
-            .claim(&[execution("not handled")], brisk().poll)
+            .claim(&[execution("not handled")], prompt().poll)
             .await
             .expect("a claim");
         store.handled(&claims).await.expect("it is handled");
@@ -225,11 +225,11 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
 #[test]
 fn a_server_that_does_not_answer_is_given_up_at_the_deadline() {
     smol::block_on(async {
-        let place = Place::start();
-        let store = place
+        let test = TestStore::start();
+        let store = test
             .listeners("stalled")
             .with_deadline(Duration::from_secs(2));
-        place.proxy.hold(Way::ToClient);
+        test.proxy.hold(Way::ToClient);
         let error = store
             .start(&Execution::new(execution("stalled")))
             .await
@@ -240,7 +240,7 @@ fn a_server_that_does_not_answer_is_given_up_at_the_deadline() {
             }
             error => panic!("{error:?}"),
         }
-        place.proxy.pass(Way::ToClient);
+        test.proxy.pass(Way::ToClient);
         let thawed = Execution::new(execution("thawed"));
         within("the server is back", async {
             while store.start(&thawed).await.is_err() {}
@@ -252,12 +252,12 @@ fn a_server_that_does_not_answer_is_given_up_at_the_deadline() {
 #[test]
 fn connections_that_ended_are_replaced_without_an_error() {
     smol::block_on(async {
-        let place = Place::start();
-        let store = place.listeners("replaced");
-        complete(&store, "before").await;
-        place.proxy.reset();
-        eventually("the connection is over", || place.proxy.connections() == 0).await;
-        complete(&store, "after").await;
+        let test = TestStore::start();
+        let store = test.listeners("replaced");
+        run(&store, "before").await;
+        test.proxy.reset();
+        eventually("the connection is over", || test.proxy.connections() == 0).await;
+        run(&store, "after").await;
     });
 }
 

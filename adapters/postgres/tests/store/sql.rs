@@ -69,12 +69,12 @@ pub(crate) async fn sql(url: &str, text: &str) -> Option<String> {
 }
 
 /// A transaction of a program's own.
-pub(crate) struct Begun {
+pub(crate) struct OpenTransaction {
     pub(crate) sql: Sql,
     finish: String,
 }
 
-impl Begun {
+impl OpenTransaction {
     pub(crate) async fn new(sql: Sql, schema: &str) -> Self {
         // Where the server is gone, finishing says so.
         let _ = sql.ask("BEGIN").await;
@@ -93,7 +93,7 @@ fn refused(error: tokio_postgres::Error) -> ProduceError {
 }
 
 #[async_trait]
-impl Transaction for Begun {
+impl Transaction for OpenTransaction {
     async fn finish(
         &mut self,
         execution: &ExecutionId,

@@ -4,14 +4,14 @@
 mod faults;
 mod peculiar;
 mod places;
-mod real;
+mod test_store;
 
-use real::Real;
+use test_store::TestStore;
 
-midplane_completions_suite::completion_suite!(Real::start);
+midplane_completions_suite::completion_suite!(TestStore::start);
 
 mod valkey {
-    use super::Real;
+    use super::TestStore;
 
-    midplane_completions_suite::completion_suite!(Real::valkey);
+    midplane_completions_suite::completion_suite!(TestStore::valkey);
 }

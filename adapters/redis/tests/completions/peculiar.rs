@@ -6,50 +6,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
-    BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Execution,
-    ExecutionId, Filter, Ledger, Outcome, Pace, ProduceError, Producer, Scan, StreamItem,
-    SubscribeError,
+    BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Filter, Ledger,
+    Outcome, Pace, ProduceError, Producer, Scan, StreamItem, SubscribeError,
 };
+use midplane_completions_suite::script::{self, begin, execution, expect, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_redis::RedisStore;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, within};
 
-use crate::real::{Multi, Real, hasty, store};
+use crate::test_store::{MultiExec, TestStore, prompt_backend, store};
 
 const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioMulti, Executor::Threads];
 
-fn id(text: impl AsRef<str>) -> ExecutionId {
-    ExecutionId::new(text).expect("an id")
-}
-
 async fn subscribe(store: &RedisStore) -> CompletionStream {
-    let backend = hasty(store);
-    within("subscribing", backend.subscribe_completions())
-        .await
-        .expect("a subscription")
-}
-
-async fn begin(store: &RedisStore, text: &str) {
-    let started = within("starting", store.start(&Execution::new(id(text)))).await;
-    assert_eq!(started.expect("it starts"), Change::Made);
+    script::subscribe(&prompt_backend(store)).await
 }
 
 async fn finish(store: &RedisStore, text: &str) -> Result<Change, ProduceError> {
     within(
         "finishing",
-        store.finish(&id(text), &Outcome::Success, None),
+        store.finish(&execution(text), &Outcome::Success, None),
     )
     .await
-}
-
-async fn run(store: &RedisStore, text: &str) {
-    begin(store, text).await;
-    assert_eq!(
-        finish(store, text).await.expect("it finishes"),
-        Change::Made
-    );
 }
 
 /// What the server answers, which is no error.
@@ -60,25 +40,12 @@ fn ask(server: &Server, command: &[&str]) -> String {
 }
 
 async fn handle(store: &RedisStore, text: &str) {
-    let ids = [id(text)];
+    let ids = [execution(text)];
     let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
     let claims = claims.expect("a claim");
     within("settling", store.handled(&claims))
         .await
         .expect("it is settled");
-}
-
-async fn next(stream: &mut CompletionStream) -> StreamItem {
-    within("the next item", stream.next())
-        .await
-        .expect("the stream goes on")
-}
-
-async fn hears(stream: &mut CompletionStream, text: &str) {
-    match next(stream).await {
-        StreamItem::Completion(completion) => assert_eq!(completion.execution.as_str(), text),
-        item => panic!("the next item should be {text}, not {item:?}"),
-    }
 }
 
 async fn unhandled(store: &RedisStore) -> Vec<String> {
@@ -93,10 +60,10 @@ async fn unhandled(store: &RedisStore) -> Vec<String> {
 fn the_wake_up_comes_long_before_the_poll() {
     for executor in EXECUTORS {
         executor.run(async {
-            let real = Real::start();
+            let test = TestStore::start();
             let mut pace = Pace::default();
             pace.poll = Duration::from_secs(3_600);
-            let backend = real.store.backend().with_pace(pace);
+            let backend = test.store.backend().with_pace(pace);
             let mut stream = within("subscribing", backend.subscribe_completions())
                 .await
                 .expect("a subscription");
@@ -104,8 +71,8 @@ fn the_wake_up_comes_long_before_the_poll() {
                 // It waits before the completion is there.
                 assert!(stream.next().now_or_never().is_none());
                 let job = format!("job {round}");
-                run(&real.store, &job).await;
-                hears(&mut stream, &job).await;
+                run(&test.store, &job).await;
+                expect(&mut stream, &job).await;
             }
         });
     }
@@ -115,19 +82,19 @@ fn the_wake_up_comes_long_before_the_poll() {
 fn a_lost_connection_is_noticed_without_a_poll() {
     for executor in EXECUTORS {
         executor.run(async {
-            let real = Real::start();
-            let url = real.server.url_at(real.proxy.address());
+            let test = TestStore::start();
+            let url = test.server.url_at(test.proxy.address());
             let mut pace = Pace::default();
             pace.poll = Duration::from_secs(3_600);
-            let backend = store(&url, &real.prefix).backend().with_pace(pace);
+            let backend = store(&url, &test.prefix).backend().with_pace(pace);
             let mut stream = within("subscribing", backend.subscribe_completions())
                 .await
                 .expect("a subscription");
             // From the second on it waits for a wake-up that nobody sends: it has read, and nothing is under way.
             for _ in 0..3 {
                 assert!(stream.next().now_or_never().is_none());
-                real.proxy.reset();
-                assert_eq!(next(&mut stream).await, StreamItem::Resync);
+                test.proxy.reset();
+                assert_eq!(next_item(&mut stream).await, StreamItem::Resync);
             }
         });
     }
@@ -163,33 +130,35 @@ fn a_stream_that_is_dropped_idle_leaves_no_connection() {
 #[test]
 fn a_call_that_fails_has_changed_nothing() {
     Executor::Smol.run(async {
-        let real = Real::start();
-        let mut stream = subscribe(&real.store).await;
-        begin(&real.store, "job").await;
+        let test = TestStore::start();
+        let mut stream = subscribe(&test.store).await;
+        begin(&test.store, "job").await;
         for name in ["history", "unhandled"] {
-            let key = real.key(name);
-            let answer = ask(&real.server, &["SET", &key, "in the way"]);
+            let key = test.key(name);
+            let answer = ask(&test.server, &["SET", &key, "in the way"]);
             assert_eq!(answer, "+OK\r\n");
-            let error = finish(&real.store, "job").await.expect_err("a wrong type");
+            let error = finish(&test.store, "job").await.expect_err("a wrong type");
             assert!(matches!(error, ProduceError::Backend(_)), "{error:?}");
-            ask(&real.server, &["DEL", &key]);
-            assert!(unhandled(&real.store).await.is_empty(), "{name}");
+            ask(&test.server, &["DEL", &key]);
+            assert!(unhandled(&test.store).await.is_empty(), "{name}");
         }
         // A refusal in a transaction, too, is no completion; the rest of the transaction is.
-        run(&real.store, "done").await;
-        hears(&mut stream, "done").await;
-        let answer = transaction(&real, &["done", "job"]).await;
+        run(&test.store, "done").await;
+        expect(&mut stream, "done").await;
+        let answer = transaction(&test, &["done", "job"]).await;
         assert!(answer.contains("ILLEGALTRANSITION"), "{answer}");
-        hears(&mut stream, "job").await;
-        assert_eq!(unhandled(&real.store).await, ["done", "job"]);
+        expect(&mut stream, "job").await;
+        assert_eq!(unhandled(&test.store).await, ["done", "job"]);
     });
 }
 
 /// What the server says to a transaction that fails the executions.
-async fn transaction(real: &Real, ids: &[&str]) -> String {
-    let mut multi = Multi::begin(&real.server.url(), &real.store).await;
+async fn transaction(test: &TestStore, ids: &[&str]) -> String {
+    let mut multi = MultiExec::begin(&test.server.url(), &test.store).await;
     for text in ids {
-        let queued = multi.finish(&id(text), &Outcome::Failure, None).await;
+        let queued = multi
+            .finish(&execution(text), &Outcome::Failure, None)
+            .await;
         queued.expect("it is queued");
     }
     multi.said().await
@@ -200,39 +169,39 @@ async fn transaction(real: &Real, ids: &[&str]) -> String {
 fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
     for executor in EXECUTORS {
         executor.run(async {
-            let real = Real::start();
+            let test = TestStore::start();
             let names = ["store", "executions", "history", "unhandled"];
             for text in ["a", "b", "c"] {
-                run(&real.store, text).await;
+                run(&test.store, text).await;
             }
             let copy = |from: &str, to: &str| {
                 for name in names {
                     let (from, to) = (
-                        real.key(&format!("{name}{from}")),
-                        real.key(&format!("{name}{to}")),
+                        test.key(&format!("{name}{from}")),
+                        test.key(&format!("{name}{to}")),
                     );
-                    let answer = ask(&real.server, &["COPY", &from, &to, "REPLACE"]);
+                    let answer = ask(&test.server, &["COPY", &from, &to, "REPLACE"]);
                     assert_eq!(answer, ":1\r\n");
                 }
             };
             copy("", "-kept");
-            let mut stream = subscribe(&real.store).await;
+            let mut stream = subscribe(&test.store).await;
             let mut last = None;
             for text in ["lost 1", "lost 2"] {
-                run(&real.store, text).await;
-                match next(&mut stream).await {
+                run(&test.store, text).await;
+                match next_item(&mut stream).await {
                     StreamItem::Completion(completion) => last = completion.cursor,
                     item => panic!("the next item should be {text}, not {item:?}"),
                 }
             }
             copy("-kept", "");
             for text in ["other 1", "other 2", "other 3"] {
-                run(&real.store, text).await;
+                run(&test.store, text).await;
             }
-            assert_eq!(next(&mut stream).await, StreamItem::Resync);
-            run(&real.store, "after").await;
-            hears(&mut stream, "after").await;
-            let backend = hasty(&real.store);
+            assert_eq!(next_item(&mut stream).await, StreamItem::Resync);
+            run(&test.store, "after").await;
+            expect(&mut stream, "after").await;
+            let backend = prompt_backend(&test.store);
             let cursor = last.expect("a cursor");
             let refused = within(
                 "subscribing",
@@ -245,7 +214,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
                 "{error:?}"
             );
             assert_eq!(
-                unhandled(&real.store).await,
+                unhandled(&test.store).await,
                 ["a", "b", "c", "other 1", "other 2", "other 3", "after"]
             );
         });
@@ -255,34 +224,36 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
 #[test]
 fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
     Executor::TokioMulti.run(async {
-        let real = Real::start();
-        let mut stream = subscribe(&real.store).await;
-        run(&real.store, "before").await;
-        let StreamItem::Completion(before) = next(&mut stream).await else {
+        let test = TestStore::start();
+        let mut stream = subscribe(&test.store).await;
+        run(&test.store, "before").await;
+        let StreamItem::Completion(before) = next_item(&mut stream).await else {
             panic!("a completion");
         };
         for name in ["store", "executions", "history", "unhandled", "leases"] {
-            ask(&real.server, &["DEL", &real.key(name)]);
+            ask(&test.server, &["DEL", &test.key(name)]);
         }
         // The first call finds nothing there, lays it out, and starts anew.
-        run(&real.store, "meanwhile").await;
-        assert_eq!(next(&mut stream).await, StreamItem::Resync);
-        run(&real.store, "after").await;
+        run(&test.store, "meanwhile").await;
+        assert_eq!(next_item(&mut stream).await, StreamItem::Resync);
+        run(&test.store, "after").await;
         within("the next completion", async {
             loop {
                 match stream.next().await.expect("the stream goes on") {
-                    StreamItem::Completion(completion) if completion.execution == id("after") => {
+                    StreamItem::Completion(completion)
+                        if completion.execution == execution("after") =>
+                    {
                         return;
                     }
                     StreamItem::Completion(completion) => {
-                        assert_eq!(completion.execution, id("meanwhile"));
+                        assert_eq!(completion.execution, execution("meanwhile"));
                     }
                     _ => {}
                 }
             }
         })
         .await;
-        let backend = hasty(&real.store);
+        let backend = prompt_backend(&test.store);
         let cursor = before.cursor.expect("a cursor");
         let refused = within(
             "subscribing",
@@ -301,34 +272,34 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
 #[test]
 fn what_others_trimmed_is_counted() {
     Executor::Smol.run(async {
-        let real = Real::start();
-        let mut stream = subscribe(&real.store).await;
+        let test = TestStore::start();
+        let mut stream = subscribe(&test.store).await;
         for round in 1..=10 {
-            run(&real.store, &format!("job {round}")).await;
+            run(&test.store, &format!("job {round}")).await;
         }
-        hears(&mut stream, "job 1").await;
+        expect(&mut stream, "job 1").await;
         drop(stream);
-        let mut stream = subscribe(&real.store).await;
+        let mut stream = subscribe(&test.store).await;
         for round in 11..=20 {
-            run(&real.store, &format!("job {round}")).await;
+            run(&test.store, &format!("job {round}")).await;
         }
-        let history = real.key("history");
-        ask(&real.server, &["XTRIM", &history, "MAXLEN", "6"]);
-        ask(&real.server, &["XDEL", &history, "18-0", "19-0"]);
-        assert_eq!(next(&mut stream).await, StreamItem::Lagged(4));
+        let history = test.key("history");
+        ask(&test.server, &["XTRIM", &history, "MAXLEN", "6"]);
+        ask(&test.server, &["XDEL", &history, "18-0", "19-0"]);
+        assert_eq!(next_item(&mut stream).await, StreamItem::Lagged(4));
         for text in ["job 15", "job 16", "job 17"] {
-            hears(&mut stream, text).await;
+            expect(&mut stream, text).await;
         }
-        assert_eq!(next(&mut stream).await, StreamItem::Lagged(2));
-        hears(&mut stream, "job 20").await;
+        assert_eq!(next_item(&mut stream).await, StreamItem::Lagged(2));
+        expect(&mut stream, "job 20").await;
     });
 }
 
 #[test]
 fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
     Executor::Smol.run(async {
-        let real = Real::start();
-        let small = real.store.clone().with_retention(10);
+        let test = TestStore::start();
+        let small = test.store.clone().with_retention(10);
         begin(&small, "running").await;
         for round in 0..50 {
             let job = format!("job {round}");
@@ -338,7 +309,7 @@ fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
             }
         }
         let count = |command: &str, name: &str| {
-            let answer = ask(&real.server, &[command, &real.key(name)]);
+            let answer = ask(&test.server, &[command, &test.key(name)]);
             answer
                 .trim()
                 .trim_start_matches(':')
@@ -360,24 +331,24 @@ fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
 fn a_connection_that_died_costs_a_producer_nothing() {
     for executor in EXECUTORS {
         executor.run(async {
-            let real = Real::alone();
-            begin(&real.store, "job").await;
-            ask(&real.server, &["CLIENT", "KILL", "TYPE", "normal"]);
+            let test = TestStore::alone();
+            begin(&test.store, "job").await;
+            ask(&test.server, &["CLIENT", "KILL", "TYPE", "normal"]);
             assert_eq!(
-                finish(&real.store, "job").await.expect("it finishes"),
+                finish(&test.store, "job").await.expect("it finishes"),
                 Change::Made
             );
-            real.server.kill();
-            let error = finish(&real.store, "job")
+            test.server.kill();
+            let error = finish(&test.store, "job")
                 .await
                 .expect_err("nobody is there");
             let ProduceError::Backend(error) = error else {
                 panic!("the server is at fault, not {error:?}");
             };
             assert_eq!(error.kind(), BackendErrorKind::Unreachable);
-            real.server.restart();
+            test.server.restart();
             assert_eq!(
-                finish(&real.store, "job").await.expect("it had finished"),
+                finish(&test.store, "job").await.expect("it had finished"),
                 Change::AlreadySo
             );
         });
@@ -387,23 +358,23 @@ fn a_connection_that_died_costs_a_producer_nothing() {
 #[test]
 fn a_mebibyte_is_taken_and_no_byte_more() {
     Executor::Smol.run(async {
-        let real = Real::start();
-        let mut stream = subscribe(&real.store).await;
-        begin(&real.store, "job").await;
+        let test = TestStore::start();
+        let mut stream = subscribe(&test.store).await;
+        begin(&test.store, "job").await;
         let large = Bytes::from(vec![b'x'; (1 << 20) + 1]);
-        let job = id("job");
-        let finished = real
+        let job = execution("job");
+        let finished = test
             .store
             .finish(&job, &Outcome::Success, Some(large.clone()));
         let error = within("finishing", finished).await.expect_err("too many");
         assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
         assert!(error.to_string().contains("1 MiB"), "{error}");
         let largest = large.slice(1..);
-        let finished = real
+        let finished = test
             .store
             .finish(&job, &Outcome::Success, Some(largest.clone()));
         within("finishing", finished).await.expect("it fits");
-        let StreamItem::Completion(completion) = next(&mut stream).await else {
+        let StreamItem::Completion(completion) = next_item(&mut stream).await else {
             panic!("a completion");
         };
         assert_eq!(completion.bytes, Some(largest));
@@ -414,23 +385,23 @@ fn a_mebibyte_is_taken_and_no_byte_more() {
 #[test]
 fn large_completions_come_in_several_pages() {
     Executor::TokioMulti.run(async {
-        let real = Real::start();
-        let mut stream = subscribe(&real.store).await;
+        let test = TestStore::start();
+        let mut stream = subscribe(&test.store).await;
         let large = Bytes::from(vec![b'x'; 700_000]);
         for round in 0..10 {
             let job = format!("job {round}");
-            begin(&real.store, &job).await;
-            let job = id(&job);
-            let finished = real
+            begin(&test.store, &job).await;
+            let job = execution(&job);
+            let finished = test
                 .store
                 .finish(&job, &Outcome::Success, Some(large.clone()));
             within("finishing", finished).await.expect("it finishes");
         }
         for round in 0..10 {
-            hears(&mut stream, &format!("job {round}")).await;
+            expect(&mut stream, &format!("job {round}")).await;
         }
         let scan = Scan::new(Duration::ZERO, 10);
-        let page = within("scanning", real.store.scan(&scan))
+        let page = within("scanning", test.store.scan(&scan))
             .await
             .expect("a page");
         assert_eq!(page.completions.len(), 2, "about a mebibyte");
@@ -456,9 +427,9 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         for round in 0..5 {
             let job = format!("job {round}");
             run(&store, &job).await;
-            hears(&mut stream, &job).await;
+            expect(&mut stream, &job).await;
         }
-        let ids = ["job 0", "job 1"].map(id);
+        let ids = ["job 0", "job 1"].map(execution);
         let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
         let (done, failed) = {
             let mut claims = claims.expect("claims");
@@ -484,16 +455,16 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
 #[test]
 fn a_store_of_another_version_is_refused() {
     Executor::Smol.run(async {
-        let real = Real::start();
-        ask(&real.server, &["HSET", &real.key("store"), "version", "2"]);
-        let error = finish(&real.store, "job")
+        let test = TestStore::start();
+        ask(&test.server, &["HSET", &test.key("store"), "version", "2"]);
+        let error = finish(&test.store, "job")
             .await
             .expect_err("another version");
         let ProduceError::Backend(error) = error else {
             panic!("the store is at fault, not {error:?}");
         };
         assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
-        let backend = hasty(&real.store);
+        let backend = prompt_backend(&test.store);
         let refused = within("subscribing", backend.subscribe_completions()).await;
         match refused.expect_err("another version") {
             SubscribeError::Backend(error) => {
@@ -508,13 +479,13 @@ fn a_store_of_another_version_is_refused() {
 #[test]
 fn a_subscription_says_where_it_could_not_connect() {
     Executor::Smol.run(async {
-        let real = Arc::new(Real::start());
-        real.cut();
-        let refused = within("subscribing", real.backend().subscribe_completions()).await;
+        let test = Arc::new(TestStore::start());
+        test.cut();
+        let refused = within("subscribing", test.backend().subscribe_completions()).await;
         let SubscribeError::Backend(error) = refused.expect_err("it is cut") else {
             panic!("the way is at fault");
         };
-        let address = real.proxy.address().to_string();
+        let address = test.proxy.address().to_string();
         assert!(error.to_string().contains(&address), "{error}");
     });
 }

@@ -12,13 +12,13 @@ use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
 use midplane_testkit::within;
 
-use crate::real::{hasty, store};
+use crate::test_store::{prompt_backend, store};
 
 async fn listening(store: &RedisStore) -> CompletionStream {
     within("installing", store.install())
         .await
         .expect("it is installed");
-    let backend = hasty(store);
+    let backend = prompt_backend(store);
     within("subscribing", backend.subscribe_completions())
         .await
         .expect("a subscription")
@@ -35,7 +35,7 @@ async fn run(store: &RedisStore, id: &str) {
 }
 
 /// What comes until this completion does.
-async fn hears(stream: &mut CompletionStream, id: &str) {
+async fn expect(stream: &mut CompletionStream, id: &str) {
     within(id, async {
         loop {
             match stream.next().await.expect("the stream goes on") {
@@ -60,7 +60,7 @@ fn a_store_is_on_one_shard_of_a_cluster() {
             for round in 0..20 {
                 let id = format!("job {round}");
                 run(&store, &id).await;
-                hears(&mut stream, &id).await;
+                expect(&mut stream, &id).await;
             }
         }
     });
@@ -74,14 +74,14 @@ fn a_master_that_is_demoted_is_heard_through() {
         let before = store(&old.url(), "jobs");
         let mut stream = listening(&before).await;
         run(&before, "first").await;
-        hears(&mut stream, "first").await;
+        expect(&mut stream, "first").await;
         follow(&new, &old).await;
         let answer = new.redis_command(&["REPLICAOF", "NO", "ONE"]);
         assert!(answer.starts_with('+'), "{answer}");
         follow(&old, &new).await;
         let after = store(&new.url(), "jobs");
         run(&after, "second").await;
-        hears(&mut stream, "second").await;
+        expect(&mut stream, "second").await;
     });
 }
 
@@ -93,7 +93,7 @@ fn a_store_behind_a_sentinel_follows_the_master() {
         let store = store(&sentinel.url(), "jobs");
         let mut stream = listening(&store).await;
         run(&store, "first").await;
-        hears(&mut stream, "first").await;
+        expect(&mut stream, "first").await;
         follow(&replica, &master).await;
         within("the sentinel knows the replica", async {
             while !sentinel
@@ -106,7 +106,7 @@ fn a_store_behind_a_sentinel_follows_the_master() {
         .await;
         master.kill();
         run(&store, "second").await;
-        hears(&mut stream, "second").await;
+        expect(&mut stream, "second").await;
     });
 }
 

@@ -1,4 +1,4 @@
-//! A store on a real server, as the checks get at it.
+//! A store on a test server, as the checks get at it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 type AnyServer = Box<dyn Deref<Target = Server> + Send + Sync>;
 
 /// A store of its own, which listeners reach through a proxy of its own.
-pub(crate) struct Real {
+pub(crate) struct TestStore {
     pub(crate) server: AnyServer,
     pub(crate) proxy: Proxy,
     pub(crate) prefix: String,
@@ -43,7 +43,7 @@ pub(crate) struct Real {
     pub(crate) store: RedisStore,
 }
 
-impl Real {
+impl TestStore {
     pub(crate) fn start() -> Self {
         Self::on(Box::new(REDIS.get()))
     }
@@ -93,7 +93,7 @@ pub(crate) fn store(url: &str, prefix: &str) -> RedisStore {
 }
 
 /// What subscribes, looking for itself often.
-pub(crate) fn hasty(store: &RedisStore) -> Follower {
+pub(crate) fn prompt_backend(store: &RedisStore) -> Follower {
     let mut pace = Pace::default();
     pace.poll = Duration::from_millis(100);
     pace.deadline = Duration::from_secs(2);
@@ -102,10 +102,10 @@ pub(crate) fn hasty(store: &RedisStore) -> Follower {
 }
 
 #[async_trait]
-impl Fixture for Real {
+impl Fixture for TestStore {
     fn backend(&self) -> Arc<dyn CompletionBackend> {
         let url = self.server.url_at(self.proxy.address());
-        Arc::new(hasty(&store(&url, &self.prefix)))
+        Arc::new(prompt_backend(&store(&url, &self.prefix)))
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
@@ -118,7 +118,7 @@ impl Fixture for Real {
 
     async fn begin(&self) -> Option<Box<dyn Transaction>> {
         Some(Box::new(
-            Multi::begin(&self.server.url(), &self.store).await,
+            MultiExec::begin(&self.server.url(), &self.store).await,
         ))
     }
 
@@ -150,23 +150,26 @@ impl Fixture for Real {
 
     fn intruder(&self) -> Option<(Arc<dyn CompletionBackend>, Vec<String>)> {
         let url = format!("redis://intruder:hunter2@{}", self.server.address());
-        let backend = hasty(&store(&url, &self.prefix));
+        let backend = prompt_backend(&store(&url, &self.prefix));
         Some((Arc::new(backend), vec!["hunter2".to_owned()]))
     }
 
     fn bare(&self) -> Option<Arc<dyn CompletionBackend>> {
         let prefix = format!("{}-bare", self.prefix);
-        Some(Arc::new(hasty(&store(&self.server.url(), &prefix))))
+        Some(Arc::new(prompt_backend(&store(
+            &self.server.url(),
+            &prefix,
+        ))))
     }
 }
 
 /// A transaction of a program that has a connection of its own.
-pub(crate) struct Multi {
+pub(crate) struct MultiExec {
     connection: MultiplexedConnection,
     store: RedisStore,
 }
 
-impl Multi {
+impl MultiExec {
     /// Begins as soon as the server answers.
     pub(crate) async fn begin(url: &str, store: &RedisStore) -> Self {
         let client = Client::open(url).expect("a url");
@@ -211,7 +214,7 @@ impl Multi {
 }
 
 #[async_trait]
-impl Transaction for Multi {
+impl Transaction for MultiExec {
     async fn finish(
         &mut self,
         execution: &ExecutionId,

@@ -13,7 +13,7 @@ use midplane_testkit::PATIENCE;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::{Lease, Server, SharedServer};
 
-use crate::sql::{Begun, Sql, sql};
+use crate::sql::{OpenTransaction, Sql, sql};
 
 static SERVER: SharedServer = SharedServer::new(Server::postgres);
 
@@ -23,14 +23,14 @@ pub(crate) enum Host {
     Own(Server),
 }
 
-pub(crate) struct Place {
+pub(crate) struct TestStore {
     pub(crate) proxy: Proxy,
     pub(crate) host: Host,
     pub(crate) schema: String,
     store: PostgresStore,
 }
 
-impl Place {
+impl TestStore {
     /// On a server that others use too.
     pub(crate) fn start() -> Self {
         Self::on(Host::Shared(SERVER.get()))
@@ -74,14 +74,14 @@ impl Place {
 
     /// Statements with the schema in place of `midplane`, on a connection of their own.
     pub(crate) async fn sql(&self, text: &str) -> Option<String> {
-        sql(&self.server().url(), &self.place(text)).await
+        sql(&self.server().url(), &self.in_schema(text)).await
     }
 
     pub(crate) async fn open(&self) -> Sql {
         Sql::open(&self.server().url()).await
     }
 
-    pub(crate) fn place(&self, text: &str) -> String {
+    pub(crate) fn in_schema(&self, text: &str) -> String {
         text.replace("midplane.", &format!("\"{}\".", self.schema))
     }
 }
@@ -104,7 +104,7 @@ pub(crate) fn store(url: &str, schema: &str) -> PostgresStore {
 }
 
 /// Looks for itself often, and tries again soon.
-pub(crate) fn brisk() -> Pace {
+pub(crate) fn prompt() -> Pace {
     let mut pace = Pace::default();
     pace.poll = Duration::from_millis(100);
     pace.deadline = Duration::from_secs(2);
@@ -113,9 +113,9 @@ pub(crate) fn brisk() -> Pace {
 }
 
 #[async_trait]
-impl Fixture for Place {
+impl Fixture for TestStore {
     fn backend(&self) -> Arc<dyn CompletionBackend> {
-        Arc::new(self.listeners(&self.schema).backend().with_pace(brisk()))
+        Arc::new(self.listeners(&self.schema).backend().with_pace(prompt()))
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
@@ -128,7 +128,7 @@ impl Fixture for Place {
 
     async fn begin(&self) -> Option<Box<dyn Transaction>> {
         let sql = Sql::insist(&self.server().url()).await;
-        Some(Box::new(Begun::new(sql, &self.schema).await))
+        Some(Box::new(OpenTransaction::new(sql, &self.schema).await))
     }
 
     fn cut(&self) {
