@@ -16,7 +16,7 @@
 //!     fn bus(&self) -> Arc<dyn Bus> {
 //!         Arc::new(self.0.clone())
 //!     }
-//!     fn stranger(&self) -> Arc<dyn Bus> {
+//!     fn other_prefix(&self) -> Arc<dyn Bus> {
 //!         Arc::new(Memory::new())
 //!     }
 //!     fn cut(&self) {

@@ -19,7 +19,7 @@ impl Fixture for InProcess {
         Arc::new(self.0.clone())
     }
 
-    fn stranger(&self) -> Arc<dyn Bus> {
+    fn other_prefix(&self) -> Arc<dyn Bus> {
         Arc::new(Memory::new())
     }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use midplane::Memory;
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
-use midplane_conformance::suite::{self, CHECKS, Fixture, Guarded};
+use midplane_conformance::suite::{self, CHECKS, Fixture, RefusedBus};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::set_patience;
 
@@ -51,7 +51,7 @@ enum Sin {
 const CAUGHT: &[(Sin, &str, &str)] = &[
     (
         Sin::NoEcho,
-        "every_link_hears_a_frame_the_sender_too",
+        "every_link_receives_a_frame_the_sender_too",
         "the next frame: not within",
     ),
     (
@@ -71,12 +71,12 @@ const CAUGHT: &[(Sin, &str, &str)] = &[
     ),
     (
         Sin::HearsEverything,
-        "a_lane_not_subscribed_is_not_heard",
+        "a_lane_not_subscribed_is_not_received",
         "the lane of what arrives next",
     ),
     (
         Sin::SubscribesLate,
-        "what_is_sent_after_subscribe_is_heard",
+        "what_is_sent_after_subscribe_is_received",
         "the next frame: not within",
     ),
     (
@@ -86,7 +86,7 @@ const CAUGHT: &[(Sin, &str, &str)] = &[
     ),
     (
         Sin::IgnoresUnsubscribe,
-        "an_unsubscribed_lane_is_not_heard",
+        "an_unsubscribed_lane_is_not_received",
         "the lane of what arrives next",
     ),
     (
@@ -96,7 +96,7 @@ const CAUGHT: &[(Sin, &str, &str)] = &[
     ),
     (
         Sin::IgnoresPrefix,
-        "another_prefix_is_not_heard",
+        "another_prefix_is_not_received",
         "the next frame",
     ),
     (
@@ -246,8 +246,8 @@ impl Sinful {
         }
     }
 
-    fn guarded(&self, wrong: BusErrorKind) -> Option<Guarded> {
-        Some(Guarded {
+    fn refused(&self, wrong: BusErrorKind) -> Option<RefusedBus> {
+        Some(RefusedBus {
             bus: Arc::new(Sabotaged {
                 wrong: Some(wrong),
                 ..self.bus.clone()
@@ -263,7 +263,7 @@ impl Fixture for Sinful {
         Arc::new(self.bus.clone())
     }
 
-    fn stranger(&self) -> Arc<dyn Bus> {
+    fn other_prefix(&self) -> Arc<dyn Bus> {
         match self.bus.sin {
             Some(Sin::IgnoresPrefix) => self.bus(),
             sin => Self::new(sin).bus(),
@@ -283,12 +283,12 @@ impl Fixture for Sinful {
         self.bus.memory.links()
     }
 
-    fn intruder(&self) -> Option<Guarded> {
-        self.guarded(BusErrorKind::Denied)
+    fn wrong_credentials(&self) -> Option<RefusedBus> {
+        self.refused(BusErrorKind::Denied)
     }
 
-    fn nowhere(&self) -> Option<Guarded> {
-        self.guarded(BusErrorKind::Unreachable)
+    fn wrong_address(&self) -> Option<RefusedBus> {
+        self.refused(BusErrorKind::Unreachable)
     }
 
     fn flood(&self) -> usize {

@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Settings {
     kind: BusKind,
-    /// It may hold a password. The scheme is in lower case.
+    /// The URL, which may hold a password. The scheme is in lower case.
     url: String,
     prefix: Option<String>,
     deadline: Duration,

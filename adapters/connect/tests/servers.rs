@@ -7,9 +7,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use midplane::Timer;
-use midplane::bus::{Bus, Lane, Outbound};
+use midplane_conformance::suite::Node;
 use midplane_connect::{ConnectError, Settings};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
@@ -47,29 +46,17 @@ fn shown(error: &ConnectError) -> String {
     shown
 }
 
-/// One bus sends, and another one of the same settings hears it.
+/// One bus sends, and another one of the same settings receives it.
 async fn works(settings: &Settings, timer: &dyn Timer) {
     let open = async || {
         within("opening", settings.open(timer))
             .await
             .expect("a bus")
     };
-    let connect = async |bus: Arc<dyn Bus>| {
-        let mut link = within("connecting", bus.connect()).await.expect("a link");
-        let subscribed = link.transmit.subscribe(&[Lane(3)]);
-        within("subscribing", subscribed).await.expect("subscribed");
-        link
-    };
-    let mut hearing = connect(open().await).await;
-    let mut sending = connect(open().await).await;
-    let frames = [Outbound {
-        lane: Lane(3),
-        frame: "across".into(),
-    }];
-    let sent = sending.transmit.send(&frames);
-    within("sending", sent).await.expect("sent");
-    let heard = within("the frame", hearing.frames.next()).await;
-    assert_eq!(heard.expect("a link").expect("a frame").frame, "across");
+    let mut receiver = Node::on(&*open().await, &[3]).await;
+    let mut sender = Node::connect(&*open().await).await;
+    sender.send(3, "across").await;
+    receiver.receives(3, "across").await;
 }
 
 /// Over this server, then without it, and then with it again.
@@ -253,8 +240,8 @@ fn an_authority_of_ones_own_is_named_by_ssl_cert_file() {
         format!("{}?sslmode=verify-full", postgres.url()),
     ] {
         let url = ("MIDPLANE_BACKPLANE_URL", &*url);
-        let stranger = opened_in_environment(&[url]);
-        assert!(stranger.contains("MIDPLANE_BACKPLANE_URL"), "{stranger}");
+        let refused = opened_in_environment(&[url]);
+        assert!(refused.contains("MIDPLANE_BACKPLANE_URL"), "{refused}");
         let trusted = opened_in_environment(&[url, ("SSL_CERT_FILE", &cert_path)]);
         assert_eq!(trusted, "yes", "{url:?}");
     }

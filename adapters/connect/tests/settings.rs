@@ -4,8 +4,8 @@ use std::error::Error;
 use std::process::Command;
 
 use midplane::threads::Timer;
+use midplane_conformance::suite::Node;
 use midplane_connect::{BusKind, ConnectError, Settings};
-use midplane_testkit::within;
 
 /// Everything that an error shows, or that what it stands for does.
 fn shown(error: &ConnectError) -> String {
@@ -216,10 +216,7 @@ fn settings_that_agree_are_taken() {
 #[test]
 fn a_name_in_memory_is_shared_and_no_name_is_not() {
     futures::executor::block_on(async {
-        let heard = async |url: &str, from: &str, prefix: Option<&str>| {
-            use futures::StreamExt;
-            use midplane::bus::{Lane, Outbound};
-
+        let reaches = async |url: &str, from: &str, prefix: Option<&str>| {
             let timer = Timer::new();
             let here = Settings::parse(url)
                 .expect("a url")
@@ -230,28 +227,17 @@ fn a_name_in_memory_is_shared_and_no_name_is_not() {
                 .expect("sound")
                 .expect("a bus");
             let there = there.open(&timer).await.expect("a bus");
-            let mut hearing = here.connect().await.expect("a link");
-            hearing
-                .transmit
-                .subscribe(&[Lane(0)])
-                .await
-                .expect("subscribed");
-            for (bus, frame) in [(there, "other"), (here, "own")] {
-                let mut link = bus.connect().await.expect("a link");
-                let frame = Outbound {
-                    lane: Lane(0),
-                    frame: frame.into(),
-                };
-                link.transmit.send(&[frame]).await.expect("sent");
-            }
-            let first = within("a frame", hearing.frames.next()).await;
-            first.expect("a link").expect("a frame").frame == "other"
+            let mut receiver = Node::on(&*here, &[0]).await;
+            Node::connect(&*there).await.send(0, "other").await;
+            Node::connect(&*here).await.send(0, "own").await;
+            let (_, first) = receiver.next().await;
+            first == "other"
         };
-        assert!(heard("memory:chat", "memory:chat", Some("a")).await);
-        assert!(!heard("memory:chat", "memory:chat", Some("b")).await);
-        assert!(!heard("memory:chat", "memory:chat", None).await);
-        assert!(!heard("memory:chat", "memory:news", Some("a")).await);
-        assert!(!heard("memory:", "memory:", Some("a")).await);
+        assert!(reaches("memory:chat", "memory:chat", Some("a")).await);
+        assert!(!reaches("memory:chat", "memory:chat", Some("b")).await);
+        assert!(!reaches("memory:chat", "memory:chat", None).await);
+        assert!(!reaches("memory:chat", "memory:news", Some("a")).await);
+        assert!(!reaches("memory:", "memory:", Some("a")).await);
     });
 }
 

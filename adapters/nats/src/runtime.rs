@@ -30,7 +30,7 @@ pub(crate) fn handle() -> io::Result<Handle> {
     Ok(handle)
 }
 
-/// A future that finds the runtime current whenever it is polled, whoever polls it.
+/// A future that finds the runtime current wherever it is polled.
 pub(crate) struct Within<F> {
     handle: Handle,
     future: Pin<Box<F>>,

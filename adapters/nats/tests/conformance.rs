@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use midplane_conformance::suite::{Guarded, Proxied};
+use midplane_conformance::suite::{Proxied, RefusedBus};
 use midplane_core::bus::Bus;
 use midplane_nats::Nats;
 use midplane_testkit::server::{Server, SharedServer};
@@ -22,16 +22,16 @@ fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
 
 fn start() -> Proxied {
     // The server that lets anyone in knows no wrong credentials.
-    let guarded = GUARDED.get();
-    let url = format!("nats://ada:the%20wr0ng@{}", guarded.address());
+    let refused = GUARDED.get();
+    let url = format!("nats://ada:the%20wr0ng@{}", refused.address());
     let place = Proxied::new(SERVER.get(), open)
-        .with_nowhere("nats://s3cret@", "s3cret")
-        .with_intruder(Guarded {
+        .with_wrong_address("nats://s3cret@", "s3cret")
+        .with_wrong_credentials(RefusedBus {
             bus: open(&url, "intruder"),
             secrets: vec!["the wr0ng".into(), "the%20wr0ng".into()],
             names: "credentials".into(),
         });
-    place.keeping(guarded)
+    place.keeping(refused)
 }
 
 midplane_conformance::bus_suite!(start);

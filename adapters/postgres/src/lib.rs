@@ -59,7 +59,7 @@
 //!
 //! The link ends at once, its stream with an error of the kind `Unreachable`, also when an administrator ends it
 //! (`pg_terminate_backend`) or the server shuts down. What others notify meanwhile is gone: Postgres keeps nothing for
-//! whoever is not connected. A statement in flight may or may not have been committed. What was sent before is with
+//! a client that is not connected. A statement in flight may or may not have been committed. What was sent before is with
 //! the server. A connection that is half open is noticed by the cluster's heartbeat alone.
 //!
 //! # Where it runs

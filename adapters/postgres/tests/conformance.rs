@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use midplane_conformance::suite::{Guarded, Proxied};
+use midplane_conformance::suite::{Proxied, RefusedBus};
 use midplane_core::bus::Bus;
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
@@ -16,11 +16,11 @@ fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
 
 fn start() -> Proxied {
     let place = Proxied::new(SERVER.get(), open)
-        .with_nowhere("postgres://midplane:s3cret@", "s3cret")
+        .with_wrong_address("postgres://midplane:s3cret@", "s3cret")
         .holding_back();
     let address = place.address().to_string();
     let url = format!("postgres://midplane:wr0ng%20one@{address}/postgres");
-    place.with_intruder(Guarded {
+    place.with_wrong_credentials(RefusedBus {
         bus: open(&url, "intruder"),
         secrets: vec!["wr0ng one".into(), "wr0ng%20one".into()],
         names: address,

@@ -3,9 +3,8 @@
 use std::fs;
 use std::sync::{Arc, LazyLock};
 
-use futures::StreamExt;
-use midplane_conformance::suite::{self, Proxied};
-use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
+use midplane_conformance::suite::{self, Node, Proxied, refusal};
+use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_postgres::Postgres;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{Server, SharedServer};
@@ -13,7 +12,7 @@ use midplane_testkit::within;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
-/// Who signs, and the file that its certificate lies in.
+/// An authority that signs certificates, and the file with its own.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     file: String,
@@ -69,35 +68,24 @@ fn every_promise_of_a_bus_is_kept() {
     }
 }
 
-// Who is trusted.
+// Which servers are trusted.
 
 /// Whether the connection of a link on this bus is encrypted, as the server sees it; or why there is none. The
-/// link hears itself.
+/// link receives what it sends.
 async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, String> {
     let port = server.address().port();
     let url = format!(
         "postgres://midplane:midplane@{host}:{port}/postgres?application_name=probe{query}"
     );
     let bus = Postgres::new(&url).expect("a URL");
-    let connected = within("connecting", bus.connect()).await;
-    let mut link = connected.map_err(|error| {
+    if let Err(error) = within("connecting", bus.connect()).await {
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-        error.to_string()
-    })?;
-    let lanes = [Lane(0)];
-    within("subscribing", link.transmit.subscribe(&lanes))
-        .await
-        .expect("subscribed");
-    let frames = [Outbound {
-        lane: Lane(0),
-        frame: vec![7; 5_000].into(),
-    }];
-    within("sending", link.transmit.send(&frames))
-        .await
-        .expect("sent");
-    let heard = within("the frame", link.frames.next()).await;
-    let heard = heard.expect("a link").expect("a frame");
-    assert_eq!(heard.frame, frames[0].frame);
+        return Err(error.to_string());
+    }
+    let mut node = Node::on(&bus, &[0]).await;
+    let frame = vec![7; 5_000];
+    node.send(0, frame.clone()).await;
+    node.receives(0, frame).await;
     Ok(is_encrypted(&server.url()))
 }
 
@@ -254,9 +242,7 @@ fn a_file_of_certificates_that_is_missing_is_named() {
             server.url()
         );
         let bus = Postgres::new(&url).expect("a URL");
-        let error = within("the refusal", bus.connect())
-            .await
-            .expect_err("no file");
+        let error = refusal(&bus).await;
         assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("sslrootcert"), "{error}");
     });

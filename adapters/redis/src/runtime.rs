@@ -1,12 +1,12 @@
 //! The runtime that the driver runs on: tokio where one is current, else the one that smol starts.
 
-/// That the driver has a runtime here. It starts smol's where none is current.
+/// Checks that the driver has a runtime here. The driver starts smol's where no runtime is current.
 #[cfg(feature = "smol")]
 pub(crate) fn check() -> Result<(), midplane_core::bus::BusError> {
     Ok(())
 }
 
-/// That the driver has a runtime here: without the feature `smol`, only tokio's.
+/// Checks that the driver has a runtime here, which without the feature `smol` is only tokio's.
 #[cfg(all(feature = "tokio", not(feature = "smol")))]
 pub(crate) fn check() -> Result<(), midplane_core::bus::BusError> {
     use midplane_core::bus::{BusError, BusErrorKind};

@@ -1,17 +1,14 @@
 //! A cluster, of Redis or of Valkey, keeps every promise of a bus.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{connect, ended, frame, hearing};
 use futures::StreamExt;
 use midplane::node::Config;
 use midplane::{Backplane, Cluster, ConnectionId, Event, Sink, Target, fresh_node_id};
-use midplane_conformance::suite::{Fixture, Guarded};
+use midplane_conformance::suite::{Fixture, Node, RefusedBus, outbound};
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
@@ -75,7 +72,7 @@ impl Fixture for OverCluster {
         self.with_prefix(self.user.clone())
     }
 
-    fn stranger(&self) -> Arc<dyn Bus> {
+    fn other_prefix(&self) -> Arc<dyn Bus> {
         self.with_prefix(format!("{}-too", self.user))
     }
 
@@ -95,22 +92,22 @@ impl Fixture for OverCluster {
         lists.iter().map(|list| list.matches(&user).count()).sum()
     }
 
-    fn intruder(&self) -> Option<Guarded> {
+    fn wrong_credentials(&self) -> Option<RefusedBus> {
         let url = format!(
             "redis+cluster://intruder:hunter2@{}",
             self.cluster.addresses()
         );
-        Some(Guarded {
+        Some(RefusedBus {
             bus: Arc::new(Redis::new(&url).expect("a url")),
             secrets: vec!["hunter2".to_owned()],
             names: "user and password of the url".to_owned(),
         })
     }
 
-    fn nowhere(&self) -> Option<Guarded> {
+    fn wrong_address(&self) -> Option<RefusedBus> {
         // Ports 1 and 2 are nobody's.
         let url = "redis+cluster://:hunter2@127.0.0.1:1,127.0.0.1:2";
-        Some(Guarded {
+        Some(RefusedBus {
             bus: Arc::new(Redis::new(url).expect("a url")),
             secrets: vec!["hunter2".to_owned()],
             names: "127.0.0.1:2, as the url has it".to_owned(),
@@ -136,7 +133,7 @@ mod valkey {
     midplane_conformance::bus_suite!(|| OverCluster::on(VALKEY.get()));
 }
 
-// What is peculiar to a cluster.
+// What a cluster does to its links.
 
 const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioMulti, Executor::Threads];
 
@@ -144,7 +141,7 @@ fn bus(cluster: &RedisCluster) -> Redis {
     Redis::new(&format!("redis+cluster://{}", cluster.addresses())).expect("a url")
 }
 
-/// The same, with lane 1 on the first master.
+/// A bus whose lane 1 is on the first master.
 fn on_the_first(cluster: &RedisCluster) -> (Redis, u16) {
     let prefixes = (0..).map(|number| format!("midplane-{number}"));
     for prefix in prefixes {
@@ -165,8 +162,8 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             let cluster = CLUSTER.get();
             let bus = bus(&cluster).with_prefix("spread").expect("a prefix");
             let lanes: Vec<_> = (0..LANES).map(Lane).collect();
-            let mut hearing = connect(&bus).await;
-            within("subscribing", hearing.transmit.subscribe(&lanes))
+            let mut receiver = Node::connect(&bus).await;
+            within("subscribing", receiver.transmit.subscribe(&lanes))
                 .await
                 .expect("subscribed");
             let counts: Vec<usize> = cluster
@@ -177,7 +174,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
             assert_eq!(counts.iter().sum::<usize>(), LANES as usize, "{counts:?}");
 
-            let mut sending = connect(&bus).await;
+            let mut sending = Node::connect(&bus).await;
             let frames: Vec<_> = lanes
                 .iter()
                 .map(|&lane| Outbound {
@@ -190,7 +187,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
                 .expect("sent");
             let mut heard = Vec::new();
             for _ in 0..LANES {
-                let frame = within("a frame", hearing.frames.next()).await;
+                let frame = within("a frame", receiver.frames.next()).await;
                 let frame = frame.expect("a link").expect("a frame");
                 assert_eq!(frame.frame, frame.lane.0.to_string());
                 heard.push(frame.lane);
@@ -206,8 +203,8 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
     Executor::Smol.run(async {
         let cluster = CLUSTER.get();
         let bus = bus(&cluster).with_prefix("foreign").expect("a prefix");
-        let mut link = connect(&bus).await;
-        within("subscribing", link.transmit.subscribe(&[Lane::JSON]))
+        let mut node = Node::connect(&bus).await;
+        within("subscribing", node.transmit.subscribe(&[Lane::JSON]))
             .await
             .expect("subscribed");
         // All but one of the shards send it on to that one.
@@ -217,7 +214,7 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
             .filter(|answer| !answer.starts_with("-MOVED"))
             .collect();
         assert_eq!(heard, [":1\r\n"]);
-        let frame = within("the frame", link.frames.next()).await;
+        let frame = within("the frame", node.frames.next()).await;
         let frame = frame.expect("a link").expect("a frame");
         assert_eq!((frame.lane, &frame.frame[..]), (Lane::JSON, &b"{}"[..]));
     });
@@ -230,19 +227,19 @@ fn a_slot_that_moves_ends_the_links_of_its_lane() {
     for (executor, from, to) in [(Executor::Smol, 0, 1), (Executor::TokioMulti, 1, 2)] {
         let (cluster, bus) = (cluster.clone(), bus.clone());
         executor.run(async move {
-            let mut listening = hearing(&bus).await;
-            let mut publishing = connect(&bus).await;
-            let sent = publishing.transmit.send(&[frame("before")]).await;
+            let mut listening = Node::working(&bus).await;
+            let mut publishing = Node::connect(&bus).await;
+            let sent = publishing.transmit.send(&[outbound(1, "before")]).await;
             sent.expect("it is sent");
             let heard = within("the frame", listening.frames.next()).await;
             assert_eq!(heard.expect("a link").expect("a frame").frame, "before");
             cluster.move_slot(slot, from, to);
             // Nobody sends or subscribes anything.
-            assert_eq!(ended(&mut listening).await, BusErrorKind::Unreachable);
-            let sent = within("sending", publishing.transmit.send(&[frame("lost")])).await;
+            assert_eq!(listening.end().await, BusErrorKind::Unreachable);
+            let sent = within("sending", publishing.transmit.send(&[outbound(1, "lost")])).await;
             let error = sent.expect_err("the slot has moved");
             assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-            ended(&mut publishing).await;
+            publishing.end().await;
             heals(&bus, &cluster).await;
         });
     }
@@ -270,7 +267,7 @@ async fn again(bus: &Redis) -> Result<(), BusErrorKind> {
     let mut link = bus.connect().await.map_err(|error| error.kind())?;
     let subscribed = link.transmit.subscribe(&[Lane(1)]).await;
     subscribed.map_err(|error| error.kind())?;
-    let sent = link.transmit.send(&[frame("again")]).await;
+    let sent = link.transmit.send(&[outbound(1, "again")]).await;
     sent.map_err(|error| error.kind())?;
     let heard = within("the frame", link.frames.next()).await;
     assert_eq!(heard.expect("a link").expect("a frame").frame, "again");
@@ -332,9 +329,9 @@ fn a_master_that_dies_ends_the_link_and_its_replica_is_found() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::TokioCurrent.run(async move {
-        let mut link = hearing(&bus).await;
+        let mut node = Node::working(&bus).await;
         cluster.nodes()[0].kill();
-        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
+        assert_eq!(node.end().await, BusErrorKind::Unreachable);
         // The others are there, and send us to the dead one.
         let error = again(&bus).await.expect_err("nobody has the slot");
         assert_eq!(error, BusErrorKind::Unreachable);
@@ -348,10 +345,10 @@ fn a_master_that_is_demoted_ends_the_link() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::Smol.run(async move {
-        let mut link = hearing(&bus).await;
+        let mut node = Node::working(&bus).await;
         cluster.promote(3, None);
         // Nobody sends or subscribes anything.
-        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
+        assert_eq!(node.end().await, BusErrorKind::Unreachable);
         heals(&bus, &cluster).await;
     });
 }

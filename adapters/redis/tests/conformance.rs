@@ -1,19 +1,11 @@
 //! Redis and Valkey keep every promise of a bus.
 
-mod common;
+use std::sync::Arc;
 
-use std::error::Error;
-use std::sync::{Arc, Mutex};
-
-use common::{connect, ended, frame, hearing};
-use futures::StreamExt;
-use midplane_conformance::suite::{Fixture, Guarded};
-use midplane_core::bus::{Bus, BusErrorKind, Lane};
+use midplane_conformance::suite::{Fixture, RefusedBus};
+use midplane_core::bus::Bus;
 use midplane_redis::Redis;
-use midplane_testkit::executor::Executor;
-use midplane_testkit::proxy::{Proxy, Way};
 use midplane_testkit::server::Server;
-use midplane_testkit::within;
 
 struct Real {
     server: Server,
@@ -48,7 +40,7 @@ impl Fixture for Real {
         Arc::new(self.with_prefix("midplane"))
     }
 
-    fn stranger(&self) -> Arc<dyn Bus> {
+    fn other_prefix(&self) -> Arc<dyn Bus> {
         Arc::new(self.with_prefix("midplane-too"))
     }
 
@@ -64,19 +56,19 @@ impl Fixture for Real {
         self.server.redis_connections()
     }
 
-    fn intruder(&self) -> Option<Guarded> {
+    fn wrong_credentials(&self) -> Option<RefusedBus> {
         let url = format!("redis://intruder:hunter2@{}", self.server.address());
-        Some(Guarded {
+        Some(RefusedBus {
             bus: Arc::new(Redis::new(&url).expect("a url")),
             secrets: vec!["hunter2".to_owned()],
             names: "user and password of the url".to_owned(),
         })
     }
 
-    fn nowhere(&self) -> Option<Guarded> {
+    fn wrong_address(&self) -> Option<RefusedBus> {
         // Port 1 is nobody's.
         let bus = Redis::new("redis://:hunter2@127.0.0.1:1").expect("a url");
-        Some(Guarded {
+        Some(RefusedBus {
             bus: Arc::new(bus),
             secrets: vec!["hunter2".to_owned()],
             names: "127.0.0.1:1, as the url has it".to_owned(),
@@ -94,231 +86,4 @@ mod valkey {
     use super::Real;
 
     midplane_conformance::bus_suite!(Real::valkey);
-}
-
-// What is peculiar to Redis, on the executors that its driver runs on differently.
-
-const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
-
-/// A user that may do what the documentation says it must be allowed to, and no more.
-fn with_user(server: &Server) -> String {
-    acl(
-        server,
-        &[
-            "reset",
-            "on",
-            ">hunter2",
-            "&midplane:*",
-            "+hello",
-            "+subscribe",
-            "+unsubscribe",
-            "+publish",
-        ],
-    );
-    format!("redis://chat:hunter2@{}", server.address())
-}
-
-fn acl(server: &Server, rules: &[&str]) {
-    let answer = server.redis_command(&[&["ACL", "SETUSER", "chat"], rules].concat());
-    assert_eq!(answer, "+OK\r\n");
-}
-
-#[test]
-fn either_connection_that_is_killed_ends_the_link() {
-    for executor in EXECUTORS {
-        executor.run(async {
-            let server = Server::redis_with(&[]);
-            let bus = Redis::new(&server.url()).expect("a url");
-            for kind in ["pubsub", "normal"] {
-                let mut link = hearing(&bus).await;
-                let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", kind]);
-                assert_eq!(answer, ":1\r\n", "{kind}");
-                assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
-                link.transmit
-                    .send(&[frame("late")])
-                    .await
-                    .expect_err("it is dead");
-            }
-            hearing(&bus).await;
-        });
-    }
-}
-
-/// Nothing here runs between the kill and the publish, so that the publish is the first to notice.
-#[test]
-fn a_publish_that_its_own_link_does_not_hear_is_no_success() {
-    Executor::TokioCurrent.run(async {
-        let server = Server::redis_with(&[]);
-        let bus = Redis::new(&server.url()).expect("a url");
-        let mut link = hearing(&bus).await;
-        let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-        assert_eq!(answer, ":1\r\n");
-        let sent = within("sending", link.transmit.send(&[frame("lost")])).await;
-        let error = sent.expect_err("nobody heard it");
-        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-    });
-}
-
-#[test]
-fn a_permission_that_is_taken_ends_the_link_and_heals() {
-    for executor in EXECUTORS {
-        executor.run(async {
-            let server = Server::redis_with(&[]);
-            let bus = Redis::new(&with_user(&server)).expect("a url");
-            let mut link = hearing(&bus).await;
-            acl(&server, &["resetchannels"]);
-            ended(&mut link).await;
-            let mut link = connect(&bus).await;
-            let refused = link.transmit.subscribe(&[Lane(1)]).await;
-            let error = refused.expect_err("the channel is not allowed");
-            assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
-            ended(&mut link).await;
-
-            acl(&server, &["&midplane:*", "-publish"]);
-            let mut link = connect(&bus).await;
-            let refused = link.transmit.send(&[frame("mute")]).await;
-            let error = refused.expect_err("publishing is not allowed");
-            assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
-            ended(&mut link).await;
-
-            acl(&server, &["+publish"]);
-            hearing(&bus).await;
-        });
-    }
-}
-
-#[test]
-fn a_password_that_is_rotated_is_denied_until_it_is_told() {
-    Executor::Smol.run(async {
-        let server = Server::redis_with(&[]);
-        let password = Arc::new(Mutex::new("hunter2"));
-        let current = password.clone();
-        let bus = Redis::new(&with_user(&server))
-            .expect("a url")
-            .with_password(move || (*current.lock().expect("nobody panics")).to_owned());
-        let link = hearing(&bus).await;
-        acl(&server, &["resetpass", ">hunter3"]);
-        let refused = within("the refusal", bus.connect()).await;
-        let error = refused.expect_err("the password is old");
-        assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
-        *password.lock().expect("nobody panics") = "hunter3";
-        hearing(&bus).await;
-        drop(link);
-    });
-}
-
-#[test]
-fn a_server_that_is_full_is_unreachable_until_someone_leaves() {
-    Executor::TokioMulti.run(async {
-        let server = Server::redis_with(&["--maxclients", "2"]);
-        let bus = Redis::new(&server.url()).expect("a url");
-        let link = hearing(&bus).await;
-        let refused = within("the refusal", bus.connect()).await;
-        let error = refused.expect_err("it is full");
-        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-        drop(link);
-        // The server sees in its own time that they left.
-        within("connecting", async {
-            while bus.connect().await.is_err() {}
-        })
-        .await;
-    });
-}
-
-/// Such a server quotes the command back, with the password in it.
-#[test]
-fn a_server_without_hello_does_not_make_us_show_the_password() {
-    Executor::Smol.run(async {
-        let server = Server::redis_with(&["--rename-command", "HELLO", ""]);
-        let url = format!("redis://:hunter2@{}", server.address());
-        let bus = Redis::new(&url).expect("a url");
-        let error = within("the refusal", bus.connect())
-            .await
-            .expect_err("it speaks no RESP3");
-        assert_eq!(error.kind(), BusErrorKind::Protocol, "{error}");
-        let mut shown = format!("{error} {error:?}");
-        let mut source = error.source();
-        while let Some(error) = source {
-            shown.push_str(&format!("{error} {error:?}"));
-            source = error.source();
-        }
-        assert!(!shown.contains("hunter2"), "{shown}");
-    });
-}
-
-#[test]
-fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
-    Executor::Smol.run(async {
-        let server = Server::redis_with(&[]);
-        let proxy = Proxy::start(server.address());
-        let bus = Redis::new(&server.url_at(proxy.address())).expect("a url");
-        for way in [Way::ToClient, Way::ToServer] {
-            for bytes in 0..64 {
-                let mut link = hearing(&bus).await;
-                proxy.cut_after(way, Some(bytes));
-                // Whether it fails is a matter of where the cut is.
-                let _ = within("sending", link.transmit.send(&[frame("cut me")])).await;
-                let _ = within("sending", link.transmit.send(&[frame("cut me")])).await;
-                loop {
-                    let next = within("a frame or the end", link.frames.next()).await;
-                    match next.expect("an error first") {
-                        Ok(inbound) => assert_eq!(inbound.frame, "cut me"),
-                        Err(error) => {
-                            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-        for way in [Way::ToClient, Way::ToServer] {
-            proxy.slice(way, true);
-        }
-        hearing(&bus).await;
-    });
-}
-
-/// Its own subscribers go on hearing it, so nobody is deaf to himself: it must be asked.
-#[test]
-fn a_master_that_is_demoted_ends_the_link_at_its_next_send() {
-    for executor in EXECUTORS {
-        executor.run(async {
-            let server = Server::redis_with(&[]);
-            let master = Server::redis_with(&[]);
-            let bus = Redis::new(&server.url()).expect("a url");
-            let mut link = hearing(&bus).await;
-            let port = master.address().port().to_string();
-            let answer = server.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
-            assert_eq!(answer, "+OK\r\n");
-            let error = within("the notice", async {
-                loop {
-                    if let Err(error) = link.transmit.send(&[frame("kept to itself")]).await {
-                        return error;
-                    }
-                }
-            })
-            .await;
-            assert_eq!(error.kind(), BusErrorKind::Unreachable);
-            assert!(error.to_string().contains("is a replica"), "{error}");
-            let refused = within("the refusal", bus.connect()).await;
-            let error = refused.expect_err("it is a replica");
-            assert!(error.to_string().contains("is a replica"), "{error}");
-
-            let answer = server.redis_command(&["REPLICAOF", "NO", "ONE"]);
-            assert_eq!(answer, "+OK\r\n");
-            hearing(&bus).await;
-        });
-    }
-}
-
-#[test]
-fn a_link_is_closed_once_and_closing_it_again_does_nothing() {
-    Executor::Smol.run(async {
-        let server = Server::redis_with(&[]);
-        let bus = Redis::new(&server.url()).expect("a url");
-        let mut link = hearing(&bus).await;
-        link.transmit.close().await.expect("it is closed");
-        link.transmit.close().await.expect("nothing is done");
-        assert!(link.frames.next().await.is_none());
-    });
 }

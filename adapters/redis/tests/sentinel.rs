@@ -1,8 +1,6 @@
 //! The master is found through real Sentinels.
 
-mod common;
-
-use common::{connect, ended, frame, hearing};
+use midplane_conformance::suite::{Node, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
@@ -57,7 +55,7 @@ async fn heals(bus: &Redis, server: &Server) {
         }
     })
     .await;
-    hearing(bus).await;
+    Node::working(bus).await;
 }
 
 #[test]
@@ -66,9 +64,9 @@ fn a_master_that_dies_is_replaced() {
         executor.run(async {
             let (master, replica, sentinel) = watched().await;
             let bus = bus(&sentinel);
-            let mut link = hearing(&bus).await;
+            let mut node = Node::working(&bus).await;
             master.kill();
-            assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
+            assert_eq!(node.end().await, BusErrorKind::Unreachable);
             heals(&bus, &replica).await;
         });
     }
@@ -79,11 +77,11 @@ fn a_master_that_is_demoted_loses_its_links() {
     Executor::Threads.run(async {
         let (_master, replica, sentinel) = watched().await;
         let bus = bus(&sentinel);
-        let mut link = hearing(&bus).await;
+        let mut node = Node::working(&bus).await;
         let answer = sentinel.redis_command(&["SENTINEL", "FAILOVER", "chat"]);
         assert_eq!(answer, "+OK\r\n");
         // The Sentinel kills the clients of whom it demotes.
-        assert_eq!(ended(&mut link).await, BusErrorKind::Unreachable);
+        assert_eq!(node.end().await, BusErrorKind::Unreachable);
         heals(&bus, &replica).await;
     });
 }
@@ -93,14 +91,13 @@ fn a_name_that_no_sentinel_knows_is_said() {
     Executor::Smol.run(async {
         let master = Server::redis_with(&[]);
         let sentinel = Server::redis_sentinel("chat", &master);
-        let mut link = connect(&Redis::new(&sentinel.url()).expect("a url")).await;
-        link.transmit
-            .send(&[frame("heard by nobody")])
+        let bus = Redis::new(&sentinel.url()).expect("a url");
+        Node::connect(&bus)
             .await
-            .expect("it is sent");
+            .send(1, "received by nobody")
+            .await;
         let url = sentinel.url().replace("/chat", "/news");
-        let refused = within("the refusal", Redis::new(&url).expect("a url").connect()).await;
-        let error = refused.expect_err("there is no such name");
+        let error = refusal(&Redis::new(&url).expect("a url")).await;
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         assert!(
             error.to_string().contains("no master called news"),

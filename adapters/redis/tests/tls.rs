@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use futures::StreamExt;
-use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
+use midplane_conformance::suite::{Node, refusal};
+use midplane_core::bus::BusErrorKind;
 use midplane_redis::{Redis, SettingsError};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
-use midplane_testkit::within;
 
 #[test]
 fn a_certificate_is_required_and_trusted() {
@@ -35,29 +34,19 @@ fn a_certificate_is_required_and_trusted() {
     ]);
     let url = format!("rediss://{}", server.address());
     for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
-        let stranger = Redis::new(&url).expect("a url");
-        let bus = stranger
+        let distrusting = Redis::new(&url).expect("a url");
+        let bus = distrusting
             .clone()
             .with_root_certificate(signed.cert.pem())
             .expect("a certificate");
         executor.run(async move {
-            let refused = within("the refusal", stranger.connect()).await;
-            let error = refused.expect_err("nobody the system trusts signed it");
+            // Nobody the system trusts signed it.
+            let error = refusal(&distrusting).await;
             assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-            let mut link = within("connecting", bus.connect()).await.expect("a link");
-            let frame = Outbound {
-                lane: Lane(0),
-                frame: vec![7; 100_000].into(),
-            };
-            let transmit = &mut link.transmit;
-            within("subscribing", transmit.subscribe(&[Lane(0)]))
-                .await
-                .expect("it is subscribed");
-            within("sending", transmit.send(std::slice::from_ref(&frame)))
-                .await
-                .expect("it is sent");
-            let heard = within("the frame", link.frames.next()).await;
-            assert_eq!(heard.expect("a link").expect("a frame").frame, frame.frame);
+            let mut node = Node::on(&bus, &[0]).await;
+            let frame = vec![7; 100_000];
+            node.send(0, frame.clone()).await;
+            node.receives(0, frame).await;
         });
     }
 }

@@ -71,7 +71,7 @@ impl<R: RawMutex> Inbox<R> {
         }
     }
 
-    /// Adds a frame, and gives the reader to be woken: for whoever holds a lock here, as a waker may run anything. A
+    /// Adds a frame, and gives the reader to be woken: for callers that hold a lock, as a waker may run anything. A
     /// frame that does not fit ends the link.
     #[must_use]
     pub fn add(&self, inbound: Inbound) -> Option<Waker> {

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// One of the numbered channels that a bus is divided into. Lane 0 is heard by every node.
+/// One of the numbered channels that a bus is divided into. Every node is subscribed to lane 0.
 ///
 /// As text, which is how adapters put it behind their prefix, it is its number, and [`JSON`](Self::JSON) is
 /// `json`.

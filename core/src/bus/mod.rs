@@ -36,20 +36,20 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// be rotated.
     ///
     /// # Errors
-    /// When the server cannot be reached or does not let us in. Nothing is left open.
+    /// When the server cannot be reached or refuses the link. Nothing is left open.
     async fn connect(&self) -> Result<Link, BusError>;
 }
 
-/// A link is one connected session with a bus. Dropping both halves closes it; what one half is good for without
-/// the other is the adapter's affair.
+/// A link is one connected session with a bus. Dropping both halves closes it; what one half does without
+/// the other is up to the adapter.
 ///
 /// Once a link is dead, every call on it fails, and its stream yields what had arrived, perhaps an
 /// error, and the end. Closing it ends the stream too.
 pub struct Link {
     /// The sending half.
     pub transmit: Box<dyn Transmit>,
-    /// What arrives on the lanes that are subscribed, this link's own frames among them: hearing
-    /// itself is how a node knows that it is not deaf.
+    /// What arrives on the lanes that are subscribed, this link's own frames among them: by
+    /// receiving those a node knows that it is not deaf.
     ///
     /// Frames of one sender on one lane arrive in the order sent, perhaps with gaps, perhaps repeated.
     /// The stream ends, or yields an error and then ends, when the link is dead. What waits in it is
@@ -68,14 +68,14 @@ impl fmt::Debug for Link {
 /// After an error of any kind but [`TooLarge`](BusErrorKind::TooLarge) the link is dead.
 #[async_trait]
 pub trait Transmit: Send {
-    /// Adds the lanes to what this link hears. It resolves when the server has them: what anyone sends
-    /// on them afterwards arrives. A lane that is subscribed already stays so.
+    /// Adds the lanes to those that this link is subscribed to. It resolves when the server has them: what anyone
+    /// sends on them afterwards arrives. A lane that is subscribed already stays so.
     ///
     /// # Errors
     /// When the link is dead or the server refuses a lane.
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
-    /// Takes the lanes from what this link hears. The server need not have acknowledged it when this
+    /// Takes the lanes from those that this link is subscribed to. The server need not have acknowledged it when this
     /// resolves: frames on their way may still arrive.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ pub trait Transmit: Send {
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
     /// Sends the frames in order, pipelined. It resolves when the link can take more, which says
-    /// nothing of who heard them.
+    /// nothing of who received them.
     ///
     /// # Errors
     /// When the link is dead, or a frame is larger than [`Limits::frame`]: then none of the frames was
@@ -114,7 +114,7 @@ impl Limits {
         Self { frame }
     }
 
-    /// That each of these frames is within the limits, for adapters to call before they send any of them.
+    /// Checks that each of these frames is within the limits. For adapters, before they send any of them.
     ///
     /// # Errors
     /// [`TooLarge`](BusErrorKind::TooLarge) when a frame is not.
@@ -140,7 +140,7 @@ impl Limits {
 pub struct Outbound {
     /// The lane to send it on.
     pub lane: Lane,
-    /// Its bytes.
+    /// The bytes of the frame.
     pub frame: Bytes,
 }
 
@@ -149,7 +149,7 @@ pub struct Outbound {
 pub struct Inbound {
     /// The lane it arrived on.
     pub lane: Lane,
-    /// Its bytes, which anyone who can reach the bus may have made up.
+    /// The bytes of the frame, which anyone who can reach the bus may have made up.
     pub frame: Bytes,
 }
 
@@ -168,7 +168,7 @@ macro_rules! debug_without_content {
 
 debug_without_content!(Outbound, Inbound);
 
-/// What kind of thing went wrong, for the driver to act on and the operator to search for.
+/// The kind of a [`BusError`], for the driver to act on and the operator to search for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BusErrorKind {
@@ -180,11 +180,11 @@ pub enum BusErrorKind {
     TooLarge,
     /// What arrives is more than the link could hold, and some of it is gone.
     Overflow,
-    /// The server said something that makes no sense here.
+    /// The server's answer makes no sense here.
     Protocol,
 }
 
-/// Why a bus did not do what was asked. Its text never holds a secret.
+/// Why a call on a bus failed. Its text never holds a secret.
 #[derive(Debug)]
 pub struct BusError {
     kind: BusErrorKind,
@@ -203,14 +203,14 @@ impl BusError {
         }
     }
 
-    /// This error with what caused it.
+    /// Adds what caused the error.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> BusErrorKind {
         self.kind

@@ -37,7 +37,7 @@ impl<R: RawMutex, C> OpenLink<R, C> {
         &self.inbox
     }
 
-    /// That the link is not over. The connection of a link that is over is dropped.
+    /// Checks that the link is not over, and drops the connection of one that is.
     ///
     /// # Errors
     /// The reason for which the link is over.

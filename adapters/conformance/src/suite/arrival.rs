@@ -10,20 +10,20 @@ use super::Fixture;
 use super::node::{Node, outbound};
 
 /// "What arrives on the lanes that are subscribed, this link's own frames among them."
-pub(crate) async fn every_link_hears_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn every_link_receives_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        nodes.push(Node::on(&bus, &[0, 7]).await);
+        nodes.push(Node::on(&*bus, &[0, 7]).await);
     }
-    nodes.push(Node::on(&fixture.bus(), &[0, 7]).await);
+    nodes.push(Node::on(&*fixture.bus(), &[0, 7]).await);
     nodes[0].send(0, "control").await;
     for node in &mut nodes {
-        node.hears(0, "control").await;
+        node.receives(0, "control").await;
     }
     nodes[2].send(7, "seven").await;
     for node in &mut nodes {
-        node.hears(7, "seven").await;
+        node.receives(7, "seven").await;
     }
 }
 
@@ -42,7 +42,7 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
         let Node {
             mut transmit,
             mut frames,
-        } = Node::on(&bus, &LANES).await;
+        } = Node::on(&*bus, &LANES).await;
         senders.push(async move {
             for first in (0..PER_LANE).step_by(BATCH as usize) {
                 let batch: Vec<_> = (first..first + BATCH)
@@ -77,7 +77,7 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
 
 /// "Moving opaque frames": nothing in their bytes means anything to the bus.
 pub(crate) async fn every_byte_arrives_as_it_was_sent(fixture: Arc<dyn Fixture>) {
-    let mut node = Node::on(&fixture.bus(), &[1]).await;
+    let mut node = Node::on(&*fixture.bus(), &[1]).await;
     let all: Vec<u8> = (0..=u8::MAX).collect();
     let mut frames: Vec<Bytes> = all.iter().map(|byte| vec![*byte].into()).collect();
     frames.extend([
@@ -95,6 +95,6 @@ pub(crate) async fn every_byte_arrives_as_it_was_sent(fixture: Arc<dyn Fixture>)
         .collect();
     node.send_all(&outbounds).await;
     for frame in frames {
-        node.hears(1, frame).await;
+        node.receives(1, frame).await;
     }
 }

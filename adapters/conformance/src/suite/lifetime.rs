@@ -17,9 +17,9 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
     const FRAMES: usize = 1_000;
 
     let bus = fixture.bus();
-    let mut reader = Node::on(&bus, &[1]).await;
+    let mut reader = Node::on(&*bus, &[1]).await;
     let before = fixture.connections();
-    let mut sender = Node::connect(&bus).await;
+    let mut sender = Node::connect(&*bus).await;
     for first in (0..FRAMES).step_by(100) {
         let batch: Vec<_> = (first..first + 100)
             .map(|number| outbound(1, number.to_string()))
@@ -30,7 +30,7 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
         .await
         .expect("everything was sent");
     for number in 0..FRAMES {
-        reader.hears(1, number.to_string()).await;
+        reader.receives(1, number.to_string()).await;
     }
     // Closed means closed: for its own stream, for further sends, and on the server.
     ended(&mut sender).await;
@@ -44,19 +44,19 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
 /// "The stream ends, or yields an error and then ends, when the link is dead."
 pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
-    let idle = Node::connect(&bus).await;
-    let mut hearing = Node::on(&bus, &[1]).await;
-    let sending = Node::connect(&bus).await;
-    hearing.send(1, "before").await;
-    hearing.hears(1, "before").await;
+    let idle = Node::connect(&*bus).await;
+    let mut subscribed = Node::on(&*bus, &[1]).await;
+    let sending = Node::connect(&*bus).await;
+    subscribed.send(1, "before").await;
+    subscribed.receives(1, "before").await;
     fixture.cut();
-    for mut node in [idle, hearing, sending] {
+    for mut node in [idle, subscribed, sending] {
         ended(&mut node).await;
         let sent = within("sending", node.transmit.send(&[outbound(1, "lost")])).await;
         let error = sent.expect_err("a dead link sends nothing");
         assert_ne!(error.kind(), BusErrorKind::TooLarge, "{error}");
-        let subscribed = within("subscribing", node.transmit.subscribe(&[Lane(2)])).await;
-        assert!(subscribed.is_err(), "a dead link subscribes nothing");
+        let added = within("subscribing", node.transmit.subscribe(&[Lane(2)])).await;
+        assert!(added.is_err(), "a dead link subscribes nothing");
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn Fixture>) {
 pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
     for _ in 0..2 {
-        let mut node = Node::on(&bus, &[1]).await;
+        let mut node = Node::on(&*bus, &[1]).await;
         fixture.cut();
         ended(&mut node).await;
         let refused = within("the refusal", bus.connect()).await;
@@ -72,28 +72,28 @@ pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixtur
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         fixture.heal();
     }
-    let mut node = Node::on(&bus, &[1]).await;
-    let mut other = Node::on(&fixture.bus(), &[1]).await;
+    let mut node = Node::on(&*bus, &[1]).await;
+    let mut other = Node::on(&*fixture.bus(), &[1]).await;
     node.send(1, "again").await;
-    node.hears(1, "again").await;
-    other.hears(1, "again").await;
+    node.receives(1, "again").await;
+    other.receives(1, "again").await;
 }
 
 /// "Dropping both halves closes it", in whatever state it is.
 pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
-    let mut reader = Node::on(&bus, &[1]).await;
+    let mut reader = Node::on(&*bus, &[1]).await;
     let before = fixture.connections();
-    let idle = Node::connect(&bus).await;
-    let hearing = Node::on(&bus, &[1, 2, 3]).await;
-    let mut unread = Node::on(&bus, &[1]).await;
+    let idle = Node::connect(&*bus).await;
+    let subscribed = Node::on(&*bus, &[1, 2, 3]).await;
+    let mut unread = Node::on(&*bus, &[1]).await;
     unread.send(1, "for nobody").await;
-    reader.hears(1, "for nobody").await;
-    drop((idle, hearing, unread));
-    let Node { transmit, frames } = Node::on(&bus, &[1]).await;
+    reader.receives(1, "for nobody").await;
+    drop((idle, subscribed, unread));
+    let Node { transmit, frames } = Node::on(&*bus, &[1]).await;
     drop(transmit);
     drop(frames);
-    let Node { transmit, frames } = Node::on(&bus, &[1]).await;
+    let Node { transmit, frames } = Node::on(&*bus, &[1]).await;
     drop(frames);
     drop(transmit);
     eventually("the dropped links are gone from the server", || {
@@ -101,7 +101,7 @@ pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn Fixture
     })
     .await;
     reader.send(1, "still here").await;
-    reader.hears(1, "still here").await;
+    reader.receives(1, "still here").await;
 }
 
 /// "A dropped future must leave nothing running."
@@ -130,9 +130,9 @@ pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn Fixt
         fixture.connections() == before
     })
     .await;
-    let mut node = Node::on(&bus, &[1]).await;
+    let mut node = Node::on(&*bus, &[1]).await;
     node.send(1, "still works").await;
-    node.hears(1, "still works").await;
+    node.receives(1, "still works").await;
 }
 
 /// Requires that the stream ends, at once or after an error, and stays ended.

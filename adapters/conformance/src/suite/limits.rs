@@ -13,18 +13,18 @@ use midplane_testkit::within;
 /// [`Limits::frame`](midplane::bus::Limits::frame): "the largest frame, in bytes".
 pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
-    let mut node = Node::on(&bus, &[1]).await;
-    let mut other = Node::on(&bus, &[1]).await;
+    let mut node = Node::on(&*bus, &[1]).await;
+    let mut other = Node::on(&*bus, &[1]).await;
     let largest = noise(bus.limits().frame);
     node.send(1, largest.clone()).await;
-    node.hears(1, largest.clone()).await;
-    other.hears(1, largest).await;
+    node.receives(1, largest.clone()).await;
+    other.receives(1, largest).await;
 }
 
 /// "A frame is larger than the limit: then none of the frames was sent and the link lives."
 pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dyn Fixture>) {
     let bus = fixture.bus();
-    let mut node = Node::on(&bus, &[1]).await;
+    let mut node = Node::on(&*bus, &[1]).await;
     let too_large = noise(bus.limits().frame + 1);
     let frames = [
         outbound(1, "not sent"),
@@ -36,7 +36,7 @@ pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dy
         .expect_err("a frame of one byte too many");
     assert_eq!(error.kind(), BusErrorKind::TooLarge, "{error}");
     node.send(1, "fence").await;
-    node.hears(1, "fence").await;
+    node.receives(1, "fence").await;
 }
 
 /// "What waits in it is bounded; a link that overflows is dead": one that lags yields what was sent up
@@ -45,8 +45,8 @@ pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>)
     const BATCH: usize = 100;
 
     let bus = fixture.bus();
-    let mut sender = Node::on(&bus, &[2]).await;
-    let mut lagging = Node::on(&bus, &[1]).await;
+    let mut sender = Node::on(&*bus, &[2]).await;
+    let mut lagging = Node::on(&*bus, &[1]).await;
     let mut read = 0;
     let mut end = None;
     let frame = |number: usize| {
@@ -61,7 +61,7 @@ pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>)
             .collect();
         batch.push(outbound(2, "fence"));
         sender.send_all(&batch).await;
-        sender.hears(2, "fence").await;
+        sender.receives(2, "fence").await;
         // One for a hundred: it is alive, and falls behind.
         if end.is_none() {
             end = take(&mut lagging, &mut read, &frame).await;

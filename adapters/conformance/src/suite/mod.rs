@@ -1,4 +1,4 @@
-//! What every bus promises, as named checks.
+//! The promises of every bus, as named checks.
 //!
 //! The contract is in the documentation of [`midplane::bus`]; each check quotes the part that it holds a
 //! bus to.
@@ -14,21 +14,22 @@ mod refusal;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use midplane::bus::Bus;
+use midplane::bus::{Bus, BusError};
 
 use midplane_testkit::executor::Executor;
 
+pub use node::{Node, outbound};
 pub use proxied::Proxied;
 
-/// How the checks get at a bus, and at what is behind it.
+/// A bus for the checks to run on, and the server behind it.
 ///
 /// Each test starts one of its own. Every method may block.
 pub trait Fixture: Send + Sync + 'static {
-    /// A bus on which one more node can connect: all that this gives hear each other.
+    /// A bus on which one more node can connect: all of these reach each other.
     fn bus(&self) -> Arc<dyn Bus>;
 
-    /// A bus on the same server that has another prefix, and so must not hear the others.
-    fn stranger(&self) -> Arc<dyn Bus>;
+    /// A bus on the same server that has another prefix, and so must not reach the others.
+    fn other_prefix(&self) -> Arc<dyn Bus>;
 
     /// Ends every link of every bus, and lets nobody connect until [`heal`](Self::heal).
     fn cut(&self);
@@ -36,19 +37,19 @@ pub trait Fixture: Send + Sync + 'static {
     /// Undoes a [`cut`](Self::cut). Once it returns, connecting works.
     fn heal(&self);
 
-    /// How many connections, or whatever a link holds of the server, are open. The one used to ask does
-    /// not count, nor does anything else that stays the same.
+    /// How many connections, or other things that a link holds of the server, are open. What stays the same through
+    /// a check does not matter.
     fn connections(&self) -> usize;
 
     /// A bus with wrong credentials for the same server, and what must not be shown of them. `None` when
     /// the bus knows no credentials.
-    fn intruder(&self) -> Option<Guarded> {
+    fn wrong_credentials(&self) -> Option<RefusedBus> {
         None
     }
 
     /// A bus set to a place where nobody listens, and what must not be shown of it. `None` when the bus is
     /// reached without an address.
-    fn nowhere(&self) -> Option<Guarded> {
+    fn wrong_address(&self) -> Option<RefusedBus> {
         None
     }
 
@@ -65,15 +66,24 @@ pub trait Fixture: Send + Sync + 'static {
     }
 }
 
-/// A bus that is not let in.
+/// A bus that the server refuses, or that finds no server.
 #[derive(Debug, Clone)]
-pub struct Guarded {
+pub struct RefusedBus {
     /// The bus, whose `connect` fails.
     pub bus: Arc<dyn Bus>,
     /// What must be in no message: passwords and tokens.
     pub secrets: Vec<String>,
     /// What the message must name, for the operator to know what to change: a setting or an address.
     pub names: String,
+}
+
+/// The error of a bus that must be refused.
+///
+/// # Panics
+/// When the bus connects, or is not refused in time.
+pub async fn refusal(bus: &dyn Bus) -> BusError {
+    let refused = midplane_testkit::within("the refusal", bus.connect()).await;
+    refused.expect_err("the server refuses the link")
 }
 
 /// One promise, and what tells whether a bus keeps it.
@@ -102,14 +112,14 @@ macro_rules! checks {
 }
 
 checks! {
-    arrival::every_link_hears_a_frame_the_sender_too,
+    arrival::every_link_receives_a_frame_the_sender_too,
     arrival::frames_of_one_sender_on_one_lane_keep_their_order,
     arrival::every_byte_arrives_as_it_was_sent,
-    lanes::a_lane_not_subscribed_is_not_heard,
-    lanes::what_is_sent_after_subscribe_is_heard,
+    lanes::a_lane_not_subscribed_is_not_received,
+    lanes::what_is_sent_after_subscribe_is_received,
     lanes::subscribing_twice_delivers_once,
-    lanes::an_unsubscribed_lane_is_not_heard,
-    lanes::another_prefix_is_not_heard,
+    lanes::an_unsubscribed_lane_is_not_received,
+    lanes::another_prefix_is_not_received,
     limits::the_largest_frame_arrives,
     limits::a_larger_frame_is_refused_and_the_link_lives,
     limits::a_link_nobody_reads_skips_nothing,
@@ -148,14 +158,14 @@ macro_rules! bus_suite {
     };
     (@on $module:ident, $executor:ident, $start:expr) => {
         $crate::bus_suite!(@each $module, $executor, $start,
-            every_link_hears_a_frame_the_sender_too
+            every_link_receives_a_frame_the_sender_too
             frames_of_one_sender_on_one_lane_keep_their_order
             every_byte_arrives_as_it_was_sent
-            a_lane_not_subscribed_is_not_heard
-            what_is_sent_after_subscribe_is_heard
+            a_lane_not_subscribed_is_not_received
+            what_is_sent_after_subscribe_is_received
             subscribing_twice_delivers_once
-            an_unsubscribed_lane_is_not_heard
-            another_prefix_is_not_heard
+            an_unsubscribed_lane_is_not_received
+            another_prefix_is_not_received
             the_largest_frame_arrives
             a_larger_frame_is_refused_and_the_link_lives
             a_link_nobody_reads_skips_nothing

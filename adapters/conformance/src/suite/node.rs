@@ -1,70 +1,91 @@
-//! A link with the waiting done, as the checks use it.
+//! A link with the waiting done, for the checks and for the adapters' own tests.
 
-use std::sync::Arc;
+use std::fmt;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use midplane::bus::{Bus, BusError, Inbound, Lane, Outbound, Transmit};
-
+use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Outbound, Transmit};
 use midplane_testkit::within;
 
-/// One connected node.
-pub(crate) struct Node {
-    pub(crate) transmit: Box<dyn Transmit>,
-    pub(crate) frames: BoxStream<'static, Result<Inbound, BusError>>,
+/// One link, whose calls wait for no longer than [`PATIENCE`](midplane_testkit::PATIENCE) and panic where they fail.
+pub struct Node {
+    /// The sending half of the link.
+    pub transmit: Box<dyn Transmit>,
+    /// The receiving half of the link.
+    pub frames: BoxStream<'static, Result<Inbound, BusError>>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").finish_non_exhaustive()
+    }
 }
 
 impl Node {
-    pub(crate) async fn connect(bus: &Arc<dyn Bus>) -> Self {
-        let link = within("connecting", bus.connect()).await.expect("a link");
+    /// A node that is subscribed to nothing.
+    pub async fn connect(bus: &dyn Bus) -> Self {
+        let connected = within("connecting", bus.connect()).await;
+        let link = connected.expect("a link");
         Self {
             transmit: link.transmit,
             frames: link.frames,
         }
     }
 
-    /// A node that hears these lanes.
-    pub(crate) async fn on(bus: &Arc<dyn Bus>, lanes: &[u32]) -> Self {
+    /// A node that is subscribed to these lanes.
+    pub async fn on(bus: &dyn Bus, lanes: &[u32]) -> Self {
         let mut node = Self::connect(bus).await;
         node.subscribe(lanes).await;
         node
     }
 
-    pub(crate) async fn subscribe(&mut self, lanes: &[u32]) {
+    /// A node that is subscribed to lane 1, and has received what it sent there.
+    pub async fn working(bus: &dyn Bus) -> Self {
+        let mut node = Self::on(bus, &[1]).await;
+        node.send(1, "hello").await;
+        node.receives(1, "hello").await;
+        node
+    }
+
+    /// Subscribes to these lanes.
+    pub async fn subscribe(&mut self, lanes: &[u32]) {
         let lanes: Vec<_> = lanes.iter().copied().map(Lane).collect();
         within("subscribing", self.transmit.subscribe(&lanes))
             .await
             .expect("the lanes are subscribed");
     }
 
-    pub(crate) async fn unsubscribe(&mut self, lanes: &[u32]) {
+    /// Unsubscribes from these lanes.
+    pub async fn unsubscribe(&mut self, lanes: &[u32]) {
         let lanes: Vec<_> = lanes.iter().copied().map(Lane).collect();
         within("unsubscribing", self.transmit.unsubscribe(&lanes))
             .await
             .expect("the lanes are unsubscribed");
     }
 
-    pub(crate) async fn send(&mut self, lane: u32, frame: impl Into<Bytes>) {
+    /// Sends one frame.
+    pub async fn send(&mut self, lane: u32, frame: impl Into<Bytes>) {
         self.send_all(&[outbound(lane, frame)]).await;
     }
 
-    pub(crate) async fn send_all(&mut self, frames: &[Outbound]) {
+    /// Sends these frames.
+    pub async fn send_all(&mut self, frames: &[Outbound]) {
         within("sending", self.transmit.send(frames))
             .await
             .expect("the frames are sent");
     }
 
     /// What arrives next, which must be a frame.
-    pub(crate) async fn next(&mut self) -> (u32, Bytes) {
+    pub async fn next(&mut self) -> (u32, Bytes) {
         next(&mut self.frames).await
     }
 
     /// Requires that this is what arrives next: as a fence, that nothing sent before it did.
-    pub(crate) async fn hears(&mut self, lane: u32, frame: impl Into<Bytes>) {
-        let (heard, bytes) = self.next().await;
+    pub async fn receives(&mut self, lane: u32, frame: impl Into<Bytes>) {
+        let (arrived, bytes) = self.next().await;
         let frame = frame.into();
-        assert_eq!(heard, lane, "the lane of what arrives next");
+        assert_eq!(arrived, lane, "the lane of what arrives next");
         assert!(
             bytes == frame,
             "the next frame: {} for {}",
@@ -72,9 +93,25 @@ impl Node {
             frame.escape_ascii()
         );
     }
+
+    /// Requires that the stream fails and then ends, after the frames that had arrived; gives the kind of the failure.
+    pub async fn end(&mut self) -> BusErrorKind {
+        loop {
+            match within("the end", self.frames.next()).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    let after = within("the end of the stream", self.frames.next()).await;
+                    assert!(after.is_none(), "{after:?} after the error");
+                    return error.kind();
+                }
+                None => panic!("the stream ends without a reason"),
+            }
+        }
+    }
 }
 
-pub(crate) fn outbound(lane: u32, frame: impl Into<Bytes>) -> Outbound {
+/// A frame to be sent on a lane.
+pub fn outbound(lane: u32, frame: impl Into<Bytes>) -> Outbound {
     Outbound {
         lane: Lane(lane),
         frame: frame.into(),

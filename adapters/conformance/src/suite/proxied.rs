@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use midplane::bus::Bus;
 
-use super::{Fixture, Guarded};
+use super::{Fixture, RefusedBus};
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::Lease;
 
@@ -18,8 +18,8 @@ pub struct Proxied {
     server: Lease,
     open: fn(&str, &str) -> Arc<dyn Bus>,
     prefix: String,
-    intruder: Option<Guarded>,
-    nowhere: Option<Guarded>,
+    wrong_credentials: Option<RefusedBus>,
+    wrong_address: Option<RefusedBus>,
     holds_back: bool,
     _kept: Option<Lease>,
 }
@@ -39,8 +39,8 @@ impl Proxied {
             server,
             open,
             prefix: format!("check-{}-{number}", std::process::id()),
-            intruder: None,
-            nowhere: None,
+            wrong_credentials: None,
+            wrong_address: None,
             holds_back: false,
             _kept: None,
         }
@@ -52,19 +52,19 @@ impl Proxied {
         self.proxy.address()
     }
 
-    /// The same with a bus whose credentials are wrong.
+    /// Adds a bus whose credentials are wrong.
     #[must_use]
-    pub fn with_intruder(mut self, intruder: Guarded) -> Self {
-        self.intruder = Some(intruder);
+    pub fn with_wrong_credentials(mut self, bus: RefusedBus) -> Self {
+        self.wrong_credentials = Some(bus);
         self
     }
 
-    /// The same with a bus where nobody listens: what stands before the address in its URL, and the secret in that.
+    /// Adds a bus at an address where nobody listens: what stands before the address in its URL, and the secret in that.
     #[must_use]
-    pub fn with_nowhere(mut self, before: &str, secret: &str) -> Self {
+    pub fn with_wrong_address(mut self, before: &str, secret: &str) -> Self {
         // Port 1 is nobody's.
         let address = "127.0.0.1:1";
-        self.nowhere = Some(Guarded {
+        self.wrong_address = Some(RefusedBus {
             bus: (self.open)(&format!("{before}{address}"), &self.prefix),
             secrets: vec![secret.to_owned()],
             names: address.to_owned(),
@@ -72,14 +72,14 @@ impl Proxied {
         self
     }
 
-    /// The same, whose server [holds back](Fixture::holds_back) what is not read.
+    /// Says that the server [holds back](Fixture::holds_back) what is not read.
     #[must_use]
     pub fn holding_back(mut self) -> Self {
         self.holds_back = true;
         self
     }
 
-    /// The same, with another server kept alive for as long as it.
+    /// Keeps another server alive for as long as this fixture.
     #[must_use]
     pub fn keeping(mut self, server: Lease) -> Self {
         self._kept = Some(server);
@@ -96,8 +96,8 @@ impl Fixture for Proxied {
         self.with_prefix(&self.prefix)
     }
 
-    fn stranger(&self) -> Arc<dyn Bus> {
-        self.with_prefix(&format!("{}-stranger", self.prefix))
+    fn other_prefix(&self) -> Arc<dyn Bus> {
+        self.with_prefix(&format!("{}-other", self.prefix))
     }
 
     fn cut(&self) {
@@ -112,12 +112,12 @@ impl Fixture for Proxied {
         self.proxy.connections()
     }
 
-    fn intruder(&self) -> Option<Guarded> {
-        self.intruder.clone()
+    fn wrong_credentials(&self) -> Option<RefusedBus> {
+        self.wrong_credentials.clone()
     }
 
-    fn nowhere(&self) -> Option<Guarded> {
-        self.nowhere.clone()
+    fn wrong_address(&self) -> Option<RefusedBus> {
+        self.wrong_address.clone()
     }
 
     fn holds_back(&self) -> bool {

@@ -1,4 +1,5 @@
-//! Logging in with a file of credentials, a JWT and a seed, against a server that an operator's JWT rules.
+//! Logging in: with tokens, passwords and keys; and with a file of credentials, a JWT and a seed, on a server that an
+//! operator's JWT rules.
 
 mod common;
 
@@ -8,14 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use common::{configured, connect, end, text_of, works};
-use midplane_core::bus::BusErrorKind;
+use common::{configured, text_of};
+use futures::StreamExt;
+use midplane_conformance::suite::{Node, refusal};
+use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_nats::Nats;
 use midplane_testkit::server::Server;
+use midplane_testkit::within;
 use nkeys::KeyPair;
 use tempfile::TempDir;
 
-/// What the `nsc` tool keeps: who rules a server, and on whose behalf users come.
+/// What the `nsc` tool keeps: the keys of an operator, which rules a server, and of an account, which has users.
 struct Operator {
     key: KeyPair,
     account: KeyPair,
@@ -92,32 +96,71 @@ fn token(
 }
 
 #[test]
+fn tokens_passwords_and_keys_log_in() {
+    smol::block_on(async {
+        let (server, ..) = configured("authorization { token: \"t o/k\" }");
+        let address = server.address();
+        Node::working(&Nats::new(&format!("nats://t%20o%2Fk@{address}")).unwrap()).await;
+        Node::working(
+            &Nats::new(&format!("nats://{address}"))
+                .unwrap()
+                .with_token("t o/k"),
+        )
+        .await;
+        let anonymous = Nats::new(&format!("nats://{address}")).unwrap();
+        let error = refusal(&anonymous).await;
+        assert_eq!(error.kind(), BusErrorKind::Denied, "{error:?}");
+
+        let (server, ..) = configured("authorization { user: ada, password: \"p@ss\" }");
+        let address = server.address();
+        Node::working(&Nats::new(&format!("nats://ada:p%40ss@{address}")).unwrap()).await;
+        let bus = Nats::new(&format!("nats://{address}")).unwrap();
+        Node::working(&bus.with_user_and_password("ada", "p@ss")).await;
+
+        // The pair of the example in NATS's documentation of NKEYs.
+        let (server, ..) = configured(
+            "authorization { users = [ { nkey: \
+             UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4 } ] }",
+        );
+        let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+        let bus = Nats::new(&server.url()).unwrap().with_nkey_seed(seed);
+        Node::working(&bus).await;
+        assert!(!format!("{bus:?}").contains(seed));
+
+        let bus = Nats::new(&server.url()).unwrap();
+        let error = refusal(&bus.with_credentials_file("/nowhere.creds")).await;
+        assert_eq!(error.kind(), BusErrorKind::Denied);
+        assert!(error.to_string().contains("/nowhere.creds"), "{error}");
+    });
+}
+
+#[test]
 fn a_file_of_credentials_logs_in_and_is_read_again_for_each_link() {
     let operator = Operator::new();
     let (server, directory) = operator.server();
     let path = directory.path().join("user.creds");
     let bus = Nats::new(&server.url()).unwrap();
     smol::block_on(async {
-        let refused = connect(&bus).await.unwrap_err();
+        let refused = refusal(&bus).await;
         assert_eq!(refused.kind(), BusErrorKind::Denied, "{refused}");
 
         let bus = bus.with_credentials_file(&path);
-        let missing = connect(&bus).await.unwrap_err();
+        let missing = refusal(&bus).await;
         assert_eq!(missing.kind(), BusErrorKind::Denied, "{missing}");
         assert!(missing.to_string().contains("user.creds"), "{missing}");
 
         operator.admit(&path, None);
-        works(&bus).await;
+        Node::working(&bus).await;
 
         Operator::new().admit(&path, None);
-        let foreign = connect(&bus).await.unwrap_err();
+        let foreign = refusal(&bus).await;
         assert_eq!(foreign.kind(), BusErrorKind::Denied, "{foreign}");
         let seed = fs::read_to_string(&path).unwrap();
         let seed = seed.lines().find(|line| line.starts_with("SU")).unwrap();
         assert!(!format!("{foreign} {foreign:?} {bus:?}").contains(seed));
 
         operator.admit(&path, None);
-        works(&bus).await;
+        Node::working(&bus).await;
     });
 }
 
@@ -131,15 +174,18 @@ fn credentials_that_expire_end_the_link_as_denied() {
         .with_credentials_file(&path);
     smol::block_on(async {
         operator.admit(&path, Some(SystemTime::now() + Duration::from_secs(3)));
-        let mut link = connect(&bus).await.unwrap();
-        assert_eq!(end(&mut link).await, BusErrorKind::Denied);
+        let mut node = Node::connect(&bus).await;
+        assert_eq!(node.end().await, BusErrorKind::Denied);
         // The server lets them in, and then says that they are late.
-        let late = match connect(&bus).await {
-            Ok(mut link) => end(&mut link).await,
+        let late = match within("an answer", bus.connect()).await {
+            Ok(mut link) => {
+                let end = within("the end", link.frames.next()).await;
+                end.expect("an error").expect_err("no frame").kind()
+            }
             Err(error) => error.kind(),
         };
         assert_eq!(late, BusErrorKind::Denied);
         operator.admit(&path, None);
-        works(&bus).await;
+        Node::working(&bus).await;
     });
 }

@@ -1,7 +1,8 @@
-//! What Postgres has that other buses do not.
+//! What a Postgres server does to its links, and what `NOTIFY` does to frames.
 
 use futures::StreamExt;
-use midplane_core::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link, Outbound};
+use midplane_conformance::suite::{Node, outbound, refusal};
+use midplane_core::bus::{BusErrorKind, Inbound};
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
@@ -28,27 +29,6 @@ fn sql(url: &str, text: &str) -> Option<String> {
     })
 }
 
-fn outbound(frame: &'static str) -> Outbound {
-    Outbound {
-        lane: Lane(0),
-        frame: frame.into(),
-    }
-}
-
-async fn listening(bus: &Postgres) -> Link {
-    let mut link = within("connecting", bus.connect()).await.expect("a link");
-    let subscribed = link.transmit.subscribe(&[Lane(0)]);
-    within("subscribing", subscribed).await.expect("subscribed");
-    link
-}
-
-async fn next(link: &mut Link) -> Result<Vec<u8>, BusError> {
-    let inbound = within("a frame", link.frames.next()).await;
-    inbound
-        .expect("the stream goes on")
-        .map(|inbound| inbound.frame.to_vec())
-}
-
 #[test]
 fn a_backend_that_is_terminated_ends_its_link_alone() {
     let server = SERVER.get();
@@ -57,23 +37,20 @@ fn a_backend_that_is_terminated_ends_its_link_alone() {
         .with_prefix("terminated")
         .unwrap();
     smol::block_on(async {
-        let mut other = listening(&bus).await;
+        let mut other = Node::on(&bus, &[0]).await;
         let victim = Postgres::new(&format!("{}?application_name=victim", server.url())).unwrap();
-        let mut victim = listening(&victim.with_prefix("terminated").unwrap()).await;
+        let victim = victim.with_prefix("terminated").unwrap();
+        let mut victim = Node::on(&victim, &[0]).await;
         let ended = sql(
             &server.url(),
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
              WHERE application_name = 'victim'",
         );
         assert_eq!(ended.as_deref(), Some("1"));
-        assert_eq!(
-            next(&mut victim).await.unwrap_err().kind(),
-            BusErrorKind::Unreachable
-        );
-        assert!(victim.frames.next().await.is_none());
-        assert!(victim.transmit.send(&[outbound("lost")]).await.is_err());
-        other.transmit.send(&[outbound("here")]).await.unwrap();
-        assert_eq!(next(&mut other).await.unwrap(), b"here");
+        assert_eq!(victim.end().await, BusErrorKind::Unreachable);
+        assert!(victim.transmit.send(&[outbound(0, "lost")]).await.is_err());
+        other.send(0, "here").await;
+        other.receives(0, "here").await;
     });
 }
 
@@ -82,9 +59,9 @@ fn the_password_is_asked_for_at_each_connect() {
     let server = SERVER.get();
     let bus = Postgres::new(&server.url().replace(":midplane@", ":old@")).unwrap();
     smol::block_on(async {
-        let refused = within("the refusal", bus.connect()).await.unwrap_err();
+        let refused = refusal(&bus).await;
         assert_eq!(refused.kind(), BusErrorKind::Denied);
-        listening(&bus.with_password(|| "midplane".to_owned())).await;
+        Node::on(&bus.with_password(|| "midplane".to_owned()), &[0]).await;
     });
 }
 
@@ -96,14 +73,14 @@ fn equal_frames_of_one_transaction_all_arrive() {
         .with_prefix("equal")
         .unwrap();
     smol::block_on(async {
-        let mut link = listening(&bus).await;
-        let frames: Vec<_> = (0..600).map(|_| outbound("same")).collect();
-        link.transmit.send(&frames).await.unwrap();
-        link.transmit.send(&[outbound("fence")]).await.unwrap();
+        let mut node = Node::on(&bus, &[0]).await;
+        let frames: Vec<_> = (0..600).map(|_| outbound(0, "same")).collect();
+        node.send_all(&frames).await;
+        node.send(0, "fence").await;
         for _ in 0..600 {
-            assert_eq!(next(&mut link).await.unwrap(), b"same");
+            node.receives(0, "same").await;
         }
-        assert_eq!(next(&mut link).await.unwrap(), b"fence");
+        node.receives(0, "fence").await;
     });
 }
 
@@ -115,12 +92,12 @@ fn what_is_notified_by_hand_arrives_as_its_text() {
         .with_prefix("By-Hand")
         .unwrap();
     smol::block_on(async {
-        let mut link = listening(&bus).await;
+        let mut node = Node::on(&bus, &[0]).await;
         sql(
             &server.url(),
             "NOTIFY \"By-Hand_0\", '{\"hello\": 1}'; NOTIFY \"By-Hand_00x\"",
         );
-        assert_eq!(next(&mut link).await.unwrap(), b"{\"hello\": 1}");
+        node.receives(0, "{\"hello\": 1}").await;
     });
 }
 
@@ -132,10 +109,10 @@ fn a_link_whose_calls_take_in_too_much_is_over() {
         .with_prefix("flood")
         .unwrap();
     smol::block_on(async {
-        let mut link = listening(&bus.with_queue(1_000)).await;
-        let frames: Vec<_> = (0..250).map(|_| outbound("more and more")).collect();
+        let mut node = Node::on(&bus.with_queue(1_000), &[0]).await;
+        let frames: Vec<_> = (0..250).map(|_| outbound(0, "more and more")).collect();
         let error = loop {
-            let sent = within("sending", link.transmit.send(&frames)).await;
+            let sent = within("sending", node.transmit.send(&frames)).await;
             if let Err(error) = sent {
                 break error;
             }
@@ -143,7 +120,10 @@ fn a_link_whose_calls_take_in_too_much_is_over() {
         assert_eq!(error.kind(), BusErrorKind::Overflow, "{error}");
         let mut held = 0;
         let error = loop {
-            match next(&mut link).await {
+            match within("a frame", node.frames.next())
+                .await
+                .expect("an error first")
+            {
                 Ok(_) => held += 1,
                 Err(error) => break error,
             }
@@ -166,17 +146,14 @@ fn a_server_that_is_killed_ends_every_link_and_is_found_again() {
     ))
     .unwrap();
     smol::block_on(async {
-        let mut link = listening(&bus).await;
+        let mut node = Node::on(&bus, &[0]).await;
         server.kill();
-        assert_eq!(
-            next(&mut link).await.unwrap_err().kind(),
-            BusErrorKind::Unreachable
-        );
-        let refused = within("the refusal", bus.connect()).await.unwrap_err();
+        assert_eq!(node.end().await, BusErrorKind::Unreachable);
+        let refused = refusal(&bus).await;
         assert_eq!(refused.kind(), BusErrorKind::Unreachable);
         server.restart();
-        let mut link = listening(&bus).await;
-        link.transmit.send(&[outbound("again")]).await.unwrap();
-        assert_eq!(next(&mut link).await.unwrap(), b"again");
+        let mut node = Node::on(&bus, &[0]).await;
+        node.send(0, "again").await;
+        node.receives(0, "again").await;
     });
 }
