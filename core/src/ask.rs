@@ -59,7 +59,7 @@ pub trait Ask: Backplane {
         self.ask(question, deadline).await
     }
 
-    /// Publishes the event and tells who took it, who had no room, and which nodes did not say.
+    /// Publishes the event and counts the sinks that took it and that had no room; names the nodes that did not answer.
     async fn publish_confirmed(
         &self,
         audience: &Audience,

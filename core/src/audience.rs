@@ -1,4 +1,4 @@
-//! Everyone one event is for.
+//! The audience of an event.
 
 use alloc::vec::Vec;
 
@@ -30,14 +30,14 @@ pub struct Audience {
 }
 
 impl Audience {
-    /// This audience and everyone in `target`.
+    /// Adds every connection of `target`.
     #[must_use]
     pub fn or(mut self, target: Target) -> Self {
         self.more.push(target);
         self
     }
 
-    /// This audience without the connection.
+    /// Leaves one connection out.
     #[must_use]
     pub fn except(mut self, connection: ConnectionId) -> Self {
         self.except.push(connection);

@@ -1,11 +1,11 @@
-//! How long to wait before the next try.
+//! The wait before the next attempt.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use crate::Timer;
 
-/// Waiting longer after each failure, at random so that those who failed together do not come back
+/// Waits that grow with each failure, at random so that nodes which failed together do not come back
 /// together: uniformly between nothing and `first * 2^failures`, or `most` where that is less. This is the
 /// "full jitter" of <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Backoff {
         Self { first, most }
     }
 
-    /// The wait after so many failures, counted from zero.
+    /// The wait after this many failures, counted from zero.
     pub fn wait(&self, failures: u32, random: &mut Random) -> Duration {
         let bound = self
             .first

@@ -17,7 +17,7 @@ use crate::receipt::{CloseReport, FlushError, Receipt, State};
 use crate::registry::{Attachment, Sink};
 use crate::target::ConnectionId;
 
-/// Connections on one side, publishers on the other, on however many nodes.
+/// Connections on one side, publishers on the other, on one node or many.
 ///
 /// A value is a handle inside one [`Scope`](crate::Scope); every connection and target it names is in that scope.
 /// Two events published one after the other through one handle reach each connection in that order;
@@ -35,10 +35,10 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
 
     /// Asks every node, this one first, and waits until each member answered or the deadline has passed;
-    /// see [`Ask`](crate::Ask) for the questions by name. The answers name who did not.
+    /// see [`Ask`](crate::Ask) for the questions by name. The answers name the nodes that did not.
     async fn ask(&self, question: Question, deadline: Duration) -> Answers;
 
-    /// A handle inside the scope that `label` names within this handle's own. Whatever it attaches or
+    /// A handle inside the scope that `label` names within this handle's own. What the handle attaches or
     /// publishes to is in that scope or below; it can name nothing beside or above. The methods
     /// below are not of a scope but of the whole backplane, whichever handle is asked.
     ///

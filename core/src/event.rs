@@ -63,8 +63,8 @@ impl Event {
         }))
     }
 
-    /// The same event as the latest value of `key`: a mailbox that keeps the latest replaces an older
-    /// event of the same key that still waits.
+    /// Makes the event the latest value of `key`: a mailbox that keeps the latest replaces an older event
+    /// of that key which still waits.
     #[must_use]
     pub fn keyed(self, key: EventKey) -> Self {
         let mut content = Arc::unwrap_or_clone(self.0);

@@ -43,7 +43,7 @@ impl core::error::Error for Panicked {}
 /// The host for a program with one thread of execution and the lock `R`. Panics are not caught.
 ///
 /// With a second thread a detach on one thread would not wait for sinks that run on the other; such
-/// a program implements [`Host`] with what tells its threads apart.
+/// a program implements [`Host`] with the identity of its threads.
 #[derive(Debug)]
 pub struct SingleThread<R>(PhantomData<R>);
 

@@ -1,4 +1,4 @@
-//! The core of midplane: who is connected, what each joined, and the fan-out to them.
+//! The core of midplane: the connections of a process, the targets they joined, and the fan-out to them.
 //!
 //! `no_std` with `alloc`, no `unsafe`, no features. It knows no async runtime, no socket and no clock;
 //! where it needs one, the host passes it in through a seam: [`Host`] for the lock and the containment
@@ -37,7 +37,7 @@
 //!
 //! # Map
 //!
-//! [`Target`], [`Scope`] and [`Audience`] say whom an [`Event`] is for; a [`Sink`] takes it, often into
+//! [`Target`], [`Scope`] and [`Audience`] name the connections that an [`Event`] is for; a [`Sink`] takes it, often into
 //! a [`mailbox`]. A [`Registry`] knows the connections of one process. A [`Backplane`] is what services
 //! program against: [`Local`] is the registry alone, [`Cluster`] joins it to other nodes by a [`bus`],
 //! with the protocol of [`node`] and the wire of [`envelope`], driven by the [`Driver`] future that the host

@@ -20,7 +20,7 @@ use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay
 use crate::registry::{Attachment, Registry, Sink};
 use crate::target::{ConnectionId, Scope};
 
-/// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to it.
+/// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to the same registry.
 pub struct Local<H: Host> {
     registry: Arc<Registry<H>>,
     notices: Arc<Notices<H>>,
@@ -67,7 +67,7 @@ impl<H: Host> Backplane for Local<H> {
         )
     }
 
-    /// Ready at once: there is nobody else to ask.
+    /// Ready at once: there is no other node to ask.
     async fn ask(&self, question: Question, _deadline: Duration) -> Answers {
         let relay = match self.registry.is_closed() {
             true => Relay::Refused(Refusal::Closed),
@@ -94,7 +94,7 @@ impl<H: Host> Backplane for Local<H> {
         self.notices.state()
     }
 
-    /// Live until it is closed.
+    /// Live until the backplane is closed.
     fn notices(&self) -> BoxStream<'static, Notice> {
         self.notices.listen()
     }
@@ -110,8 +110,8 @@ impl<H: Host> Backplane for Local<H> {
 
     /// Ready at once, whatever the deadline.
     async fn close(&self, _deadline: Duration) -> CloseReport {
-        // Whoever is detached by it is to find it closed.
-        self.notices.tell(&Notice::State(State::Closed));
+        // A connection that the close detaches is to find the backplane closed.
+        self.notices.report(&Notice::State(State::Closed));
         self.registry.close();
         CloseReport::default()
     }

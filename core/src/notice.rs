@@ -1,4 +1,4 @@
-//! What a backplane tells its host, to any number of listeners.
+//! The notices of a backplane to its host, and their fan-out to any number of listeners.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -20,7 +20,7 @@ use crate::time::Instant;
 /// How many notices wait for one listener; later ones are counted and dropped.
 const KEPT: usize = 1_024;
 
-/// What a host should know: whether it hears the others, and what it may have missed.
+/// A notice to the host: what the backplane can do, and what this node may have missed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
@@ -28,21 +28,21 @@ pub enum Notice {
     State(State),
     /// Messages of another node did not come, and will not.
     Gap {
-        /// Who sent them.
+        /// The node that sent the messages.
         origin: NodeId,
-        /// On which lane.
+        /// The lane of the messages.
         lane: Lane,
-        /// Their numbers.
+        /// The sequence numbers of the messages.
         run: Run,
     },
-    /// This node may have missed anything that was published between these moments of its
+    /// Deafness: the node may have missed anything that was published between these instants of its
     /// [`Timer`](crate::Timer).
     Deaf {
-        /// By whom; `None` for all others.
+        /// The node whose events may be missing; `None` for all other nodes.
         origin: Option<NodeId>,
-        /// When it last knows to have heard.
+        /// The last instant at which the node is known to have received.
         since: Instant,
-        /// From when on everything comes or lies in a gap.
+        /// The instant from which everything arrives or lies in a gap.
         until: Instant,
     },
     /// Another node was heard for the first time, or again after silence.
@@ -51,23 +51,23 @@ pub enum Notice {
     Left(NodeId),
     /// Another node was not heard for ten heartbeats.
     Silent(NodeId),
-    /// The session with the bus ended or could not be opened; another attempt follows. The text is for
+    /// The link with the bus ended or could not be opened; another attempt follows. The text is for
     /// people and holds no secret.
     Bus(String),
-    /// The listener was slow and missed so many notices; the state follows.
+    /// The listener was slow and missed this many notices; the state follows.
     Lagged(u64),
 }
 
 /// Hands each notice to every listener and remembers the state.
-pub(crate) struct Notices<H: Host>(Mutex<H::Mutex, Listeners>);
+pub(crate) struct Notices<H: Host>(Mutex<H::Mutex, NoticeListeners>);
 
-struct Listeners {
+struct NoticeListeners {
     state: State,
     next: u64,
-    all: Vec<Listener>,
+    all: Vec<NoticeListener>,
 }
 
-struct Listener {
+struct NoticeListener {
     id: u64,
     waiting: VecDeque<Notice>,
     lagged: u64,
@@ -76,7 +76,7 @@ struct Listener {
 
 impl<H: Host> Notices<H> {
     pub(crate) fn new(state: State) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Listeners {
+        Arc::new(Self(Mutex::new(NoticeListeners {
             state,
             next: 0,
             all: Vec::new(),
@@ -87,8 +87,8 @@ impl<H: Host> Notices<H> {
         self.0.lock().state
     }
 
-    /// Tells every listener, unless it is the state that is. Closed is for good.
-    pub(crate) fn tell(&self, notice: &Notice) {
+    /// Gives the notice to every listener, unless it is a state that does not change anything. Closed is for good.
+    pub(crate) fn report(&self, notice: &Notice) {
         let wakers: Vec<Waker> = {
             let mut listeners = self.0.lock();
             if let Notice::State(state) = notice {
@@ -97,7 +97,7 @@ impl<H: Host> Notices<H> {
                 }
                 listeners.state = *state;
             }
-            let told = listeners.all.iter_mut().filter_map(|listener| {
+            let reached = listeners.all.iter_mut().filter_map(|listener| {
                 if listener.waiting.len() < KEPT {
                     listener.waiting.push_back(notice.clone());
                 } else {
@@ -105,7 +105,7 @@ impl<H: Host> Notices<H> {
                 }
                 listener.waker.take()
             });
-            told.collect()
+            reached.collect()
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -116,14 +116,14 @@ impl<H: Host> Notices<H> {
         let id = listeners.next;
         listeners.next += 1;
         let first = Notice::State(listeners.state);
-        listeners.all.push(Listener {
+        listeners.all.push(NoticeListener {
             id,
             waiting: VecDeque::from([first]),
             lagged: 0,
             waker: None,
         });
         drop(listeners);
-        Listening {
+        NoticeStream {
             notices: self.clone(),
             id,
             ended: false,
@@ -132,13 +132,13 @@ impl<H: Host> Notices<H> {
     }
 }
 
-struct Listening<H: Host> {
+struct NoticeStream<H: Host> {
     notices: Arc<Notices<H>>,
     id: u64,
     ended: bool,
 }
 
-impl<H: Host> Stream for Listening<H> {
+impl<H: Host> Stream for NoticeStream<H> {
     type Item = Notice;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Notice>> {
@@ -169,7 +169,7 @@ impl<H: Host> Stream for Listening<H> {
     }
 }
 
-impl<H: Host> Drop for Listening<H> {
+impl<H: Host> Drop for NoticeStream<H> {
     fn drop(&mut self) {
         let left = {
             let mut listeners = self.notices.0.lock();

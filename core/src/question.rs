@@ -8,9 +8,9 @@ use crate::node_id::NodeId;
 use crate::receipt::{Delivered, Relay};
 use crate::target::Target;
 
-/// What every node is asked about the connections it has, or told to do with them.
+/// A question to every node about its connections, or a command for them.
 ///
-/// It concerns those of the audience, each once. A node that does it late does it all the same: a deadline
+/// The question concerns the connections of the audience, each once. A node that acts late acts all the same: a deadline
 /// bounds the wait for the answer, and [`time_to_live`](crate::node::Config::time_to_live) how late a
 /// question may arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,24 +41,24 @@ impl Question {
     }
 }
 
-/// What one node answers.
+/// The answer of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// So many connections there are, or were detached, joined or taken out.
+    /// The number of connections that there are, or that were detached, joined or taken out.
     Connections(usize),
     /// What became of the event.
     Delivered(Delivered),
 }
 
-/// What all nodes answered within the deadline, and who did not.
+/// The answers that came within the deadline, and the nodes that did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the answers name the nodes that did not answer"]
 #[non_exhaustive]
 pub struct Answers {
-    /// What this node answered.
+    /// The answer of this node.
     pub here: Answer,
-    /// What other nodes answered.
+    /// The answers of other nodes.
     pub others: Vec<(NodeId, Answer)>,
     /// The nodes that were members when the question was asked and did not answer in time: what they have,
     /// did or did not do is not known.

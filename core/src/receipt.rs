@@ -5,7 +5,7 @@ use core::ops::Add;
 
 use crate::audience::MAX_AUDIENCE;
 
-/// What a backplane can do at this moment.
+/// The ability of a backplane at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
@@ -18,7 +18,7 @@ pub enum State {
     Closed,
 }
 
-/// What became of a published event.
+/// The outcome of a publish.
 ///
 /// As a number it is the count of local sinks that accepted the event:
 ///
@@ -32,9 +32,9 @@ pub enum State {
 #[must_use = "the receipt says whether the event was delivered and relayed"]
 #[non_exhaustive]
 pub struct Receipt {
-    /// What the sinks of this node said.
+    /// The counts of the sinks of this node.
     pub local: Delivered,
-    /// What became of the event on its way to other nodes.
+    /// The outcome on the way to other nodes.
     pub relay: Relay,
 }
 
@@ -50,11 +50,11 @@ impl From<Receipt> for usize {
     }
 }
 
-/// What became of one event at the connections of this process.
+/// The outcome of one event at the connections of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// Sinks that took it.
+    /// Sinks that took the event.
     pub accepted: usize,
     /// Sinks that had no room; the event is dropped for them.
     pub full: usize,
@@ -77,7 +77,7 @@ impl Add for Delivered {
     }
 }
 
-/// What became of an event on its way to other nodes.
+/// The outcome of an event on its way to other nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Relay {
@@ -178,7 +178,7 @@ pub enum FlushError {
     /// Events were given up during the flush: they waited past their time to live, or two links failed while
     /// sending them. Other nodes report a gap.
     Lost {
-        /// How many; some may have been published after the flush began.
+        /// The number of events; some may have been published after the flush began.
         count: usize,
     },
 }
@@ -197,7 +197,7 @@ impl fmt::Display for FlushError {
 
 impl core::error::Error for FlushError {}
 
-/// What a close left undone.
+/// The outcome of a close.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use = "the report says what was not sent"]
 #[non_exhaustive]

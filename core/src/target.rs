@@ -1,4 +1,4 @@
-//! Whom a message is for: the ids, [`Target`] and [`Scope`].
+//! The addresses of messages: the ids, [`Target`] and [`Scope`].
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -87,7 +87,7 @@ impl Kind {
     }
 }
 
-/// Whom a message is for, within one [`Scope`].
+/// The address of a message within one [`Scope`]: the connections that it is for.
 ///
 /// In text a target is `kind:id`, and everything after the first colon is the id. In serde's formats
 /// it is `{"type":"session","id":"s1"}`.
@@ -229,11 +229,11 @@ impl FromStr for Target {
 
 /// The tenant inside which targets are named: a path of labels, empty by default.
 ///
-/// The same target in two scopes is two targets. Scopes nest, so whoever holds a handle can divide
-/// what it was given and can never name what lies beside or above it.
+/// The same target in two scopes is two targets. Scopes nest, so the owner of a handle can divide
+/// its scope and can never name what lies beside or above it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Scope {
-    /// Each label behind a byte that tells its length; `None` is the empty path and costs nothing.
+    /// Each label behind a byte with its length; `None` is the empty path and costs nothing.
     labels: Option<Arc<[u8]>>,
 }
 

@@ -15,10 +15,10 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 const CONNECTIONS: usize = 50_000;
 
-/// What the tables may keep of a crowd that has left, for all shards together.
+/// What the tables may keep of many connections that have left, for all shards together.
 const KEPT: usize = 512 * 1024;
 
-fn crowd(plane: &Local) -> Vec<Attachment> {
+fn attach_many(plane: &Local) -> Vec<Attachment> {
     (0..CONNECTIONS)
         .map(|number| {
             let id = ConnectionId::new(format!("c{number}")).unwrap();
@@ -41,11 +41,11 @@ fn promise_5_memory_returns_to_its_base() {
     let plane = Local::new();
     let base = ALLOCATOR.current_usage();
     for round in 0..3 {
-        let attached = crowd(&plane);
+        let attached = attach_many(&plane);
         let full = ALLOCATOR.current_usage() - base;
         assert!(
             full > CONNECTIONS * 100,
-            "the crowd takes {full} bytes, so this measures nothing"
+            "the connections take {full} bytes, so this measures nothing"
         );
         drop(attached);
         let left = ALLOCATOR.current_usage().saturating_sub(base);

@@ -104,8 +104,8 @@ fn promise_1_a_hundred_thousand_members_get_each_event_once() {
     const MEMBERS: usize = 100_000;
     const EVENTS: usize = 20;
     let plane = Local::new();
-    let org = Target::org("crowd").unwrap();
-    let crowd: Vec<_> = (0..MEMBERS)
+    let org = Target::org("many").unwrap();
+    let members: Vec<_> = (0..MEMBERS)
         .map(|number| attach_counting(&plane, &format!("m{number}"), &org))
         .collect();
     let done = Arc::new(AtomicBool::new(false));
@@ -128,11 +128,11 @@ fn promise_1_a_hundred_thousand_members_get_each_event_once() {
     }
     done.store(true, SeqCst);
     assert!(churn.join().unwrap() > 0);
-    for (number, (_, calls)) in crowd.iter().enumerate() {
+    for (number, (_, calls)) in members.iter().enumerate() {
         assert_eq!(calls.load(SeqCst), EVENTS, "calls of member {number}");
     }
     assert_eq!(plane.registry().members(&Scope::default(), &org), MEMBERS);
-    drop(crowd);
+    drop(members);
     assert_eq!(plane.registry().members(&Scope::default(), &org), 0);
 }
 
@@ -151,7 +151,7 @@ fn promise_2_no_call_outlives_an_awaited_detach() {
             })
         })
         .collect();
-    let crowd: Vec<_> = (0..200)
+    let members: Vec<_> = (0..200)
         .map(|number| attach_counting(&plane, &format!("m{number}"), &topic("t")))
         .collect();
     let late = Arc::new(AtomicUsize::new(0));
@@ -179,7 +179,7 @@ fn promise_2_no_call_outlives_an_awaited_detach() {
         .into_iter()
         .for_each(|publisher| publisher.join().unwrap());
     assert_eq!(late.load(SeqCst), 0, "calls after an awaited detach");
-    drop(crowd);
+    drop(members);
 }
 
 #[test]

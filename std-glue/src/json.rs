@@ -12,7 +12,7 @@
 //!
 //! | field | |
 //! |---|---|
-//! | `target` | whom it is for: `{"type":"topic","id":"t"}`, or as `{"Topic":"t"}` |
+//! | `target` | the target: `{"type":"topic","id":"t"}`, or as `{"Topic":"t"}` |
 //! | `event` | any JSON; it is delivered as text, byte for byte as it is written |
 //! | `key` | what the event is the latest value of: see [`Event::keyed`](crate::Event::keyed) |
 //! | `scope` | the labels of the target's scope, outermost first: `["acme"]` |

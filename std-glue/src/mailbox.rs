@@ -2,7 +2,7 @@
 
 use crate::Lock;
 
-pub use midplane_core::mailbox::{Capacity, ControlError, Counters, Item, Overflow};
+pub use midplane_core::mailbox::{Capacity, ControlError, Item, MailboxCounters, Overflow};
 
 /// The end that events are pushed into.
 pub type Sender = midplane_core::mailbox::Sender<Lock>;

@@ -25,7 +25,7 @@ pub(super) type Decode = Arc<dyn Fn(&Bytes) -> Result<ExternalEvent, String> + S
 pub struct ExternalEvent {
     /// The scope of the audience.
     pub scope: Scope,
-    /// Whom the event is for.
+    /// The audience of the event.
     pub audience: Audience,
     /// The event.
     pub event: Event,

@@ -41,10 +41,10 @@ use crate::time::Timer;
 use outgoing::{Answered, Backlog, Command};
 use shared::Shared;
 
-/// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to it.
+/// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to the same node.
 ///
-/// It does nothing by itself between nodes: [`new`](Self::new) also gives the [`Driver`], a future that the
-/// host spawns on whatever runtime it has.
+/// A handle does nothing by itself between nodes: [`new`](Self::new) also gives the [`Driver`], a future that the
+/// host spawns on its runtime.
 ///
 /// # What is reported
 ///
@@ -60,10 +60,10 @@ pub struct Cluster<H: Host> {
 }
 
 impl<H: Host> Cluster<H> {
-    /// A node of the cluster whose nodes meet on this bus, and the future that drives it.
+    /// A node of the cluster whose nodes meet on this bus, and the future that drives the node.
     ///
     /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before
-    /// the driver is polled; until it is live, the state is [`State::Degraded`].
+    /// the driver is polled; until the node is live, the state is [`State::Degraded`].
     pub fn new(
         id: NodeId,
         bus: Arc<dyn Bus>,
@@ -80,7 +80,7 @@ impl<H: Host> Cluster<H> {
         ClusterBuilder::new(config)
     }
 
-    /// This node's id.
+    /// The node's id.
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.shared.id
@@ -202,7 +202,7 @@ impl<H: Host> Backplane for Cluster<H> {
         if notices.state() == State::Closed {
             return CloseReport::default();
         }
-        notices.tell(&Notice::State(State::Closed));
+        notices.report(&Notice::State(State::Closed));
         outgoing.refuse(Refusal::Closed);
         registry.close();
         let (answer, closed) = oneshot::channel();

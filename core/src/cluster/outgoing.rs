@@ -18,7 +18,7 @@ use crate::registry::Reach;
 use crate::target::Scope;
 use crate::time::Instant;
 
-/// What a handle asks of the driver.
+/// A request of a handle to the driver.
 pub(super) enum Command {
     /// Answer when everything queued until this instant was handed to the bus.
     Flush {
@@ -148,7 +148,7 @@ impl<H: Host> Outgoing<H> {
         self.state.lock().refusal = Some(refusal);
     }
 
-    /// Tells the driver to end at once.
+    /// Asks the driver to end at once.
     pub(super) fn abandon(&self) {
         self.state.lock().abandoned = true;
         self.driver.wake();

@@ -1,13 +1,13 @@
-//! How a node is, for its operators.
+//! The state of a node, for its operators.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::external::ExternalCounts;
-use crate::node::Counters;
+use crate::node::NodeCounters;
 use crate::node_id::NodeId;
 
-/// How a node of a cluster is, as its driver last knew.
+/// The state of a node of a cluster, as its driver last recorded it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
@@ -19,10 +19,10 @@ pub struct Status {
     pub queued: usize,
     /// How many bytes the messages that wait for the bus have.
     pub queued_bytes: usize,
-    /// Messages that were accepted for relay and given up. Others see a gap.
+    /// Messages that were accepted for relay and given up. Other nodes report a gap.
     pub lost: u64,
-    /// What was dropped and skipped.
-    pub counters: Counters,
+    /// Counts of what was dropped and skipped.
+    pub counters: NodeCounters,
     /// What came from external publishers.
     pub external: ExternalCounts,
 }

@@ -17,9 +17,9 @@ pub const VERSION: u8 = 1;
 /// What stands before the messages of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Who sent the frame.
+    /// The node that sent the frame.
     pub origin: NodeId,
-    /// The lane it was sent on.
+    /// The lane that the frame was sent on.
     pub lane: u32,
     /// The sequence number of the first message; the others follow in a row.
     pub first: u64,
@@ -95,7 +95,7 @@ impl FrameWriter {
     }
 }
 
-/// What a reader found.
+/// The outcome of reading a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decoded {
@@ -142,7 +142,7 @@ impl Frame {
         }
     }
 
-    /// Who sent it, where, and from which sequence number on.
+    /// The origin of the frame, its lane and its first sequence number.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
@@ -160,7 +160,7 @@ impl Frame {
     }
 
     /// The heartbeat of a frame that our own outbox wrote: it stands right behind the stamp. Nothing else is looked
-    /// at, for a node hears all that it sends.
+    /// at, for a node receives all that it sends.
     pub(crate) fn own_heartbeat(&self) -> Option<Heartbeat> {
         let raw = self.raw().nth(1)?.1.ok()?;
         if raw.first() != Some(&message::HEARTBEAT) {

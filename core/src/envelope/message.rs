@@ -36,29 +36,29 @@ pub enum Message {
     Publish {
         /// The scope of the audience.
         scope: Scope,
-        /// Whom the event is for.
+        /// The audience of the event.
         audience: Audience,
         /// The event.
         event: Event,
     },
-    /// A node says that it is there; always on lane 0.
+    /// The sign of life of a node; always on lane 0.
     Heartbeat(Heartbeat),
     /// When the frame was made, on its origin's clock; the first message of every frame.
     Stamp(Duration),
     /// A question to every node; always on lane 0.
     Question {
-        /// What the answer is to name. It is the asker's own.
+        /// The number that the answer is to name, chosen by the asking node.
         id: u64,
-        /// The scope of what it names.
+        /// The scope of what the question names.
         scope: Scope,
         /// The question.
         question: Question,
     },
-    /// What the origin answers; always on lane 0.
+    /// The answer of the origin; always on lane 0.
     Answer {
-        /// Who asked.
+        /// The node that asked.
         to: NodeId,
-        /// Which question.
+        /// The number of the question.
         id: u64,
         /// The answer.
         answer: Answer,
@@ -69,7 +69,7 @@ pub enum Message {
     Unknown {
         /// The number of the kind.
         kind: u8,
-        /// What follows it.
+        /// What follows the kind.
         body: Bytes,
     },
 }
@@ -177,16 +177,16 @@ fn bounded(audience: &Audience) -> Result<(), TooMany> {
     Ok(())
 }
 
-/// What a node says of itself every few seconds.
+/// The state of a node, as the node sends it every few seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The software's version, for people.
     pub version: String,
     /// Whether the origin has just come and asks everyone for a heartbeat.
     pub hello: bool,
-    /// The origin's clock, which began when the origin did.
+    /// When the heartbeat was sent, on the origin's clock, which began when the origin did.
     pub sent: Duration,
-    /// The same of the heartbeats before this one, oldest first.
+    /// When the heartbeats before this one were sent, on the origin's clock, oldest first.
     pub earlier: Vec<Duration>,
     /// What the origin sent lately, lane by lane.
     pub lanes: Vec<LaneProgress>,
@@ -194,8 +194,8 @@ pub struct Heartbeat {
 
 /// How far an origin's numbers had come on one lane.
 ///
-/// It ends with the heartbeat before, so that one which overtakes frames of another lane does not take
-/// them for lost.
+/// The progress ends with the heartbeat before, so that a heartbeat which overtakes frames of another lane does not
+/// make them look lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneProgress {
     /// The lane.
@@ -204,7 +204,7 @@ pub struct LaneProgress {
     pub lasts: Vec<u64>,
 }
 
-/// Reads one message of a frame that has so many bytes; `frame` is where it lies.
+/// Reads one message of a frame of `size` bytes; `frame` is the memory that the message lies in.
 pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message, DecodeError> {
     let [kind, body @ ..] = message else {
         return Err(DecodeError::Malformed);

@@ -34,10 +34,10 @@ use crate::event::Event;
 use crate::registry::{Deliver, Sink, Verdict};
 use queue::Queue;
 
-/// How much waits in a mailbox at most.
+/// The bounds of a mailbox.
 ///
 /// A bound of zero is taken as one for `messages` and lets nothing through for the other two.
-/// `usize::MAX` is none.
+/// `usize::MAX` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     /// Events. 256 by default.
@@ -59,7 +59,7 @@ impl Default for Capacity {
     }
 }
 
-/// What happens to events when one of the two bounds is reached.
+/// The treatment of events when one of the two bounds is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -75,10 +75,10 @@ pub enum Overflow {
     Disconnect,
 }
 
-/// What a mailbox did not deliver.
+/// Counts of what a mailbox did not deliver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counters {
+pub struct MailboxCounters {
     /// Events dropped at a bound. The reader learns of each by an [`Item::Lost`].
     pub dropped: u64,
     /// Events that a later one of their key replaced. That is no loss, and has no marker.
@@ -87,7 +87,7 @@ pub struct Counters {
     pub abandoned: u64,
 }
 
-/// What the reader of a mailbox gets.
+/// One item of a mailbox, as its reader gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
@@ -95,20 +95,20 @@ pub enum Item {
     Event(Event),
     /// A message of the control lane, before every event that still waits.
     Control(Event),
-    /// So many events were dropped between the event before and the event after.
+    /// The number of events that were dropped between the event before and the event after.
     Lost(u64),
 }
 
 /// The flag stands before the state, and `lock_api` puts the lock behind it: [`Deliver::warm`] looks at both ends.
 #[repr(C)]
-struct Shared<R> {
+struct MailboxShared<R> {
     /// Whether anything happened since the reader asked to be woken: without it a reader that comes back to what
     /// it has just emptied would take the lock to find nothing.
     happened: AtomicBool,
-    state: Mutex<R, State>,
+    state: Mutex<R, MailboxState>,
 }
 
-struct State {
+struct MailboxState {
     queue: Queue,
     senders: usize,
     reader: Option<Waker>,
@@ -124,12 +124,12 @@ pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R
         messages: capacity.messages.max(1),
         ..capacity
     };
-    let state = State {
+    let state = MailboxState {
         queue: Queue::new(capacity, overflow),
         senders: 1,
         reader: None,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(MailboxShared {
         happened: AtomicBool::new(true),
         state: Mutex::new(state),
     });
@@ -147,7 +147,7 @@ pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R
 /// The end that events are pushed into; clones push into the same mailbox. When the last is dropped
 /// the reader gets what waits, and then the end.
 pub struct Sender<R: RawMutex> {
-    shared: Arc<Shared<R>>,
+    shared: Arc<MailboxShared<R>>,
 }
 
 impl<R: RawMutex> Sender<R> {
@@ -180,9 +180,9 @@ impl<R: RawMutex> Sender<R> {
         Sink::of(self)
     }
 
-    /// What was not delivered so far.
+    /// The counts of what was not delivered.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> MailboxCounters {
         self.shared.state.lock().queue.counters()
     }
 
@@ -227,9 +227,9 @@ impl<R: RawMutex> Drop for Sender<R> {
     }
 }
 
-impl<R> Shared<R> {
+impl<R> MailboxShared<R> {
     /// The reader, if it asked to be woken.
-    fn happened(&self, state: &mut State) -> Option<Waker> {
+    fn happened(&self, state: &mut MailboxState) -> Option<Waker> {
         let reader = state.reader.take()?;
         // Before the reader is woken it must be there to be seen.
         self.happened.store(true, Ordering::Release);
@@ -258,10 +258,10 @@ impl<R: RawMutex> fmt::Debug for Sender<R> {
 }
 
 /// The end that is read: a [`Stream`], or by batches. Dropping it closes the mailbox, and drops and
-/// [counts](Counters::abandoned) what waits.
+/// [counts](MailboxCounters::abandoned) what waits.
 pub struct Receiver<R: RawMutex> {
-    shared: Arc<Shared<R>>,
-    /// Whom we asked last to be woken.
+    shared: Arc<MailboxShared<R>>,
+    /// The waker that was left last.
     asked: Option<Waker>,
 }
 
@@ -304,7 +304,7 @@ impl<R: RawMutex> Receiver<R> {
         if state.queue.is_closed() || (taken.is_some() && !state.queue.is_empty()) {
             return Poll::Ready(taken);
         }
-        // Whoever emptied the mailbox will be back, and then needs no lock to learn that it still is.
+        // A reader that emptied the mailbox comes back, and then needs no lock to learn that it still is empty.
         let replaced = state.reader.replace(waker.clone());
         self.shared.happened.store(false, Ordering::Relaxed);
         drop(state);
@@ -320,9 +320,9 @@ impl<R: RawMutex> Receiver<R> {
         }
     }
 
-    /// What was not delivered so far.
+    /// The counts of what was not delivered.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> MailboxCounters {
         self.shared.state.lock().queue.counters()
     }
 }

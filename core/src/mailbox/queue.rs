@@ -1,7 +1,7 @@
-//! What waits in a mailbox, plain `&mut self`: the bounds and what happens at them.
+//! The queue of a mailbox, plain `&mut self`: the bounds and what happens at them.
 //!
-//! A queue is changed under a lock, and dropping an event may run code of whoever made its bytes. So
-//! it drops none itself: what it removes goes to its caller, who drops it once the lock is released.
+//! A queue is changed under a lock, and dropping an event may run code of the program that made its
+//! bytes. So a queue drops none itself: what it removes goes to its caller, who drops it once the lock is released.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -10,7 +10,7 @@ use core::{iter, mem};
 
 use hashbrown::HashMap;
 
-use super::{Capacity, Counters, Item, Overflow};
+use super::{Capacity, Item, MailboxCounters, Overflow};
 use crate::event::Event;
 use crate::registry::Verdict;
 use crate::target::EventKey;
@@ -37,7 +37,7 @@ fn weight(event: &Event) -> usize {
 
 enum Slot {
     Event(Event),
-    /// So many events that stood here were dropped.
+    /// The number of events that stood here and were dropped.
     Lost(u64),
     /// An event that a later one of its key replaced. The place stays until it is passed or swept, so
     /// that the numbers in `latest` stay true.
@@ -74,7 +74,7 @@ struct Seldom {
     latest: HashMap<EventKey, u64>,
     /// The number of the front slot; slots are numbered in a row.
     front: u64,
-    counters: Counters,
+    counters: MailboxCounters,
 }
 
 impl Queue {
@@ -100,10 +100,10 @@ impl Queue {
         self.slots.is_empty() && seldom.is_none_or(|seldom| seldom.control.is_empty())
     }
 
-    pub(super) fn counters(&self) -> Counters {
+    pub(super) fn counters(&self) -> MailboxCounters {
         self.seldom
             .as_ref()
-            .map_or_else(Counters::default, |seldom| seldom.counters)
+            .map_or_else(MailboxCounters::default, |seldom| seldom.counters)
     }
 
     fn seldom(&mut self) -> &mut Seldom {
@@ -184,7 +184,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Moves up to `most` items out, control first, and tells how many.
+    /// Moves up to `most` items out, control first, and returns their number.
     pub(super) fn drain(&mut self, most: usize, into: &mut Vec<Item>) -> usize {
         let before = into.len();
         into.extend(iter::from_fn(|| self.next()).take(most));

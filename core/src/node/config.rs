@@ -18,18 +18,18 @@ pub(super) const SLACK: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The time between two heartbeats, 2 s by default. A node that misses two of its own is not live any
-    /// more and has its session rebuilt; a peer that misses ten is no member any more.
+    /// more and has its link rebuilt; a peer that misses ten is no member any more.
     pub heartbeat: Duration,
     /// How late an event may arrive, or how long it may wait to be sent, 30 s by default. One that is
     /// later is dropped and lies in a gap.
     pub time_to_live: Duration,
-    /// How many lanes the bus is divided into, 1 by default: every node hears everything. With more, at most
-    /// [`MAX_LANES`], a node hears lane 0 and the lanes it has members on.
+    /// How many lanes the bus is divided into, 1 by default: every node subscribes to everything. With more, at
+    /// most [`MAX_LANES`], a node subscribes to lane 0 and the lanes it has members on.
     pub lanes: u32,
-    /// How long a lane is heard after its last member here has left, 30 s by default.
+    /// How long a lane stays subscribed after its last member here has left, 30 s by default.
     pub cool_down: Duration,
-    /// The most that waits to be sent, and the most frames whose news waits to be taken, each in bytes,
-    /// 8 MiB by default.
+    /// The budget of the outgoing queue, and of the frames whose news waits to be taken, each in bytes, 8 MiB by
+    /// default.
     pub queue: usize,
     /// The most other nodes that are kept track of, 1,024 by default.
     pub peers: usize,
@@ -49,7 +49,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The same with every figure within its bounds.
+    /// Brings every figure within its bounds.
     pub(crate) fn checked(self) -> Self {
         Self {
             lanes: self.lanes.clamp(1, MAX_LANES),

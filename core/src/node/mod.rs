@@ -47,7 +47,7 @@
 //!
 //! # Who can write to the bus
 //!
-//! Frames are not signed: whoever can write to the bus can publish as anyone. It cannot keep an origin
+//! Frames are not signed: a program that can write to the bus can publish as any node. It cannot keep an origin
 //! from being heard. A number far beyond the origin's is not believed before a heartbeat tells of it. One
 //! less far, or in a forged heartbeat, is: what lies below it is reported as a gap, and nothing of that
 //! origin and lane is delivered until its heartbeats show that the number was never sent, at most eight
@@ -72,7 +72,7 @@ use bytes::Bytes;
 
 pub use config::{Config, MAX_LANES};
 pub use intake::{Intake, Queued};
-pub use news::{Counters, News};
+pub use news::{News, NodeCounters};
 pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound};
@@ -83,14 +83,14 @@ use outbox::Outbox;
 use peer::Peer;
 use questions::Questions;
 
-/// A peer that was not heard for so many heartbeats is no member any more.
+/// After how many silent heartbeats a peer is no member any more.
 const SILENCE: u32 = 10;
 
-/// So many nodes answer a hello at once, each within half of what it may take. Of more, each takes that much
-/// longer: the answers of all come as fast as those of so many, for everyone subscribed every one of them.
-const CROWD: u32 = 16;
+/// How many nodes answer a hello at once, each within half of the time that an answer may take. With N times as many,
+/// each node waits up to N times as long: every node receives all the answers, and they come no faster than those of 16.
+const ANSWERING: u32 = 16;
 
-/// What a frame counts beside its bytes while what it told is not taken.
+/// What a frame counts beside its bytes while its news is not taken, in bytes.
 const FRAME: usize = 64;
 
 /// One node's part in the protocol.
@@ -120,7 +120,7 @@ pub struct Node {
     news: VecDeque<News>,
     /// The bytes of the frames that came since all news was taken.
     unread: usize,
-    counters: Counters,
+    counters: NodeCounters,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Node {
             questions: Questions::default(),
             news: VecDeque::new(),
             unread: 0,
-            counters: Counters::default(),
+            counters: NodeCounters::default(),
         }
     }
 
@@ -296,7 +296,7 @@ impl Node {
             .min()
     }
 
-    /// What the host is to be told next.
+    /// The next news for the host.
     pub fn news(&mut self) -> Option<News> {
         let news = self.news.pop_front();
         if self.news.is_empty() {
@@ -319,7 +319,7 @@ impl Node {
 
     /// What was dropped and skipped.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> NodeCounters {
         self.counters
     }
 
@@ -351,11 +351,11 @@ impl Node {
     /// square of their number, and the bus might lose their sessions of it, and be greeted again.
     fn answers_after(&self) -> Duration {
         let members = u32::try_from(self.members().count()).unwrap_or(u32::MAX);
-        let pause = (self.settle() / 2).saturating_mul((members / CROWD).max(1));
+        let pause = (self.settle() / 2).saturating_mul((members / ANSWERING).max(1));
         pause.min(self.config.heartbeat)
     }
 
-    /// How long after a session began the others have answered our hello. Who was live before knows them.
+    /// How long after a session began the others have answered our hello. A node that was live before knows them.
     fn introduced(&self) -> Duration {
         match self.first_live {
             Some(_) => self.settle(),
@@ -424,7 +424,7 @@ impl Node {
         let patience = self.config.heartbeat * SILENCE;
         for (id, peer) in &mut self.peers {
             if peer.member && now - peer.heard > patience {
-                // Its numbers are kept: should it come back, they tell what was lost.
+                // Its numbers are kept: should it come back, they show what was lost.
                 peer.member = false;
                 self.news.push_back(News::Silent(*id));
             }

@@ -1,4 +1,4 @@
-//! What a node tells its host.
+//! The news of a node to its host.
 
 use alloc::vec::Vec;
 
@@ -11,39 +11,39 @@ use crate::question::{Answer, Question};
 use crate::target::Scope;
 use crate::time::Instant;
 
-/// What the host is told, in order.
+/// One piece of news for the host, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum News {
-    /// An event of another node, for whoever of the audience is here.
+    /// An event of another node, for the connections of the audience on this node.
     Event {
         /// The scope of the audience.
         scope: Scope,
-        /// Whom the event is for.
+        /// The audience of the event.
         audience: Audience,
         /// The event.
         event: Event,
     },
     /// Messages of another node did not come, and will not.
     Gap {
-        /// Who sent them.
+        /// The node that sent the messages.
         origin: NodeId,
-        /// On which lane.
+        /// The lane of the messages.
         lane: Lane,
-        /// Their numbers.
+        /// The sequence numbers of the messages.
         run: Run,
     },
-    /// We hear our own heartbeats: what others publish from now on comes, or is in a gap.
+    /// Our own heartbeats come back: what others publish from now on arrives, or lies in a gap.
     Live,
-    /// We may be deaf; the session is gone or is to be rebuilt.
+    /// This node may be deaf; the link is gone or is to be rebuilt.
     Down,
-    /// We may have missed anything that was published between these moments of our clock.
+    /// This node may have missed anything that was published between these instants of its clock.
     Deaf {
-        /// By whom; `None` for all others, told when we are live again.
+        /// The node whose events may be missing; `None` for all other nodes, reported when this node is live again.
         origin: Option<NodeId>,
-        /// When we last know to have heard.
+        /// The last instant at which this node is known to have received.
         since: Instant,
-        /// From when on everything comes or is in a gap.
+        /// The instant from which everything arrives or lies in a gap.
         until: Instant,
     },
     /// A node was heard for the first time.
@@ -54,9 +54,9 @@ pub enum News {
     Left(NodeId),
     /// Another node asks; [`Node::answer`](super::Node::answer) is to answer.
     Asked {
-        /// Who asks.
+        /// The node that asks.
         origin: NodeId,
-        /// Its number of the question.
+        /// The number of the question at that node.
         id: u64,
         /// The scope of what the question names.
         scope: Scope,
@@ -74,7 +74,7 @@ pub enum News {
         /// Whether we were live all the while; if not, there may be members we do not know of.
         live: bool,
     },
-    /// The session is to be dropped and another opened: our own heartbeats do not come back, or what came
+    /// The link is to be dropped and another opened: our own heartbeats do not come back, or what came
     /// was not taken.
     Reconnect,
 }
@@ -82,7 +82,7 @@ pub enum News {
 /// What was dropped and skipped, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counters {
+pub struct NodeCounters {
     /// Messages heard before, or behind one that was.
     pub duplicates: u64,
     /// Messages that waited to be sent for longer than their time to live.
@@ -95,9 +95,9 @@ pub struct Counters {
     pub unknown_kinds: u64,
     /// Frames and messages that are none.
     pub malformed: u64,
-    /// Sessions given up since the host did not take what they brought.
+    /// Links given up since the host did not take what they brought.
     pub overflows: u64,
     /// Frames of nodes beyond [`Config::peers`](super::Config::peers) and on lanes beyond
     /// [`Config::lanes`](super::Config::lanes), and messages with numbers far beyond their origin's.
-    pub strangers: u64,
+    pub implausible: u64,
 }

@@ -123,7 +123,7 @@ impl Outbox {
         }
     }
 
-    /// Notes how far the numbers are, for the heartbeats to come.
+    /// Records how far the numbers are, for the heartbeats to come.
     pub(super) fn remember(&mut self, moment: Instant) {
         remember(&mut self.beats, moment);
         for backlog in self.lanes.values_mut() {

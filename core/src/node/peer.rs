@@ -71,7 +71,7 @@ impl Peer {
         self.lanes.values_mut().for_each(Sequence::join);
     }
 
-    /// The same of one lane.
+    /// What the origin sends on this lane is ours to account for from now on.
     pub(super) fn join_lane(&mut self, lane: Lane) {
         if let Some(sequence) = self.lanes.get_mut(&lane) {
             sequence.join();

@@ -106,7 +106,7 @@ impl Node {
         self.close_questions(now);
     }
 
-    /// Whoever has left has no connections.
+    /// A node that has left has no connections.
     pub(super) fn receive_goodbye(&mut self, now: Instant, from: NodeId) {
         if let Some(peer) = self.peers.get_mut(&from)
             && peer.member
@@ -127,7 +127,7 @@ impl Node {
         }
     }
 
-    /// Tells the answers to the questions that are answered by all or whose time is over.
+    /// Reports the answers to the questions that every member has answered, or whose deadline has passed.
     pub(super) fn close_questions(&mut self, now: Instant) {
         let over = |open: &Open| open.waiting.is_empty() || open.until <= now;
         let all = self.questions.open.iter();

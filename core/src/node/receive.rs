@@ -31,7 +31,7 @@ impl Node {
         let origin = frame.header().origin;
         let lane = Lane(frame.header().lane);
         if lane.0 >= self.config.lanes || !self.admit(now, origin) {
-            self.counters.strangers += 1;
+            self.counters.implausible += 1;
             return;
         }
         let ours = self.first_live.is_some() && self.subscribed.contains_key(&lane);
@@ -55,7 +55,7 @@ impl Node {
                     false
                 }
                 Arrival::Far => {
-                    self.counters.strangers += 1;
+                    self.counters.implausible += 1;
                     false
                 }
             };
@@ -185,7 +185,7 @@ impl Node {
         self.news.push_back(News::Gap { origin, lane, run });
     }
 
-    /// Makes room for the origin, if it is new: whoever is no member gives way.
+    /// Makes room for the origin, if it is new: a peer that is no member gives way.
     fn admit(&mut self, now: Instant, origin: NodeId) -> bool {
         if self.peers.contains_key(&origin) {
             return true;

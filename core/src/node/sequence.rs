@@ -46,9 +46,10 @@ struct Mark {
 enum Joined {
     /// Every number above the highest is.
     Yes,
-    /// Some above the highest may have been sent before it was ours to hear them.
+    /// Some above the highest may have been sent before it was ours to receive them.
     Awaiting,
-    /// The same of these, which did not come before the first that did.
+    /// Some of these, which are missing before the first number that arrived, may have been sent before it was ours to
+    /// receive them.
     Doubting(Option<Run>),
 }
 

@@ -1,4 +1,4 @@
-//! What this process answers to a question about its connections.
+//! The answer of this process to a question about its connections.
 
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ use crate::question::{Answer, Question};
 use crate::target::Scope;
 
 impl<H: Host> Registry<H> {
-    /// Does what the question asks with the connections of this process, and tells what came of it.
+    /// Does what the question asks with the connections of this process, and returns what came of it.
     pub fn answer(&self, scope: &Scope, question: &Question) -> Answer {
         let change: &dyn Fn(&Member) -> bool = match question {
             Question::Publish(audience, event) => {

@@ -15,7 +15,7 @@ use super::key::KeyRef;
 use super::verdict::Deliver;
 use crate::target::{ConnectionId, Scope, Target};
 
-/// What an attachment asks of the registry that made it.
+/// The registry, as an attachment calls it.
 pub(crate) trait Membership: Send + Sync {
     fn associate(
         &self,
@@ -31,7 +31,7 @@ pub(crate) trait Membership: Send + Sync {
     fn dispose(&self, member: Member);
 }
 
-/// Who follows which targets have members on this node.
+/// Follows which targets have members on this node.
 pub(crate) trait TargetWatcher: Send + Sync {
     /// The target has its first member.
     fn target_gained(&self, key: KeyRef<'_>);
@@ -50,7 +50,7 @@ pub(crate) enum ReachAnswer {
 /// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
 /// as long as the connection lives: `let _ = plane.attach(..)` detaches at once.
 ///
-/// It keeps neither the sink nor the backplane alive: once the connection is detached, replaced, or its
+/// An attachment keeps neither the sink nor the backplane alive: once the connection is detached, replaced, or its
 /// sink said [`Closed`](crate::Verdict::Closed) or panicked, or the backplane is closed, what the sink
 /// captured is dropped even while this value lives. So a sink may own its own attachment. (One that owns
 /// another's, which owns another's, drops them all on one stack: keep such chains to a few hundred.)
@@ -80,13 +80,13 @@ impl Attachment {
         }
     }
 
-    /// The id it was attached with.
+    /// The id that the connection was attached with.
     #[must_use]
     pub fn id(&self) -> &ConnectionId {
         &self.id
     }
 
-    /// The scope it was attached in.
+    /// The scope that the connection was attached in.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -196,7 +196,7 @@ impl fmt::Display for AssociateError {
             Self::TooMany { limit } => {
                 write!(
                     f,
-                    "the connection is in {limit} targets, as many as the registry allows"
+                    "the connection is in {limit} targets, the registry's limit"
                 )
             }
         }

@@ -86,12 +86,12 @@ pub(crate) fn address(member: &Member) -> usize {
     Arc::as_ptr(member).cast::<()>().addr()
 }
 
-/// Opens once, when a connection is gone; whoever waits for it is woken.
+/// Opens once, when a connection is gone, and wakes every task that waits for that.
 pub(crate) trait Latch: Send + Sync {
     fn open(&self);
-    /// Waits in a place that `ticket` names, and that a later poll with it takes over.
+    /// Waits under the number in `ticket`, which a later poll passes again.
     fn poll_open(&self, ticket: &mut Option<u64>, context: &Context<'_>) -> Poll<()>;
-    /// Gives the place up.
+    /// Gives up waiting.
     fn leave(&self, ticket: u64);
     fn inside_sink(&self) -> bool;
 }
@@ -102,11 +102,11 @@ pub(crate) struct HostLatch<H: Host>(Mutex<H::Mutex, LatchState>);
 struct LatchState {
     open: bool,
     /// Every connection has a latch and hardly any is waited for: what waiting takes is made when somebody does.
-    line: Option<Box<Line>>,
+    waiters: Option<Box<LatchWaiters>>,
 }
 
 #[derive(Default)]
-struct Line {
+struct LatchWaiters {
     tickets: u64,
     waiting: Vec<(u64, Waker)>,
 }
@@ -121,14 +121,14 @@ impl<H: Host> HostLatch<H> {
 /// the others from waking.
 impl<H: Host> Latch for HostLatch<H> {
     fn open(&self) {
-        let line = {
+        let waiters = {
             let mut state = self.0.lock();
             state.open = true;
-            state.line.take()
+            state.waiters.take()
         };
-        for (_, waker) in line.into_iter().flat_map(|line| line.waiting) {
+        for (_, waker) in waiters.into_iter().flat_map(|waiters| waiters.waiting) {
             let mut waker = Some(waker);
-            // Whoever woke too late polls again; whoever panics has told its panic hook.
+            // A task that is woken too late polls again; a waker that panics has called its panic hook.
             let _ = H::contain(&mut || waker.take().into_iter().for_each(Waker::wake));
         }
     }
@@ -139,16 +139,16 @@ impl<H: Host> Latch for HostLatch<H> {
         if state.open {
             return Poll::Ready(());
         }
-        let line = state.line.get_or_insert_default();
+        let waiters = state.waiters.get_or_insert_default();
         let number = *ticket.get_or_insert_with(|| {
-            line.tickets += 1;
-            line.tickets
+            waiters.tickets += 1;
+            waiters.tickets
         });
-        let place = line.waiting.iter_mut().find(|(held, _)| *held == number);
+        let place = waiters.waiting.iter_mut().find(|(held, _)| *held == number);
         let replaced = match place {
             Some((_, held)) => Some(core::mem::replace(held, waker)),
             None => {
-                line.waiting.push((number, waker));
+                waiters.waiting.push((number, waker));
                 None
             }
         };
@@ -160,9 +160,9 @@ impl<H: Host> Latch for HostLatch<H> {
     fn leave(&self, ticket: u64) {
         let left = {
             let mut state = self.0.lock();
-            state.line.as_mut().and_then(|line| {
-                let place = line.waiting.iter().position(|(held, _)| *held == ticket);
-                place.map(|at| line.waiting.swap_remove(at))
+            state.waiters.as_mut().and_then(|waiters| {
+                let place = waiters.waiting.iter().position(|(held, _)| *held == ticket);
+                place.map(|at| waiters.waiting.swap_remove(at))
             })
         };
         drop(left);

@@ -16,8 +16,8 @@ use crate::host::Host;
 use crate::receipt::Delivered;
 use crate::target::{Scope, Target};
 
-/// Where the members [are many](Members::are_many), so many at a time are looked at before they are served: reading
-/// what one needs takes as long as all of them where each has to come from memory.
+/// How many members are looked at together before they are served, where the members
+/// [are many](Members::are_many): reading what one needs takes as long as reading all where each comes from memory.
 const AHEAD: usize = 16;
 
 /// Deliveries that did not happen since the registry was made, by reason.
@@ -61,7 +61,7 @@ impl DropCounters {
 }
 
 impl<H: Host> Registry<H> {
-    /// Calls the sink of every connection in the audience once and tells what each said.
+    /// Calls the sink of every connection in the audience once, and counts what each said.
     ///
     /// It returns when every sink has. Connections that join meanwhile may or may not get the event.
     pub fn deliver(&self, scope: &Scope, audience: &Audience, event: &Event) -> Delivered {
@@ -114,8 +114,7 @@ impl<H: Host> Registry<H> {
     /// The members of every target of the audience, taken before any of them is looked at: a connection that
     /// is replaced meanwhile is closed before its successor can stand in one.
     pub(super) fn snapshots(&self, scope: &Scope, audience: &Audience) -> Vec<Members> {
-        // A target named twice is named once; who names it may be anyone, and each snapshot costs a look
-        // at every member.
+        // A target named twice counts once: anyone may name it, and each snapshot costs a look at every member.
         let mut targets: Vec<&Target> = audience.targets().collect();
         targets.sort_unstable();
         targets.dedup();

@@ -36,7 +36,7 @@ pub(super) enum More {
 pub(super) struct Removed {
     /// The member taken out, to be dropped outside every lock: its closure may drop with it.
     pub(super) member: Option<Member>,
-    /// Nobody is left; the set itself is to be dropped.
+    /// No member is left; the set itself is to be dropped.
     pub(super) emptied: bool,
 }
 
@@ -53,7 +53,7 @@ impl Members {
         core::iter::once(first).chain(rest.iter().map(|chunk| chunk.as_slice()))
     }
 
-    /// Whether they are so many that hardly any of them is in a cache when it is its turn.
+    /// Whether there are more members than a cache holds when each is served in its turn.
     pub(super) fn are_many(&self) -> bool {
         matches!(self, Self::More(more) if matches!(&**more, More::Many(chunks) if chunks.len() > MANY / CHUNK))
     }

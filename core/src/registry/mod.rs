@@ -1,4 +1,4 @@
-//! Who is connected here and what each joined.
+//! The connections of this process, and the targets that each joined.
 //!
 //! Shards of plain tables, each behind a lock held for one look-up or one change. A fan-out clones
 //! the member set of its target under the lock, which is O(1), and calls the sinks with no lock held.
@@ -96,7 +96,7 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    /// This registry, with a watcher of which targets have members.
+    /// Adds a watcher of which targets have members.
     pub(crate) fn with_watcher(mut self, watcher: Arc<dyn TargetWatcher>) -> Self {
         self.watcher = Some(watcher);
         self
@@ -157,7 +157,7 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    /// Detaches every connection, for good: whatever attaches later is detached at once.
+    /// Detaches every connection, for good: a connection that attaches later is detached at once.
     pub fn close(&self) {
         // An attach that read the flag before this line holds its shard's lock, and is found below.
         self.closed.store(true, Ordering::Relaxed);
@@ -228,7 +228,7 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    /// Takes the connection out of the target; true if that leaves nobody there.
+    /// Takes the connection out of the target; true if the target has no member left.
     fn leave(&self, key: &Key, member: &Member) -> bool {
         let hash = key.parts().hash(&self.hasher);
         let left = self
@@ -338,7 +338,7 @@ impl<H: Host> Membership for Registry<H> {
     }
 }
 
-/// Whoever is still attached is detached: nobody can publish to it any more.
+/// Detaches the connections that are left: nothing can publish to them any more.
 impl<H: Host> Drop for Registry<H> {
     fn drop(&mut self) {
         self.close();

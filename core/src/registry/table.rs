@@ -13,7 +13,7 @@ use super::members::{Members, Removed};
 /// An attached connection, in the shard of its own key.
 pub(super) struct ConnectionEntry {
     pub(super) member: Member,
-    /// The targets it joined. The list and the targets change together, under the lock of this entry, so
+    /// The targets that the connection joined. The list and the targets change together, under the lock of this entry, so
     /// a detach that takes the list finds every place it must leave.
     pub(super) joined: Vec<Key>,
 }
@@ -31,7 +31,7 @@ struct TargetEntry {
     members: Members,
 }
 
-/// A place in a target.
+/// A connection that has just joined a target.
 pub(super) struct Joined {
     pub(super) key: Key,
     pub(super) first: bool,
@@ -124,7 +124,7 @@ impl TargetTable {
     }
 
     /// Adds the member to the target and gives the target's key, or `None` if it was in already. A member
-    /// that finds nobody there is the `first`.
+    /// that finds no other there is the `first`.
     pub(super) fn join(
         &mut self,
         hash: u64,
@@ -184,7 +184,7 @@ impl TargetTable {
     }
 }
 
-/// Gives back what a crowd that has left took: each shrink is paid for by as many removals.
+/// Gives back the memory of entries that were removed: each shrink is paid for by as many removals.
 fn shrink<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
     const KEPT: usize = 32;
     if table.capacity() > KEPT && table.len() < table.capacity() / 8 {

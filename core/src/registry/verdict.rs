@@ -2,10 +2,10 @@
 
 use crate::event::Event;
 
-/// What became of an event at one sink.
+/// The outcome of an event at one sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The sink took it.
+    /// The sink took the event.
     Accepted,
     /// The sink had no room: the event is dropped for this connection and counted.
     Full,
@@ -20,7 +20,7 @@ impl From<()> for Verdict {
     }
 }
 
-/// What a connection calls.
+/// The sink of a connection, as a fan-out calls it.
 pub(crate) trait Deliver: Send + Sync {
     fn deliver(&self, event: &Event) -> Verdict;
 

@@ -208,7 +208,7 @@ fn an_acknowledged_join_is_not_lost_beside_a_leave() {
     });
 }
 
-/// Whoever drops the last reference, the closure drops where panics are contained and a detach does not
+/// Wherever the last reference drops, the closure drops where panics are contained and a detach does not
 /// wait: here beside a call on the attachment.
 #[test]
 fn promise_6_a_closure_is_dropped_where_that_is_contained() {
@@ -299,7 +299,7 @@ fn the_member_set_keeps_who_stays() {
     });
 }
 
-/// Closing beside an attach: the connection is detached, whoever was first.
+/// Closing beside an attach: the connection is detached, whichever came first.
 #[test]
 fn closing_leaves_nobody_attached() {
     explore(|| {

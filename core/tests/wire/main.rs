@@ -198,7 +198,7 @@ fn a_heartbeat_has_a_form() {
     }
 }
 
-/// A later release may ask what this one does not know; whoever passes that on must be able to.
+/// A later release may ask what this one does not know; a program that passes the message on must be able to.
 #[test]
 fn questions_and_answers_of_unknown_kinds_are_unknown_messages() {
     let header = Header {
@@ -448,7 +448,7 @@ proptest! {
         }
     }
 
-    /// The same, starting from good frames: one byte changed, or the tail cut.
+    /// Good frames with one byte changed, or the tail cut, as input of the decoder.
     #[test]
     fn damaged_frames_never_panic(
         header in header(),

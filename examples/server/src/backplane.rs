@@ -97,80 +97,82 @@ fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
     }
 }
 
-/// What the backplane told last and so far.
+/// What the notices of the backplane say: the last state and reason, and counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Told {
-    /// Since when the state is what it is, on the runtime's clock.
+pub(crate) struct NoticeLog {
+    /// When the state changed last, on the runtime's clock.
     pub(crate) since: Instant,
-    /// Why the last session with the bus ended or was not opened.
+    /// Why the last link with the bus ended or was not opened.
     pub(crate) bus: Option<String>,
-    /// Runs of messages that this node missed.
+    /// Gaps: ranges of messages that this node missed.
     pub(crate) gaps: u64,
-    /// The messages in them.
+    /// The messages in those gaps.
     pub(crate) missed: u64,
-    /// Times in which it may have missed anything.
+    /// Times in which this node may have missed anything.
     pub(crate) deaf: u64,
-    /// Sessions that ended or were not opened.
+    /// Links that ended or were not opened.
     pub(crate) failures: u64,
 }
 
-/// Logs what the backplane tells, and keeps what operators ask for, until it is closed.
+/// Logs the notices of the backplane, and keeps what operators ask for, until the backplane is closed.
 pub(crate) async fn watch(app: Arc<App>) {
     let mut notices = app.plane.notices();
     while let Some(notice) = notices.next().await {
-        note(&app, notice);
+        record(&app, notice);
     }
 }
 
-fn note(app: &App, notice: Notice) {
+fn record(app: &App, notice: Notice) {
     let timer = &app.runtime.timer;
-    let mut told = app.told();
+    let mut noticed = app.noticed();
     match notice {
         Notice::State(state) => {
-            told.since = timer.now();
+            noticed.since = timer.now();
             if state == State::Live {
-                told.bus = None;
+                noticed.bus = None;
             }
-            drop(told);
+            drop(noticed);
             match state {
-                State::Live => tracing::info!("live: events of every node come"),
-                State::Closed => tracing::info!("the backplane is closed"),
-                _ => tracing::warn!("degraded: events of other nodes may not come"),
+                State::Live => tracing::info!("state is live"),
+                State::Closed => tracing::info!("state is closed"),
+                _ => tracing::warn!("state is degraded: events of other nodes may be missing"),
             }
         }
         Notice::Gap { origin, lane, run } => {
-            told.gaps += 1;
-            told.missed += run.last - run.first + 1;
-            drop(told);
-            tracing::warn!(%origin, %lane, ?run, "messages of another node were lost");
+            noticed.gaps += 1;
+            noticed.missed += run.last - run.first + 1;
+            drop(noticed);
+            tracing::warn!(%origin, %lane, ?run, "gap: messages of another node were lost");
         }
         Notice::Deaf {
             origin,
             since,
             until,
         } => {
-            told.deaf += 1;
-            drop(told);
-            // How long it lasted, and how long it is over.
+            noticed.deaf += 1;
+            drop(noticed);
+            // How long the deafness lasted, and how long ago it ended.
             let time = until - since;
             let ago = timer.now() - until;
             match origin {
                 Some(origin) => {
-                    tracing::warn!(%origin, ?time, ?ago, "messages of a node may be lost");
+                    tracing::warn!(%origin, ?time, ?ago, "deaf: messages of one node may be lost");
                 }
-                None => tracing::warn!(?time, ?ago, "messages of other nodes may be lost"),
+                None => {
+                    tracing::warn!(?time, ?ago, "deaf: messages of all other nodes may be lost");
+                }
             }
         }
-        Notice::Joined(node) => tracing::info!(%node, "a node is there"),
-        Notice::Left(node) => tracing::info!(%node, "a node left"),
-        Notice::Silent(node) => tracing::warn!(%node, "a node was not heard for ten heartbeats"),
+        Notice::Joined(node) => tracing::info!(%node, "node joined"),
+        Notice::Left(node) => tracing::info!(%node, "node left"),
+        Notice::Silent(node) => tracing::warn!(%node, "node silent for ten heartbeats"),
         Notice::Bus(reason) => {
-            told.failures += 1;
-            told.bus = Some(reason.clone());
-            drop(told);
-            tracing::warn!("no session with the bus: {reason}");
+            noticed.failures += 1;
+            noticed.bus = Some(reason.clone());
+            drop(noticed);
+            tracing::warn!(%reason, "no link with the bus");
         }
-        Notice::Lagged(notices) => tracing::warn!(notices, "more was told than could be logged"),
+        Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped: the log is too slow"),
         _ => {}
     }
 }

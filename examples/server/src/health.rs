@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
-use midplane::node::Counters;
+use midplane::node::NodeCounters;
 use midplane::{ExternalCounts, State};
 use serde::Serialize;
 
-use crate::backplane::Told;
+use crate::backplane::NoticeLog;
 use crate::http::json;
 use crate::state::App;
 
@@ -63,7 +63,7 @@ pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
         State::Live => ("ready", None),
         State::Closed => ("draining", None),
         _ => {
-            let bus = app.told().bus.clone();
+            let bus = app.noticed().bus.clone();
             let joining = || "this node does not hear its own heartbeats yet".to_owned();
             ("degraded", Some(bus.unwrap_or_else(joining)))
         }
@@ -123,14 +123,14 @@ struct Json {
 
 impl Backplane {
     fn of(app: &App) -> Self {
-        let Told {
+        let NoticeLog {
             since,
             bus,
             gaps,
             missed,
             deaf,
             failures,
-        } = app.told().clone();
+        } = app.noticed().clone();
         let (kind, node, status) = match &app.cluster {
             Some((kind, cluster)) => (
                 kind.to_string(),
@@ -168,8 +168,8 @@ impl Backplane {
     }
 }
 
-impl From<Counters> for Dropped {
-    fn from(counters: Counters) -> Self {
+impl From<NodeCounters> for Dropped {
+    fn from(counters: NodeCounters) -> Self {
         Self {
             duplicates: counters.duplicates,
             expired: counters.expired,
@@ -178,7 +178,7 @@ impl From<Counters> for Dropped {
             unknown_kinds: counters.unknown_kinds,
             malformed: counters.malformed,
             overflows: counters.overflows,
-            strangers: counters.strangers,
+            strangers: counters.implausible,
         }
     }
 }

@@ -10,7 +10,7 @@ use midplane::{Audience, Backplane, Cluster, Event, Receipt, Relay, State};
 use midplane_connect::BusKind;
 
 use crate::Runtime;
-use crate::backplane::{Plane, Told};
+use crate::backplane::{NoticeLog, Plane};
 use crate::config::Config;
 use crate::flows::Flows;
 
@@ -21,7 +21,7 @@ pub(crate) struct App {
     pub(crate) plane: Arc<dyn Backplane>,
     /// Where there are other nodes: the sort of bus, and this node.
     pub(crate) cluster: Option<(BusKind, Cluster)>,
-    told: Mutex<Told>,
+    noticed: Mutex<NoticeLog>,
     /// The sockets that speak HTTP.
     pub(crate) sockets: Arc<Gauge>,
     /// The sockets that became WebSocket connections.
@@ -45,7 +45,7 @@ impl App {
             runtime,
             plane: plane.backplane,
             cluster: plane.cluster,
-            told: Mutex::default(),
+            noticed: Mutex::default(),
             counts: Counts::default(),
             flows,
         }
@@ -57,10 +57,10 @@ impl App {
         self.plane.state() != State::Closed
     }
 
-    /// What the backplane told last and so far. Not to be held for long.
-    pub(crate) fn told(&self) -> MutexGuard<'_, Told> {
+    /// What the notices of the backplane said. Not to be held for long.
+    pub(crate) fn noticed(&self) -> MutexGuard<'_, NoticeLog> {
         // Counts and texts are whole whoever panicked holding them.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
@@ -97,7 +97,7 @@ pub(crate) struct Counts {
     pub(crate) panicked: AtomicU64,
     /// Events that were not relayed to other nodes.
     pub(crate) refused: AtomicU64,
-    /// Events dropped from mailboxes, of which clients were told.
+    /// Events dropped from mailboxes, of which clients were noticed.
     pub(crate) lost: AtomicU64,
 }
 

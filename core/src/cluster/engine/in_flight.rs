@@ -62,7 +62,7 @@ struct Flush {
 #[derive(Default)]
 pub(super) struct InFlight {
     sending: Option<Batch>,
-    /// The batch that a link failed with: it may have arrived, which its sequence numbers will tell.
+    /// The batch that a link failed with: it may have arrived, which its sequence numbers will show.
     retry: Option<Batch>,
     /// Messages that were queued and will not be handed over any more.
     lost: u64,

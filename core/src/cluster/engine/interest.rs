@@ -25,7 +25,7 @@ pub(super) struct Interest<H: Host> {
     confirmed: BTreeSet<Lane>,
     /// Lanes without members, and until when they stay subscribed all the same.
     cooling: BTreeMap<Lane, Instant>,
-    /// Who is to be told how far a lane reaches.
+    /// The calls that wait to learn how far a lane reaches.
     waiting: Vec<(Lane, oneshot::Sender<Reach>)>,
 }
 
@@ -121,7 +121,7 @@ impl<H: Host> Interest<H> {
         }
     }
 
-    /// Answers those whose lane is subscribed, and all others if no link is `open`.
+    /// Answers the calls whose lane is subscribed, and all of them if no link is `open`.
     pub(super) fn answer(&mut self, open: bool) {
         for (lane, answer) in core::mem::take(&mut self.waiting) {
             if open && self.confirmed.contains(&lane) {

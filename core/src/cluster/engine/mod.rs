@@ -162,7 +162,7 @@ impl<H: Host> Engine<H> {
             Progress::Rejected(reason) => {
                 // The bus takes less than its limits say. Others will see that sequence numbers are missing.
                 self.in_flight.rejected();
-                self.shared.notices.tell(&Notice::Bus(reason));
+                self.shared.notices.report(&Notice::Bus(reason));
             }
             Progress::Closed => self.end(),
             Progress::Failed(reason) => self.fail_link(now, reason),
@@ -233,7 +233,7 @@ impl<H: Host> Engine<H> {
         self.uplink.pause(now);
         self.node.disconnected();
         self.interest.link_lost();
-        self.shared.notices.tell(&Notice::Bus(reason));
+        self.shared.notices.report(&Notice::Bus(reason));
     }
 
     fn end(&mut self) {
@@ -256,21 +256,21 @@ impl<H: Host> Engine<H> {
             } => {
                 registry.deliver(&scope, &audience, &event);
             }
-            News::Gap { origin, lane, run } => notices.tell(&Notice::Gap { origin, lane, run }),
+            News::Gap { origin, lane, run } => notices.report(&Notice::Gap { origin, lane, run }),
             News::Deaf {
                 origin,
                 since,
                 until,
-            } => notices.tell(&Notice::Deaf {
+            } => notices.report(&Notice::Deaf {
                 origin,
                 since,
                 until,
             }),
             News::Live => {
                 self.uplink.live();
-                notices.tell(&Notice::State(State::Live));
+                notices.report(&Notice::State(State::Live));
             }
-            News::Down => notices.tell(&Notice::State(State::Degraded)),
+            News::Down => notices.report(&Notice::State(State::Degraded)),
             News::Asked {
                 origin,
                 id,
@@ -308,7 +308,7 @@ impl<H: Host> Engine<H> {
         let members = self.node.members();
         let members = members.map(|(id, version)| (id, version.to_string()));
         self.shared.status.lock().members = members.collect();
-        self.shared.notices.tell(notice);
+        self.shared.notices.report(notice);
     }
 
     /// Records for operators how the node is.
@@ -370,6 +370,6 @@ impl<H: Host> Future for Engine<H> {
 impl<H: Host> Drop for Engine<H> {
     fn drop(&mut self) {
         self.shared.outgoing.stop();
-        self.shared.notices.tell(&Notice::State(State::Degraded));
+        self.shared.notices.report(&Notice::State(State::Degraded));
     }
 }

@@ -7,7 +7,7 @@ use futures::channel::oneshot;
 use crate::cluster::outgoing::Answered;
 use crate::receipt::Refusal;
 
-/// Who waits for the answers to each question, by the question's number.
+/// The calls that wait for the answers to each question, by the question's number.
 #[derive(Default)]
 pub(super) struct OpenQuestions(BTreeMap<u64, Asker>);
 

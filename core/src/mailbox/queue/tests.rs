@@ -285,7 +285,7 @@ proptest! {
                 Entry::Control(_) => {}
             }
         }
-        let Counters { dropped, superseded, abandoned } = queue.counters();
+        let MailboxCounters { dropped, superseded, abandoned } = queue.counters();
         prop_assert_eq!(abandoned, 0);
         prop_assert_eq!(lost, dropped, "the markers and the counter disagree");
         prop_assert_eq!(events as u64 + dropped + superseded, pushed, "an event is unaccounted for");

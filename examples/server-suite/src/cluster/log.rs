@@ -7,7 +7,7 @@ use midplane_conformance::history::{Fact, Record};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a node told its host, as the host logged it. The history's clock began at `epoch`.
+/// The notices of a node, as its host logged them. The history's clock began at `epoch`.
 pub(crate) fn records(node: NodeId, log: &str, epoch: SystemTime) -> Vec<Record> {
     let record = |line: &str| {
         let at = moment(line, epoch)?;
@@ -28,13 +28,11 @@ fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
     let origin = || node_id(field(line, " origin=")?);
     let other = || node_id(field(line, " node=")?);
     let number = |name: &str| field(line, name)?.parse().ok();
-    Some(if says("live: events of every node come") {
+    Some(if says("state is live") {
         Fact::State { node, live: true }
-    } else if says("degraded: events of other nodes may not come")
-        || says("the backplane is closed")
-    {
+    } else if says("state is degraded") || says("state is closed") {
         Fact::State { node, live: false }
-    } else if says("messages of another node were lost") {
+    } else if says("gap: gap: messages of another node were lost") {
         Fact::Gap {
             node,
             origin: origin()?,
@@ -42,7 +40,7 @@ fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
             first: number("first: ")?,
             last: number("last: ")?,
         }
-    } else if says("may be lost") {
+    } else if says("deaf: messages of") {
         let until = at.saturating_sub(duration(field(line, " ago=")?)?);
         Fact::Deaf {
             node,
@@ -50,13 +48,13 @@ fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
             since: until.saturating_sub(duration(field(line, " time=")?)?),
             until,
         }
-    } else if says("a node is there") {
+    } else if says("node joined") {
         let origin = other()?;
         Fact::Joined { node, origin }
-    } else if says("a node was not heard") {
+    } else if says("node silent") {
         let origin = other()?;
         Fact::Silent { node, origin }
-    } else if says("more was told than could be logged") {
+    } else if says("notices dropped") {
         Fact::Lagged(node)
     } else {
         return None;
@@ -111,14 +109,14 @@ mod tests {
         // Ten seconds before midnight.
         let epoch = UNIX_EPOCH + DAY * 3 - Duration::from_secs(10);
         let log = format!(
-            "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: live: events of every node come\n\
-             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: messages of another node were lost \
+            "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: state is live\n\
+             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: gap: messages of another node were lost \
              origin={other} lane=3 run=Run {{ first: 4, last: 17 }}\n\
-             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: messages of other nodes may be lost \
+             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: deaf: messages of all other nodes may be lost \
              time=2.5s ago=500ms\n\
-             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: messages of a node may be lost \
+             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: deaf: messages of one node may be lost \
              origin={other} time=1s ago=0ns\n\
-             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: a node was not heard for ten heartbeats \
+             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent for ten heartbeats \
              node={other}\n\
              error: something else\n"
         );

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
-use midplane::node::Counters;
+use midplane::node::NodeCounters;
 
 use super::faults::ProtocolFaults;
 use crate::history::{Bounds, Fact, History, Record};
@@ -25,7 +25,7 @@ pub struct ProtocolRun {
     /// What the history is held to.
     pub bounds: Bounds,
     /// The counters of the nodes that lived to the end.
-    pub counters: BTreeMap<NodeId, Counters>,
+    pub counters: BTreeMap<NodeId, NodeCounters>,
     /// The number of messages of an unknown kind that the first node queued.
     pub unknown_kinds: u64,
     /// The number of frames of an unknown version that the first node sent.
