@@ -36,3 +36,29 @@ fn every_test_that_must_fail_is_in_the_tree() {
     mutants.retain(is_gone);
     assert!(mutants.is_empty(), "{mutants:#?}");
 }
+
+/// Knows the checks by the lists that the suites' macros get.
+#[test]
+fn every_check_of_a_suite_has_a_mutant() {
+    let mutants = read(&root()).unwrap();
+    let mut unproven = Vec::new();
+    for suite in [
+        "adapters/conformance/src/suite/mod.rs",
+        "completions/suite/src/lib.rs",
+    ] {
+        let text = fs::read_to_string(root().join(suite)).unwrap();
+        let list = text.split("\nchecks! {").nth(1).expect("a list of checks");
+        let checks = list.lines().take_while(|line| !line.starts_with('}'));
+        let names = checks.filter_map(|line| line.trim_end_matches(',').split("::").nth(1));
+        unproven.extend(
+            names
+                .filter(|name| {
+                    let fails =
+                        |mutant: &Mutant| mutant.test_name().ends_with(&format!("::{name}"));
+                    !mutants.iter().any(fails)
+                })
+                .map(str::to_owned),
+        );
+    }
+    assert!(unproven.is_empty(), "no mutant fails {unproven:#?}");
+}
