@@ -35,7 +35,7 @@ impl Pair {
         pair
     }
 
-    /// Time passes until everything is told, with nothing lost.
+    /// Time passes until everything is reported, with nothing lost.
     fn pass(&mut self) {
         for _ in 0..100 {
             self.now += Duration::from_millis(50);
@@ -83,14 +83,14 @@ fn news_that_nobody_takes_costs_the_session_and_lies_in_a_gap() {
         let frame = pair.sent(0).unwrap();
         pair.nodes[1].receive(pair.now, &frame);
     }
-    let told = taken(&mut pair.nodes[1]);
-    assert!(told.len() <= 12, "{} are kept", told.len());
-    assert_eq!(told[told.len() - 2..], [News::Down, News::Reconnect]);
+    let news = taken(&mut pair.nodes[1]);
+    assert!(news.len() <= 12, "{} are kept", news.len());
+    assert_eq!(news[news.len() - 2..], [News::Down, News::Reconnect]);
     assert_eq!(pair.nodes[1].counters().overflows, 1);
 
     pair.nodes[1].connected(pair.now);
     pair.pass();
-    let delivered = told.len() as u64 - 2;
+    let delivered = news.len() as u64 - 2;
     let gaps = taken(&mut pair.nodes[1]).into_iter();
     let lost: u64 = gaps
         .filter_map(|news| match news {
@@ -118,9 +118,9 @@ fn a_frame_of_which_nothing_is_delivered_is_one_gap() {
     pair.publish(0, "known").unwrap();
     let frame = pair.sent(0).unwrap();
     pair.nodes[1].receive(pair.now, &frame);
-    let told = taken(&mut pair.nodes[1]);
-    let [News::Gap { run, .. }, News::Event { event, .. }] = &*told else {
-        panic!("{told:?}");
+    let news = taken(&mut pair.nodes[1]);
+    let [News::Gap { run, .. }, News::Event { event, .. }] = &*news else {
+        panic!("{news:?}");
     };
     let Run { first, last } = *run;
     assert_eq!(last - first + 1, 20);

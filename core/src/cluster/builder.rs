@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::external::{Decode, ExternalEvent, ExternalSubscription};
 use super::lanes::Lanes;
 use super::outgoing::Outgoing;
-use super::shared::Shared;
+use super::shared::ClusterShared;
 use super::status::Status;
 use crate::bus::Bus;
 use crate::host::Host;
@@ -85,7 +85,7 @@ impl<H: Host> ClusterBuilder<H> {
         let external = self
             .decode
             .map(|decode| ExternalSubscription::new(decode, limits.frame));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClusterShared {
             id,
             config,
             intake: Intake::new(config.lanes, limits),

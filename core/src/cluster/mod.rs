@@ -5,8 +5,8 @@ mod driver;
 mod engine;
 mod external;
 mod lanes;
-mod open_link;
 mod outgoing;
+mod polled_link;
 mod shared;
 mod status;
 
@@ -39,7 +39,7 @@ use crate::registry::{Attachment, Registry, Sink};
 use crate::target::{ConnectionId, Scope};
 use crate::time::Timer;
 use outgoing::{Answered, Backlog, Command};
-use shared::Shared;
+use shared::ClusterShared;
 
 /// A [`Backplane`] whose nodes reach each other over a [`Bus`]. A clone is another handle to the same node.
 ///
@@ -55,7 +55,7 @@ use shared::Shared;
 /// With one lane, events of one handle arrive everywhere in the order published. With several, those for one
 /// target do; events for different targets, or for several at once, may overtake each other.
 pub struct Cluster<H: Host> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<ClusterShared<H>>,
     scope: Scope,
 }
 
@@ -132,7 +132,7 @@ impl<H: Host> Backplane for Cluster<H> {
     }
 
     async fn ask(&self, question: Question, deadline: Duration) -> Answers {
-        let Shared {
+        let ClusterShared {
             registry,
             outgoing,
             timer,
@@ -192,7 +192,7 @@ impl<H: Host> Backplane for Cluster<H> {
     }
 
     async fn close(&self, deadline: Duration) -> CloseReport {
-        let Shared {
+        let ClusterShared {
             registry,
             outgoing,
             timer,

@@ -14,7 +14,7 @@ use crate::registry::Registry;
 use crate::time::Timer;
 
 /// The parts of a node that its handles and its driver both use.
-pub(super) struct Shared<H: Host> {
+pub(super) struct ClusterShared<H: Host> {
     pub(super) id: NodeId,
     pub(super) config: Config,
     pub(super) intake: Intake,

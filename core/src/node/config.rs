@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// The most lanes a bus is divided into. Heartbeats tell of every lane that was used lately, in some 15
+/// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 15
 /// bytes each.
 pub const MAX_LANES: u32 = 65_536;
 

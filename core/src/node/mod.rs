@@ -40,15 +40,15 @@
 //! # What is promised of the bus
 //!
 //! Nothing of a bus is trusted but that it sometimes works. Numbers run per (origin, lane): one heard
-//! before is dropped, one skipped is reported as a [`News::Gap`]. A heartbeat every few seconds tells
-//! everyone how far the numbers have come, so a lost tail shows too. A node is live only while its own
+//! before is dropped, one skipped is reported as a [`News::Gap`]. A heartbeat every few seconds reports
+//! to every node how far the numbers have come, so a lost tail shows too. A node is live only while its own
 //! heartbeats come back; after a time in which they did not, it says between which instants it was
 //! [deaf](News::Deaf).
 //!
 //! # Who can write to the bus
 //!
 //! Frames are not signed: a program that can write to the bus can publish as any node. It cannot keep an origin
-//! from being heard. A number far beyond the origin's is not believed before a heartbeat tells of it. One
+//! from being heard. A number far beyond the origin's is not believed before a heartbeat reports it. One
 //! less far, or in a forged heartbeat, is: what lies below it is reported as a gap, and nothing of that
 //! origin and lane is delivered until its heartbeats show that the number was never sent, at most eight
 //! heartbeats after the last forgery and the next event on the lane. While that goes on, a loss that the
@@ -102,7 +102,7 @@ pub struct Node {
     outbox: Outbox,
     intake: Intake,
     link: LinkHealth,
-    /// When the last heartbeat was made, and the next one is due, while there is a session.
+    /// When the last heartbeat was made, and the next one is due, while there is a link.
     last_beat: Instant,
     next_beat: Instant,
     /// When our own heartbeats were sent that did not come back yet, oldest first.
@@ -114,7 +114,7 @@ pub struct Node {
     /// Since when we may have missed something, while we are not live and were before.
     deaf_since: Option<Instant>,
     peers: BTreeMap<NodeId, Peer>,
-    /// The lanes we hear, and since when.
+    /// The lanes that the link has subscribed, and since when.
     subscribed: BTreeMap<Lane, Instant>,
     questions: Questions,
     news: VecDeque<News>,
@@ -126,15 +126,15 @@ pub struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LinkHealth {
     Down,
-    /// A session is up since this moment; our own heartbeat has not come back, or the others have not
+    /// A link is up since this moment; our own heartbeat has not come back, or the others have not
     /// had the time to answer it.
     Joining(Instant),
     Live(Instant),
 }
 
 impl Node {
-    /// A node without a session. The id must be fresh for every start of a process: it is what tells
-    /// the numbers of one start from those of another.
+    /// A node without a link. The id must be fresh for every start of a process: it tells the
+    /// numbers of one start from those of another.
     #[must_use]
     pub fn new(id: NodeId, config: Config, limits: Limits) -> Self {
         let config = config.checked();
@@ -160,7 +160,7 @@ impl Node {
         }
     }
 
-    /// A session is up and has subscribed [`lanes`](Self::lanes).
+    /// A link is up and has subscribed [`lanes`](Self::lanes).
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
         self.link = LinkHealth::Joining(now);
@@ -169,12 +169,12 @@ impl Node {
         self.beat(now, true);
     }
 
-    /// The session is gone.
+    /// The link is gone.
     pub fn disconnected(&mut self) {
         if let LinkHealth::Live(since) = self.link {
             self.deaf_since = Some(self.proven.unwrap_or(since));
             self.news.push_back(News::Down);
-            self.doubt_questions();
+            self.mark_incomplete();
         }
         self.link = LinkHealth::Down;
     }
@@ -185,7 +185,7 @@ impl Node {
         matches!(self.link, LinkHealth::Live(_))
     }
 
-    /// The lanes that the session should be subscribed to; lane 0 always is.
+    /// The lanes that the link should be subscribed to; lane 0 always is.
     pub fn lanes(&self) -> impl Iterator<Item = Lane> {
         self.subscribed.keys().copied()
     }
@@ -215,7 +215,7 @@ impl Node {
         self.outbox.push(queued);
     }
 
-    /// Gives up what waits for longer than its time to live, session or not; gives how much. The numbers are
+    /// Gives up what waits for longer than its time to live, link or not; gives how much. The numbers are
     /// used up, so others see a gap.
     pub fn expire(&mut self, now: Instant) -> u64 {
         let expired = self.outbox.expire(now, self.config.time_to_live);
@@ -223,7 +223,7 @@ impl Node {
         expired
     }
 
-    /// The next frame to send, while there is a session.
+    /// The next frame to send, while there is a link.
     pub fn transmit(&mut self, now: Instant) -> Option<Outbound> {
         if self.link == LinkHealth::Down {
             return None;
@@ -232,10 +232,10 @@ impl Node {
         self.outbox.frame(now)
     }
 
-    /// A frame arrived, from anyone. Without a session it is ignored.
+    /// A frame arrived, from anyone. Without a link it is ignored.
     ///
     /// All [`news`](Self::news) is to be taken before the next: where more frames than
-    /// [`Config::queue`] holds came since, the session is to be rebuilt, and what came is lost as if
+    /// [`Config::queue`] holds came since, the link is to be rebuilt, and what came is lost as if
     /// the bus had lost it.
     pub fn receive(&mut self, now: Instant, frame: &Bytes) {
         let unread = self.unread + frame.len() + FRAME;
@@ -277,7 +277,7 @@ impl Node {
             self.beat(now, false);
         }
         if self.is_live() {
-            self.note_silence(now);
+            self.report_silence(now);
         }
     }
 
@@ -348,14 +348,14 @@ impl Node {
 
     /// How soon after a heartbeat a hello is answered with another, which serves all who greeted meanwhile. After
     /// an outage every node greets: were each answered by every other, what goes around would grow with the
-    /// square of their number, and the bus might lose their sessions of it, and be greeted again.
+    /// square of their number, and the bus might lose their links of it, and be greeted again.
     fn answers_after(&self) -> Duration {
         let members = u32::try_from(self.members().count()).unwrap_or(u32::MAX);
         let pause = (self.settle() / 2).saturating_mul((members / ANSWERING).max(1));
         pause.min(self.config.heartbeat)
     }
 
-    /// How long after a session began the others have answered our hello. A node that was live before knows them.
+    /// How long after a link began the others have answered our hello. A node that was live before knows them.
     fn introduced(&self) -> Duration {
         match self.first_live {
             Some(_) => self.settle(),
@@ -420,7 +420,7 @@ impl Node {
         }
     }
 
-    fn note_silence(&mut self, now: Instant) {
+    fn report_silence(&mut self, now: Instant) {
         let patience = self.config.heartbeat * SILENCE;
         for (id, peer) in &mut self.peers {
             if peer.member && now - peer.heard > patience {

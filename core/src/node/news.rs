@@ -35,9 +35,9 @@ pub enum News {
     },
     /// Our own heartbeats come back: what others publish from now on arrives, or lies in a gap.
     Live,
-    /// This node may be deaf; the link is gone or is to be rebuilt.
+    /// Deafness may have begun; the link is gone or is to be rebuilt.
     Down,
-    /// This node may have missed anything that was published between these instants of its clock.
+    /// Deafness: the node may have missed anything that was published between these instants of its clock.
     Deaf {
         /// The node whose events may be missing; `None` for all other nodes, reported when this node is live again.
         origin: Option<NodeId>,

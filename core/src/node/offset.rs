@@ -42,7 +42,7 @@ impl Offset {
             self.older = core::mem::take(&mut self.younger);
         }
         let difference = now.since_origin().as_nanos() as i128 - sent.as_nanos() as i128;
-        note(&mut self.younger, difference);
+        insert(&mut self.younger, difference);
         let age = difference - self.least().unwrap_or(difference);
         Duration::from_nanos(u64::try_from(age.max(0)).unwrap_or(u64::MAX))
     }
@@ -58,14 +58,14 @@ impl Offset {
     fn least(&self) -> Option<Difference> {
         let mut both = self.younger;
         for difference in self.older.into_iter().flatten() {
-            note(&mut both, difference);
+            insert(&mut both, difference);
         }
         both.into_iter().flatten().last()
     }
 }
 
 /// Puts the difference in its place, if it has one.
-fn note(smallest: &mut Smallest, difference: Difference) {
+fn insert(smallest: &mut Smallest, difference: Difference) {
     let mut rest = Some(difference);
     for kept in smallest {
         if kept.is_none() || *kept > rest {

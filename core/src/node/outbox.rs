@@ -17,7 +17,7 @@ use crate::time::Instant;
 const HEARTBEAT: usize = 64 + HISTORY * 10;
 const PROGRESS: usize = 5 + 1 + HISTORY * 10;
 
-/// The software's version, as heartbeats tell it.
+/// The software's version, as heartbeats report it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Outbox {
     }
 
     /// Makes a heartbeat, to be sent before everything that waits; one that still waits gives way. If there
-    /// are more lanes to tell of than fit a frame, it has several parts. The numbers are remembered for the
+    /// are more lanes to report than fit a frame, it has several parts. The numbers are remembered for the
     /// heartbeats to come, but not twice within half an `interval`: such would reach back no further.
     pub(super) fn beat(&mut self, now: Instant, hello: bool, interval: Duration) {
         self.hello = hello || (self.hello && !self.beat.is_empty());

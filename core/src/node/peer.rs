@@ -21,19 +21,19 @@ pub(super) struct Peer {
     /// Whether heartbeats come. It begins with the first one: before, it is but a name someone put into a
     /// frame. It ends when nothing is heard for long.
     pub(super) member: bool,
-    /// Until when its heartbeats told, without a break, which lanes it sent on; on its clock.
-    told: Option<Duration>,
+    /// Until when its heartbeats reported, without a break, which lanes it sent on; on its clock.
+    reported: Option<Duration>,
     offset: Offset,
     lanes: BTreeMap<Lane, Sequence>,
 }
 
-/// What a heartbeat shows.
+/// The losses that a heartbeat shows.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     /// Numbers that should have come and did not.
     pub(super) missing: Vec<(Lane, Run)>,
-    /// A time of our clock in which the origin may have sent what no number tells of.
-    pub(super) untold: Option<(Instant, Instant)>,
+    /// A time of our clock in which the origin may have sent what no number reports.
+    pub(super) unreported: Option<(Instant, Instant)>,
 }
 
 /// Since when the numbers on a lane are ours to account for, lane by lane; empty before we were live.
@@ -45,7 +45,7 @@ impl Peer {
             version: String::new(),
             heard: now,
             member: false,
-            told: None,
+            reported: None,
             offset: Offset::default(),
             lanes: BTreeMap::new(),
         }
@@ -78,7 +78,7 @@ impl Peer {
         }
     }
 
-    /// A heartbeat: tells what should have come on the lanes that are ours to account for. A `window` is how
+    /// Takes in a heartbeat, and returns what should have come on the lanes that are ours to account for. A `window` is how
     /// long what may have been forged counts at most.
     pub(super) fn beat(
         &mut self,
@@ -92,13 +92,13 @@ impl Peer {
         self.member = true;
 
         let newest = beat.earlier.last().copied();
-        let come = |told: &Duration| self.offset.ours(*told) <= Some(now + SLACK);
-        let told = self.told.filter(come);
+        let come = |reported: &Duration| self.offset.ours(*reported) <= Some(now + SLACK);
+        let reported = self.reported.filter(come);
         // Four heartbeats may be too few to reach back to the last one we heard. Fewer are all there were.
         let whole = beat.earlier.len() < HISTORY;
         let oldest = beat.earlier.first().copied().unwrap_or_default();
-        let follows = told.is_some_and(|told| oldest <= told);
-        self.told = told.max(newest).or(Some(Duration::ZERO));
+        let follows = reported.is_some_and(|reported| oldest <= reported);
+        self.reported = reported.max(newest).or(Some(Duration::ZERO));
 
         let mut shown = Shown::default();
         let mut listed = 0;
@@ -109,16 +109,16 @@ impl Peer {
                 continue;
             };
             let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
-            sequence.doubt(now, window, beat, *last);
+            sequence.verify_mark(now, window, beat, *last);
             let Some(since) = since.get(&lane) else {
-                sequence.forgive(*last);
+                sequence.rebase(*last);
                 continue;
             };
             listed += 1;
             let before = match sent_by(*since, beat, progress, &self.offset) {
                 _ if !sequence.is_joining() => 0,
                 Some(last) => last,
-                // No heartbeat until the oldest of these told of the lane, so nothing was sent on it.
+                // No heartbeat until the oldest of these reported the lane, so nothing was sent on it.
                 None if follows || whole => *first,
                 None if self.offset.ours(Duration::ZERO) > Some(*since) => 0,
                 None => {
@@ -134,21 +134,21 @@ impl Peer {
         // What is not listed was not used since the oldest; before, something may have got lost on it.
         blank |= listed < since.len();
         if blank && !follows && !whole {
-            shown.untold = self.untold(told, oldest, since);
+            shown.unreported = self.unreported(reported, oldest, since);
         }
         shown
     }
 
-    fn untold(
+    fn unreported(
         &self,
-        told: Option<Duration>,
+        reported: Option<Duration>,
         oldest: Duration,
         since: &Since,
     ) -> Option<(Instant, Instant)> {
         let live = *since.values().min()?;
-        let told = self.offset.ours(told.unwrap_or_default())?;
+        let reported = self.offset.ours(reported.unwrap_or_default())?;
         // The origin's time on our clock may be late by as much as its fastest frame was.
-        let (from, until) = (live.max(told - SLACK), self.offset.ours(oldest)?);
+        let (from, until) = (live.max(reported - SLACK), self.offset.ours(oldest)?);
         (from < until).then_some((from, until))
     }
 }

@@ -1,4 +1,4 @@
-//! The questions this node asked, until they are answered or their time is over.
+//! The questions this node asked, until they are answered or their deadline has passed.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -19,11 +19,11 @@ const OPEN: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     last: u64,
-    open: BTreeMap<u64, Open>,
+    open: BTreeMap<u64, OpenQuestion>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenQuestion {
     until: Instant,
     /// Members that did not answer yet.
     waiting: BTreeSet<NodeId>,
@@ -56,7 +56,7 @@ impl Node {
         let queued = self.intake.message(now, Lane(0), &message)?;
         self.enqueue(queued);
         self.questions.last = id;
-        let open = Open {
+        let open = OpenQuestion {
             until,
             waiting: self.members().map(|(node, _)| node).collect(),
             answers: Vec::new(),
@@ -84,8 +84,8 @@ impl Node {
         Ok(())
     }
 
-    /// Says goodbye: the last thing to send. What was sent before is told of once more, so that who missed
-    /// the end of it knows.
+    /// Says goodbye: the last thing to send. What was sent before is reported once more, so that a node which
+    /// missed the end of it knows.
     pub fn leave(&mut self, now: Instant) {
         self.outbox.remember(now);
         self.outbox.beat(now, false, self.config.heartbeat);
@@ -121,7 +121,7 @@ impl Node {
     }
 
     /// From here on there may be members we do not know of.
-    pub(super) fn doubt_questions(&mut self) {
+    pub(super) fn mark_incomplete(&mut self) {
         for open in self.questions.open.values_mut() {
             open.live = false;
         }
@@ -129,10 +129,10 @@ impl Node {
 
     /// Reports the answers to the questions that every member has answered, or whose deadline has passed.
     pub(super) fn close_questions(&mut self, now: Instant) {
-        let over = |open: &Open| open.waiting.is_empty() || open.until <= now;
+        let done = |open: &OpenQuestion| open.waiting.is_empty() || open.until <= now;
         let all = self.questions.open.iter();
         let closed: Vec<u64> = all
-            .filter(|(_, open)| over(open))
+            .filter(|(_, open)| done(open))
             .map(|(id, _)| *id)
             .collect();
         for id in closed {
@@ -147,7 +147,7 @@ impl Node {
         }
     }
 
-    /// When the time of the next question is over.
+    /// When the deadline of the next question passes.
     pub(super) fn questions_due(&self) -> Option<Instant> {
         self.questions.open.values().map(|open| open.until).min()
     }

@@ -131,7 +131,7 @@ impl Node {
         if joined {
             self.news.push_back(News::Joined(origin));
         }
-        if let Some((since, until)) = shown.untold {
+        if let Some((since, until)) = shown.unreported {
             let origin = Some(origin);
             self.news.push_back(News::Deaf {
                 origin,
@@ -202,6 +202,6 @@ impl Node {
     }
 }
 
-fn same(ours: Instant, told: Duration) -> bool {
-    ours.since_origin().as_micros() == told.as_micros()
+fn same(ours: Instant, reported: Duration) -> bool {
+    ours.since_origin().as_micros() == reported.as_micros()
 }

@@ -1,4 +1,4 @@
-//! What was heard of one origin on one lane: duplicates, gaps, and numbers nobody sent.
+//! The sequence of one origin on one lane: duplicates, gaps, and numbers that were never sent.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use super::run::Run;
 use crate::envelope::Heartbeat;
 use crate::time::Instant;
 
-/// A number so far above the highest is not believed before a heartbeat tells of it.
+/// A number so far above the highest is not believed before a heartbeat reports it.
 const FAR: u64 = 1 << 16;
 
 /// What a number turned out to be.
@@ -17,7 +17,7 @@ pub(super) enum Arrival {
     New(Option<Run>),
     /// Heard before, or behind one that was: not to be delivered.
     Old,
-    /// Far beyond what was heard: not to be delivered. If it was none of a forger's, the next heartbeat tells
+    /// Far beyond what was heard: not to be delivered. If it was not forged, the next heartbeat reports
     /// that it is missing.
     Far,
 }
@@ -31,7 +31,7 @@ pub(super) struct Sequence {
     mark: Option<Mark>,
 }
 
-/// What had been heard when a heartbeat was. Later ones will show whether it had been sent by then.
+/// What had arrived when a heartbeat did. Later heartbeats will show whether it had been sent by then.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     /// When the heartbeat was heard, on our clock, and sent, on the origin's.
@@ -50,11 +50,11 @@ enum Joined {
     Awaiting,
     /// Some of these, which are missing before the first number that arrived, may have been sent before it was ours to
     /// receive them.
-    Doubting(Option<Run>),
+    Unverified(Option<Run>),
 }
 
 impl Sequence {
-    /// Nothing was heard yet; the next heartbeat tells which numbers should have been.
+    /// Nothing was heard yet; the next heartbeat reports which numbers should have arrived.
     pub(super) fn new() -> Self {
         Self {
             high: 0,
@@ -68,7 +68,7 @@ impl Sequence {
         self.joined = Joined::Awaiting;
     }
 
-    /// Whether the next heartbeat has to tell which numbers are ours to account for.
+    /// Whether the next heartbeat has to report which numbers are ours to account for.
     pub(super) fn is_joining(&self) -> bool {
         self.joined != Joined::Yes
     }
@@ -83,7 +83,7 @@ impl Sequence {
         let missing = Run::between(self.high, number - 1);
         self.high = number;
         if self.joined == Joined::Awaiting {
-            self.joined = Joined::Doubting(missing);
+            self.joined = Joined::Unverified(missing);
             return Arrival::New(None);
         }
         Arrival::New(missing)
@@ -92,7 +92,13 @@ impl Sequence {
     /// A heartbeat says that `last` was the last number by the newest of those before it. If we had heard of
     /// a higher one by then, that was forged, and what comes next is new again. A mark that nothing follows
     /// for a `window` may be forged itself and gives way.
-    pub(super) fn doubt(&mut self, now: Instant, window: Duration, beat: &Heartbeat, last: u64) {
+    pub(super) fn verify_mark(
+        &mut self,
+        now: Instant,
+        window: Duration,
+        beat: &Heartbeat,
+        last: u64,
+    ) {
         let newest = beat.earlier.last().copied().unwrap_or_default();
         if let Some(mark) = self.mark {
             if newest < mark.sent + SLACK {
@@ -114,7 +120,7 @@ impl Sequence {
     /// `last` since. Gives what should have come and did not: at the start, and at the end.
     pub(super) fn progress(&mut self, before: u64, last: u64) -> [Option<Run>; 2] {
         let mut start = None;
-        if let Joined::Doubting(Some(run)) = self.joined {
+        if let Joined::Unverified(Some(run)) = self.joined {
             start = Run::between(before.max(run.first - 1), run.last);
         }
         if self.is_joining() {
@@ -127,7 +133,7 @@ impl Sequence {
     }
 
     /// What was sent up to this number is nothing to account for.
-    pub(super) fn forgive(&mut self, last: u64) {
+    pub(super) fn rebase(&mut self, last: u64) {
         self.joined = Joined::Awaiting;
         self.high = self.high.max(last);
     }
@@ -214,7 +220,7 @@ mod tests {
             earlier: [sent.saturating_sub(Duration::from_secs(2))].into(),
             lanes: Default::default(),
         };
-        sequence.doubt(
+        sequence.verify_mark(
             Instant::from_origin(Duration::from_secs(second)),
             WINDOW,
             &beat,

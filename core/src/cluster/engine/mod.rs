@@ -17,9 +17,9 @@ use futures::channel::oneshot;
 
 use super::external::ExternalSubscription;
 use super::lanes::Lanes;
-use super::open_link::Job;
 use super::outgoing::{Answered, Backlog, Command};
-use super::shared::Shared;
+use super::polled_link::Job;
+use super::shared::ClusterShared;
 use crate::bus::{Bus, Inbound, Lane};
 use crate::host::Host;
 use crate::node::{News, Node, Queued};
@@ -36,7 +36,7 @@ use uplink::{Progress, Uplink};
 const STEPS: usize = 64;
 
 pub(super) struct Engine<H: Host> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<ClusterShared<H>>,
     node: Node,
     uplink: Uplink,
     interest: Interest<H>,
@@ -58,7 +58,7 @@ struct Closing {
 
 impl<H: Host> Engine<H> {
     pub(super) fn new(
-        shared: Arc<Shared<H>>,
+        shared: Arc<ClusterShared<H>>,
         bus: Arc<dyn Bus>,
         lanes: Arc<Lanes<H>>,
         external: Option<ExternalSubscription>,
@@ -245,7 +245,7 @@ impl<H: Host> Engine<H> {
 
     /// Passes on what the node says.
     fn report(&mut self, now: Instant, news: News) {
-        let Shared {
+        let ClusterShared {
             registry, notices, ..
         } = &*self.shared;
         match news {

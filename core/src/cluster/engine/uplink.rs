@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use crate::backoff::{Backoff, Random};
 use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link};
-use crate::cluster::open_link::{Job, OpenLink};
+use crate::cluster::polled_link::{Job, PolledLink};
 use crate::time::Instant;
 
 /// How many heartbeats a connect may take, and every job of an open link.
@@ -34,7 +34,7 @@ pub(super) struct Uplink {
 enum Phase {
     Pausing(Instant),
     Connecting(Instant, BoxFuture<'static, Result<Link, BusError>>),
-    Open(OpenLink),
+    Open(PolledLink),
     Done,
 }
 
@@ -100,7 +100,7 @@ impl Uplink {
             Phase::Pausing(_) | Phase::Done => None,
             Phase::Connecting(until, work) => match work.poll_unpin(context) {
                 Poll::Ready(Ok(link)) => {
-                    self.phase = Phase::Open(OpenLink::new(link));
+                    self.phase = Phase::Open(PolledLink::new(link));
                     Some(Progress::Opened)
                 }
                 Poll::Ready(Err(error)) => Some(Progress::Failed(explain(&error))),

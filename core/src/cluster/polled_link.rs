@@ -22,13 +22,13 @@ pub(super) enum Job {
 
 type Worked = (Box<dyn Transmit>, Result<(), BusError>);
 
-pub(super) struct OpenLink {
+pub(super) struct PolledLink {
     frames: BoxStream<'static, Result<Inbound, BusError>>,
     transmit: Option<Box<dyn Transmit>>,
     work: Option<(Job, Instant, BoxFuture<'static, Worked>)>,
 }
 
-impl OpenLink {
+impl PolledLink {
     pub(super) fn new(link: Link) -> Self {
         Self {
             frames: link.frames,
