@@ -74,6 +74,8 @@
 //! `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
 //! the `verifier` of certificates; frames as the `payload` of a notification; and the `store` of completions.
 
+#[cfg(feature = "completions")]
+mod completions;
 mod error;
 mod link;
 mod settings;
@@ -86,12 +88,10 @@ mod encryption;
 mod login;
 mod payload;
 mod socket;
-#[cfg(feature = "completions")]
-mod store;
 #[cfg(feature = "tls")]
 mod verifier;
 
+#[cfg(feature = "completions")]
+pub use completions::{PostgresStore, Pruned};
 pub use midplane_core::bus::SettingsError;
 pub use settings::Postgres;
-#[cfg(feature = "completions")]
-pub use store::{PostgresStore, Pruned};

@@ -1,4 +1,4 @@
-//! What is finished and not handled.
+//! The ledger of the store.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use async_trait::async_trait;
 use midplane_completions::{BackendError, Claim, ExecutionId, Ledger, Scan, Scanned};
 use redis::Cmd;
 
-use super::link::nonsense;
-use super::place::Place;
+use super::connection::unexpected_answer;
+use super::place::HistoryPlace;
 use super::{RedisStore, reply};
 
-/// The most executions that one call is about: the server does nothing else meanwhile.
+/// The most executions in one call: the server does nothing else meanwhile.
 const AT_ONCE: usize = 1_000;
 
 #[async_trait]
 impl Ledger for RedisStore {
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        // A place of another store is no place here: the scan starts over.
-        let store = self.shared.link.store();
+        // The place of another store is unknown here: the scan starts over.
+        let store = self.shared.connection.store();
         let after = scan.after.as_ref();
-        let after = after.and_then(|place| Place::of(place, store).ok());
+        let after = after.and_then(|place| HistoryPlace::of(place, store).ok());
         let mut call = self.shared.keys.look("scan");
         call.arg(after.map_or(0, |place| place.number))
             .arg(micros(scan.stale))
             .arg(scan.most.clamp(1, AT_ONCE));
         let answer = self.shared.call("scan what is not handled", &call).await?;
-        reply::scanned(&answer).ok_or_else(|| nonsense("scan"))
+        reply::scanned(&answer).ok_or_else(|| unexpected_answer("scan"))
     }
 
     async fn claim(
@@ -41,7 +41,7 @@ impl Ledger for RedisStore {
                 call.arg(execution.as_str());
             }
             let answer = self.shared.call("claim executions", &call).await?;
-            claims.extend(reply::claims(&answer).ok_or_else(|| nonsense("claim"))?);
+            claims.extend(reply::claims(&answer).ok_or_else(|| unexpected_answer("claim"))?);
         }
         Ok(claims)
     }

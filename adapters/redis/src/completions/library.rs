@@ -8,7 +8,7 @@ pub(super) const SOURCE: &str = include_str!("library.lua");
 /// The version of the library's functions and of what they keep.
 const VERSION: u8 = 1;
 
-/// What the functions refuse with, before anything is changed. They are the codes of their errors.
+/// The codes of the errors that functions refuse with, before anything is changed.
 pub(super) const UNKNOWN: &str = "UNKNOWNEXECUTION";
 pub(super) const ILLEGAL: &str = "ILLEGALTRANSITION";
 pub(super) const UNFIT: &str = "UNFITCOMPLETION";
@@ -32,7 +32,7 @@ impl Keys {
         Self(names.map(|name| format!("{{{prefix}}}:{name}")))
     }
 
-    /// Where the wake-ups are published.
+    /// The channel of the wake-ups.
     pub(super) fn channel(&self) -> &str {
         &self.0[2]
     }

@@ -1,9 +1,9 @@
 //! The store of completions in a Redis or a Valkey.
 
-mod journal;
+mod connection;
+mod history;
 mod ledger;
 mod library;
-mod link;
 mod place;
 mod producer;
 mod reply;
@@ -16,14 +16,14 @@ use midplane_completions::{BackendError, Follower};
 use midplane_core::Timer;
 
 use crate::Redis;
+use connection::SharedConnection;
 use library::Keys;
-use link::Link;
 
-/// How long the server has to answer a call, unless [`RedisStore::with_deadline`] says otherwise.
+/// The deadline of a call, unless [`RedisStore::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Executions, the history of their completions and the record of what was handled, in a Redis or a
-/// Valkey, by a library of functions in the server. It is a
+/// Valkey, by a library of functions in the server. A store is a
 /// [`Journal`](midplane_completions::Journal), a [`Producer`](midplane_completions::Producer) and
 /// a [`Ledger`](midplane_completions::Ledger); [`backend`](Self::backend) subscribes. Clones share one
 /// connection for what they produce and settle; each subscription has its own.
@@ -69,7 +69,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
 /// woken and when [`Pace::poll`](midplane_completions::Pace::poll) is over. A filter is applied by
 /// the server, to each entry. A cursor is the number of an entry, which have no gaps, and a digest of the
-/// history up to it. So entries that are no longer there are counted, by whomever they were trimmed; and a
+/// history up to it. So entries that were trimmed are counted, by whatever they were trimmed; and a
 /// history that is not the one of the cursor, as when a replica took over that had not got everything, or
 /// when the database was flushed, is found out with the first read, even if its numbers are the same.
 ///
@@ -89,7 +89,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// A subscription connects again, as [`Follower`] says, and goes on from its place. A call on the shared
 /// connection that fails is made once more on a new one, since every call may be repeated, and then
-/// reports; a [`Change`](midplane_completions::Change) may then say that what the first attempt made
+/// fails; a [`Change`](midplane_completions::Change) may then say that what the first attempt made
 /// was so before.
 ///
 /// # What is durable
@@ -102,17 +102,17 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// more. Where that must not be, use Postgres. The server must not evict: `maxmemory-policy noeviction`.
 #[derive(Clone)]
 pub struct RedisStore {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
 }
 
-struct Shared {
+struct SharedStore {
     redis: Redis,
     keys: Keys,
     timer: Arc<dyn Timer>,
-    /// Records of the history to keep, where this node has an opinion.
+    /// Records of the history to keep, where this node sets that.
     retention: Option<usize>,
     deadline: Duration,
-    link: Link,
+    connection: SharedConnection,
 }
 
 impl RedisStore {
@@ -121,40 +121,39 @@ impl RedisStore {
     #[must_use]
     pub fn new(redis: &Redis, timer: Arc<dyn Timer>) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedStore {
                 keys: Keys::new(redis.prefix.as_str()),
                 redis: redis.clone(),
                 timer,
                 retention: None,
                 deadline: DEADLINE,
-                link: Link::default(),
+                connection: SharedConnection::default(),
             }),
         }
     }
 
-    /// The same store, keeping this many records of the history: 100,000 unless any node ever set it. It is
-    /// the store's, and the node that connected last has its way.
+    /// Keeps at most this many records of the history: 100,000 unless any node ever set it. The number is the
+    /// store's, and the node that connected last sets it.
     #[must_use]
     pub fn with_retention(self, records: usize) -> Self {
         self.with(|shared| shared.retention = Some(records))
     }
 
-    /// The same store, with this long for each answer; 5 s unless it is set.
+    /// Gives the server this long for each answer; 5 s unless it is set.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         self.with(|shared| shared.deadline = deadline)
     }
 
-    /// What subscribes to this store, by its clock.
+    /// The backend that subscribes to this store, by its clock.
     #[must_use]
     pub fn backend(&self) -> Follower {
         Follower::new(Arc::new(self.clone()), Arc::clone(&self.shared.timer))
     }
 
-    /// Loads the functions, of this version, and lays the store out, unless both was done: so it may be
-    /// called by every node when it starts. Producers do so when they connect; a subscription does not, and
-    /// is refused with [`NotInstalled`](midplane_completions::BackendErrorKind::NotInstalled) where
-    /// nobody did.
+    /// Loads the functions, of this version, and lays the store out, unless both was done. Every node may call
+    /// this when it starts. Producers do so when they connect; a subscription does not, and is refused with [`NotInstalled`](midplane_completions::BackendErrorKind::NotInstalled) where
+    /// nothing is installed.
     ///
     /// # Errors
     /// When the server is not reached, refuses, or holds a store of another version. Functions may have
@@ -163,25 +162,25 @@ impl RedisStore {
         self.shared.install().await
     }
 
-    /// Forgets the oldest records of the history but for this many, as retention does, and says how many:
-    /// cursors before them are expired. What is not handled stays in the ledger. Retention needs no help;
+    /// Drops the oldest records of the history but for this many, as retention does, and gives how many were
+    /// dropped: cursors before them are expired. What is not handled stays in the ledger. Retention needs no help;
     /// this is for operators.
     ///
     /// # Errors
-    /// When the server does not answer. Some may have been forgotten.
+    /// When the server does not answer. Some may have been dropped.
     pub async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
         self.shared.trim(keep).await
     }
 
-    fn with(self, change: impl FnOnce(&mut Shared)) -> Self {
+    fn with(self, change: impl FnOnce(&mut SharedStore)) -> Self {
         let old = &self.shared;
-        let mut shared = Shared {
+        let mut shared = SharedStore {
             redis: old.redis.clone(),
             keys: old.keys.clone(),
             timer: Arc::clone(&old.timer),
             retention: old.retention,
             deadline: old.deadline,
-            link: Link::default(),
+            connection: SharedConnection::default(),
         };
         change(&mut shared);
         Self {

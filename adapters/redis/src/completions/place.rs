@@ -1,8 +1,8 @@
-//! Where in the history a listener is, in the terms of the functions.
+//! A place in the history, in the terms of the functions.
 
 use midplane_completions::{Cursor, CursorError};
 
-/// What the cursors of this backend say they are.
+/// The name of the backend in its cursors.
 const NAME: &str = "redis";
 const VERSION: u8 = 1;
 
@@ -11,7 +11,7 @@ const LARGEST: u64 = 1 << 53;
 
 /// A place behind an entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct HistoryPlace {
     /// The first half of the entry's id; 0 is before the first.
     pub(super) number: u64,
     /// The second half, which is 0 for everything that the functions wrote.
@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) check: String,
 }
 
-impl Place {
+impl HistoryPlace {
     pub(super) fn cursor(&self, store: u64) -> Cursor {
         let mut position = Vec::with_capacity(24);
         position.extend_from_slice(&self.number.to_be_bytes());
@@ -60,12 +60,12 @@ mod tests {
     #[test]
     fn a_place_is_read_as_it_was_written_and_nothing_else_is_one() {
         for check in ["", "0123abcd"] {
-            let place = Place {
+            let place = HistoryPlace {
                 number: 7,
                 sequence: 1,
                 check: check.to_owned(),
             };
-            assert_eq!(Place::of(&place.cursor(3), 3), Ok(place));
+            assert_eq!(HistoryPlace::of(&place.cursor(3), 3), Ok(place));
         }
         let parts: [&[u8]; 5] = [
             b"",
@@ -76,7 +76,7 @@ mod tests {
         ];
         for position in parts {
             let cursor = Cursor::new(NAME, 3, VERSION, position);
-            assert_eq!(Place::of(&cursor, 3), Err(CursorError::Malformed));
+            assert_eq!(HistoryPlace::of(&cursor, 3), Err(CursorError::Malformed));
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Starting and finishing executions.
+//! The producer of the store: starting and finishing executions.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
 use redis::{Arg, Cmd};
 
-use super::link::{CallError, nonsense};
+use super::connection::{CallError, unexpected_answer};
 use super::{RedisStore, library, reply};
 
 impl RedisStore {
@@ -91,7 +91,7 @@ impl RedisStore {
         match reply::number(&answer) {
             Some(1) => Ok(Change::Made),
             Some(0) => Ok(Change::AlreadySo),
-            _ => Err(nonsense(what).into()),
+            _ => Err(unexpected_answer(what).into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the functions answer.
+//! The answers of the functions.
 
 use bytes::Bytes;
 use midplane_completions::{
@@ -7,22 +7,22 @@ use midplane_completions::{
 };
 use redis::Value;
 
-use super::place::Place;
+use super::place::HistoryPlace;
 
-/// What `head` answers: which store this is, and where its history ends.
-pub(super) fn head(value: &Value) -> Option<(u64, Place)> {
+/// The answer of `head`: the number of the store, and the end of its history.
+pub(super) fn head(value: &Value) -> Option<(u64, HistoryPlace)> {
     let [store, place @ ..] = value.as_sequence()? else {
         return None;
     };
     Some((self::store(store)?, self::place(place)?))
 }
 
-/// What tells the store from others.
+/// The number of the store.
 pub(super) fn store(value: &Value) -> Option<u64> {
     u64::from_str_radix(text(value)?, 16).ok()
 }
 
-/// What `read` answers in the store that it was asked of; `None` where it makes no sense.
+/// The answer of `read` by the store that was asked; `None` where the answer is unexpected.
 pub(super) fn read(value: &Value, store: u64) -> Option<Result<Page, ReadError>> {
     let [answering, kind, rest @ ..] = value.as_sequence()? else {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn read(value: &Value, store: u64) -> Option<Result<Page, ReadError>>
     })
 }
 
-/// What `scan` answers.
+/// The answer of `scan`.
 pub(super) fn scanned(value: &Value) -> Option<Scanned> {
     let [answering, next, executions] = value.as_sequence()? else {
         return None;
@@ -61,7 +61,7 @@ pub(super) fn scanned(value: &Value) -> Option<Scanned> {
         number => Some(scan_place(number.parse().ok()?).cursor(store(answering)?)),
     };
     let executions = executions.as_sequence()?.iter();
-    // One whose record is not fit for a completion is passed: what reads the history surfaces it.
+    // An execution whose record is no completion is passed: reading the history surfaces it.
     Some(Scanned::new(
         executions.filter_map(completion).collect(),
         next,
@@ -69,15 +69,15 @@ pub(super) fn scanned(value: &Value) -> Option<Scanned> {
 }
 
 /// The place of an entry with this number, as scans know it.
-pub(super) fn scan_place(number: u64) -> Place {
-    Place {
+pub(super) fn scan_place(number: u64) -> HistoryPlace {
+    HistoryPlace {
         number,
         sequence: 0,
         check: String::new(),
     }
 }
 
-/// What `claim` answers.
+/// The answer of `claim`.
 pub(super) fn claims(value: &Value) -> Option<Vec<Claim>> {
     let claim = |value: &Value| {
         let [execution, token, failures] = value.as_sequence()? else {
@@ -118,11 +118,11 @@ fn entry(value: &Value, store: u64) -> Option<Entry> {
     })
 }
 
-fn place(values: &[Value]) -> Option<Place> {
+fn place(values: &[Value]) -> Option<HistoryPlace> {
     let [number, sequence, check] = values else {
         return None;
     };
-    Some(Place {
+    Some(HistoryPlace {
         number: self::number(number)?,
         sequence: self::number(sequence)?,
         check: text(check)?.to_owned(),
@@ -148,7 +148,7 @@ fn completion(value: &Value) -> Option<Completion> {
     Some(completion)
 }
 
-/// A text that is there unless it is empty; `None` where there is no text.
+/// The text, as `None` where it is empty; the outer `None` where there is no text.
 fn some(value: &Value) -> Option<Option<&str>> {
     Some(Some(text(value)?).filter(|text| !text.is_empty()))
 }

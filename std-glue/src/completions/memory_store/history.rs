@@ -1,4 +1,4 @@
-//! Reading the history.
+//! The journal of the store: reading the history.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use midplane_completions::{
     Poison, ReadError,
 };
 
-use super::state::{Session, State};
-use super::{MemoryStore, Shared};
+use super::state::{StoreConnection, StoreState};
+use super::{MemoryStore, SharedStore};
 
-/// What the cursors of this backend say they are.
+/// The name of the backend in its cursors.
 const NAME: &str = "memory";
 const VERSION: u8 = 1;
 
-impl Shared {
+impl SharedStore {
     /// The place before the record of this number.
     pub(super) fn cursor(&self, number: u64) -> Cursor {
         Cursor::new(NAME, self.number, VERSION, &number.to_be_bytes())
@@ -39,24 +39,24 @@ impl Journal for MemoryStore {
     }
 
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
-        let session = Arc::new(Session::default());
-        self.shared.state.lock().join(Arc::clone(&session))?;
-        Ok(Box::new(Reader {
+        let connection = Arc::new(StoreConnection::default());
+        self.shared.state.lock().join(Arc::clone(&connection))?;
+        Ok(Box::new(MemoryReader {
             shared: Arc::clone(&self.shared),
             filter: filter.clone(),
-            session,
+            connection,
         }))
     }
 }
 
-struct Reader {
-    shared: Arc<Shared>,
+struct MemoryReader {
+    shared: Arc<SharedStore>,
     filter: Filter,
-    session: Arc<Session>,
+    connection: Arc<StoreConnection>,
 }
 
-impl Reader {
-    fn page(&self, state: &State, from: u64, most: usize) -> Page {
+impl MemoryReader {
+    fn page(&self, state: &StoreState, from: u64, most: usize) -> Page {
         let mut entries = Vec::new();
         let mut position = from;
         for (number, recorded) in state.from(from) {
@@ -88,17 +88,17 @@ impl Reader {
 }
 
 #[async_trait]
-impl JournalReader for Reader {
+impl JournalReader for MemoryReader {
     async fn head(&mut self) -> Result<Cursor, BackendError> {
-        self.session.alive()?;
+        self.connection.check_alive()?;
         let head = self.shared.state.lock().bounds().1;
         Ok(self.shared.cursor(head))
     }
 
     async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
-        self.session.alive()?;
+        self.connection.check_alive()?;
         let from = self.shared.number(after)?;
-        self.session.woken.store(false, Ordering::Release);
+        self.connection.woken.store(false, Ordering::Release);
         let state = self.shared.state.lock();
         let (first, head) = state.bounds();
         if from > head {
@@ -115,11 +115,11 @@ impl JournalReader for Reader {
 
     async fn wait(&mut self) -> Result<(), BackendError> {
         poll_fn(|context| {
-            self.session.waker.register(context.waker());
-            if let Err(error) = self.session.alive() {
+            self.connection.waker.register(context.waker());
+            if let Err(error) = self.connection.check_alive() {
                 return Poll::Ready(Err(error));
             }
-            match self.session.woken.swap(false, Ordering::AcqRel) {
+            match self.connection.woken.swap(false, Ordering::AcqRel) {
                 true => Poll::Ready(Ok(())),
                 false => Poll::Pending,
             }
@@ -128,8 +128,8 @@ impl JournalReader for Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for MemoryReader {
     fn drop(&mut self) {
-        self.shared.state.lock().leave(&self.session);
+        self.shared.state.lock().leave(&self.connection);
     }
 }

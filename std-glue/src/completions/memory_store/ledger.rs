@@ -1,4 +1,4 @@
-//! What is finished and not handled.
+//! The ledger of the store.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use midplane_completions::{BackendError, Claim, ExecutionId, Ledger, Scan, Scann
 use midplane_core::Instant;
 
 use super::MemoryStore;
-use super::state::{Finished, State};
+use super::state::{FinishedExecution, StoreState};
 
 #[async_trait]
 impl Ledger for MemoryStore {
@@ -15,7 +15,7 @@ impl Ledger for MemoryStore {
         let now = self.shared.timer.now();
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
-        // A place of another store is no place here: the scan starts over.
+        // The place of another store is unknown here: the scan starts over.
         let from = scan
             .after
             .as_ref()
@@ -96,19 +96,22 @@ impl Ledger for MemoryStore {
     }
 }
 
-impl Finished {
+impl FinishedExecution {
     fn leased(&self, now: Instant) -> bool {
         self.lease.is_some_and(|(_, until)| now < until)
     }
 
-    /// Whether a scan shows it.
+    /// Whether a scan returns the execution.
     fn due(&self, now: Instant, stale: Duration) -> bool {
         !self.handled && !self.leased(now) && self.paused <= now && self.at + stale <= now
     }
 }
 
-/// What the claim is on, unless somebody else took it since.
-fn held<'state>(state: &'state mut State, claim: &Claim) -> Option<&'state mut Finished> {
+/// The execution of the claim, unless it was claimed by another since.
+fn held<'state>(
+    state: &'state mut StoreState,
+    claim: &Claim,
+) -> Option<&'state mut FinishedExecution> {
     let finished = state
         .executions
         .get_mut(&claim.execution)?

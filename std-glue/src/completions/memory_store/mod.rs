@@ -13,13 +13,13 @@ use midplane_core::Timer;
 use parking_lot::Mutex;
 
 pub use producer::MemoryTransaction;
-use state::State;
+use state::StoreState;
 
-/// How many records of the history are kept, unless [`MemoryStore::with_retention`] says otherwise.
+/// The records of the history that are kept, unless [`MemoryStore::with_retention`] says otherwise.
 const RETENTION: usize = 100_000;
 
 /// Executions, the history of their completions and the record of what was handled, in one process: the
-/// reference for every other backend. It is a [`Journal`](midplane_completions::Journal), a
+/// reference for every other backend. A store is a [`Journal`](midplane_completions::Journal), a
 /// [`Producer`](midplane_completions::Producer) and a [`Ledger`](midplane_completions::Ledger);
 /// [`backend`](Self::backend) subscribes. Clones share one store.
 ///
@@ -63,23 +63,23 @@ const RETENTION: usize = 100_000;
 /// built on a store.
 #[derive(Clone)]
 pub struct MemoryStore {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedStore {
+    state: Mutex<StoreState>,
     timer: Arc<dyn Timer>,
-    /// What tells cursors of this store from those of others.
+    /// The number that tells cursors of this store from those of others.
     number: u64,
 }
 
 impl MemoryStore {
-    /// An empty store, whose leases and pauses are measured by this clock.
+    /// An empty store. Its leases and pauses are measured by this clock.
     #[must_use]
     pub fn new(timer: Arc<dyn Timer>) -> Self {
         Self {
-            shared: Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
-                state: Mutex::new(State::new(RETENTION)),
+            shared: Arc::new_cyclic(|shared: &Weak<SharedStore>| SharedStore {
+                state: Mutex::new(StoreState::new(RETENTION)),
                 timer,
                 // Two stores of one process differ by their address while both live, and those of
                 // different times by the time.
@@ -88,14 +88,14 @@ impl MemoryStore {
         }
     }
 
-    /// The same store, keeping this many records of the history from now on.
+    /// Keeps at most this many records of the history from now on.
     #[must_use]
     pub fn with_retention(self, records: usize) -> Self {
         self.shared.state.lock().set_retention(records);
         self
     }
 
-    /// What subscribes to this store, by the store's own clock.
+    /// The backend that subscribes to this store, by the store's own clock.
     #[must_use]
     pub fn backend(&self) -> Follower {
         Follower::new(Arc::new(self.clone()), Arc::clone(&self.shared.timer))
@@ -103,18 +103,18 @@ impl MemoryStore {
 
     /// Ends every connection, as a server that restarts does.
     pub fn cut(&self) {
-        let sessions = self.shared.state.lock().take_sessions();
-        sessions.iter().for_each(|session| session.end());
+        let connections = self.shared.state.lock().take_connections();
+        connections.iter().for_each(|connection| connection.end());
     }
 
-    /// Ends every connection of a listener and refuses new ones until [`unblock`](Self::unblock). Producers
+    /// Ends every connection of a backend and refuses new ones until [`unblock`](Self::unblock). Producers
     /// and the ledger are not affected.
     pub fn block(&self) {
         self.shared.state.lock().blocked = true;
         self.cut();
     }
 
-    /// Lets listeners connect again.
+    /// Lets backends connect again.
     pub fn unblock(&self) {
         self.shared.state.lock().blocked = false;
     }
@@ -122,10 +122,10 @@ impl MemoryStore {
     /// How many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.state.lock().sessions()
+        self.shared.state.lock().connections()
     }
 
-    /// Forgets the whole history, so that every cursor given out so far is expired but those at its end.
+    /// Drops the whole history, which expires every cursor but those at its end.
     pub fn trim(&self) {
         self.shared.state.lock().trim(0);
     }
@@ -133,7 +133,7 @@ impl MemoryStore {
     /// Puts a record into the history that is no completion, for this reason.
     pub fn poison(&self, reason: &str) {
         let woken = self.shared.state.lock().append(Err(reason.to_owned()));
-        woken.iter().for_each(|session| session.wake());
+        woken.iter().for_each(|connection| connection.wake());
     }
 }
 

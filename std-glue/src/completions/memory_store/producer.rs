@@ -8,8 +8,8 @@ use midplane_completions::{
     Change, Completion, Execution, ExecutionId, Outcome, ProduceError, Producer,
 };
 
-use super::state::{Finished, Record, Session, State};
-use super::{MemoryStore, Shared, now};
+use super::state::{ExecutionRecord, FinishedExecution, StoreConnection, StoreState};
+use super::{MemoryStore, SharedStore, now};
 
 #[async_trait]
 impl Producer for MemoryStore {
@@ -29,7 +29,7 @@ impl Producer for MemoryStore {
                 }
             },
         }
-        let record = Record {
+        let record = ExecutionRecord {
             execution: execution.clone(),
             finished: None,
         };
@@ -53,13 +53,13 @@ impl Producer for MemoryStore {
             };
             (change, woken)
         };
-        woken.iter().for_each(|session| session.wake());
+        woken.iter().for_each(|connection| connection.wake());
         Ok(change)
     }
 }
 
 /// Executions that finish together or not at all: what a program's own transaction is on a database.
-/// Dropping it is a rollback.
+/// Dropping the transaction rolls it back.
 #[derive(Debug)]
 pub struct MemoryTransaction {
     store: MemoryStore,
@@ -67,7 +67,7 @@ pub struct MemoryTransaction {
 }
 
 impl MemoryStore {
-    /// Begins a transaction. Nobody sees anything of it before it commits.
+    /// Begins a transaction. Nothing of it is visible before it commits.
     #[must_use]
     pub fn begin(&self) -> MemoryTransaction {
         MemoryTransaction {
@@ -81,7 +81,7 @@ impl MemoryTransaction {
     /// Finishes an execution inside the transaction.
     ///
     /// # Errors
-    /// Those of [`Producer::finish`]; the transaction goes on without this execution.
+    /// The errors of [`Producer::finish`]; the transaction continues without this execution.
     pub fn finish(
         &mut self,
         execution: &ExecutionId,
@@ -95,7 +95,7 @@ impl MemoryTransaction {
         Ok(())
     }
 
-    /// Makes it so, all in one step.
+    /// Finishes all executions in one step.
     ///
     /// # Errors
     /// When one of the executions finished otherwise meanwhile. Nothing was changed.
@@ -114,14 +114,14 @@ impl MemoryTransaction {
                 }
             }
         }
-        woken.iter().for_each(|session| session.wake());
+        woken.iter().for_each(|connection| connection.wake());
         Ok(())
     }
 }
 
 /// Whether the execution may finish so.
 fn check(
-    state: &State,
+    state: &StoreState,
     execution: &ExecutionId,
     outcome: &Outcome,
     bytes: Option<&Bytes>,
@@ -149,15 +149,15 @@ fn check(
     }
 }
 
-impl Shared {
-    /// Finishes an execution that may finish so, and says whom to wake.
+impl SharedStore {
+    /// Finishes an execution that may finish so, and gives the connections to wake.
     fn finish(
         &self,
-        state: &mut State,
+        state: &mut StoreState,
         id: &ExecutionId,
         outcome: &Outcome,
         bytes: Option<Bytes>,
-    ) -> Vec<Arc<Session>> {
+    ) -> Vec<Arc<StoreConnection>> {
         let number = state.bounds().1;
         let Some(record) = state.executions.get_mut(id) else {
             return Vec::new();
@@ -169,7 +169,7 @@ impl Shared {
         completion.flow.clone_from(&execution.flow);
         completion.namespace.clone_from(&execution.namespace);
         completion.tag.clone_from(&execution.tag);
-        record.finished = Some(Finished {
+        record.finished = Some(FinishedExecution {
             completion,
             number,
             at: self.timer.now(),

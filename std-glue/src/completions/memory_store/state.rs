@@ -1,4 +1,4 @@
-//! What is in the store.
+//! The state of the store under its lock.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,28 +11,28 @@ use midplane_core::Instant;
 /// A record of the history: a completion, or why it is none.
 pub(super) type Recorded = Result<ExecutionId, String>;
 
-/// Everything, under the store's one lock.
-pub(super) struct State {
-    pub(super) executions: HashMap<ExecutionId, Record>,
-    /// The finished that are not handled, by their place in the history.
+/// Executions, history and connections.
+pub(super) struct StoreState {
+    pub(super) executions: HashMap<ExecutionId, ExecutionRecord>,
+    /// Finished executions that are not handled, by their place in the history.
     pub(super) unhandled: BTreeMap<u64, ExecutionId>,
     history: VecDeque<Recorded>,
     /// The number of the oldest record that is kept.
     first: u64,
     retention: usize,
-    sessions: Vec<Arc<Session>>,
+    connections: Vec<Arc<StoreConnection>>,
     pub(super) tokens: u64,
     pub(super) blocked: bool,
 }
 
 /// One execution.
-pub(super) struct Record {
+pub(super) struct ExecutionRecord {
     pub(super) execution: Execution,
-    pub(super) finished: Option<Finished>,
+    pub(super) finished: Option<FinishedExecution>,
 }
 
-/// How one execution ended, and who handles that.
-pub(super) struct Finished {
+/// How one execution ended, and whether that is handled.
+pub(super) struct FinishedExecution {
     pub(super) completion: Completion,
     pub(super) number: u64,
     pub(super) at: Instant,
@@ -44,7 +44,7 @@ pub(super) struct Finished {
     pub(super) lease: Option<(u64, Instant)>,
 }
 
-impl State {
+impl StoreState {
     pub(super) fn new(retention: usize) -> Self {
         Self {
             executions: HashMap::new(),
@@ -52,7 +52,7 @@ impl State {
             history: VecDeque::new(),
             first: 0,
             retention,
-            sessions: Vec::new(),
+            connections: Vec::new(),
             tokens: 0,
             blocked: false,
         }
@@ -65,7 +65,7 @@ impl State {
 
     /// The records from this number on, each with its own.
     pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Recorded)> {
-        // Numbers before the first are the caller's affair; the history fits memory.
+        // The caller checks for numbers before the first; the history fits memory.
         let skipped = number.saturating_sub(self.first) as usize;
         (number..).zip(self.history.iter().skip(skipped))
     }
@@ -85,14 +85,14 @@ impl State {
         }
     }
 
-    /// Adds a record, and says whom to wake once the lock is let go.
-    pub(super) fn append(&mut self, record: Recorded) -> Vec<Arc<Session>> {
+    /// Adds a record, and gives the connections to wake once the lock is released.
+    pub(super) fn append(&mut self, record: Recorded) -> Vec<Arc<StoreConnection>> {
         self.history.push_back(record);
         self.trim(self.retention);
-        self.sessions.clone()
+        self.connections.clone()
     }
 
-    /// Lets go of an execution that nobody will ask for: handled, and out of the history.
+    /// Drops an execution that is handled and out of the history.
     pub(super) fn forget(&mut self, execution: &ExecutionId) {
         let first = self.first;
         let over = self
@@ -105,41 +105,42 @@ impl State {
         }
     }
 
-    pub(super) fn sessions(&self) -> usize {
-        self.sessions.len()
+    pub(super) fn connections(&self) -> usize {
+        self.connections.len()
     }
 
     /// # Errors
     /// While the store is blocked.
-    pub(super) fn join(&mut self, session: Arc<Session>) -> Result<(), BackendError> {
+    pub(super) fn join(&mut self, connection: Arc<StoreConnection>) -> Result<(), BackendError> {
         if self.blocked {
             return Err(BackendError::new(
                 BackendErrorKind::Unreachable,
                 "the memory store is blocked until `unblock` is called",
             ));
         }
-        self.sessions.push(session);
+        self.connections.push(connection);
         Ok(())
     }
 
-    pub(super) fn leave(&mut self, session: &Arc<Session>) {
-        self.sessions.retain(|other| !Arc::ptr_eq(other, session));
+    pub(super) fn leave(&mut self, connection: &Arc<StoreConnection>) {
+        self.connections
+            .retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    pub(super) fn take_sessions(&mut self) -> Vec<Arc<Session>> {
-        std::mem::take(&mut self.sessions)
+    pub(super) fn take_connections(&mut self) -> Vec<Arc<StoreConnection>> {
+        std::mem::take(&mut self.connections)
     }
 }
 
-/// One connection, as the store sees it.
+/// One connection of a backend.
 #[derive(Debug, Default)]
-pub(super) struct Session {
+pub(super) struct StoreConnection {
     pub(super) woken: AtomicBool,
     pub(super) dead: AtomicBool,
     pub(super) waker: AtomicWaker,
 }
 
-impl Session {
+impl StoreConnection {
     pub(super) fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.waker.wake();
@@ -152,7 +153,7 @@ impl Session {
 
     /// # Errors
     /// When the connection was cut.
-    pub(super) fn alive(&self) -> Result<(), BackendError> {
+    pub(super) fn check_alive(&self) -> Result<(), BackendError> {
         if self.dead.load(Ordering::Acquire) {
             return Err(BackendError::new(
                 BackendErrorKind::Unreachable,

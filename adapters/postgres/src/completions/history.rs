@@ -1,4 +1,4 @@
-//! Reading the history.
+//! The journal of the store: reading the history.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use midplane_core::{Instant, Timer};
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
-use super::line::Line;
+use super::connection::StoreConnection;
 use super::row;
 use super::schema::Schema;
 use crate::error::ConnectionError;
 
-/// How soon after a read a reader that is woken reads again, at the least: under load, what is committed meanwhile
-/// makes one page. One that was idle is woken at once.
+/// The least time between two reads of a reader that is woken: under load, what is committed meanwhile makes one
+/// page. A reader that was idle reads at once.
 const GATHER: Duration = Duration::from_millis(5);
 
 #[async_trait]
@@ -30,11 +30,11 @@ impl Journal for PostgresStore {
     }
 
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
-        let mut line = Line::open(&self.endpoint).await?;
-        let (store, channel) = self.installed(&mut line).await?;
-        line.run(&format!("LISTEN \"{channel}\"")).await?;
-        Ok(Box::new(Reader {
-            line,
+        let mut connection = StoreConnection::open(&self.endpoint).await?;
+        let (store, channel) = self.installed(&mut connection).await?;
+        connection.run(&format!("LISTEN \"{channel}\"")).await?;
+        Ok(Box::new(PostgresReader {
+            connection,
             store,
             namespace: wanted(filter.namespace().map(AsRef::as_ref)),
             tag: wanted(filter.tag().map(AsRef::as_ref)),
@@ -50,8 +50,11 @@ impl Journal for PostgresStore {
 }
 
 impl PostgresStore {
-    /// The number of the store, and the channel that its listeners are woken on.
-    async fn installed(&self, line: &mut Line) -> Result<(i64, String), BackendError> {
+    /// The number of the store, and the channel that wakes its subscriptions.
+    async fn installed(
+        &self,
+        connection: &mut StoreConnection,
+    ) -> Result<(i64, String), BackendError> {
         let statement = self.schema.place(
             "SELECT (SELECT max(version) FROM \"midplane\".migrations), store.id, \
              \"midplane\".channel() FROM \"midplane\".store",
@@ -63,7 +66,7 @@ impl PostgresStore {
             );
             BackendError::new(BackendErrorKind::NotInstalled, message)
         };
-        let rows = line.query(&statement, &[]).await.map_err(|error| {
+        let rows = connection.query(&statement, &[]).await.map_err(|error| {
             let error = BackendError::from(ConnectionError::of(error));
             match error.kind() {
                 BackendErrorKind::NotInstalled => missing().caused_by(error),
@@ -78,7 +81,7 @@ impl PostgresStore {
     }
 }
 
-/// What a column must be. A text with a NUL cannot be in Postgres, nor be sent there; the empty text is in no
+/// The value that a column must have. A text with a NUL cannot be in Postgres, nor be sent there; the empty text is in no
 /// column either.
 fn wanted(text: Option<&str>) -> Option<String> {
     text.map(|text| match text.contains('\0') {
@@ -87,8 +90,8 @@ fn wanted(text: Option<&str>) -> Option<String> {
     })
 }
 
-struct Reader {
-    line: Line,
+struct PostgresReader {
+    connection: StoreConnection,
     store: i64,
     namespace: Option<String>,
     tag: Option<String>,
@@ -97,15 +100,15 @@ struct Reader {
     timer: Arc<dyn Timer>,
     /// When the last read was asked.
     read_at: Option<Instant>,
-    /// Transactions are under way that may have woken nobody: how long until it is looked again.
+    /// The wait until the next read while transactions are under way that may have woken nobody.
     held: Option<Duration>,
 }
 
 #[async_trait]
-impl JournalReader for Reader {
+impl JournalReader for PostgresReader {
     async fn head(&mut self) -> Result<Cursor, BackendError> {
         let rows = self
-            .line
+            .connection
             .query(&self.horizon, &[])
             .await
             .map_err(ConnectionError::of)?;
@@ -118,10 +121,10 @@ impl JournalReader for Reader {
         let most = i32::try_from(most)
             .unwrap_or(i32::MAX - 1)
             .min(i32::MAX - 1);
-        self.line.forget_wakes();
+        self.connection.forget_wakes();
         self.read_at = Some(self.timer.now());
         let rows = self
-            .line
+            .connection
             .query(
                 &self.statement,
                 &[
@@ -137,12 +140,12 @@ impl JournalReader for Reader {
         let first = rows.first().ok_or_else(|| {
             BackendError::new(
                 BackendErrorKind::NotInstalled,
-                "the store is empty of itself",
+                "the store table is empty: was the schema dropped while connected?",
             )
         })?;
         if first.get::<_, i64>("store") != self.store {
-            // It was dropped and made again behind our back: find out when connecting.
-            let message = "the store is another than the one that was connected to";
+            // The store was dropped and made again: the next connection finds out.
+            let message = "another store answers than the one that was connected to";
             return Err(BackendError::new(BackendErrorKind::Unreachable, message).into());
         }
         let (last, trimmed): (i64, i64) = (first.get("last"), first.get("trimmed"));
@@ -181,12 +184,12 @@ impl JournalReader for Reader {
 
     async fn wait(&mut self) -> Result<(), BackendError> {
         if let Some(held) = self.held {
-            let woken = pin!(self.line.woken());
+            let woken = pin!(self.connection.woken());
             if let Either::Left((woken, _)) = select(woken, self.timer.sleep(held)).await {
                 woken?;
             }
         } else {
-            self.line.woken().await?;
+            self.connection.woken().await?;
         }
         let since = self.read_at.map(|read_at| self.timer.now() - read_at);
         if let Some(rest) = since.and_then(|since| GATHER.checked_sub(since)) {

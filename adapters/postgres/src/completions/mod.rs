@@ -1,11 +1,11 @@
-//! Completions in a database.
+//! The store of completions in a Postgres database.
 
+mod connection;
 mod error;
 mod history;
 mod ledger;
-mod line;
-mod lines;
 mod migrate;
+mod pool;
 mod producer;
 mod row;
 mod schema;
@@ -21,18 +21,18 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::url::Endpoint;
-use line::Parameter;
-use lines::{Failure, Lines};
+use connection::Parameter;
 use midplane_core::bus::SettingsError;
+use pool::{ConnectionPool, QueryError};
 use schema::Schema;
 
-/// How many connections producers and the ledger share, and how long the server has to answer them, if nothing is
-/// said.
+/// The connections that producers and the ledger share, unless [`PostgresStore::with_connections`] says otherwise.
 const CONNECTIONS: usize = 4;
+/// The deadline of a call, unless [`PostgresStore::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A store of completions in a Postgres database: a history to follow, executions to start and finish, and a ledger
-/// of what was handled. A clone is the same store.
+/// of what was handled. Clones share one store.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -59,11 +59,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// # Mapping
 ///
-/// - Everything is in one schema, [`midplane`](Self::with_schema) if nothing is said, which
-///   [`migrate`](Self::migrate) puts there. A program finishes an execution in its own transaction by
+/// - Everything is in one schema, [`midplane`](Self::with_schema) unless it is set, which
+///   [`migrate`](Self::migrate) creates. A program finishes an execution in its own transaction by
 ///   `SELECT midplane.complete(id, bytes)`, or `fail`, `cancel`, `expire`, `skip`; an execution is begun by
-///   `midplane.start(id, flow, namespace, tag)`. Each says true when it changed something and false when that was so
-///   before. What is not allowed is an error of the statement, of the SQLSTATE `MP001` for an execution that was never
+///   `midplane.start(id, flow, namespace, tag)`. Each returns true when it changed something and false when the same
+///   was recorded before. What is not allowed is an error of the statement, of the SQLSTATE `MP001` for an execution that was never
 ///   started, `MP002` for one that finished otherwise, whose detail is how, and `MP003` for what does not fit.
 /// - They write the row of the execution and one of the `outbox`, whose numbers are the cursors. Numbers are drawn
 ///   before they are committed: a reader goes no further than up to where no transaction that finishes executions of
@@ -74,7 +74,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   transactions of its own, 3,146 commits a second were 3,115 with a listener and 2,860 with four; one `NOTIFY` for
 ///   each row left 167. (A busy machine of two cores: trust the ratios, and measure yours by
 ///   `cargo bench -p midplane-postgres --bench completions`.)
-///   The listener also looks every [`poll`](midplane_completions::Pace::poll).
+///   The subscription also reads every [`poll`](midplane_completions::Pace::poll).
 /// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
 ///   ledger share a [few more](Self::with_connections), opened when first needed.
 /// - Claims are rows with the time their lease ends and a token, taken with `FOR UPDATE SKIP LOCKED`. All times are
@@ -115,8 +115,8 @@ pub struct PostgresStore {
     timer: Arc<dyn Timer>,
     connections: usize,
     deadline: Duration,
-    lines: Arc<Lines>,
-    /// The number of the store, once it is known.
+    pool: Arc<ConnectionPool>,
+    /// The number of the store, once one call has read it.
     number: Arc<Mutex<Option<i64>>>,
 }
 
@@ -131,24 +131,28 @@ pub struct Pruned {
 }
 
 impl PostgresStore {
-    /// The store in the database of a server, `postgres://user:password@host:port/database`. It does not connect. The
-    /// clock is for deadlines and waits.
+    /// The store in the database of a server, `postgres://user:password@host:port/database`. Nothing is connected yet.
+    /// The clock is for deadlines and waits.
     ///
     /// # Errors
-    /// When that is not what the text is, or it asks for TLS.
+    /// When the text is no such URL, or asks for TLS that is not compiled in.
     pub fn new(url: &str, timer: Arc<dyn Timer>) -> Result<Self, SettingsError> {
         Ok(Self {
             endpoint: Arc::new(Endpoint::parse(url)?),
             schema: Schema::new("midplane")?,
             connections: CONNECTIONS,
             deadline: DEADLINE,
-            lines: Arc::new(Lines::new(CONNECTIONS, DEADLINE, Arc::clone(&timer))),
+            pool: Arc::new(ConnectionPool::new(
+                CONNECTIONS,
+                DEADLINE,
+                Arc::clone(&timer),
+            )),
             timer,
             number: Arc::default(),
         })
     }
 
-    /// The same in this schema.
+    /// Keeps the store in this schema; `midplane` unless it is set.
     ///
     /// # Errors
     /// When the name is not made of 1 to 63 bytes of letters, digits, `_` and `-`, or begins with `pg_`.
@@ -158,47 +162,47 @@ impl PostgresStore {
         Ok(self)
     }
 
-    /// The same, asking this for the password at each connect, instead of the URL: for passwords that are rotated.
-    /// It is called in the connecting task and must not block.
+    /// Asks this function for the password at each connect, instead of the URL: for passwords that are rotated.
+    /// The function is called in the connecting task and must not block.
     #[must_use]
     pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.endpoint).password = Some(Arc::new(password));
-        self.with_lines()
+        self.with_pool()
     }
 
-    /// The same, with so many connections at most for producers and the ledger together, one at least; 4 if nothing is
-    /// said. Whoever finds all in use waits.
+    /// Opens at most this many connections for producers and the ledger together, at least 1; 4 unless it is set. A
+    /// call waits while all are in use.
     #[must_use]
     pub fn with_connections(mut self, most: usize) -> Self {
         self.connections = most;
-        self.with_lines()
+        self.with_pool()
     }
 
-    /// The same, giving the server so long to answer producers and the ledger, waiting for a connection included; 5 s
-    /// if nothing is said. Streams have their [`Pace`](midplane_completions::Pace).
+    /// Gives the server this long to answer producers and the ledger, the wait for a connection included; 5 s unless
+    /// it is set. Streams have their [`Pace`](midplane_completions::Pace).
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
-        self.with_lines()
+        self.with_pool()
     }
 
-    fn with_lines(mut self) -> Self {
-        let lines = Lines::new(self.connections, self.deadline, Arc::clone(&self.timer));
-        self.lines = Arc::new(lines);
+    fn with_pool(mut self) -> Self {
+        let pool = ConnectionPool::new(self.connections, self.deadline, Arc::clone(&self.timer));
+        self.pool = Arc::new(pool);
         self
     }
 
-    /// What subscribes to this store, at the default pace.
+    /// The backend that subscribes to this store, at the default pace.
     #[must_use]
     pub fn backend(&self) -> Follower {
         Follower::new(Arc::new(self.clone()), Arc::clone(&self.timer))
     }
 
-    /// Removes what was recorded in the history before so long ago, and the executions in it that are handled. Cursors
-    /// from within it are expired from then on; one at its end is not. Executions that are not handled stay.
+    /// Removes the records of the history that are older than `age`, and the handled executions among them. Cursors
+    /// within the removed part are expired from then on; one at its end is not. Executions that are not handled stay.
     ///
     /// # Errors
-    /// When the server does not do it; nothing is removed then, or everything, if the answer was lost.
+    /// When the server refuses or does not answer. Nothing is removed, or all of it, if only the answer was lost.
     pub async fn prune(&self, age: Duration) -> Result<Pruned, BackendError> {
         let statement = "SELECT * FROM \"midplane\".prune($1)";
         let rows = self.query(statement, &[(&micros(age), Type::INT8)]).await?;
@@ -217,16 +221,16 @@ impl PostgresStore {
         &self,
         statement: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, QueryError> {
         let statement = self.schema.place(statement);
-        self.lines
+        self.pool
             .query(&self.endpoint, &statement, parameters)
             .await
     }
 }
 
 impl fmt::Debug for PostgresStore {
-    /// Nothing of the credentials.
+    /// Shows nothing of the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore")
             .field("at", &self.endpoint)
@@ -235,7 +239,7 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-/// A length of time as the procedures take it, cut to a hundred years.
+/// A length of time as the procedures take it, 100 years at most.
 fn micros(length: Duration) -> i64 {
     const MOST: i64 = 100 * 365 * 24 * 3_600 * 1_000_000;
     i64::try_from(length.as_micros()).map_or(MOST, |micros| micros.min(MOST))

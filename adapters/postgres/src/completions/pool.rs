@@ -10,36 +10,36 @@ use midplane_core::Timer;
 use tokio_postgres::Row;
 use tokio_postgres::error::Severity;
 
-use super::line::{Line, Parameter};
+use super::connection::{Parameter, StoreConnection};
 use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::url::Endpoint;
 
-/// A few connections, opened when they are needed; who asks for one while all are in use waits.
-pub(crate) struct Lines {
-    slots: Box<[Mutex<Option<Line>>]>,
+/// A few connections, opened when they are needed; a caller waits while all are in use.
+pub(crate) struct ConnectionPool {
+    slots: Box<[Mutex<Option<StoreConnection>>]>,
     next: AtomicUsize,
     deadline: Duration,
     timer: Arc<dyn Timer>,
 }
 
-/// What came of a statement that gave no rows.
-pub(crate) enum Failure {
-    /// The server refused it.
+/// Why a statement gave no rows.
+pub(crate) enum QueryError {
+    /// The server refused the statement.
     Refused(tokio_postgres::Error),
     /// There is no connection, or there was no answer.
     Lost(ConnectionError),
 }
 
-impl From<Failure> for BackendError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(error) => ConnectionError::of(Some(error)).into(),
-            Failure::Lost(fault) => fault.into(),
+impl From<QueryError> for BackendError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Refused(error) => ConnectionError::of(Some(error)).into(),
+            QueryError::Lost(error) => error.into(),
         }
     }
 }
 
-impl Lines {
+impl ConnectionPool {
     pub(crate) fn new(most: usize, deadline: Duration, timer: Arc<dyn Timer>) -> Self {
         Self {
             slots: (0..most.max(1)).map(|_| Mutex::new(None)).collect(),
@@ -55,7 +55,7 @@ impl Lines {
         endpoint: &Endpoint,
         statement: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, QueryError> {
         let answer = self.ask(endpoint, statement, parameters);
         let answer = self.timer.within(self.deadline, answer).await;
         answer.unwrap_or_else(|| {
@@ -63,7 +63,7 @@ impl Lines {
                 "the Postgres server did not answer within {:?}",
                 self.deadline
             );
-            Err(Failure::Lost(ConnectionError::new(
+            Err(QueryError::Lost(ConnectionError::new(
                 ConnectionErrorKind::Unreachable,
                 message,
             )))
@@ -75,29 +75,31 @@ impl Lines {
         endpoint: &Endpoint,
         statement: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Failure> {
+    ) -> Result<Vec<Row>, QueryError> {
         let mut slot = self.slot().await;
-        // While it is out of its slot, a caller that goes away closes it.
+        // While the connection is out of its slot, a caller that is dropped closes it.
         let mut kept = slot.take();
-        let mut line = match kept.take_if(Line::lives) {
-            Some(line) => line,
-            None => Line::open(endpoint).await.map_err(Failure::Lost)?,
+        let mut connection = match kept.take_if(StoreConnection::lives) {
+            Some(connection) => connection,
+            None => StoreConnection::open(endpoint)
+                .await
+                .map_err(QueryError::Lost)?,
         };
-        match line.query(statement, parameters).await {
+        match connection.query(statement, parameters).await {
             Ok(rows) => {
-                *slot = Some(line);
+                *slot = Some(connection);
                 Ok(rows)
             }
             Err(Some(error)) if is_refusal(&error) => {
-                *slot = Some(line);
-                Err(Failure::Refused(error))
+                *slot = Some(connection);
+                Err(QueryError::Refused(error))
             }
-            Err(error) => Err(Failure::Lost(ConnectionError::of(error))),
+            Err(error) => Err(QueryError::Lost(ConnectionError::of(error))),
         }
     }
 
-    /// The first that is free, or one in turn.
-    async fn slot(&self) -> MutexGuard<'_, Option<Line>> {
+    /// The first slot that is free, or one in turn.
+    async fn slot(&self) -> MutexGuard<'_, Option<StoreConnection>> {
         match self.slots.iter().find_map(Mutex::try_lock) {
             Some(slot) => slot,
             None => {
@@ -108,7 +110,7 @@ impl Lines {
     }
 }
 
-/// Whether the server answered, and goes on.
+/// Whether the server refused the statement and the connection is usable.
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
     let severity = error
         .as_db_error()

@@ -5,7 +5,7 @@ use midplane_completions::{Completion, Cursor, CursorError, ExecutionId, Outcome
 use midplane_core::IdError;
 use tokio_postgres::Row;
 
-/// What the cursors of this backend say they are.
+/// The name of the backend in its cursors.
 const NAME: &str = "postgres";
 const VERSION: u8 = 1;
 

@@ -1,4 +1,4 @@
-//! What is finished and not handled.
+//! The ledger of the store.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{PostgresStore, micros, row};
 impl Ledger for PostgresStore {
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
         let store = *self.number.lock();
-        // A place of another store is no place here: the scan starts over.
+        // The place of another store is unknown here: the scan starts over.
         let after = scan
             .after
             .as_ref()
@@ -55,7 +55,7 @@ impl Ledger for PostgresStore {
         executions: &[ExecutionId],
         lease: Duration,
     ) -> Result<Vec<Claim>, BackendError> {
-        // What has a NUL in it was never started.
+        // An id with a NUL was never started.
         let wanted: Vec<_> = executions
             .iter()
             .map(ExecutionId::as_str)

@@ -1,4 +1,4 @@
-//! One connection, driven by whoever waits for it.
+//! One connection, driven by the caller that waits for it.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -11,21 +11,21 @@ use crate::error::ConnectionError;
 use crate::login;
 use crate::url::Endpoint;
 
-/// The history can only be read so, see its migration; some databases default to another level.
+/// The isolation level that reading the history needs, see its migration; some databases default to another.
 const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-/// What a statement is given.
+/// A parameter of a statement, with its type.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A connection. Dropping it closes it, whatever it was at.
-pub(crate) struct Line {
+/// A connection to the database of the store. Dropping it closes it, also in the middle of a statement.
+pub(crate) struct StoreConnection {
     client: Client,
     connection: Box<dyn DriverConnection>,
     woken: bool,
 }
 
-impl Line {
-    /// One attempt to open it.
+impl StoreConnection {
+    /// Opens a connection, in one attempt.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectionError> {
         let (client, connection) = login::open(endpoint, SET_UP).await?;
         Ok(Self {
@@ -35,8 +35,8 @@ impl Line {
         })
     }
 
-    /// The rows that a statement gives. Where the error is the server's answer, the line lives; a future that was
-    /// dropped leaves it in the middle of something.
+    /// The rows that a statement gives. Where the error is the server's answer, the connection lives; a future that
+    /// was dropped leaves the connection in the middle of a statement.
     pub(crate) async fn query(
         &mut self,
         statement: &str,
@@ -54,18 +54,18 @@ impl Line {
             .map_err(ConnectionError::of)
     }
 
-    /// Whether the server has not ended it meanwhile, as far as is known here.
+    /// Whether the connection is open, as far as this side knows.
     pub(crate) fn lives(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         login::turn(&mut *self.connection, &mut self.woken, &mut cx).is_pending()
     }
 
-    /// From here on, notifications count anew.
+    /// Forgets the notifications that came.
     pub(crate) fn forget_wakes(&mut self) {
         self.woken = false;
     }
 
-    /// Resolves when a notification came since they were forgotten. It may be dropped at any time.
+    /// Resolves when a notification came since the last were forgotten. The future may be dropped at any time.
     pub(crate) async fn woken(&mut self) -> Result<(), ConnectionError> {
         poll_fn(|cx| {
             let over = login::turn(&mut *self.connection, &mut self.woken, cx);

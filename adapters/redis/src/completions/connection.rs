@@ -11,29 +11,29 @@ use midplane_core::bus::BusErrorKind;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, RedisError, Value};
 
-use super::Shared;
+use super::SharedStore;
 use super::library::Keys;
 use super::{library, reply};
 use crate::Redis;
 use crate::error::ErrorContext;
 
-/// The connection that is shared, if there is one.
+/// The connection that producers and the ledger share, opened when it is needed.
 #[derive(Default)]
-pub(super) struct Link {
-    current: Mutex<Current>,
-    /// What tells the store that was connected last from others.
+pub(super) struct SharedConnection {
+    current: Mutex<CurrentConnection>,
+    /// The number of the store that was connected last.
     store: AtomicU64,
 }
 
-impl Link {
+impl SharedConnection {
     pub(super) fn store(&self) -> u64 {
         self.store.load(Ordering::Relaxed)
     }
 }
 
 #[derive(Default)]
-struct Current {
-    /// How many connections there were, so that one which failed is not taken for its successor.
+struct CurrentConnection {
+    /// How many connections were opened, so that one that failed is told from its successor.
     count: u64,
     open: Option<(MultiplexedConnection, ErrorContext)>,
 }
@@ -62,7 +62,7 @@ impl From<CallError> for BackendError {
     }
 }
 
-/// Opens a connection to the server that the keys are on, and hears its pushes.
+/// Opens a connection to the server that the keys are on, and gives its pushes to `take`.
 pub(super) async fn open(
     redis: &Redis,
     keys: &Keys,
@@ -85,7 +85,7 @@ fn kind(kind: BusErrorKind) -> BackendErrorKind {
     }
 }
 
-/// What became of a call, in the terms of a store.
+/// The error of a call, in the terms of a store.
 pub(super) fn failure(context: &ErrorContext, what: &str, error: RedisError) -> BackendError {
     let address = &context.address;
     match error.code() {
@@ -116,13 +116,13 @@ fn is_missing(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.starts_with("Function not found"))
 }
 
-impl Shared {
-    /// What the server answers to the call. It is made a second time where the connection, or the store on
-    /// it, turns out to be gone.
+impl SharedStore {
+    /// The answer of the server to the call, which is made a second time where the connection, or the store
+    /// on it, turns out to be gone.
     pub(super) async fn call(&self, what: &str, call: &Cmd) -> Result<Value, CallError> {
         let mut tried = None;
         loop {
-            let (mut connection, context, count) = self.connection(tried).await?;
+            let (mut connection, context, count) = self.open_connection(tried).await?;
             let answer = self.in_time(async { Ok(call.query_async(&mut connection).await) });
             let error = match answer.await {
                 Ok(Ok(value)) => return Ok(value),
@@ -148,12 +148,12 @@ impl Shared {
         }
     }
 
-    /// The shared connection, or a new one if it is this that failed.
-    async fn connection(
+    /// The shared connection, or a new one if the shared one is the one that failed.
+    async fn open_connection(
         &self,
         failed: Option<u64>,
     ) -> Result<(MultiplexedConnection, ErrorContext, u64), BackendError> {
-        let mut current = self.link.current.lock().await;
+        let mut current = self.connection.current.lock().await;
         if failed == Some(current.count) {
             current.open = None;
         }
@@ -170,7 +170,7 @@ impl Shared {
     }
 
     async fn forget(&self, count: u64) {
-        let mut current = self.link.current.lock().await;
+        let mut current = self.connection.current.lock().await;
         if current.count == count {
             current.open = None;
         }
@@ -196,14 +196,14 @@ impl Shared {
             answer => answer,
         };
         let answer = answer.map_err(failed)?;
-        let store = reply::store(&answer).ok_or_else(|| nonsense("install"))?;
-        self.link.store.store(store, Ordering::Relaxed);
+        let store = reply::store(&answer).ok_or_else(|| unexpected_answer("install"))?;
+        self.connection.store.store(store, Ordering::Relaxed);
         Ok((connection, context))
     }
 
     pub(super) async fn install(&self) -> Result<(), BackendError> {
         let connected = self.in_time(self.connect()).await?;
-        let mut current = self.link.current.lock().await;
+        let mut current = self.connection.current.lock().await;
         current.count += 1;
         current.open = Some(connected);
         Ok(())
@@ -218,7 +218,7 @@ impl Shared {
             match reply::number(&answer) {
                 Some(0) => return Ok(forgotten),
                 Some(number) => forgotten += number,
-                None => return Err(nonsense("trim")),
+                None => return Err(unexpected_answer("trim")),
             }
         }
     }
@@ -236,12 +236,12 @@ impl Shared {
 }
 
 /// The error of an answer that no function of this version gives.
-pub(super) fn nonsense(function: &str) -> BackendError {
+pub(super) fn unexpected_answer(function: &str) -> BackendError {
     BackendError::new(
         BackendErrorKind::Protocol,
         format!(
-            "redis gave an answer that makes no sense when the function {function} of completions was \
-             called: was another library loaded under its name?"
+            "redis gave an unexpected answer to the function {function} of completions: was another library \
+             loaded under its name?"
         ),
     )
 }

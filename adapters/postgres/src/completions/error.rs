@@ -1,4 +1,4 @@
-//! What a fault of a connection means to a store.
+//! Errors of a connection, in the terms of a store.
 
 use midplane_completions::{BackendError, BackendErrorKind};
 
@@ -16,11 +16,11 @@ impl From<ConnectionErrorKind> for BackendErrorKind {
 }
 
 impl From<ConnectionError> for BackendError {
-    fn from(fault: ConnectionError) -> Self {
-        let error = Self::new(fault.kind.into(), fault.message);
-        match fault.source {
-            Some(source) => error.caused_by(source),
-            None => error,
+    fn from(error: ConnectionError) -> Self {
+        let failed = Self::new(error.kind.into(), error.message);
+        match error.source {
+            Some(source) => failed.caused_by(source),
+            None => failed,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a stream hears of what is committed, and reads it without a gap.
+//! Wake-ups of a stream after a commit, and reading without a gap.
 
 use std::time::Duration;
 

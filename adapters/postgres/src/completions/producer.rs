@@ -1,4 +1,4 @@
-//! Starting and finishing executions.
+//! The producer of the store: starting and finishing executions.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,8 +6,8 @@ use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
-use super::line::Parameter;
-use super::lines::Failure;
+use super::connection::Parameter;
+use super::pool::QueryError;
 
 #[async_trait]
 impl Producer for PostgresStore {
@@ -58,7 +58,7 @@ impl Producer for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Calls a procedure that says whether it changed anything.
+    /// Calls a procedure that returns whether it changed anything.
     async fn call(
         &self,
         statement: &str,
@@ -73,7 +73,7 @@ impl PostgresStore {
                     false => Change::AlreadySo,
                 });
             }
-            Err(Failure::Refused(error)) => error,
+            Err(QueryError::Refused(error)) => error,
             Err(lost) => return Err(ProduceError::Backend(lost.into())),
         };
         let said = error.as_db_error();
@@ -86,7 +86,7 @@ impl PostgresStore {
                 asked: asked.to_owned(),
             },
             (Some("MP003"), Some(said)) => ProduceError::Unfit(said.message().to_owned()),
-            _ => ProduceError::Backend(Failure::Refused(error).into()),
+            _ => ProduceError::Backend(QueryError::Refused(error).into()),
         })
     }
 }

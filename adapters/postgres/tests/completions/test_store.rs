@@ -17,31 +17,31 @@ use crate::sql::{OpenTransaction, Sql, sql};
 
 static SERVER: SharedServer = SharedServer::new(Server::postgres);
 
-/// Who the server is.
-pub(crate) enum Host {
+/// A server that other tests use too, or not.
+pub(crate) enum TestServer {
     Shared(Lease),
     Own(Server),
 }
 
 pub(crate) struct TestStore {
     pub(crate) proxy: Proxy,
-    pub(crate) host: Host,
+    pub(crate) host: TestServer,
     pub(crate) schema: String,
     store: PostgresStore,
 }
 
 impl TestStore {
-    /// On a server that others use too.
+    /// A store on a server that other tests use too.
     pub(crate) fn start() -> Self {
-        Self::on(Host::Shared(SERVER.get()))
+        Self::on(TestServer::Shared(SERVER.get()))
     }
 
-    /// On a server that can be killed.
+    /// A store on a server that can be killed.
     pub(crate) fn alone() -> Self {
-        Self::on(Host::Own(Server::postgres_with(&[])))
+        Self::on(TestServer::Own(Server::postgres_with(&[])))
     }
 
-    fn on(host: Host) -> Self {
+    fn on(host: TestServer) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
 
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -61,12 +61,12 @@ impl TestStore {
         self.host.server()
     }
 
-    /// The same data, without a proxy.
+    /// The store, without a proxy before it.
     pub(crate) fn store(&self) -> PostgresStore {
         self.store.clone()
     }
 
-    /// What listeners connect to, calling themselves so.
+    /// The store behind the proxy, for connections with this application name.
     pub(crate) fn listeners(&self, name: &str) -> PostgresStore {
         let url = self.server().url_at(self.proxy.address());
         store(&format!("{url}?application_name={name}"), &self.schema)
@@ -86,7 +86,7 @@ impl TestStore {
     }
 }
 
-impl Host {
+impl TestServer {
     fn server(&self) -> &Server {
         match self {
             Self::Shared(lease) => lease,
@@ -98,12 +98,12 @@ impl Host {
 pub(crate) fn store(url: &str, schema: &str) -> PostgresStore {
     let timer = Arc::new(midplane::threads::Timer::new());
     let store = PostgresStore::new(url, timer).expect("a url");
-    // A slow machine is not a server that is away.
+    // A slow machine is no unreachable server.
     let store = store.with_deadline(PATIENCE / 2);
     store.with_schema(schema).expect("a schema")
 }
 
-/// Looks for itself often, and tries again soon.
+/// A pace that polls and tries again a few times a second.
 pub(crate) fn prompt() -> Pace {
     let mut pace = Pace::default();
     pace.poll = Duration::from_millis(100);

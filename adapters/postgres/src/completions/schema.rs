@@ -1,4 +1,4 @@
-//! Where the tables are, and what is done to put them there.
+//! The schema of the tables, and the migrations that create them.
 
 use midplane_core::bus::SettingsError;
 

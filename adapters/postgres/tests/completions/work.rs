@@ -16,7 +16,7 @@ pub(crate) async fn finish_in(begun: &mut OpenTransaction, id: &str) {
     within("finishing", finished).await.expect("it finishes");
 }
 
-/// Never looks for itself: what it sees, it was woken for.
+/// A pace that never polls: every read was woken.
 pub(crate) fn asleep() -> Pace {
     let mut pace = prompt();
     pace.poll = Duration::from_secs(3_600);

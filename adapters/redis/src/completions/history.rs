@@ -1,4 +1,4 @@
-//! Reading the history.
+//! The journal of the store: reading the history.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
 use super::RedisStore;
+use super::connection::{failure, open, unexpected_answer};
 use super::library::Keys;
-use super::link::{failure, nonsense, open};
-use super::place::Place;
+use super::place::HistoryPlace;
 use super::reply;
 use crate::error::ErrorContext;
 
@@ -31,13 +31,13 @@ impl Journal for RedisStore {
     }
 
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
-        let signal = Arc::new(Signal::default());
+        let signal = Arc::new(ReaderSignal::default());
         let pushed = Arc::clone(&signal);
         let (connection, context) = open(&self.shared.redis, &self.shared.keys, move |push| {
             pushed.take(&push);
         })
         .await?;
-        let mut reader = Reader {
+        let mut reader = RedisReader {
             connection,
             context,
             keys: self.shared.keys.clone(),
@@ -48,21 +48,21 @@ impl Journal for RedisStore {
         let channel = reader.keys.channel();
         let subscribed = reader.connection.subscribe(channel).await;
         subscribed.map_err(|error| failure(&reader.context, "subscribe", error))?;
-        // Asked once we are subscribed; it fails where nothing is installed.
+        // Asked once the subscription stands; the call fails where nothing is installed.
         (reader.store, _) = reader.end().await?;
         Ok(Box::new(reader))
     }
 }
 
-/// What the driver's task tells the reader.
+/// What the driver's task reports to the reader.
 #[derive(Debug, Default)]
-struct Signal {
+struct ReaderSignal {
     woken: AtomicBool,
     dead: AtomicBool,
     waker: AtomicWaker,
 }
 
-impl Signal {
+impl ReaderSignal {
     fn take(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Message => self.woken.store(true, Ordering::Release),
@@ -76,27 +76,27 @@ impl Signal {
     }
 }
 
-struct Reader {
+struct RedisReader {
     connection: MultiplexedConnection,
     context: ErrorContext,
     keys: Keys,
     filter: Filter,
-    signal: Arc<Signal>,
-    /// What tells the store from others.
+    signal: Arc<ReaderSignal>,
+    /// The number that tells the store from others.
     store: u64,
 }
 
-impl Reader {
-    async fn end(&mut self) -> Result<(u64, Place), BackendError> {
+impl RedisReader {
+    async fn end(&mut self) -> Result<(u64, HistoryPlace), BackendError> {
         let call = self.keys.look("head");
         let answer: Value = call
             .query_async(&mut self.connection)
             .await
             .map_err(|error| failure(&self.context, "tell the end of the history", error))?;
-        reply::head(&answer).ok_or_else(|| nonsense("head"))
+        reply::head(&answer).ok_or_else(|| unexpected_answer("head"))
     }
 
-    fn over(&self, why: &str) -> BackendError {
+    fn lost(&self, why: &str) -> BackendError {
         let address = &self.context.address;
         BackendError::new(
             BackendErrorKind::Unreachable,
@@ -104,28 +104,28 @@ impl Reader {
         )
     }
 
-    fn alive(&self) -> Result<(), BackendError> {
+    fn check_alive(&self) -> Result<(), BackendError> {
         match self.signal.dead.load(Ordering::Acquire) {
-            true => Err(self.over("lost its connection")),
+            true => Err(self.lost("lost its connection")),
             false => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl JournalReader for Reader {
+impl JournalReader for RedisReader {
     async fn head(&mut self) -> Result<Cursor, BackendError> {
-        self.alive()?;
+        self.check_alive()?;
         let (store, place) = self.end().await?;
         if store != self.store {
-            return Err(self.over("found another store in the place of its own"));
+            return Err(self.lost("found another store in the place of its own"));
         }
         Ok(place.cursor(store))
     }
 
     async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
-        self.alive()?;
-        let place = Place::of(after, self.store)?;
+        self.check_alive()?;
+        let place = HistoryPlace::of(after, self.store)?;
         let optional = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let mut call = self.keys.look("read");
         call.arg(place.number)
@@ -139,13 +139,13 @@ impl JournalReader for Reader {
             .query_async(&mut self.connection)
             .await
             .map_err(|error| failure(&self.context, "read the history", error))?;
-        reply::read(&answer, self.store).unwrap_or_else(|| Err(nonsense("read").into()))
+        reply::read(&answer, self.store).unwrap_or_else(|| Err(unexpected_answer("read").into()))
     }
 
     async fn wait(&mut self) -> Result<(), BackendError> {
         poll_fn(|context| {
             self.signal.waker.register(context.waker());
-            if let Err(error) = self.alive() {
+            if let Err(error) = self.check_alive() {
                 return Poll::Ready(Err(error));
             }
             match self.signal.woken.swap(false, Ordering::AcqRel) {
