@@ -1,5 +1,7 @@
 //! What the core must not know, held by asking cargo.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 /// Runs cargo in the workspace and gives what it printed; fails with what it said.
@@ -158,4 +160,46 @@ fn no_dependency_needs_a_newer_rust() {
             );
         }
     }
+}
+
+/// `./test package` packs every crate that can be published: each has its licences, a readme and what finds it.
+#[test]
+fn every_crate_that_can_be_published_is_packed_and_found() {
+    let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"]);
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let script = include_str!("../../test");
+    let (_, list) = script.split_once("local crates=(").unwrap();
+    let (list, _) = list.split_once(')').unwrap();
+    let packed = list.split(' ').map(|name| format!("midplane-{name}"));
+    let packed: BTreeSet<_> = packed.chain(["midplane".into()]).collect();
+    let mut published = BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        if !package["publish"].is_null() {
+            continue;
+        }
+        let name = package["name"].as_str().unwrap();
+        published.insert(name.to_string());
+        let folder = Path::new(package["manifest_path"].as_str().unwrap())
+            .parent()
+            .unwrap();
+        for file in [
+            "LICENSE-MIT",
+            "LICENSE-APACHE",
+            package["readme"].as_str().unwrap_or("README.md"),
+        ] {
+            assert!(folder.join(file).exists(), "{name} has no {file}");
+        }
+        for key in ["description", "license", "keywords", "categories"] {
+            let value = &package[key];
+            let length = value
+                .as_str()
+                .map(str::len)
+                .or_else(|| value.as_array().map(Vec::len));
+            assert!(
+                length.is_some_and(|length| length > 0),
+                "{name} has no {key}"
+            );
+        }
+    }
+    assert_eq!(packed, published);
 }
