@@ -1,7 +1,7 @@
 //! No more than two files of a crate import each other in a circle.
 //!
-//! An arrow leads from a file to the file that defines what a path in it names; a name that a module imports only to
-//! export it again leads to where the module has it from. Modules of unit tests do not count.
+//! An arrow leads from a file to the file that defines what a path in it names. A name that a module only exports again
+//! leads to where the module has it from, and is no import of that module. Modules of unit tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,7 @@ pub(crate) fn arrows(of: &Crate) -> Arrows {
         .map(|(file, parsed)| {
             let mut paths = Paths::of(module(&of.root, file), file.clone());
             paths.visit_file(parsed);
+            paths.finish();
             (paths.module.clone(), paths)
         })
         .collect();
@@ -116,6 +117,11 @@ struct Paths {
     named: Vec<Vec<String>>,
     /// What its `use` items bring into the file's own module, by the name they give it.
     imported: BTreeMap<String, Vec<String>>,
+    /// Those of `imported` that are exported again. The file needs them itself only if it also mentions them.
+    exported: Vec<String>,
+    /// The `use` item under way exports.
+    exports: bool,
+    mentioned: BTreeSet<String>,
 }
 
 impl Paths {
@@ -125,6 +131,9 @@ impl Paths {
             file,
             named: Vec::new(),
             imported: BTreeMap::new(),
+            exported: Vec::new(),
+            exports: false,
+            mentioned: BTreeSet::new(),
         }
     }
 
@@ -172,9 +181,24 @@ impl Paths {
         if let Some(name) = name
             && path != [&self.module[..], std::slice::from_ref(&name)].concat()
         {
+            if self.exports {
+                self.exported.push(name.clone());
+            }
             self.imported.insert(name, path.clone());
         }
-        self.named.push(path);
+        if !self.exports {
+            self.named.push(path);
+        }
+    }
+
+    /// Takes what the file exports again and mentions itself for an import, too.
+    fn finish(&mut self) {
+        let needed = self
+            .exported
+            .iter()
+            .filter(|name| self.mentioned.contains(*name));
+        let paths = needed.filter_map(|name| self.imported.get(name).cloned());
+        self.named.extend(paths);
     }
 }
 
@@ -194,6 +218,7 @@ impl<'ast> Visit<'ast> for Paths {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.exports = !matches!(item.vis, syn::Visibility::Inherited);
         self.use_tree(&[], &item.tree);
     }
 
@@ -207,6 +232,7 @@ impl<'ast> Visit<'ast> for Paths {
             let path = self.absolute(&names);
             self.named.push(path);
         }
+        self.mentioned.extend(names.into_iter().next());
         syn::visit::visit_path(self, path);
     }
 }
