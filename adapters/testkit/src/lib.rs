@@ -26,4 +26,4 @@ pub mod tasks;
 pub mod wait;
 
 pub use random::Random;
-pub use wait::{PATIENCE, eventually, patience, set_patience, within};
+pub use wait::{PATIENCE, eventually, patience, set_patience, succeeds, until, within};

@@ -1,6 +1,8 @@
 //! The one bound on every wait.
 
+use std::fmt::{Debug, Display};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,15 +33,29 @@ pub fn patience() -> Duration {
     Duration::from_millis(CURRENT.load(Ordering::Relaxed))
 }
 
-/// What the future resolves to. It works on every executor, its timer being a thread of its own.
+/// The output of a future, on any executor: the timer is a thread of its own.
 ///
 /// # Panics
 /// When [`patience`] ends first; the message says what was waited for.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub async fn within<F: Future>(what: impl Display, future: F) -> F::Output {
     let patience = patience();
-    match select(std::pin::pin!(future), Delay::new(patience)).await {
+    match select(pin!(future), Delay::new(patience)).await {
         Either::Left((value, _)) => value,
         Either::Right(_) => panic!("{what}: not within {patience:?}"),
+    }
+}
+
+/// The value of a future that must succeed.
+///
+/// # Panics
+/// When the future fails, or [`patience`] ends first; the message says what was waited for.
+pub async fn succeeds<T, E: Debug>(
+    what: impl Display,
+    future: impl Future<Output = Result<T, E>>,
+) -> T {
+    match within(&what, future).await {
+        Ok(value) => value,
+        Err(error) => panic!("{what}: {error:?}"),
     }
 }
 
@@ -47,7 +63,7 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 ///
 /// # Panics
 /// When [`patience`] ends first; the message says what was waited for.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn eventually(what: impl Display, mut holds: impl FnMut() -> bool) {
     within(what, async {
         while !holds() {
             pause().await;
@@ -56,11 +72,27 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
+/// Asks again and again until there is an answer, without a pause: the asking is a round trip.
+///
+/// # Panics
+/// When [`patience`] ends first; the message says what was waited for.
+pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            smol::future::yield_now().await;
+        }
+    })
+    .await
+}
+
 /// Blocks the thread until the condition holds, for what nobody announces outside of any executor.
 ///
 /// # Panics
 /// When [`patience`] ends first; the message says what was waited for.
-pub fn block_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn block_until(what: impl Display, mut holds: impl FnMut() -> bool) {
     let patience = patience();
     let deadline = Instant::now() + patience;
     while !holds() {

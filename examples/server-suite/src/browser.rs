@@ -9,8 +9,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fixture::Running;
-use crate::{PATIENCE, within};
+use midplane_testkit::child::Child;
+use midplane_testkit::{PATIENCE, succeeds};
+
+use crate::fixture::Endpoint;
 
 const MISSING: &str = "install chromium and chromium-driver (Debian), or put chromedriver and its browser on the path";
 
@@ -18,33 +20,21 @@ const MISSING: &str = "install chromium and chromium-driver (Debian), or put chr
 #[derive(Debug)]
 pub(crate) struct Browser {
     client: fantoccini::Client,
-    _driver: Running,
+    _driver: Child,
     _profile: TempDir,
 }
 
 impl Browser {
     pub(crate) async fn start() -> Self {
-        assert!(
-            Command::new("chromedriver")
-                .arg("--version")
-                .output()
-                .is_ok(),
-            "chromedriver does not start: {MISSING}"
-        );
         let profile = tempfile::tempdir().expect("a directory");
         let mut command = Command::new("chromedriver");
         // What the driver and the browser leave behind goes with the directory.
         command.arg("--port=0").env("TMPDIR", profile.path());
-        let driver = Running::start_with_descendants(command);
-        let port = loop {
-            let line = driver
-                .stdout
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|error| panic!("chromedriver says no port: {error}"));
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse::<u16>().expect("a port");
-            }
-        };
+        let driver = Child::start(&command).unwrap_or_else(|error| panic!("{error}: {MISSING}"));
+        const STARTED: &str = "started successfully on port ";
+        let line = driver.line_with(STARTED).expect("chromedriver says a port");
+        let (_, port) = line.split_once(STARTED).unwrap_or_default();
+        let port: u16 = port.trim_end_matches('.').parse().expect("a port");
         let user_data = format!("--user-data-dir={}/profile", profile.path().display());
         let arguments = json!({ "goog:chromeOptions": { "args": [
             "--headless",
@@ -64,9 +54,7 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let url = format!("http://127.0.0.1:{port}");
-        let client = within("a browser", builder.connect(&url))
-            .await
-            .unwrap_or_else(|error| panic!("no browser starts ({error}): {MISSING}"));
+        let client = succeeds(MISSING, builder.connect(&url)).await;
         Self {
             client,
             _driver: driver,
@@ -76,29 +64,26 @@ impl Browser {
 
     /// Opens a page in a new tab.
     pub(crate) async fn open(&self, url: &str) -> Tab<'_> {
-        let opened = within("a tab", self.client.new_window(true))
-            .await
-            .expect("a tab");
-        within(
-            "the tab",
-            self.client.switch_to_window(opened.handle.clone()),
-        )
-        .await
-        .expect("the tab is there");
-        within("the page", self.client.goto(url))
-            .await
-            .expect("the page loads");
+        let opened = succeeds("a tab", self.client.new_window(true)).await;
+        let switched = self.client.switch_to_window(opened.handle.clone());
+        succeeds("the tab", switched).await;
+        succeeds("the page", self.client.goto(url)).await;
         Tab {
             browser: self,
             window: opened.handle,
         }
     }
 
+    /// Opens the page of a server in a new tab, once it is connected.
+    pub(crate) async fn open_connected(&self, server: &Endpoint) -> Tab<'_> {
+        let tab = self.open(&server.url()).await;
+        tab.says("status", "connected").await;
+        tab
+    }
+
     /// Ends the browser before its driver is killed.
     pub(crate) async fn close(self) {
-        within("the browser ends", self.client.close())
-            .await
-            .expect("the browser ends");
+        succeeds("the browser ends", self.client.close()).await;
     }
 }
 
@@ -113,26 +98,17 @@ impl Tab<'_> {
     /// The driver's client, with this tab as the current one.
     async fn client(&self) -> &fantoccini::Client {
         let client = &self.browser.client;
-        within("the tab", client.switch_to_window(self.window.clone()))
-            .await
-            .expect("the tab is there");
+        succeeds("the tab", client.switch_to_window(self.window.clone())).await;
         client
     }
 
     async fn element(&self, id: &str) -> Element {
-        within(format!("#{id}"), self.client().await.find(Locator::Id(id)))
-            .await
-            .unwrap_or_else(|error| panic!("#{id}: {error}"))
+        succeeds(format!("#{id}"), self.client().await.find(Locator::Id(id))).await
     }
 
     /// What a script returns.
     pub(crate) async fn script(&self, script: &str) -> Value {
-        within(
-            "the script",
-            self.client().await.execute(script, Vec::new()),
-        )
-        .await
-        .expect("the script runs")
+        succeeds("a script", self.client().await.execute(script, Vec::new())).await
     }
 
     /// The text of an element, whether it is in view or not.
@@ -180,9 +156,7 @@ impl Tab<'_> {
     }
 
     pub(crate) async fn click(&self, id: &str) {
-        within(format!("a click on #{id}"), self.element(id).await.click())
-            .await
-            .unwrap_or_else(|error| panic!("#{id}: {error}"));
+        succeeds(format!("a click on #{id}"), self.element(id).await.click()).await;
     }
 
     /// Types into a field, in place of what is there.
@@ -192,24 +166,24 @@ impl Tab<'_> {
             field.clear().await?;
             field.send_keys(text).await
         };
-        within(format!("typing into #{id}"), typed)
-            .await
-            .unwrap_or_else(|error| panic!("#{id}: {error}"));
+        succeeds(format!("typing into #{id}"), typed).await;
+    }
+
+    /// Joins a topic by the page's form.
+    pub(crate) async fn join(&self, topic: &str) {
+        self.fill("topic-input", topic).await;
+        self.click("join").await;
+        self.shows("topics", topic).await;
     }
 
     /// Publishes by the page's form.
     pub(crate) async fn publish(&self, kind: &str, id: &str, event: &str, exclude_self: bool) {
         let select = self.element("publish-type").await;
-        within("the choice", select.select_by_value(kind))
-            .await
-            .expect("the kind is there");
+        succeeds("the choice", select.select_by_value(kind)).await;
         self.fill("publish-id", id).await;
         self.fill("publish-event", event).await;
         let exclude = self.element("exclude-self").await;
-        let is = within("the box", exclude.is_selected())
-            .await
-            .expect("it is a box");
-        if is != exclude_self {
+        if succeeds("the box", exclude.is_selected()).await != exclude_self {
             self.click("exclude-self").await;
         }
         self.click("publish").await;

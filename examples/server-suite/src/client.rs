@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
-use crate::fixture::{Site, target};
-use crate::http::{connect, narrow};
-use crate::within;
+use midplane_testkit::{succeeds, within};
 
-/// A peer that has taken nothing for so long is holding its client back. Were it merely slow, a
+use crate::fixture::{Endpoint, target};
+use crate::http::{connect, narrow};
+
+/// A peer that has taken nothing for this time is holding its client back. Were it merely slow, a
 /// check would end early and still hold.
 const HELD_BACK: Duration = Duration::from_secs(2);
 
@@ -46,21 +47,19 @@ pub(crate) struct Client {
 impl Client {
     /// Connects with an identity such as `user=u1&org=o1` and takes the welcome, which must be the
     /// first message.
-    pub(crate) async fn connect(server: &Site, identity: &str) -> Self {
+    pub(crate) async fn connect(server: &Endpoint, identity: &str) -> Self {
         Self::over(connect(server.address).await, server, identity).await
     }
 
-    /// The same with a receive buffer as small as can be.
-    pub(crate) async fn narrow(server: &Site, identity: &str) -> Self {
+    /// Connects with a receive buffer as small as can be.
+    pub(crate) async fn narrow(server: &Endpoint, identity: &str) -> Self {
         Self::over(narrow(server.address).await, server, identity).await
     }
 
-    async fn over(stream: TcpStream, server: &Site, identity: &str) -> Self {
+    async fn over(stream: TcpStream, server: &Endpoint, identity: &str) -> Self {
         let url = format!("ws://{}/ws?{identity}", server.address);
         let builder = ClientBuilder::new().uri(&url).expect("a url");
-        let (socket, _) = within("the upgrade", builder.connect_on(stream))
-            .await
-            .expect("the server upgrades");
+        let (socket, _) = succeeds("the upgrade", builder.connect_on(stream)).await;
         let mut client = Self {
             socket,
             stash: VecDeque::new(),
@@ -69,10 +68,10 @@ impl Client {
         };
         let first = client.next().await;
         client.connection = match &first {
-            Arrival::Own(welcome) if welcome["midplane"] == "welcome" => welcome["connection"]
-                .as_str()
-                .expect("the id is text")
-                .into(),
+            Arrival::Own(welcome) if welcome["midplane"] == "welcome" => {
+                let id = welcome["connection"].as_str();
+                id.expect("the id is text").into()
+            }
             _ => panic!("the welcome comes first, and not {first:?}"),
         };
         client
@@ -147,9 +146,7 @@ impl Client {
     }
 
     pub(crate) async fn send_message(&mut self, message: Message) {
-        within("the message leaves", self.socket.send(message))
-            .await
-            .expect("the connection lives");
+        succeeds("the message leaves", self.socket.send(message)).await;
     }
 
     /// Sends a message of whatever kind, which the server may refuse to read.
@@ -188,16 +185,14 @@ impl Client {
     }
 
     pub(crate) async fn join(&mut self, topic: &str) {
-        let joined = self
-            .must(json!({"request": "join", "topic": topic}), "joined")
-            .await;
+        let request = json!({"request": "join", "topic": topic});
+        let joined = self.must(request, "joined").await;
         assert_eq!(joined["topic"], topic);
     }
 
     pub(crate) async fn leave(&mut self, topic: &str) {
-        let left = self
-            .must(json!({"request": "leave", "topic": topic}), "left")
-            .await;
+        let request = json!({"request": "leave", "topic": topic});
+        let left = self.must(request, "left").await;
         assert_eq!(left["topic"], topic);
     }
 
@@ -215,21 +210,28 @@ impl Client {
         assert_eq!(resumed["session"], session);
     }
 
-    /// Publishes through this client; how many connections got it.
-    pub(crate) async fn publish(&mut self, target: &Value, event: &Value, exclude: bool) -> u64 {
+    /// Publishes through this client, which must be accepted by this many connections.
+    pub(crate) async fn publishes(
+        &mut self,
+        target: &Value,
+        event: &Value,
+        exclude_self: bool,
+        connections: u64,
+    ) {
         let request = json!({
-            "request": "publish", "target": target, "event": event, "exclude_self": exclude
+            "request": "publish", "target": target, "event": event, "exclude_self": exclude_self
         });
         let published = self.must(request, "published").await;
-        published["accepted"].as_u64().expect("a count")
+        assert_eq!(published["accepted"], connections, "{event} to {target}");
     }
 
     /// All events that arrived before a fence that is published to this connection now. That
     /// anything else arrived is a failure. What the server handed over before the fence arrives
     /// before it, so the list is complete.
-    pub(crate) async fn events(&mut self, server: &Site) -> Vec<String> {
-        let fence = format!("{{\"fence\":{}}}", FENCES.fetch_add(1, Ordering::Relaxed));
-        assert_eq!(server.publish(&self.target(), &fence).await, 1);
+    pub(crate) async fn events(&mut self, server: &Endpoint) -> Vec<String> {
+        let number = FENCES.fetch_add(1, Ordering::Relaxed);
+        let fence = json!({ "fence": number }).to_string();
+        server.delivers(&self.target(), &fence, 1).await;
         let mut events = Vec::new();
         loop {
             let event = self.event().await;
@@ -240,11 +242,21 @@ impl Client {
         }
     }
 
+    /// Checks that these events, and nothing else, arrived before a fence that is published now.
+    pub(crate) async fn got<E: AsRef<str>>(&mut self, server: &Endpoint, expected: &[E]) {
+        let events = self.events(server).await;
+        let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
+        assert_eq!(events, expected);
+    }
+
+    /// Checks that nothing arrived before a fence that is published now.
+    pub(crate) async fn got_nothing(&mut self, server: &Endpoint) {
+        self.got::<&str>(server, &[]).await;
+    }
+
     /// Closes cleanly.
     pub(crate) async fn close(mut self) {
-        within("the close leaves", self.socket.close())
-            .await
-            .expect("the connection lives");
+        succeeds("the close leaves", self.socket.close()).await;
         while self.next().await != Arrival::End {}
     }
 

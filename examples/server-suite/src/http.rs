@@ -6,7 +6,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::within;
+use midplane_testkit::{succeeds, within};
+
+use crate::fixture::Endpoint;
 
 /// A connected socket whose receive buffer is as small as the system lets it be, so that a peer
 /// that writes notices early that nobody reads.
@@ -14,16 +16,12 @@ pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     // The size must be set before connecting, for it bounds the window that is announced.
     socket.set_recv_buffer_size(1024).expect("a buffer size");
-    within("a connection", socket.connect(address))
-        .await
-        .expect("the server accepts")
+    succeeds("a connection", socket.connect(address)).await
 }
 
 /// A connected socket.
 pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
-    within("a connection", TcpStream::connect(address))
-        .await
-        .expect("the server accepts")
+    succeeds("a connection", TcpStream::connect(address)).await
 }
 
 /// A request, with `host` and `connection: close` unless told otherwise.
@@ -45,6 +43,11 @@ impl Request {
             body: None,
             measured: true,
         }
+    }
+
+    /// A request to publish.
+    pub(crate) fn publish(body: impl AsRef<[u8]>) -> Self {
+        Self::new("POST", "/publish").body(body)
     }
 
     /// A request to upgrade to a WebSocket, correct in itself.
@@ -103,11 +106,19 @@ impl Request {
         let mut stream = connect(address).await;
         // A server may refuse a body before it has read it; what it answered is still there to read.
         let _ = within("the request leaves", stream.write_all(&self.bytes(address))).await;
-        within(
-            format!("an answer to {} {}", self.method, self.path),
-            Answer::read(&mut stream),
-        )
-        .await
+        let what = format!("an answer to {} {}", self.method, self.path);
+        within(what, Answer::read(&mut stream)).await
+    }
+
+    /// Sends the request on a connection of its own, which must be answered with this status.
+    pub(crate) async fn answered(&self, server: &Endpoint, status: u16) -> Answer {
+        let answer = self.send(server.address).await;
+        let headers = &self.headers;
+        let body = String::from_utf8_lossy(self.body.as_deref().unwrap_or_default());
+        let body: String = body.chars().take(500).collect();
+        let request = format!("{} {} {headers:?} {body:?}", self.method, self.path);
+        assert_eq!(answer.status, status, "{request}: {answer:?}");
+        answer
     }
 }
 
@@ -125,7 +136,7 @@ impl Answer {
         Self::read_from(stream, &mut Vec::new()).await
     }
 
-    /// Reads so many answers to requests that were sent one behind the other.
+    /// Reads `count` answers to requests that were sent one behind the other.
     pub(crate) async fn read_all(stream: &mut TcpStream, count: usize) -> Vec<Self> {
         let (mut answers, mut bytes) = (Vec::new(), Vec::new());
         for n in 0..count {
@@ -142,12 +153,8 @@ impl Answer {
                 break end + 4;
             }
             let read = stream.read_buf(bytes).await.expect("the head arrives");
-            assert_ne!(
-                read,
-                0,
-                "the answer ends in its head: {}",
-                bytes.escape_ascii()
-            );
+            let head = bytes.escape_ascii();
+            assert_ne!(read, 0, "the answer ends in its head: {head}");
         };
         let mut body = bytes.split_off(end);
         let text = String::from_utf8(std::mem::take(bytes)).expect("the head is text");
@@ -174,10 +181,8 @@ impl Answer {
                 *bytes = body.split_off(length);
             }
             None => {
-                stream
-                    .read_to_end(&mut body)
-                    .await
-                    .expect("the body arrives");
+                let end = stream.read_to_end(&mut body).await;
+                end.expect("the body arrives");
             }
         }
         Self {
@@ -190,6 +195,12 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(other, _)| other == name)?;
         Some(value)
+    }
+
+    /// Whether the content type begins with this text.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        let content = self.header("content-type");
+        content.is_some_and(|content| content.starts_with(kind))
     }
 
     pub(crate) fn text(&self) -> &str {

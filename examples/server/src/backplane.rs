@@ -133,16 +133,17 @@ fn record(app: &App, notice: Notice) {
             }
             drop(noticed);
             match state {
-                State::Live => tracing::info!("state is live"),
-                State::Closed => tracing::info!("state is closed"),
-                _ => tracing::warn!("state is degraded: events of other nodes may be missing"),
+                State::Live => tracing::info!("backplane live"),
+                State::Closed => tracing::info!("backplane closed"),
+                _ => tracing::warn!("backplane degraded"),
             }
         }
         Notice::Gap { origin, lane, run } => {
             noticed.gaps += 1;
             noticed.missed += run.last - run.first + 1;
             drop(noticed);
-            tracing::warn!(%origin, %lane, ?run, "gap: messages of another node were lost");
+            let (first, last) = (run.first, run.last);
+            tracing::warn!(%origin, %lane, first, last, "messages lost");
         }
         Notice::Deaf {
             origin,
@@ -151,28 +152,21 @@ fn record(app: &App, notice: Notice) {
         } => {
             noticed.deaf += 1;
             drop(noticed);
-            // How long the deafness lasted, and how long ago it ended.
-            let time = until - since;
-            let ago = timer.now() - until;
-            match origin {
-                Some(origin) => {
-                    tracing::warn!(%origin, ?time, ?ago, "deaf: messages of one node may be lost");
-                }
-                None => {
-                    tracing::warn!(?time, ?ago, "deaf: messages of all other nodes may be lost");
-                }
-            }
+            // Without an origin, messages of any node. The time lasted for `time`, and ended `ago`.
+            let origin = origin.map(tracing::field::display);
+            let (time, ago) = (until - since, timer.now() - until);
+            tracing::warn!(origin, ?time, ?ago, "messages may be lost");
         }
         Notice::Joined(node) => tracing::info!(%node, "node joined"),
         Notice::Left(node) => tracing::info!(%node, "node left"),
-        Notice::Silent(node) => tracing::warn!(%node, "node silent for ten heartbeats"),
+        Notice::Silent(node) => tracing::warn!(%node, heartbeats = 10, "node silent"),
         Notice::Bus(reason) => {
             noticed.failures += 1;
             noticed.bus = Some(reason.clone());
             drop(noticed);
-            tracing::warn!(%reason, "no link with the bus");
+            tracing::warn!(%reason, "bus link lost");
         }
-        Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped: the log is too slow"),
+        Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         _ => {}
     }
 }

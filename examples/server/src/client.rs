@@ -53,7 +53,7 @@ impl Client {
             // A drain has begun; the mailbox has ended and the client will be told.
             Ok(()) | Err(AssociateError::Detached) => {}
             Err(error) => {
-                tracing::error!("a client could not be identified: {error}");
+                tracing::error!(%error, "client not identified");
                 return None;
             }
         }

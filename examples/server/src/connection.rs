@@ -132,9 +132,9 @@ pub(crate) struct Connection<S> {
 impl<S: Socket> Connection<S> {
     /// Serves the client until it leaves, fails, or is closed.
     pub(crate) async fn serve(mut self: Box<Self>) {
-        tracing::debug!(connection = %self.client.attachment.id(), "attached");
+        tracing::debug!(connection = %self.client.attachment.id(), "client attached");
         let end = poll_fn(|context| self.poll_end(context)).await;
-        tracing::debug!(connection = %self.client.attachment.id(), ?end, "detached");
+        tracing::debug!(connection = %self.client.attachment.id(), ?end, "client detached");
         // Boxed, for the goodbye would else take 2.5 KiB of every connection while it lives.
         Box::pin(self.part(end)).await;
     }
@@ -348,7 +348,7 @@ impl<S: Socket> Connection<S> {
         };
         let closed = within(&*app.runtime.timer, FAREWELL, farewell).await;
         if closed.is_none() {
-            tracing::debug!("a client did not close in time");
+            tracing::debug!("client did not close in time");
         }
     }
 }

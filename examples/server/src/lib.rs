@@ -239,7 +239,7 @@ impl Server {
         app.runtime.spawn(backplane::watch(app.clone()));
         // Whoever started the server may have closed its end; that is no reason not to serve.
         if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {
-            tracing::warn!("the ready line could not be written: {error}");
+            tracing::warn!(%error, "ready line not written");
         }
         serve::serve(app, incoming, signal).await
     }

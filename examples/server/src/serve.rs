@@ -116,7 +116,7 @@ pub(crate) async fn serve<S: Socket>(
         let close = async {
             let unsent = close.await.unsent;
             if unsent > 0 {
-                tracing::warn!(events = unsent, "accepted and not relayed");
+                tracing::warn!(events = unsent, "events not relayed");
             }
             unsent
         };
@@ -147,7 +147,7 @@ async fn accept<S: Socket>(
                 app.runtime.spawn(task);
             }
             Some(Err(error)) => {
-                tracing::warn!("a connection could not be accepted: {error}");
+                tracing::warn!(%error, "connection not accepted");
                 app.runtime.timer.sleep(ACCEPT_PAUSE).await;
             }
             None => return futures::future::pending().await,
@@ -176,6 +176,6 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, permit: Permit, drain
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!("a connection failed: {error}");
+        tracing::debug!(%error, "connection failed");
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn upgrade<S: Socket>(
         let upgraded = match upgraded.await {
             Ok(upgraded) => upgraded,
             Err(error) => {
-                tracing::debug!("a client was gone before its connection was upgraded: {error}");
+                tracing::debug!(%error, "client gone before its upgrade");
                 return;
             }
         };
@@ -66,7 +66,7 @@ pub(crate) fn upgrade<S: Socket>(
                 match connection::open(task, identity, socket, &parts.read_buf) {
                     Ok(connection) => connection,
                     Err(error) => {
-                        tracing::error!("a client could not be attached: {error}");
+                        tracing::error!(%error, "client not attached");
                         return;
                     }
                 }

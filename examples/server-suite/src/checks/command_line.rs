@@ -1,44 +1,34 @@
 //! The command line: help, and what is wrong said in a line.
 
-use crate::PATIENCE;
-use crate::fixture::{End, Program, flags};
+use crate::fixture::Program;
+use crate::flags;
 
-/// The end of a program that could not do what it was told: one line that says why, and no success.
-fn refused(end: &End, word: &str, told: &[&str]) {
-    assert!(!end.status.success(), "{told:?}: {end:?}");
-    assert_eq!(end.stdout, "", "{told:?}: {end:?}");
-    assert_eq!(
-        end.stderr.trim_end().lines().count(),
-        1,
-        "{told:?}: {end:?}"
-    );
-    assert!(
-        end.stderr.contains(word),
-        "{told:?}: no {word:?} in {end:?}"
-    );
+/// Runs a program that cannot do what it is asked: one line that says why, with this word and no password in it, and
+/// no success.
+async fn refused(program: Program, environment: &[(&str, &str)], flags: &[&str], word: &str) {
+    let end = program.end(environment, flags).await;
+    let told = format!("{environment:?} {flags:?}: {end:?}");
+    assert!(!end.status.success(), "{told}");
+    assert_eq!(end.stdout, "", "{told}");
+    assert_eq!(end.stderr.trim_end().lines().count(), 1, "{told}");
+    assert!(end.stderr.contains(word), "no {word:?}: {told}");
+    assert!(!end.stderr.contains("hunter2"), "{told}");
 }
 
 /// `--help` succeeds and names every flag that the checks use.
 pub async fn help_names_every_flag(program: Program) {
-    let end = program.end(&["--help"]).await;
+    let end = program.end(&[], &["--help"]).await;
     assert!(end.status.success(), "{end:?}");
     assert_eq!(end.stderr, "");
-    let used = flags::SETS
-        .into_iter()
-        .flatten()
-        .filter(|word| word.starts_with("--"));
-    for flag in used.chain(&["--listen", "--help"]) {
-        let named = end
-            .stdout
-            .split([' ', '\n', ',', '='])
-            .any(|word| word == *flag);
-        assert!(named, "{flag} is not in {}", end.stdout);
+    let words: Vec<_> = end.stdout.split([' ', '\n', ',', '=']).collect();
+    for flag in flags::names().iter().chain(&["--listen", "--help"]) {
+        assert!(words.contains(flag), "{flag} is not in {}", end.stdout);
     }
 }
 
 /// An address that is taken, is no address, or is not of this machine alone.
 pub async fn a_bad_address_is_one_clear_line(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let taken = server.address.to_string();
     for (address, word) in [
         (&*taken, &*taken),
@@ -50,35 +40,22 @@ pub async fn a_bad_address_is_one_clear_line(program: Program) {
         ("[::]:0", "loopback"),
         ("192.0.2.1:0", "loopback"),
     ] {
-        let told = ["--listen", address];
-        refused(&program.end(&told).await, word, &told);
+        refused(program, &[], &["--listen", address], word).await;
     }
-    assert_eq!(server.get("/healthz").await.status, 200);
+    server.get("/healthz", 200).await;
 }
 
 /// A limit that is no number, or out of its range; a flag that there is not.
 pub async fn a_bad_limit_is_one_clear_line(program: Program) {
-    let used = flags::SETS
-        .into_iter()
-        .flatten()
-        .filter(|word| word.starts_with("--"));
-    let mut used: Vec<&str> = used.copied().collect();
-    used.sort_unstable();
-    used.dedup();
-    for flag in used {
-        for value in [
-            "nonsense",
-            "0",
-            "",
-            "99999999999999999999999",
-            "1.5 parsecs",
-        ] {
-            let told = ["--listen", "127.0.0.1:0", flag, value];
-            refused(&program.end(&told).await, flag, &told);
+    let huge = "99999999999999999999999";
+    for flag in flags::names() {
+        for value in ["nonsense", "0", "", huge, "1.5 parsecs"] {
+            let flags = ["--listen", "127.0.0.1:0", flag, value];
+            refused(program, &[], &flags, flag).await;
         }
     }
-    for told in [&["--dance"][..], &["--listen"], &["surplus"]] {
-        refused(&program.end(told).await, told[0], told);
+    for flag in ["--dance", "--listen", "surplus"] {
+        refused(program, &[], &[flag], flag).await;
     }
 }
 
@@ -88,22 +65,18 @@ pub async fn a_bad_backplane_is_one_clear_line(program: Program) {
     let (name, url) = ("MIDPLANE_BACKPLANE", "MIDPLANE_BACKPLANE_URL");
     // Nothing listens on port 1.
     let nowhere = "redis://ada:hunter2@127.0.0.1:1";
+    let spaced = ["--backplane", "memory:", "--backplane-prefix", "a b"];
     let flagged: [(&[&str], &str); 6] = [
         (&["--backplane", "nonsense"], "redis://"),
         (&["--backplane", ""], "empty"),
         (&["--backplane", nowhere], "127.0.0.1:1"),
         (&["--json-lane"], "--backplane"),
         (&["--backplane-prefix", "p"], "MIDPLANE_BACKPLANE_URL"),
-        (
-            &["--backplane", "memory:", "--backplane-prefix", "a b"],
-            "PREFIX",
-        ),
+        (&spaced, "PREFIX"),
     ];
+    let listen = ["--listen", "127.0.0.1:0"];
     for (flags, word) in flagged {
-        let told = [&["--listen", "127.0.0.1:0"], flags].concat();
-        let end = program.end(&told).await;
-        refused(&end, word, &told);
-        assert!(!end.stderr.contains("hunter2"), "{end:?}");
+        refused(program, &[], &[&listen, flags].concat(), word).await;
     }
     let set: [(&[(&str, &str)], &str); 4] = [
         (&[(name, "rabbit")], name),
@@ -112,21 +85,18 @@ pub async fn a_bad_backplane_is_one_clear_line(program: Program) {
         (&[(name, "nats"), (url, nowhere)], "nats"),
     ];
     for (environment, word) in set {
-        let told = ["--listen", "127.0.0.1:0"];
-        let end = program.end_within(environment, &told).await;
-        refused(&end, word, &told);
-        assert!(!end.stderr.contains("hunter2"), "{end:?}");
+        refused(program, environment, &listen, word).await;
     }
 }
 
 /// Without a backplane the server is ready, and says that it is alone.
 pub async fn a_single_node_says_so(program: Program) {
-    let server = program.start(&[]);
-    let says = server.child.stdout.recv_timeout(PATIENCE);
-    let says = says.expect("a line behind the ready line");
-    assert!(says.starts_with("backplane: none"), "{says}");
-    assert_eq!(server.get("/readyz").await.status, 200);
-    let health = server.get("/healthz").await.json();
+    let server = program.start("");
+    let line = server.child.line();
+    let line = line.expect("a line behind the ready line");
+    assert!(line.starts_with("backplane: none"), "{line}");
+    server.get("/readyz", 200).await;
+    let health = server.get("/healthz", 200).await.json();
     assert_eq!(health["backplane"]["bus"], "none", "{health}");
     assert_eq!(health["backplane"]["state"], "live", "{health}");
 }

@@ -2,11 +2,12 @@
 
 use std::process::{Command, Stdio};
 
+use midplane_testkit::PATIENCE;
 use serde_json::{Value, json};
 
 use crate::client::{Arrival, Client};
 use crate::fixture::{Program, Server, publication, target};
-use crate::{PATIENCE, flood};
+use crate::flood;
 
 /// Five clients whose identities overlap in every way that matters.
 struct Cast {
@@ -41,28 +42,30 @@ impl Cast {
     }
 
     /// Targets of every kind, each with the clients that are in it.
-    fn targets(&self) -> Vec<(Value, Vec<usize>)> {
-        vec![
-            (target("session", &self.session), vec![0]),
-            (target("user", "u1"), vec![0, 1]),
-            (target("user", "u2"), vec![2]),
-            (target("org", "o1"), vec![0, 2]),
-            (target("org", "o2"), vec![1]),
-            (target("agent", "a1"), vec![0, 2]),
-            (target("topic", "t1"), vec![0, 1]),
-            (target("topic", "t2"), vec![1]),
-            (self.clients[1].target(), vec![1]),
-            (self.clients[4].target(), vec![4]),
-            (target("user", "nobody"), vec![]),
-            (target("topic", "T1"), vec![]),
-            (target("connection", "u1"), vec![]),
-        ]
+    fn targets(&self) -> [(Value, &'static [usize]); 13] {
+        let connection = |client: usize| &*self.clients[client].connection;
+        let targets: [(&str, &str, &[usize]); 13] = [
+            ("session", &self.session, &[0]),
+            ("user", "u1", &[0, 1]),
+            ("user", "u2", &[2]),
+            ("org", "o1", &[0, 2]),
+            ("org", "o2", &[1]),
+            ("agent", "a1", &[0, 2]),
+            ("topic", "t1", &[0, 1]),
+            ("topic", "t2", &[1]),
+            ("connection", connection(1), &[1]),
+            ("connection", connection(4), &[4]),
+            ("user", "nobody", &[]),
+            ("topic", "T1", &[]),
+            ("connection", "u1", &[]),
+        ];
+        targets.map(|(kind, id, members)| (target(kind, id), members))
     }
 
     /// Checks that every client got its events, each once and in order, and nothing else.
     async fn got(&mut self, server: &Server, expected: &[Vec<String>]) {
         for (client, expected) in self.clients.iter_mut().zip(expected) {
-            assert_eq!(client.events(server).await, *expected);
+            client.got(server, expected).await;
         }
     }
 }
@@ -70,7 +73,7 @@ impl Cast {
 /// An event posted with `curl` to a session, a user, an org, an agent, a topic or a connection
 /// reaches exactly the clients that are in it, each once, and the answer counts them.
 pub async fn curl_reaches_exactly_the_addressed_clients(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut cast = Cast::assemble(&server).await;
     let mut expected = vec![Vec::new(); cast.clients.len()];
     for (n, (target, members)) in cast.targets().into_iter().enumerate() {
@@ -78,7 +81,7 @@ pub async fn curl_reaches_exactly_the_addressed_clients(program: Program) {
         let answer = curl(&server, &publication(&target, &event));
         assert_eq!(answer["delivered"], members.len(), "{target}: {answer}");
         for member in members {
-            expected[member].push(event.clone());
+            expected[*member].push(event.clone());
         }
     }
     cast.got(&server, &expected).await;
@@ -86,13 +89,8 @@ pub async fn curl_reaches_exactly_the_addressed_clients(program: Program) {
 
 fn curl(server: &Server, body: &str) -> Value {
     let output = Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail-with-body",
-            "--noproxy",
-            "*",
-        ])
+        .args(["--silent", "--show-error", "--fail-with-body"])
+        .args(["--noproxy", "*"])
         .args(["--max-time", &PATIENCE.as_secs().to_string()])
         .args(["--json", body, &format!("{}/publish", server.url())])
         .stdin(Stdio::null())
@@ -104,7 +102,7 @@ fn curl(server: &Server, body: &str) -> Value {
 
 /// The bytes of an event are those that were published, whatever they are.
 pub async fn events_arrive_byte_for_byte(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "").await;
     client.join("t").await;
     let long = format!("\"{}\"", "é~".repeat(20 * 1024));
@@ -124,27 +122,24 @@ pub async fn events_arrive_byte_for_byte(program: Program) {
         &long,
     ];
     for event in events {
-        assert_eq!(server.publish(&target("topic", "t"), event).await, 1);
+        server.delivers(&target("topic", "t"), event, 1).await;
     }
-    assert_eq!(client.events(&server).await, events);
-    // The same through a client. White space around the value is not part of it.
+    client.got(&server, &events).await;
+    // Through a client as well. White space around the value is not part of the event.
     let mut publisher = Client::connect(&server, "").await;
     publisher.join("t").await;
     for event in events {
-        publisher
-            .send(format!(
-                r#" {{ "event" : {event} , "request":"publish","exclude_self":true,"target":{{"id":"t","type":"topic"}}}}"#
-            ))
-            .await;
+        let request = r#" { "event" : EVENT , "request":"publish","exclude_self":true,"target":{"id":"t","type":"topic"}}"#;
+        publisher.send(request.replace("EVENT", event)).await;
         assert_eq!(publisher.own().await["midplane"], "published", "{event}");
     }
-    assert_eq!(client.events(&server).await, events);
-    assert_eq!(publisher.events(&server).await, [""; 0]);
+    client.got(&server, &events).await;
+    publisher.got_nothing(&server).await;
 }
 
 /// Ids are text of any kind: they need no escaping and none spills into another.
 pub async fn ids_are_any_text(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let long = "x".repeat(255);
     let ids = [
         "*", "a.b", "a:b", "a/b", "a b", "{}", "é😀", "\0", "\"", "\\", "%2F", ">", &long,
@@ -157,23 +152,18 @@ pub async fn ids_are_any_text(program: Program) {
     }
     for id in ids {
         let event = json!({ "for": id }).to_string();
-        assert_eq!(
-            server.publish(&target("topic", id), &event).await,
-            1,
-            "{id:?}"
-        );
+        server.delivers(&target("topic", id), &event, 1).await;
     }
     for (client, id) in clients.iter_mut().zip(ids) {
-        assert_eq!(
-            client.events(&server).await,
-            [json!({ "for": id }).to_string()]
-        );
+        client
+            .got(&server, &[json!({ "for": id }).to_string()])
+            .await;
     }
 }
 
 /// What a client publishes reaches itself too, unless it asks to be left out.
 pub async fn a_publisher_can_be_excluded(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut publisher = Client::connect(&server, "user=u").await;
     let mut other = Client::connect(&server, "user=u").await;
     let mut outsider = Client::connect(&server, "user=v").await;
@@ -185,26 +175,25 @@ pub async fn a_publisher_can_be_excluded(program: Program) {
     {
         let all = json!({"all": n});
         let rest = json!({"rest": n});
-        assert_eq!(publisher.publish(target, &rest, true).await, 1);
-        assert_eq!(publisher.publish(target, &all, false).await, 2);
-        assert_eq!(publisher.events(&server).await, [all.to_string()]);
-        assert_eq!(
-            other.events(&server).await,
-            [rest.to_string(), all.to_string()]
-        );
+        publisher.publishes(target, &rest, true, 1).await;
+        publisher.publishes(target, &all, false, 2).await;
+        publisher.got(&server, &[all.to_string()]).await;
+        other
+            .got(&server, &[rest.to_string(), all.to_string()])
+            .await;
     }
     let own = publisher.target();
-    assert_eq!(publisher.publish(&own, &json!(1), true).await, 0);
-    assert_eq!(publisher.publish(&own, &json!(2), false).await, 1);
-    assert_eq!(publisher.events(&server).await, ["2"]);
-    assert_eq!(other.events(&server).await, [""; 0]);
-    assert_eq!(outsider.events(&server).await, [""; 0]);
+    publisher.publishes(&own, &json!(1), true, 0).await;
+    publisher.publishes(&own, &json!(2), false, 1).await;
+    publisher.got(&server, &["2"]).await;
+    other.got_nothing(&server).await;
+    outsider.got_nothing(&server).await;
 }
 
 /// Events of one publisher reach every client in the order published, also while others publish.
 pub async fn events_arrive_in_order(program: Program) {
     const EVENTS: u64 = 1_000;
-    let server = program.start(&[]);
+    let server = program.start("");
     let topic = target("topic", "t");
     let mut readers = Vec::new();
     let mut publishers = Vec::new();
@@ -232,7 +221,7 @@ pub async fn events_arrive_in_order(program: Program) {
             while events < 2 * flood::WINDOW {
                 match client.next().await {
                     Arrival::Event(event) => {
-                        let n = flood::number(&event);
+                        let n = flood::number(&event).expect("a number");
                         seen[usize::from(n % 2 == 1)].push(n / 2);
                         events += 1;
                     }

@@ -1,14 +1,15 @@
 //! How the server ends: clients are told, what was accepted is delivered, nothing holds it for ever.
 
-use rustix::process::Signal;
+use midplane_testkit::child::Signal;
+use midplane_testkit::{succeeds, until, within};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::client::{Arrival, Client};
-use crate::fixture::{Program, Server, flags, target};
+use crate::fixture::{Program, Server, target};
 use crate::http::{Answer, Request, connect};
-use crate::{flood, until, within};
+use crate::{flags, flood};
 
 /// Takes the goodbye of a drain, which must come next and be complete.
 async fn goodbye(client: &mut Client) {
@@ -37,25 +38,21 @@ pub async fn a_signal_drains(program: Program) {
         let silent = connect(server.address).await;
         let mut idle = connect(server.address).await;
         let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
-        idle.write_all(&request.bytes(server.address))
-            .await
-            .expect("the server reads");
-        assert_eq!(
-            within("an answer", Answer::read(&mut idle)).await.status,
-            200
-        );
+        let request = request.bytes(server.address);
+        succeeds("the request leaves", idle.write_all(&request)).await;
+        let answer = within("an answer", Answer::read(&mut idle)).await;
+        assert_eq!(answer.status, 200);
         let mut clients = Vec::new();
         for identity in ["", "user=u", "user=u&org=o"] {
             let mut client = Client::connect(&server, identity).await;
             client.create_session("a").await;
             clients.push(client);
         }
-        server.child.signal(signal);
+        server.signal(signal);
         for client in &mut clients {
             goodbye(client).await;
         }
-        let status = server.child.exit().await;
-        assert_eq!(status.code(), Some(0), "{signal:?}: {status}");
+        server.ends_with(0).await;
         assert!(TcpStream::connect(server.address).await.is_err());
         drop((silent, idle));
     }
@@ -69,39 +66,26 @@ pub async fn events_accepted_before_a_drain_are_delivered(program: Program) {
     let mut server = program.start(flags::LARGE_MAILBOX);
     let mut behind = Client::narrow(&server, "user=u").await;
     let mut publisher = Client::connect(&server, "user=u").await;
-    flood::publish(
-        &mut publisher,
-        &target("user", "u"),
-        0..EVENTS,
-        SIZE,
-        Some(1),
-    )
-    .await;
-    server.child.signal(Signal::TERM);
+    let user = target("user", "u");
+    flood::publish(&mut publisher, &user, 0..EVENTS, SIZE, Some(1)).await;
+    server.signal(Signal::TERM);
     goodbye(&mut publisher).await;
-    let mut next = 0;
-    let mut told = 0;
+    let (mut next, mut told) = (0, 0);
     loop {
-        match behind.next().await {
-            Arrival::Event(event) => {
-                assert_eq!(flood::number(&event), next);
-                next += 1;
-            }
+        match flood::take(&mut behind, &mut next).await {
             Arrival::Own(closing) => {
                 assert_eq!(closing["midplane"], "closing", "{closing}");
                 told += 1;
             }
-            Arrival::Close(code) => {
-                assert_eq!(code, 1001);
+            end => {
+                assert_eq!(end, Arrival::Close(1001), "after {next} events");
                 break;
             }
-            Arrival::End => panic!("cut off after {next} events"),
         }
     }
     assert_eq!((next, told), (EVENTS, 1));
     assert_eq!(behind.next().await, Arrival::End);
-    let status = server.child.exit().await;
-    assert_eq!(status.code(), Some(0), "{status}");
+    server.ends_with(0).await;
 }
 
 /// A client that takes nothing cannot hold a drain beyond its deadline. The exit code then says that
@@ -110,10 +94,9 @@ pub async fn a_drain_ends_by_its_deadline(program: Program) {
     let mut server = program.start(flags::SHORT_DRAIN);
     let stuck = stuck(&server).await;
     let mut client = Client::connect(&server, "").await;
-    server.child.signal(Signal::TERM);
+    server.signal(Signal::TERM);
     goodbye(&mut client).await;
-    let status = server.child.exit().await;
-    assert_eq!(status.code(), Some(1), "{status}");
+    server.ends_with(1).await;
     drop(stuck);
 }
 
@@ -124,18 +107,15 @@ pub async fn a_second_signal_ends_at_once(program: Program) {
         let mut server = program.start(flags::LONG_DRAIN);
         let stuck = stuck(&server).await;
         let mut client = Client::connect(&server, "").await;
-        server.child.signal(first);
+        server.signal(first);
         goodbye(&mut client).await;
         until("new connections are refused", async || {
             TcpStream::connect(server.address).await.err().map(drop)
         })
         .await;
-        assert_eq!(
-            server.child.ended(),
-            None,
-            "the stuck client holds the drain"
-        );
-        server.child.signal(second);
+        let ended = server.child.exited().expect("the child is ours");
+        assert_eq!(ended, None, "the stuck client holds the drain");
+        server.signal(second);
         let status = server.child.exit().await;
         assert!(!status.success(), "{status}");
         drop(stuck);

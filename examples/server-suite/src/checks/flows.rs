@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Tab};
 use crate::client::Client;
 use crate::fixture::{Program, Server};
 use crate::http::Request;
@@ -16,7 +16,26 @@ pub(crate) async fn start(server: &Server, body: &Value) -> (u16, Value) {
     (answer.status, answer.json())
 }
 
-/// Hears a flow to its end: every execution starts once and then ends once, and the counts rise to the last.
+/// Starts a flow of this size for a session, and gives its name.
+pub(crate) async fn started(server: &Server, session: &Value, executions: usize) -> String {
+    let body = json!({"session": session, "executions": executions});
+    let (status, answer) = start(server, &body).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["executions"], executions);
+    answer["flow"].as_str().expect("a name").to_owned()
+}
+
+/// Waits until the page shows a flow of this size that has ended.
+pub(crate) async fn shown(tab: &Tab<'_>, executions: usize) {
+    let text = format!("{executions} of {executions} finished");
+    tab.shows("flow-text", &text).await;
+    let states = ["success", "failure", "skipped"].map(|state| format!("#flow-steps .{state}"));
+    let selector = states.join(", ");
+    let script = format!("return document.querySelectorAll('{selector}').length");
+    assert_eq!(tab.script(&script).await, executions);
+}
+
+/// Follows a flow to its end: every execution starts once and then ends once, and the counts rise to the last.
 pub(crate) async fn watch(client: &mut Client, flow: &str, executions: usize) {
     let mut states: HashMap<u64, String> = HashMap::new();
     let mut finished = 0;
@@ -42,22 +61,19 @@ pub(crate) async fn watch(client: &mut Client, flow: &str, executions: usize) {
 
 /// A flow is seen from its first step to its last by its session, and by nobody else.
 pub async fn a_flow_is_seen_by_its_session(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut watcher = Client::connect(&server, "user=ada").await;
     let mut other = Client::connect(&server, "user=bob").await;
     let session = watcher.create_session("agent").await;
     other.create_session("agent").await;
-    let (status, answer) = start(&server, &json!({"session": session, "executions": 40})).await;
-    assert_eq!(status, 202, "{answer}");
-    assert_eq!(answer["executions"], 40);
-    let flow = answer["flow"].as_str().expect("a name");
-    watch(&mut watcher, flow, 40).await;
-    assert!(other.events(&server).await.is_empty(), "nobody else hears");
+    let flow = started(&server, &session.into(), 40).await;
+    watch(&mut watcher, &flow, 40).await;
+    other.got_nothing(&server).await;
 }
 
 /// What is no flow is refused with what is wrong, and so is one too many.
 pub async fn a_bad_flow_is_refused(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     for (body, word) in [
         (json!({}), "session"),
         (json!({"session": ""}), "empty"),
@@ -80,13 +96,10 @@ pub async fn a_bad_flow_is_refused(program: Program) {
 
 /// The page starts a flow and shows it running to its end.
 pub async fn the_page_watches_a_flow(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let browser = Browser::start().await;
-    let tab = browser.open(&server.url()).await;
-    tab.says("status", "connected").await;
+    let tab = browser.open_connected(&server).await;
     tab.click("run-flow").await;
-    tab.shows("flow-text", "24 of 24 finished").await;
-    let ended = "return document.querySelectorAll('#flow-steps .success, #flow-steps .failure, #flow-steps .skipped').length";
-    assert_eq!(tab.script(ended).await, 24);
+    shown(&tab, 24).await;
     browser.close().await;
 }

@@ -1,20 +1,24 @@
 //! What a web page of someone else, or a peer that wants to tie the server up, can do: nothing.
 
+use std::fmt::Display;
+
+use midplane_testkit::{succeeds, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::client::Client;
-use crate::fixture::{Program, flags, publication, target};
+use crate::fixture::{Program, publication, target};
+use crate::flags;
 use crate::http::{Request, connect};
-use crate::within;
 
 /// A page from elsewhere that runs in the user's browser can neither connect nor publish; the
 /// server's own page can.
 pub async fn a_foreign_origin_is_403(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "user=u").await;
     let own = server.url();
     let port = server.address.port();
-    let publish = || Request::new("POST", "/publish").body(publication(&target("user", "u"), "1"));
+    let publish = || Request::publish(publication(&target("user", "u"), "1"));
     for origin in [
         "http://evil.example",
         "https://evil.example",
@@ -32,25 +36,21 @@ pub async fn a_foreign_origin_is_403(program: Program) {
     ] {
         for request in [Request::upgrade("/ws?user=u"), publish()] {
             let request = request.header("origin", origin);
-            let answer = request.send(server.address).await;
-            assert_eq!(answer.status, 403, "{origin:?}: {request:?}: {answer:?}");
+            request.answered(&server, 403).await;
         }
     }
     assert_eq!(server.connections().await, 1);
-    assert_eq!(client.events(&server).await, [""; 0]);
-    let answer = publish().header("origin", &*own).send(server.address).await;
-    assert_eq!((answer.status, answer.delivered()), (200, 1));
-    let answer = Request::upgrade("/ws")
-        .header("origin", &*own)
-        .send(server.address)
-        .await;
-    assert_eq!(answer.status, 101);
-    assert_eq!(client.events(&server).await, ["1"]);
+    client.got_nothing(&server).await;
+    let publish = publish().header("origin", &*own);
+    assert_eq!(publish.answered(&server, 200).await.delivered(), 1);
+    let upgrade = Request::upgrade("/ws").header("origin", &*own);
+    upgrade.answered(&server, 101).await;
+    client.got(&server, &["1"]).await;
 }
 
 /// A name that a foreign page had rebound to this machine is no name of the server.
 pub async fn a_foreign_host_is_403(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "user=u").await;
     let port = server.address.port();
     for host in [
@@ -61,20 +61,16 @@ pub async fn a_foreign_host_is_403(program: Program) {
         for request in [
             Request::upgrade("/ws?user=u"),
             Request::upgrade("/ws?user=u").header("origin", format!("http://{host}")),
-            Request::new("POST", "/publish").body(publication(&target("user", "u"), "1")),
+            Request::publish(publication(&target("user", "u"), "1")),
         ] {
             let request = request.header("host", &*host);
-            let answer = request.send(server.address).await;
-            assert_eq!(answer.status, 403, "{request:?}: {answer:?}");
+            request.answered(&server, 403).await;
         }
     }
-    assert_eq!(client.events(&server).await, [""; 0]);
+    client.got_nothing(&server).await;
     for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
-        let answer = Request::upgrade("/ws")
-            .header("host", &*host)
-            .send(server.address)
-            .await;
-        assert_eq!(answer.status, 101, "{host}: {answer:?}");
+        let upgrade = Request::upgrade("/ws").header("host", &*host);
+        upgrade.answered(&server, 101).await;
     }
 }
 
@@ -82,37 +78,40 @@ pub async fn a_foreign_host_is_403(program: Program) {
 pub async fn a_slow_handshake_is_cut_off(program: Program) {
     let server = program.start(flags::IMPATIENT_HANDSHAKE);
     let mut client = Client::connect(&server, "").await;
-    let starts: [&[u8]; 4] = [
-        b"",
-        b"G",
-        b"GET /ws HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: webso",
-        b"POST /publish HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100\r\n\r\n{\"target\":",
+    let host = server.address;
+    let starts = [
+        String::new(),
+        "G".to_owned(),
+        format!("GET /ws HTTP/1.1\r\nhost: {host}\r\nupgrade: webso"),
+        format!(
+            "POST /publish HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\n\r\n{{\"target\":"
+        ),
     ];
     let mut peers = Vec::new();
     for start in starts {
         let mut stream = connect(server.address).await;
-        let start =
-            String::from_utf8_lossy(start).replace("127.0.0.1", &server.address.to_string());
-        stream
-            .write_all(start.as_bytes())
-            .await
-            .expect("the server accepts");
-        peers.push(stream);
+        succeeds("the start leaves", stream.write_all(start.as_bytes())).await;
+        peers.push((stream, start));
     }
-    for (mut stream, start) in peers.into_iter().zip(starts) {
-        // An answer such as 408 may come before the end; a reset is an end too.
-        let mut rest = Vec::new();
-        let what = format!("the end after {:?}", start.escape_ascii().to_string());
-        let _ = within(what, stream.read_to_end(&mut rest)).await;
+    for (mut stream, start) in peers {
+        // An answer such as 408 may come before the end.
+        let rest = rest(&mut stream, format!("the end after {start:?}")).await;
         assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", rest.escape_ascii());
     }
-    // The limit is for handshakes: who is connected stays, however little it says.
-    assert_eq!(client.events(&server).await, [""; 0]);
+    // The limit is for handshakes: a connected client stays, however little it says.
+    client.got_nothing(&server).await;
+}
+
+/// What a peer sends until it ends the connection, be it by a reset.
+async fn rest(stream: &mut TcpStream, what: impl Display) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let _ = within(what, stream.read_to_end(&mut rest)).await;
+    rest
 }
 
 /// Bytes that are no HTTP are answered with a 400 or cut off, and the server goes on.
 pub async fn garbage_is_cut_off(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
         b"hello\r\n\r\n",
@@ -123,13 +122,10 @@ pub async fn garbage_is_cut_off(program: Program) {
         let mut stream = connect(server.address).await;
         let _ = stream.write_all(garbage).await;
         let _ = stream.shutdown().await;
-        let mut rest = Vec::new();
-        let _ = within("the end", stream.read_to_end(&mut rest)).await;
-        assert!(
-            rest.is_empty() || rest.starts_with(b"HTTP/1.1 4") || rest.starts_with(b"HTTP/1.0 4"),
-            "{}",
-            rest.escape_ascii()
-        );
+        let rest = rest(&mut stream, "the end").await;
+        let refused = [&b"HTTP/1.1 4"[..], b"HTTP/1.0 4"];
+        let refused = refused.iter().any(|status| rest.starts_with(status));
+        assert!(rest.is_empty() || refused, "{}", rest.escape_ascii());
     }
     for request in [
         Request::upgrade("/ws").header("sec-websocket-version", "12"),
@@ -137,20 +133,15 @@ pub async fn garbage_is_cut_off(program: Program) {
         Request::upgrade("/ws").header("upgrade", "h2c"),
     ] {
         let answer = request.send(server.address).await;
-        assert!(
-            [400, 426].contains(&answer.status),
-            "{request:?}: {answer:?}"
-        );
+        let refused = [400, 426].contains(&answer.status);
+        assert!(refused, "{request:?}: {answer:?}");
     }
     // An upgraded connection that then sends what is no frame is closed, and detached with that.
     let mut stream = connect(server.address).await;
     let request = Request::upgrade("/ws").bytes(server.address);
-    stream.write_all(&request).await.expect("the server reads");
-    stream
-        .write_all(&[0xff; 64])
-        .await
-        .expect("the server reads");
-    let mut rest = Vec::new();
-    let _ = within("the end", stream.read_to_end(&mut rest)).await;
+    for bytes in [&request[..], &[0xff; 64]] {
+        succeeds("the bytes leave", stream.write_all(bytes)).await;
+    }
+    rest(&mut stream, "the end").await;
     server.settles_at(0).await;
 }

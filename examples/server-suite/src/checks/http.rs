@@ -1,15 +1,15 @@
 //! The plain HTTP side.
 
+use midplane_testkit::succeeds;
 use tokio::io::AsyncWriteExt;
 
 use crate::client::Client;
 use crate::fixture::{Program, publication, target};
 use crate::http::{Answer, Request, connect};
-use crate::within;
 
 /// A body that is no publication is refused with what is wrong and where; the server goes on.
 pub async fn a_bad_publication_is_400_with_what_and_where(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "user=u").await;
     let long = publication(&target("user", &"x".repeat(256)), "1");
     let deep = format!(r#"{{"target":{},"event":1}}"#, "[".repeat(10_000));
@@ -48,39 +48,30 @@ pub async fn a_bad_publication_is_400_with_what_and_where(program: Program) {
         (&deep, ""),
     ];
     for (body, word) in bad {
-        let answer = server.post(body).await;
-        assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
-        assert!(
-            answer.text().contains(word),
-            "{body:?}: no {word:?} in {answer:?}"
-        );
-        assert!(!answer.text().is_empty(), "{body:?}");
+        let answer = server.post(body, 400).await;
+        let text = answer.text();
+        assert!(text.contains(word), "{body:?}: no {word:?} in {text}");
+        assert!(!text.is_empty(), "{body:?}");
     }
-    let answer = server
-        .post(b"{\"target\":{\"type\":\"user\",\"id\":\"u\"},\"event\":\"\xff\"}")
+    let not_text = b"{\"target\":{\"type\":\"user\",\"id\":\"u\"},\"event\":\"\xff\"}";
+    server.post(not_text, 400).await;
+    client.got_nothing(&server).await;
+    server
+        .delivers(&target("user", &"x".repeat(255)), "1", 0)
         .await;
-    assert_eq!(answer.status, 400, "{answer:?}");
-    assert_eq!(client.events(&server).await, [""; 0]);
-    assert_eq!(
-        server.publish(&target("user", &"x".repeat(255)), "1").await,
-        0
-    );
-    assert_eq!(server.publish(&target("user", "u"), "1").await, 1);
-    assert_eq!(client.events(&server).await, ["1"]);
+    server.delivers(&target("user", "u"), "1", 1).await;
+    client.got(&server, &["1"]).await;
 }
 
 /// A body over the limit is 413, whether its length is announced, true, or left open.
 pub async fn a_large_body_is_413(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "user=u").await;
-    let large = publication(
-        &target("user", "u"),
-        &format!("\"{}\"", "x".repeat(16 << 20)),
-    );
-    let answer = server.post(&large).await;
-    assert_eq!(answer.status, 413, "{answer:?}");
+    let event = format!("\"{}\"", "x".repeat(16 << 20));
+    let large = publication(&target("user", "u"), &event);
+    server.post(&large, 413).await;
     let announced = Request::new("POST", "/publish").header("content-length", "1000000000000");
-    assert_eq!(announced.send(server.address).await.status, 413);
+    announced.answered(&server, 413).await;
     let mut chunked = Vec::new();
     for chunk in large.as_bytes().chunks(64 * 1024) {
         chunked.extend(format!("{:x}\r\n", chunk.len()).bytes());
@@ -90,34 +81,24 @@ pub async fn a_large_body_is_413(program: Program) {
     let open = Request::new("POST", "/publish")
         .header("transfer-encoding", "chunked")
         .unmeasured_body(chunked);
-    assert_eq!(open.send(server.address).await.status, 413);
-    assert_eq!(client.events(&server).await, [""; 0]);
-    assert_eq!(server.publish(&target("user", "u"), "1").await, 1);
+    open.answered(&server, 413).await;
+    client.got_nothing(&server).await;
+    server.delivers(&target("user", "u"), "1", 1).await;
 }
 
 /// The paths there are, those there are not, and the methods of each.
 pub async fn paths_and_methods_are_told_apart(program: Program) {
-    let server = program.start(&[]);
-    let page = server.get("/").await;
-    assert_eq!(page.status, 200);
-    assert!(
-        page.header("content-type")
-            .is_some_and(|kind| kind.starts_with("text/html"))
-    );
+    let server = program.start("");
+    let page = server.get("/", 200).await;
+    assert!(page.is("text/html"), "{page:?}");
     assert!(page.text().contains("<html"), "{}", page.text());
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(server.get(path).await.status, 200, "{path}");
+        server.get(path, 200).await;
     }
-    for path in [
-        "/nothing",
-        "/publish/",
-        "/ws/",
-        "/healthz/x",
-        "//",
-        "/../etc/passwd",
-        "/%2e%2e",
-    ] {
-        assert_eq!(server.get(path).await.status, 404, "{path}");
+    let inside = ["/nothing", "/publish/", "/ws/", "/healthz/x"];
+    let outside = ["//", "/../etc/passwd", "/%2e%2e"];
+    for path in inside.iter().chain(&outside) {
+        server.get(path, 404).await;
     }
     for (method, path, allowed) in [
         ("GET", "/publish", "POST"),
@@ -128,28 +109,23 @@ pub async fn paths_and_methods_are_told_apart(program: Program) {
         ("DELETE", "/readyz", "GET"),
         ("POST", "/ws", "GET"),
     ] {
-        let answer = Request::new(method, path).send(server.address).await;
-        assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
+        let answer = Request::new(method, path).answered(&server, 405).await;
         let allow = answer.header("allow").unwrap_or_default();
         assert!(allow.contains(allowed), "{method} {path}: {answer:?}");
     }
     // A page load that goes to the socket's path by mistake is told what is wrong with it.
-    let plain = server.get("/ws").await;
+    let plain = Request::new("GET", "/ws").send(server.address).await;
     assert!([400, 426].contains(&plain.status), "{plain:?}");
 }
 
 /// The answer to a publish is the whole receipt.
 pub async fn the_receipt_is_answered(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let _client = Client::connect(&server, "user=u").await;
     for (user, delivered) in [("u", 1), ("nobody", 0)] {
-        let answer = server.post(publication(&target("user", user), "1")).await;
-        assert_eq!(answer.status, 200);
-        assert!(
-            answer
-                .header("content-type")
-                .is_some_and(|kind| kind.contains("json"))
-        );
+        let body = publication(&target("user", user), "1");
+        let answer = server.post(body, 200).await;
+        assert!(answer.is("application/json"), "{answer:?}");
         let receipt = answer.json();
         assert_eq!(receipt["delivered"], delivered, "{receipt}");
         assert_eq!(receipt["full"], 0, "{receipt}");
@@ -161,22 +137,19 @@ pub async fn the_receipt_is_answered(program: Program) {
 /// A publisher that keeps its connection open publishes over it again and again, also without
 /// waiting for the answers, which come in order.
 pub async fn one_connection_carries_many_requests(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "user=u").await;
     let mut stream = connect(server.address).await;
     let events: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     for event in &events {
-        let request = Request::new("POST", "/publish")
+        let request = Request::publish(publication(&target("user", "u"), event))
             .header("connection", "keep-alive")
-            .body(publication(&target("user", "u"), event))
             .bytes(server.address);
-        within("the request leaves", stream.write_all(&request))
-            .await
-            .expect("the server reads");
+        succeeds("the request leaves", stream.write_all(&request)).await;
     }
     for answer in Answer::read_all(&mut stream, events.len()).await {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.delivered(), 1);
     }
-    assert_eq!(client.events(&server).await, events);
+    client.got(&server, &events).await;
 }

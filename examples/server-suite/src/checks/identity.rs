@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, error_code};
-use crate::fixture::{Program, flags, publication, target};
-use crate::flood;
+use crate::fixture::{Program, publication, target};
+use crate::{flags, flood};
 
 /// A client publishes to the targets it is in, and to no other.
 pub async fn a_client_publishes_only_where_it_is(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut insider = Client::connect(&server, "user=u1&org=o1").await;
     let mut outsider = Client::connect(&server, "user=u2&org=o2").await;
     let session = insider.create_session("a1").await;
@@ -23,45 +23,37 @@ pub async fn a_client_publishes_only_where_it_is(program: Program) {
     ];
     let publish = |target: &Value| json!({"request": "publish", "target": target, "event": 1});
     for target in &targets {
-        assert_eq!(
-            outsider.refused(publish(target)).await,
-            "not_allowed",
-            "{target}"
-        );
+        let code = outsider.refused(publish(target)).await;
+        assert_eq!(code, "not_allowed", "{target}");
     }
-    assert_eq!(
-        outsider.refused(publish(&target("topic", "empty"))).await,
-        "not_allowed"
-    );
-    assert_eq!(insider.events(&server).await, [""; 0]);
+    let code = outsider.refused(publish(&target("topic", "empty"))).await;
+    assert_eq!(code, "not_allowed");
+    insider.got_nothing(&server).await;
     for target in &targets {
-        assert_eq!(
-            insider.publish(target, &json!(1), false).await,
-            1,
-            "{target}"
-        );
+        insider.publishes(target, &json!(1), false, 1).await;
     }
-    assert_eq!(insider.events(&server).await, ["1"; 6]);
+    insider.got(&server, &["1"; 6]).await;
     insider.leave("t1").await;
     let code = insider.refused(publish(&target("topic", "t1"))).await;
     assert_eq!(code, "not_allowed");
-    assert_eq!(server.publish(&target("topic", "t1"), "2").await, 0);
-    assert_eq!(insider.events(&server).await, [""; 0]);
-    assert_eq!(outsider.events(&server).await, [""; 0]);
+    server.delivers(&target("topic", "t1"), "2", 0).await;
+    insider.got_nothing(&server).await;
+    outsider.got_nothing(&server).await;
 }
 
 /// User and org come from the identity alone: no request, however it is put, joins them.
 pub async fn an_identity_cannot_be_claimed(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut owner = Client::connect(&server, "user=u1&org=o1").await;
     let mut thief = Client::connect(&server, "user=u2&org=o2").await;
     let session = owner.create_session("a1").await;
     for (kind, id) in [("user", "u1"), ("org", "o1"), ("session", &session)] {
+        let target = target(kind, id);
         for request in [
-            json!({"request": "join", "target": {"type": kind, "id": id}}),
-            json!({"request": "join", "topic": {"type": kind, "id": id}}),
+            json!({"request": "join", "target": target}),
+            json!({"request": "join", "topic": target}),
             json!({"request": "join", kind: id}),
-            json!({"request": "associate", "target": {"type": kind, "id": id}}),
+            json!({"request": "associate", "target": target}),
             json!({"request": "identify", kind: id}),
         ] {
             thief.refused(request).await;
@@ -74,32 +66,23 @@ pub async fn an_identity_cannot_be_claimed(program: Program) {
         ] {
             thief.request(request).await;
         }
-        assert_eq!(
-            server.publish(&target(kind, id), r#""secret""#).await,
-            1,
-            "{kind}"
-        );
+        server.delivers(&target, r#""secret""#, 1).await;
     }
-    assert_eq!(thief.events(&server).await, [""; 0]);
-    assert_eq!(owner.events(&server).await, [r#""secret""#; 3]);
+    thief.got_nothing(&server).await;
+    owner.got(&server, &[r#""secret""#; 3]).await;
 }
 
 /// A session's id is fresh and cannot be chosen, guessed or resumed by a false name, and nor can the
 /// connection's.
 pub async fn sessions_and_connections_are_unguessable(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "").await;
     let mut other = Client::connect(&server, "").await;
     let first = client.create_session("a").await;
     let second = client.create_session("a").await;
     let third = other.create_session("a").await;
-    let ids = [
-        &first,
-        &second,
-        &third,
-        &client.connection,
-        &other.connection,
-    ];
+    let connections = [&client.connection, &other.connection];
+    let ids = [&[&first, &second, &third][..], &connections].concat();
     for (n, id) in ids.iter().enumerate() {
         // 16 bytes are 22 characters of base64; anything shorter is a counter or a clock.
         assert!(id.len() >= 22, "{id} is guessable");
@@ -109,9 +92,9 @@ pub async fn sessions_and_connections_are_unguessable(program: Program) {
         let request = json!({"request": "resume_session", "session": guess});
         other.refused(request).await;
     }
-    assert_eq!(server.publish(&target("session", &first), "1").await, 1);
-    assert_eq!(other.events(&server).await, [""; 0]);
-    assert_eq!(client.events(&server).await, ["1"]);
+    server.delivers(&target("session", &first), "1", 1).await;
+    other.got_nothing(&server).await;
+    client.got(&server, &["1"]).await;
 }
 
 /// The welcome is the first message, with events under way to the client as it connects.
@@ -140,7 +123,7 @@ pub async fn the_welcome_comes_first(program: Program) {
 /// An event that would pass for a message of the server's, a `lost` or a `closing` say, is refused
 /// from clients and by HTTP alike; the word is free anywhere else in an event.
 pub async fn an_event_cannot_pass_for_a_message_of_the_server(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "").await;
     let own = client.target();
     for event in [
@@ -149,13 +132,9 @@ pub async fn an_event_cannot_pass_for_a_message_of_the_server(program: Program) 
         r#"{"mid\u0070lane":1}"#,
         r#"{"midplane":1,"midplane":2}"#,
     ] {
-        let answer = server.post(publication(&own, event)).await;
-        assert_eq!(answer.status, 400, "{event}: {answer:?}");
-        client
-            .send(format!(
-                r#"{{"request":"publish","target":{own},"event":{event}}}"#
-            ))
-            .await;
+        server.post(publication(&own, event), 400).await;
+        let request = format!(r#"{{"request":"publish","target":{own},"event":{event}}}"#);
+        client.send(request).await;
         error_code(&client.own().await);
     }
     let free = [
@@ -164,7 +143,7 @@ pub async fn an_event_cannot_pass_for_a_message_of_the_server(program: Program) 
         r#"{"Midplane":"midplane"}"#,
     ];
     for event in free {
-        assert_eq!(server.publish(&own, event).await, 1, "{event}");
+        server.delivers(&own, event, 1).await;
     }
-    assert_eq!(client.events(&server).await, free);
+    client.got(&server, &free).await;
 }

@@ -1,10 +1,11 @@
 //! How a connection ends, and how its successor takes up where it was.
 
+use midplane_testkit::until;
 use serde_json::{Value, json};
 
 use crate::client::{Client, error_code};
-use crate::fixture::{Program, Server, flags, target};
-use crate::until;
+use crate::fixture::{Program, Server, target};
+use crate::flags;
 
 /// All targets of a client that joined one of each kind.
 async fn member_of_all(server: &Server) -> (Client, Vec<Value>) {
@@ -20,7 +21,7 @@ async fn member_of_all(server: &Server) -> (Client, Vec<Value>) {
         target("topic", "t"),
     ];
     for target in &targets {
-        assert_eq!(server.publish(target, "1").await, 1, "{target}");
+        server.delivers(target, "1", 1).await;
     }
     (client, targets)
 }
@@ -39,37 +40,38 @@ async fn detached(server: &Server, targets: &[Value], others: u64) {
 
 /// A client that says goodbye is in none of its targets any more.
 pub async fn a_closed_client_is_detached(program: Program) {
-    let server = program.start(&[]);
-    let mut witness = Client::connect(&server, "").await;
+    is_detached_once(program, async |client| client.close().await).await;
+}
+
+/// A client whose socket is reset without a word is in none of its targets any more.
+pub async fn a_killed_client_is_detached(program: Program) {
+    is_detached_once(program, async |client| client.kill()).await;
+}
+
+/// Ends a client beside another, which nothing reaches.
+async fn is_detached_once(program: Program, end: impl AsyncFnOnce(Client)) {
+    let server = program.start("");
+    let mut other = Client::connect(&server, "").await;
     let (client, targets) = member_of_all(&server).await;
     assert_eq!(server.connections().await, 2);
-    client.close().await;
+    end(client).await;
     detached(&server, &targets, 1).await;
-    assert_eq!(witness.events(&server).await, [""; 0]);
+    other.got_nothing(&server).await;
 }
 
-/// So is one whose socket is reset without a word.
-pub async fn a_killed_client_is_detached(program: Program) {
-    let server = program.start(&[]);
-    let mut witness = Client::connect(&server, "").await;
-    let (client, targets) = member_of_all(&server).await;
-    client.kill();
-    detached(&server, &targets, 1).await;
-    assert_eq!(witness.events(&server).await, [""; 0]);
-}
-
-/// So is one whose peer is gone without even a reset: it answers no ping. One that does answer stays.
+/// A client whose peer is gone without even a reset, and so answers no ping, is in none of its targets any more. One
+/// that does answer stays.
 pub async fn a_silent_client_is_detached(program: Program) {
     let server = program.start(flags::IMPATIENT_PINGS);
-    let mut witness = Client::connect(&server, "").await;
+    let mut other = Client::connect(&server, "").await;
     let (silent, targets) = member_of_all(&server).await;
-    let fence = witness.target();
+    let fence = other.target();
     let gone = async {
         detached(&server, &targets, 1).await;
         server.publish(&fence, "3").await
     };
-    // The witness reads all the while, and with that answers pings.
-    let (delivered, event) = futures::join!(gone, witness.event());
+    // The other client reads all the while, and with that answers pings.
+    let (delivered, event) = futures::join!(gone, other.event());
     assert_eq!((delivered, event.as_str()), (1, "3"));
     drop(silent);
 }
@@ -77,13 +79,13 @@ pub async fn a_silent_client_is_detached(program: Program) {
 /// A client that was cut off joins its session again over a new connection, and what is published to
 /// the session reaches it there, once.
 pub async fn a_session_is_resumed_after_a_kill(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut first = Client::connect(&server, "").await;
     let session = first.create_session("a").await;
     let target = target("session", &session);
     let old = first.connection.clone();
-    assert_eq!(server.publish(&target, "1").await, 1);
-    assert_eq!(first.events(&server).await, ["1"]);
+    server.delivers(&target, "1", 1).await;
+    first.got(&server, &["1"]).await;
     first.kill();
     let mut second = Client::connect(&server, "").await;
     assert_ne!(second.connection, old);
@@ -93,38 +95,35 @@ pub async fn a_session_is_resumed_after_a_kill(program: Program) {
         (server.publish(&target, "2").await == 1).then_some(())
     })
     .await;
-    let events = second.events(&server).await;
-    assert!(
-        !events.is_empty() && events.iter().all(|event| event == "2"),
-        "{events:?}"
-    );
-    assert_eq!(server.publish(&target, "3").await, 1);
-    assert_eq!(second.events(&server).await, ["3"]);
+    let mut events = second.events(&server).await;
+    events.dedup();
+    assert_eq!(events, ["2"]);
+    server.delivers(&target, "3", 1).await;
+    second.got(&server, &["3"]).await;
     // Being in it, the second may also publish to it; and resuming twice delivers once.
     second.resume_session(&session).await;
-    assert_eq!(second.publish(&target, &json!(4), false).await, 1);
-    assert_eq!(second.events(&server).await, ["4"]);
+    second.publishes(&target, &json!(4), false, 1).await;
+    second.got(&server, &["4"]).await;
 }
 
 /// Leaving, joining twice and joining again do what they say.
 pub async fn topics_are_left_and_joined_again(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut client = Client::connect(&server, "").await;
     let topic = target("topic", "t");
     for round in 0..3 {
         client.join("t").await;
         client.join("t").await;
-        assert_eq!(server.publish(&topic, &format!("{round}")).await, 1);
+        server.delivers(&topic, &format!("{round}"), 1).await;
         client.leave("t").await;
-        assert_eq!(server.publish(&topic, "-1").await, 0);
-        assert_eq!(client.events(&server).await, [format!("{round}")]);
+        server.delivers(&topic, "-1", 0).await;
+        client.got(&server, &[format!("{round}")]).await;
     }
     // Leaving where it is not may be refused or confirmed, and the connection lives.
-    let said = client
-        .request(json!({"request": "leave", "topic": "t"}))
-        .await;
+    let leave = json!({"request": "leave", "topic": "t"});
+    let said = client.request(leave).await;
     if said["midplane"] != "left" {
         error_code(&said);
     }
-    assert_eq!(client.events(&server).await, [""; 0]);
+    client.got_nothing(&server).await;
 }

@@ -1,33 +1,33 @@
 //! The limits that flags set, and what happens at them.
 
+use midplane_testkit::until;
 use serde_json::json;
 use tokio_websockets::Message;
 
 use crate::client::{Arrival, Client, error_code};
-use crate::fixture::{Program, flags, target};
+use crate::fixture::{Program, target};
 use crate::http::Request;
-use crate::{flood, until};
+use crate::{flags, flood};
 
 /// With every connection taken an upgrade is answered with 503, health checks and publishers still
-/// get through, and who leaves makes room.
+/// get through, and a client that leaves makes room.
 pub async fn connections_beyond_the_limit_are_503(program: Program) {
     let server = program.start(flags::FEW_OF_ALL);
     let first = Client::connect(&server, "user=u").await;
     let mut second = Client::connect(&server, "user=u").await;
     let upgrade = Request::upgrade("/ws?user=u");
-    let answer = upgrade.send(server.address).await;
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(server.publish(&target("user", "u"), "1").await, 2);
+    upgrade.answered(&server, 503).await;
+    server.delivers(&target("user", "u"), "1", 2).await;
     assert_eq!(server.connections().await, 2);
     first.close().await;
     until("there is room again", async || {
         (upgrade.send(server.address).await.status == 101).then_some(())
     })
     .await;
-    assert_eq!(second.events(&server).await, ["1"]);
+    second.got(&server, &["1"]).await;
 }
 
-/// A client is in so many targets at most; what it is in it stays in, and leaving one makes room.
+/// A client is in a number of targets at most; what it is in it stays in, and leaving one makes room.
 pub async fn targets_beyond_the_limit_are_refused(program: Program) {
     let server = program.start(flags::FEW_OF_ALL);
     let mut client = Client::connect(&server, "user=u&org=o").await;
@@ -42,28 +42,25 @@ pub async fn targets_beyond_the_limit_are_refused(program: Program) {
         }
         joined += 1;
     }
-    assert_eq!(
-        joined, 4,
-        "eight, less the user, the org, the session and the agent"
-    );
-    client
-        .refused(json!({"request": "create_session", "agent": "b"}))
-        .await;
-    assert_eq!(server.publish(&target("agent", "b"), "0").await, 0);
+    // Eight, less the user, the org, the session and the agent.
+    assert_eq!(joined, 4);
+    let another = json!({"request": "create_session", "agent": "b"});
+    client.refused(another).await;
+    server.delivers(&target("agent", "b"), "0", 0).await;
     for target in [
         target("user", "u"),
         target("session", &session),
         target("topic", "t0"),
         target("topic", "t3"),
     ] {
-        assert_eq!(server.publish(&target, "1").await, 1, "{target}");
+        server.delivers(&target, "1", 1).await;
     }
-    assert_eq!(client.events(&server).await, ["1"; 4]);
-    assert_eq!(server.publish(&target("topic", "t4"), "2").await, 0);
+    client.got(&server, &["1"; 4]).await;
+    server.delivers(&target("topic", "t4"), "2", 0).await;
     client.leave("t0").await;
     client.join("t4").await;
-    assert_eq!(server.publish(&target("topic", "t4"), "3").await, 1);
-    assert_eq!(client.events(&server).await, ["3"]);
+    server.delivers(&target("topic", "t4"), "3", 1).await;
+    client.got(&server, &["3"]).await;
 }
 
 /// Where the policy is to disconnect, a client that falls behind is told that it lost something and
@@ -72,38 +69,19 @@ pub async fn falling_behind_may_disconnect(program: Program) {
     let server = program.start(flags::DISCONNECT);
     let mut behind = Client::narrow(&server, "user=u").await;
     let mut publisher = Client::connect(&server, "user=u").await;
-    flood::publish(
-        &mut publisher,
-        &target("user", "u"),
-        0..2_048,
-        8 * 1024,
-        None,
-    )
-    .await;
-    assert_eq!(server.publish(&behind.target(), "1").await, 0);
-    let mut next = 0;
-    loop {
-        match behind.next().await {
-            Arrival::Event(event) => {
-                assert_eq!(flood::number(&event), next);
-                next += 1;
-            }
-            Arrival::Own(lost) => {
-                assert_eq!(lost["midplane"], "lost", "{lost}");
-                break;
-            }
-            end => panic!("{end:?} without a word"),
-        }
-    }
+    let user = target("user", "u");
+    flood::publish(&mut publisher, &user, 0..2_048, 8 * 1024, None).await;
+    server.delivers(&behind.target(), "1", 0).await;
+    flood::take_until_lost(&mut behind, &mut 0).await;
     assert_eq!(behind.next().await, Arrival::Close(1013));
     drop(behind);
     server.settles_at(1).await;
-    assert_eq!(publisher.events(&server).await, [""; 0]);
+    publisher.got_nothing(&server).await;
 }
 
 /// Text that is not UTF-8 is closed with 1007: no later message of that client means anything.
 pub async fn text_that_is_not_utf8_is_closed(program: Program) {
-    let server = program.start(&[]);
+    let server = program.start("");
     let mut other = Client::connect(&server, "").await;
     let mut client = Client::connect(&server, "").await;
     client.join("t").await;
@@ -111,6 +89,6 @@ pub async fn text_that_is_not_utf8_is_closed(program: Program) {
     assert_eq!(client.next().await, Arrival::Close(1007));
     drop(client);
     server.settles_at(1).await;
-    assert_eq!(server.publish(&target("topic", "t"), "1").await, 0);
-    assert_eq!(other.events(&server).await, [""; 0]);
+    server.delivers(&target("topic", "t"), "1", 0).await;
+    other.got_nothing(&server).await;
 }

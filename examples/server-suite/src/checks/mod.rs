@@ -105,7 +105,8 @@ macro_rules! __tests {
         $(mod $module {
             $(#[test]
             fn $check() {
-                $crate::run($program, $crate::checks::$module::$check);
+                let program = $crate::Program::new($program);
+                $crate::run($crate::checks::$module::$check(program));
             })*
         })*
     };

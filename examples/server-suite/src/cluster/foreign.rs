@@ -7,58 +7,54 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use midplane_testkit::server::Server as Broker;
+use midplane_testkit::until;
 use serde_json::{Value, json};
 
-use super::Programs;
-use super::world::{self, Kind, fenced, listener, nodes, order, topic};
-use crate::fixture::{Site, target};
-use crate::until;
+use super::nodes::{Nodes, prefix, topic};
+use super::{Programs, ServerKind};
+use crate::fixture::target;
 
 /// A session's clients on every node get what is published with the broker's own tools, in the order published, each
 /// once; what is no such JSON changes nothing.
-pub async fn any_program_publishes(programs: Programs, kind: Kind) {
+pub async fn any_program_publishes(programs: Programs, kind: ServerKind) {
     let broker = kind.shared();
-    let prefix = world::prefix();
-    let flags = ["--backplane-prefix", &prefix, "--json-lane"];
-    let servers = nodes(programs, 2, &broker.url(), &flags).await;
-    let sites: Vec<&Site> = servers.iter().map(|server| &server.site).collect();
-    let mut clients = Vec::new();
-    for site in &sites {
-        clients.push(listener(site, "").await);
-    }
+    let prefix = prefix();
+    let flags = format!("--backplane-prefix {prefix} --json-lane");
+    let mut nodes = Nodes::start(programs.in_turn(), 2, &broker.url(), &flags).await;
+    nodes.listen().await;
+    let clients = &mut nodes.clients;
     let session = clients[0].create_session("a").await;
     clients[1].resume_session(&session).await;
 
     let ours = json!({ "target": target("session", &session), "event": { "form": 1 } });
     let others = json!({ "origin": "x", "target": { "Session": session }, "event": { "form": 2 } });
     let hostile = hostile(kind);
-    let publish = |message: &[u8]| say(kind, &broker, &prefix, message);
+    let publish = |message: &[u8]| publish_to(kind, &broker, &prefix, message);
     publish(ours.to_string().as_bytes());
     hostile.iter().for_each(|message| publish(message));
     publish(others.to_string().as_bytes());
-    for client in &mut clients {
+    for client in clients {
         for form in [1, 2] {
             let event: Value = client.event().await.parse().expect("JSON");
             assert_eq!(event, json!({ "form": form }));
         }
     }
-    for site in &sites {
-        let refused = hostile.len() as u64;
+    for server in &nodes.servers {
         until("what is no JSON is counted", async || {
-            let refusals = site.counted("/json/refused").await;
-            (refusals == refused && site.counted("/json/understood").await == 2).then_some(())
+            let refused = server.counted("/json/refused").await == hostile.len() as u64;
+            (refused && server.counted("/json/understood").await == 2).then_some(())
         })
         .await;
-        let backplane = site.backplane().await;
+        let backplane = server.backplane().await;
         assert!(backplane["json"]["refusal"].is_string(), "{backplane}");
         assert_eq!(backplane["session_failures"], 0, "{backplane}");
-        assert_eq!(site.readiness().await, 200);
+        assert_eq!(server.readiness().await, 200);
     }
-    fenced(&sites, &mut clients, &topic(), "end").await;
+    nodes.fenced("end").await;
 }
 
 /// What must not be delivered.
-fn hostile(kind: Kind) -> Vec<Vec<u8>> {
+fn hostile(kind: ServerKind) -> Vec<Vec<u8>> {
     let mut hostile = vec![
         b"no json".to_vec(),
         br#"{"target":{"type":"all","id":"x"},"event":1}"#.to_vec(),
@@ -68,11 +64,11 @@ fn hostile(kind: Kind) -> Vec<Vec<u8>> {
             .into_bytes(),
     ];
     // Postgres takes text alone.
-    if kind != Kind::Postgres {
+    if kind != ServerKind::Postgres {
         hostile.push(b"\xff\xfe{".to_vec());
     }
     // The others take no message that is larger than a frame of the bus.
-    if kind == Kind::Redis || kind == Kind::Valkey {
+    if kind.speaks_redis() {
         let large = json!({ "target": topic(), "event": "x".repeat(600 << 10) });
         hostile.push(large.to_string().into_bytes());
     }
@@ -81,34 +77,34 @@ fn hostile(kind: Kind) -> Vec<Vec<u8>> {
 
 /// A node that was not told to listen does not.
 pub async fn nobody_listens_untold(programs: Programs) {
-    let broker = Kind::Redis.shared();
-    let prefix = world::prefix();
-    let flags = ["--backplane-prefix", &prefix];
-    let servers = nodes(programs, 1, &broker.url(), &flags).await;
-    let mut client = listener(&servers[0], "").await;
+    let broker = ServerKind::Redis.shared();
+    let prefix = prefix();
+    let flags = format!("--backplane-prefix {prefix}");
+    let mut nodes = Nodes::start(programs.in_turn(), 1, &broker.url(), &flags).await;
+    nodes.listen().await;
     let message = json!({ "target": topic(), "event": 1 }).to_string();
-    let heard = broker.redis_command(&["PUBLISH", &format!("{prefix}:json"), &message]);
-    assert_eq!(heard.trim(), ":0");
-    assert_eq!(client.events(&servers[0]).await, [""; 0]);
+    let receivers = broker.redis_command(&["PUBLISH", &format!("{prefix}:json"), &message]);
+    assert_eq!(receivers.trim(), ":0");
+    nodes.clients[0].got_nothing(&nodes.servers[0]).await;
 }
 
 /// Publishes with what comes with the broker.
-fn say(kind: Kind, broker: &Broker, prefix: &str, message: &[u8]) {
+fn publish_to(kind: ServerKind, broker: &Broker, prefix: &str, message: &[u8]) {
     let address = broker.address();
     match kind {
-        Kind::Redis | Kind::Valkey if message.len() > 100 << 10 => {
+        ServerKind::Redis | ServerKind::Valkey if message.len() > 100 << 10 => {
             // No argument of a command is so long.
             let text = str::from_utf8(message).expect("it is text");
-            order(broker, &["PUBLISH", &format!("{prefix}:json"), text]);
+            broker.redis_does(&["PUBLISH", &format!("{prefix}:json"), text]);
         }
-        Kind::Redis | Kind::Valkey => run(
+        ServerKind::Redis | ServerKind::Valkey => run(
             Command::new("redis-cli")
                 .args(["-h", "127.0.0.1", "-p", &address.port().to_string()])
                 .args(["PUBLISH", &format!("{prefix}:json")])
                 .arg(OsStr::from_bytes(message)),
             "redis-tools",
         ),
-        Kind::Nats => {
+        ServerKind::Nats => {
             let stream = TcpStream::connect(address).expect("NATS listens");
             let mut stream = BufReader::new(stream);
             let mut line = String::new();
@@ -123,7 +119,7 @@ fn say(kind: Kind, broker: &Broker, prefix: &str, message: &[u8]) {
             stream.read_line(&mut line).expect("it answers");
             assert_eq!(line.trim(), "PONG");
         }
-        Kind::Postgres => {
+        ServerKind::Postgres => {
             let text = str::from_utf8(message).expect("it is text");
             let notify = format!("NOTIFY \"{prefix}_json\", '{}'", text.replace('\'', "''"));
             run(

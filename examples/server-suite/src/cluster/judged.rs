@@ -12,31 +12,32 @@ use midplane_conformance::history::{
     AttachmentId, Bounds, Check, EventTag, Fact, History, Recorder, Relayed, SinkCounts,
     SinkOutcome, StallWatch, hash,
 };
-use rustix::process::Signal;
+use midplane_testkit::child::Signal;
+use midplane_testkit::process;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_websockets::Message;
 
-use super::Programs;
 use super::log::{node_id, records};
-use super::world::{self, HEARTBEAT, Kind, nodes, topic};
+use super::nodes::{HEARTBEAT, Nodes, met, topic};
+use super::{Programs, ServerKind};
 use crate::client::{Arrival, Client};
 use crate::fixture::Server;
-use crate::fixture::flags::LARGE_MAILBOX;
-use crate::until;
+use crate::flags::LARGE_MAILBOX;
 
 /// The time between two events of a publisher.
 const PACE: Duration = Duration::from_millis(20);
 
 /// The time to live of an event, also as the flag has it.
 const TIME_TO_LIVE: Duration = Duration::from_secs(4);
-const FLAGS: &[&str] = &["--time-to-live", "4s"];
+const FLAGS: &str = "--time-to-live 4s";
 
 /// By how much the memory of a server may differ from what it was, in bytes: less than a KiB for each event.
 const GROWTH: u64 = 4 << 20;
 
-/// Of five servers, who serves throughout, loses its descriptors, stands still, is killed, and is told to end.
+/// Of five servers, the one that serves throughout, and those that lose their descriptors, stand still, are killed, and
+/// are told to end.
 const STEADY: usize = 0;
 const POOR: usize = 1;
 const STILL: usize = 2;
@@ -44,95 +45,89 @@ const KILLED: usize = 3;
 const ENDED: usize = 4;
 
 /// While clients publish to five servers, one is killed, one told to end, one stands still for longer than an event
-/// lives, and one has no descriptors left when the broker is killed and comes back. Whatever clients of the others
-/// lost, those have said. On Valkey and Postgres those are on smol who are on tokio on Redis and NATS.
-pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Kind) {
-    let Programs { tokio, smol, .. } = programs;
-    let (tokio, smol) = match kind {
-        Kind::Redis | Kind::Nats => (tokio, smol),
-        Kind::Valkey | Kind::Postgres => (smol, tokio),
+/// lives, and one has no descriptors left when the broker is killed and comes back. All that clients of the others
+/// lost, those have said. The servers that are on tokio on Redis and NATS are on smol on Valkey and Postgres.
+pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: ServerKind) {
+    let [tokio_first, smol_first] = programs.in_both_orders();
+    let programs = match kind {
+        ServerKind::Redis | ServerKind::Nats => tokio_first,
+        ServerKind::Valkey | ServerKind::Postgres => smol_first,
     };
-    let programs = Programs {
-        tokio,
-        smol,
-        ..programs
-    };
-    let broker = kind.own();
+    let broker = kind.start();
     let epoch = SystemTime::now();
     let recorder = Recorder::new(move || epoch.elapsed().unwrap_or_default());
     let stalls = StallWatch::start(&recorder);
-    let flags = [FLAGS, LARGE_MAILBOX].concat();
-    let mut company = Company {
-        members: Vec::new(),
+    let flags = format!("{FLAGS} {LARGE_MAILBOX}");
+    let mut cluster = JudgedCluster {
+        nodes: Vec::new(),
         recorder,
         resting: Arc::default(),
     };
-    let servers = nodes(programs, 5, &broker.url(), &flags).await;
-    for (which, server) in servers.into_iter().enumerate() {
-        // Whoever is on a server that ends has lost it, and is told nothing.
+    let mut nodes = Nodes::start(programs, 5, &broker.url(), &flags).await;
+    nodes.listen().await;
+    let servers = nodes.servers.into_iter().zip(nodes.clients);
+    for (which, (server, client)) in servers.enumerate() {
+        // A client of a server that ends loses its connection, and is told nothing.
         let listens = which != KILLED && which != ENDED;
-        company.admit(server, listens).await;
+        cluster.admit(server, client, listens).await;
     }
     sleep(HEARTBEAT).await;
-    let base = company.memory();
+    let base = cluster.memory();
 
-    company.members[KILLED].server.child.signal(Signal::KILL);
-    company.record(Fact::Crashed(company.members[KILLED].node));
+    cluster.nodes[KILLED].server.signal(Signal::KILL);
+    cluster.record(Fact::Crashed(cluster.nodes[KILLED].node));
     sleep(HEARTBEAT).await;
 
-    let ended = &mut company.members[ENDED];
-    company.recorder.record(Fact::Closing(ended.node));
-    ended.server.child.signal(Signal::TERM);
-    let status = ended.server.child.exit().await;
-    assert_eq!(status.code(), Some(0), "{status}");
-    company.recorder.record(Fact::Closed {
+    let ended = &mut cluster.nodes[ENDED];
+    cluster.recorder.record(Fact::Closing(ended.node));
+    ended.server.signal(Signal::TERM);
+    ended.server.ends_with(0).await;
+    cluster.recorder.record(Fact::Closed {
         node: ended.node,
         unsent: 0,
     });
     sleep(HEARTBEAT).await;
 
-    let still = &company.members[STILL].server;
-    company.record(Fact::FaultBegan);
-    still.child.signal(Signal::STOP);
+    let still = &cluster.nodes[STILL].server;
+    cluster.record(Fact::FaultBegan);
+    still.signal(Signal::STOP);
     sleep(TIME_TO_LIVE + HEARTBEAT).await;
-    still.child.signal(Signal::CONT);
-    company.record(Fact::FaultEnded);
-    until("the node says that it was deaf", async || {
-        (still.counted("/deaf").await > 0).then_some(())
-    })
-    .await;
-    company.all_ready().await;
+    still.signal(Signal::CONT);
+    cluster.record(Fact::FaultEnded);
+    still.says_it_was_deaf().await;
+    cluster.all_ready().await;
     sleep(HEARTBEAT).await;
 
-    let poor = &company.members[POOR].server;
-    let (since, busy) = (Instant::now(), poor.child.processor_time());
-    company.record(Fact::FaultBegan);
-    poor.child.may_open(false);
+    let poor = &cluster.nodes[POOR].server;
+    let pid = poor.child.id();
+    let busy = || process::processor_time(pid).expect("the server lives");
+    let (since, before) = (Instant::now(), busy());
+    cluster.record(Fact::FaultBegan);
+    process::limit_descriptors(pid, Some(0)).expect("the server lives");
     broker.kill();
-    company.members[STEADY].server.is_unready(since).await;
+    cluster.nodes[STEADY].server.is_unready(since).await;
     broker.restart();
-    // It cannot take this one either, before it may.
-    let knock = TcpStream::connect(poor.address).expect("the system takes it");
-    company.members[STEADY].server.is_ready().await;
+    // The server can take no connection either until its limit is lifted.
+    let connection = TcpStream::connect(poor.address).expect("the system takes it");
+    cluster.nodes[STEADY].server.is_ready().await;
     sleep(HEARTBEAT).await;
-    // A thread that ended took its time with it.
-    let busy = poor.child.processor_time().saturating_sub(busy);
-    let took = since.elapsed();
-    assert!(busy < took / 2, "it was busy for {busy:?} of {took:?}");
-    poor.child.may_open(true);
-    company.record(Fact::FaultEnded);
-    drop(knock);
-    company.all_ready().await;
+    // The time of a thread that has ended does not count.
+    let (busy, took) = (busy().saturating_sub(before), since.elapsed());
+    assert!(busy < took / 2, "busy for {busy:?} of {took:?}");
+    process::limit_descriptors(pid, None).expect("the server lives");
+    cluster.record(Fact::FaultEnded);
+    drop(connection);
+    cluster.all_ready().await;
     sleep(HEARTBEAT).await;
 
-    for (which, (base, memory)) in base.into_iter().zip(company.memory()).enumerate() {
-        company.record(Fact::Level {
+    for (which, (base, memory)) in base.into_iter().zip(cluster.memory()).enumerate() {
+        cluster.record(Fact::Level {
             what: format!("resident memory of server {which} at rest"),
             value: memory,
             cap: base + GROWTH,
         });
     }
-    let history = company.finish(epoch).await;
+    let history = cluster.finish(epoch).await;
     drop(stalls);
     // The receipt of a server is compared with what came below: its clients have not yet got what their sinks took.
     history.assert_holds_except(&bounds(), &[Check::Truthful]);
@@ -152,14 +147,14 @@ fn bounds() -> Bounds {
 }
 
 /// The servers, each with a client that publishes and maybe one that listens.
-struct Company {
-    members: Vec<Member>,
+struct JudgedCluster {
+    nodes: Vec<JudgedNode>,
     recorder: Recorder,
-    /// Nobody publishes any more.
+    /// Set once the publishers are to stop.
     resting: Arc<AtomicBool>,
 }
 
-struct Member {
+struct JudgedNode {
     node: NodeId,
     server: Server,
     /// Whether its server answered until everything came to rest.
@@ -167,30 +162,28 @@ struct Member {
     listening: Option<JoinHandle<()>>,
 }
 
-impl Company {
+impl JudgedCluster {
     fn record(&self, fact: Fact) {
         self.recorder.record(fact);
     }
 
-    async fn admit(&mut self, server: Server, listens: bool) {
+    async fn admit(&mut self, server: Server, client: Client, listens: bool) {
         let backplane = server.backplane().await;
         let node = backplane["node"].as_str().and_then(node_id);
         let node = node.expect("the server says which node it is");
         self.record(Fact::Started(node));
-        let listening = match listens {
-            true => Some(tokio::spawn(listen(
-                listener(&self.recorder, node, &server).await,
-                self.recorder.clone(),
-            ))),
-            false => None,
-        };
-        // It publishes to a topic that it is in, and leaves itself out.
+        let mut listening = None;
+        if listens {
+            let listener = listener(&self.recorder, node, &server).await;
+            listening = Some(tokio::spawn(listen(listener, self.recorder.clone())));
+        }
+        // The client publishes to a topic that it is in, and leaves itself out.
         let publisher = Publisher {
-            client: world::listener(&server, "").await,
+            client,
             node,
             recorder: self.recorder.clone(),
         };
-        self.members.push(Member {
+        self.nodes.push(JudgedNode {
             node,
             server,
             publishing: tokio::spawn(publisher.publish(self.resting.clone())),
@@ -200,30 +193,31 @@ impl Company {
 
     /// Waits until all that have not ended are ready and know each other.
     async fn all_ready(&self) {
-        let sites = [STEADY, POOR, STILL].map(|which| &self.members[which].server.site);
-        world::met(&sites).await;
+        let endpoints = [STEADY, POOR, STILL].map(|which| self.nodes[which].server.endpoint);
+        met(&endpoints).await;
     }
 
-    /// How many bytes of memory those have that do not end.
+    /// The resident bytes of the servers that do not end.
     fn memory(&self) -> [u64; 3] {
-        [STEADY, POOR, STILL].map(|which| self.members[which].server.child.resident())
+        let resident = |which: usize| process::resident_memory(self.nodes[which].server.child.id());
+        [STEADY, POOR, STILL].map(|which| resident(which).expect("the server lives"))
     }
 
     /// Lets everything come to rest.
     async fn finish(self, epoch: SystemTime) -> History {
         self.resting.store(true, Ordering::Relaxed);
         let mut servers = Vec::new();
-        for member in self.members {
-            let answered = member.publishing.await.expect("it does not panic");
-            let ends = member.listening.is_none();
+        for node in self.nodes {
+            let answered = node.publishing.await.expect("it does not panic");
+            let ends = node.listening.is_none();
             assert!(answered || ends, "a server that lives on does not answer");
-            servers.push((member.node, member.server, member.listening));
+            servers.push((node.node, node.server, node.listening));
         }
         // The heartbeats tell of what was lost last.
         sleep(HEARTBEAT * 5).await;
         let mut history = self.recorder.finish();
         for (node, server, listening) in servers {
-            let log = records(node, &server.child.stderr(), epoch);
+            let log = records(node, &server.child.log(), epoch);
             let live = Fact::State { node, live: true };
             let says_so = log.iter().any(|record| record.fact == live);
             assert!(says_so, "a node that is never live owes nothing");
@@ -317,7 +311,7 @@ impl Publisher {
             let Some(answer) = self.answer(number).await else {
                 return false;
             };
-            // Whoever ends may say so once more before it does.
+            // A server that ends may say so once more before it does.
             if answer["code"] == "closing" {
                 return false;
             }

@@ -7,7 +7,7 @@ use midplane_conformance::history::{Fact, Record};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The notices of a node, as its host logged them. The history's clock began at `epoch`.
+/// What a node told its host, as the host logged it. The history's clock began at `epoch`.
 pub(crate) fn records(node: NodeId, log: &str, epoch: SystemTime) -> Vec<Record> {
     let record = |line: &str| {
         let at = moment(line, epoch)?;
@@ -28,19 +28,19 @@ fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
     let origin = || node_id(field(line, " origin=")?);
     let other = || node_id(field(line, " node=")?);
     let number = |name: &str| field(line, name)?.parse().ok();
-    Some(if says("state is live") {
+    Some(if says("backplane live") {
         Fact::State { node, live: true }
-    } else if says("state is degraded") || says("state is closed") {
+    } else if says("backplane degraded") || says("backplane closed") {
         Fact::State { node, live: false }
-    } else if says("gap: gap: messages of another node were lost") {
+    } else if says("messages lost") {
         Fact::Gap {
             node,
             origin: origin()?,
             lane: field(line, " lane=")?.parse().ok()?,
-            first: number("first: ")?,
-            last: number("last: ")?,
+            first: number(" first=")?,
+            last: number(" last=")?,
         }
-    } else if says("deaf: messages of") {
+    } else if says("messages may be lost") {
         let until = at.saturating_sub(duration(field(line, " ago=")?)?);
         Fact::Deaf {
             node,
@@ -109,15 +109,11 @@ mod tests {
         // Ten seconds before midnight.
         let epoch = UNIX_EPOCH + DAY * 3 - Duration::from_secs(10);
         let log = format!(
-            "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: state is live\n\
-             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: gap: messages of another node were lost \
-             origin={other} lane=3 run=Run {{ first: 4, last: 17 }}\n\
-             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: deaf: messages of all other nodes may be lost \
-             time=2.5s ago=500ms\n\
-             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: deaf: messages of one node may be lost \
-             origin={other} time=1s ago=0ns\n\
-             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent for ten heartbeats \
-             node={other}\n\
+            "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: backplane live\n\
+             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: messages lost origin={other} lane=3 first=4 last=17\n\
+             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: messages may be lost time=2.5s ago=500ms\n\
+             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: messages may be lost origin={other} time=1s ago=0ns\n\
+             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent node={other} heartbeats=10\n\
              error: something else\n"
         );
         let seconds = Duration::from_secs_f64;

@@ -6,20 +6,34 @@ pub mod flows;
 pub mod foreign;
 pub mod judged;
 mod log;
+mod nodes;
 pub mod reach;
 pub mod readiness;
 pub mod stopping;
-mod world;
 
-pub use world::Kind;
+pub use midplane_testkit::server::ServerKind;
 
-/// The paths of the programs.
+use crate::Program;
+
+/// The programs of the servers.
 #[derive(Debug, Clone, Copy)]
 pub struct Programs {
     /// The server on tokio.
-    pub tokio: &'static str,
+    pub tokio: Program,
     /// The server on smol.
-    pub smol: &'static str,
+    pub smol: Program,
     /// One of each in one process.
-    pub both: &'static str,
+    pub both: Program,
+}
+
+impl Programs {
+    /// The server on tokio and then that on smol.
+    fn in_turn(self) -> [Program; 2] {
+        [self.tokio, self.smol]
+    }
+
+    /// The two servers in either order.
+    fn in_both_orders(self) -> [[Program; 2]; 2] {
+        [[self.tokio, self.smol], [self.smol, self.tokio]]
+    }
 }

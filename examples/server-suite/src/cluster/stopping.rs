@@ -2,135 +2,110 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use midplane_testkit::PATIENCE;
+use midplane_testkit::child::Signal;
 use serde_json::{Value, json};
 use tokio_websockets::Message;
 
-use super::Programs;
-use super::world::{self, Kind, fenced, listener, nodes, topic};
+use super::nodes::{Nodes, listener, met, topic};
+use super::{Programs, ServerKind};
 use crate::client::{Arrival, Client};
-use crate::fixture::flags::LARGE_MAILBOX;
-use crate::fixture::{Site, publication};
-use crate::flood::{WINDOW, number, numbered};
-use crate::until;
+use crate::fixture::{Endpoint, publication};
+use crate::flags::LARGE_MAILBOX;
+use crate::flood::{self, WINDOW};
 
 /// How long an event may be under way from its publisher to the frame that bears the time: how old it is counts from
 /// there.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
+/// An event that is published when all others were.
+const FENCE: &str = "\"fence\"";
+
 /// A node that is killed is missed, and nothing else happens to the others.
 pub async fn a_node_that_is_killed(programs: Programs) {
-    let broker = Kind::Redis.shared();
-    let prefix = world::prefix();
-    let flags = ["--backplane-prefix", &prefix];
-    let mut servers = nodes(programs, 3, &broker.url(), &flags).await;
-    let killed = servers.remove(0);
-    let sites: Vec<&Site> = servers.iter().map(|server| &server.site).collect();
-    let mut clients = Vec::new();
-    for site in &sites {
-        clients.push(listener(site, "").await);
-    }
-    killed.child.signal(Signal::KILL);
+    let programs = programs.in_turn();
+    let (mut nodes, _broker) = Nodes::start_shared(programs, 3, ServerKind::Redis, "").await;
+    nodes.listen().await;
+    let (killed, _client) = nodes.remove(0);
+    killed.signal(Signal::KILL);
     drop(killed);
-    fenced(&sites, &mut clients, &topic(), "killed").await;
-    for site in &sites {
-        until("the killed node is missed", async || {
-            (site.members().await == 1).then_some(())
-        })
-        .await;
-        assert_eq!(site.readiness().await, 200);
-        assert_eq!(site.counted("/session_failures").await, 0);
+    nodes.fenced("killed").await;
+    for server in &nodes.servers {
+        server.knows(1).await;
+        assert_eq!(server.readiness().await, 200);
+        assert_eq!(server.counted("/session_failures").await, 0);
     }
-    fenced(&sites, &mut clients, &topic(), "missed").await;
+    nodes.fenced("missed").await;
 }
 
 /// A node stands still for longer than the time to live: the others go on, and it says that it was deaf and delivers
 /// nothing that is older.
 pub async fn a_node_that_stands_still(programs: Programs) {
-    let short = ["--heartbeat", "500ms", "--time-to-live", "2s"];
-    stands_still(programs, &short, Duration::ZERO, Duration::from_secs(2)).await;
+    let short = "--heartbeat 500ms --time-to-live 2s";
+    stands_still(programs, short, Duration::ZERO, Duration::from_secs(2)).await;
 }
 
-/// The same with the defaults, for longer than 30 s.
+/// A node with the default time to live stands still for longer than that, 30 s.
 pub async fn a_node_that_stands_still_for_30_s(programs: Programs) {
-    let still = Duration::from_secs(32);
-    stands_still(
-        programs,
-        &["--heartbeat", "2s"],
-        still,
-        Duration::from_secs(30),
-    )
-    .await;
+    let (still, live) = (Duration::from_secs(32), Duration::from_secs(30));
+    stands_still(programs, "--heartbeat 2s", still, live).await;
 }
 
-async fn stands_still(programs: Programs, flags: &[&str], at_least: Duration, live: Duration) {
+async fn stands_still(programs: Programs, flags: &str, at_least: Duration, live: Duration) {
     for still in [0, 1] {
-        let broker = Kind::Redis.shared();
-        let prefix = world::prefix();
         // The clients do not read, nor answer pings, until the node is thawed.
-        let flags = [&["--backplane-prefix", &prefix], flags, LARGE_MAILBOX].concat();
-        let mut servers = nodes(programs, 3, &broker.url(), &flags).await;
-        let still = servers.remove(still);
-        let sites: Vec<&Site> = servers.iter().map(|server| &server.site).collect();
-        let mut clients = Vec::new();
-        for site in &sites {
-            clients.push(listener(site, "").await);
-        }
-        let mut frozen = listener(&still, "").await;
-        still.child.signal(Signal::STOP);
+        let flags = format!("{flags} {LARGE_MAILBOX}");
+        let started = Nodes::start_shared(programs.in_turn(), 3, ServerKind::Redis, &flags);
+        let (mut nodes, _broker) = started.await;
+        nodes.listen().await;
+        let endpoints = nodes.endpoints();
+        let (still, mut frozen) = nodes.remove(still);
+        let [first, second] = &nodes.servers[..] else {
+            panic!("there were three");
+        };
+        still.signal(Signal::STOP);
         // Events with the time they were published at, until the others have missed it.
         let start = Instant::now();
         let mut published = Vec::new();
         loop {
             let event = json!({ "at": start.elapsed().as_millis() as u64 }).to_string();
-            sites[0].publish(&topic(), &event).await;
-            assert_eq!(sites[1].readiness().await, 200);
+            first.publish(&topic(), &event).await;
+            assert_eq!(second.readiness().await, 200);
             published.push(event);
-            let missed = sites[0].members().await == 1;
+            let missed = first.members().await == 1;
             if missed && start.elapsed() > at_least {
                 break;
             }
-            assert!(
-                start.elapsed() < at_least + crate::PATIENCE,
-                "it is not missed"
-            );
+            let late = start.elapsed() > at_least + PATIENCE;
+            assert!(!late, "the node is not missed");
         }
         let thawed = start.elapsed();
-        still.child.signal(Signal::CONT);
-        for client in &mut clients {
+        still.signal(Signal::CONT);
+        for client in &mut nodes.clients {
             for event in &published {
                 assert_eq!(client.event().await, *event);
             }
         }
         // It is not ready before it has said what it missed.
-        until("the node says that it was deaf", async || {
-            (still.counted("/deaf").await > 0).then_some(())
-        })
-        .await;
+        still.says_it_was_deaf().await;
         still.is_ready().await;
-        let mut all = sites.clone();
-        all.push(&still.site);
-        world::met(&all).await;
+        met(&endpoints).await;
         let before = thawed.saturating_sub(live + UNDER_WAY);
-        let old = stale(&mut frozen, sites[0], before).await;
-        assert_eq!(
-            old, 0,
-            "of what was published until {before:?} of {thawed:?}"
-        );
-        clients.push(frozen);
-        for site in &sites {
-            assert_eq!(site.counted("/session_failures").await, 0);
+        let old = stale(&mut frozen, first, before).await;
+        assert_eq!(old, 0, "published until {before:?} of {thawed:?}");
+        for server in &nodes.servers {
+            assert_eq!(server.counted("/session_failures").await, 0);
         }
     }
 }
 
 /// How many events come to a client, before a fence that is published now, that were published before this time.
-async fn stale(client: &mut Client, from: &Site, before: Duration) -> usize {
-    from.publish(&topic(), "\"fence\"").await;
+async fn stale(client: &mut Client, from: &Endpoint, before: Duration) -> usize {
+    from.publish(&topic(), FENCE).await;
     let mut old = 0;
     loop {
         let event = client.event().await;
-        if event == "\"fence\"" {
+        if event == FENCE {
             return old;
         }
         let event: Value = event.parse().expect("JSON");
@@ -141,34 +116,22 @@ async fn stale(client: &mut Client, from: &Site, before: Duration) -> usize {
     }
 }
 
-/// A node is told to end while it is published to as fast as it answers: whatever it accepted reaches the other node,
+/// A node is told to end while it is published to as fast as it answers: every event that it accepted reaches the other node,
 /// in order, once; and it ends well before its deadline.
 pub async fn a_stop_under_load(programs: Programs) {
-    for order in [
-        [programs.tokio, programs.smol],
-        [programs.smol, programs.tokio],
-    ] {
-        let [tokio, smol] = order;
-        let broker = Kind::Redis.shared();
-        let prefix = world::prefix();
-        let flags = ["--backplane-prefix", &prefix, "--drain-timeout", "10s"];
-        let programs = Programs {
-            tokio,
-            smol,
-            ..programs
-        };
-        let mut servers = nodes(programs, 2, &broker.url(), &flags).await;
-        let mut stays = listener(&servers[1], "").await;
-        let mut publisher = listener(&servers[0], "").await;
+    for programs in programs.in_both_orders() {
+        let flags = "--drain-timeout 10s";
+        let started = Nodes::start_shared(programs, 2, ServerKind::Redis, flags);
+        let (mut nodes, _broker) = started.await;
+        nodes.listen().await;
+        let (mut ends, mut publisher) = nodes.remove(0);
+        let (stays, mut client) = nodes.remove(0);
         let (mut sent, mut accepted) = (0, 0);
         let mut signalled = None;
         loop {
             if sent - accepted < WINDOW {
-                let request = json!({
-                    "request": "publish", "target": topic(), "event": numbered(sent, 500),
-                    "exclude_self": true, "id": sent
-                });
-                publisher.try_send(Message::text(request.to_string())).await;
+                let request = flood::request(&topic(), sent, 500);
+                publisher.try_send(Message::text(request)).await;
                 sent += 1;
                 continue;
             }
@@ -183,85 +146,65 @@ pub async fn a_stop_under_load(programs: Programs) {
                 Arrival::Close(_) | Arrival::End => break,
             }
             if accepted == 500 && signalled.is_none() {
-                servers[0].child.signal(Signal::TERM);
+                ends.signal(Signal::TERM);
                 signalled = Some(Instant::now());
             }
         }
         let signalled = signalled.expect("it ended of the signal");
-        let status = servers[0].child.exit().await;
-        assert_eq!(status.code(), Some(0), "{status}");
+        ends.ends_with(0).await;
         assert!(signalled.elapsed() < Duration::from_secs(10));
         // What was accepted and whose answer was cut off may come, too.
         let mut came = 0;
-        let fence = "\"fence\"";
         while came < accepted {
-            assert_eq!(number(&stays.event().await), came);
+            assert_eq!(flood::number(&client.event().await), Some(came));
             came += 1;
         }
-        servers[1].publish(&topic(), fence).await;
-        loop {
-            let event = stays.event().await;
-            if event == fence {
-                break;
-            }
-            assert_eq!(number(&event), came);
-            came += 1;
-        }
+        take_until_fence(&stays, &mut client, &mut came).await;
         assert!(came <= sent);
     }
 }
 
-/// The same while the broker stands still: what was accepted and not handed over is counted by the time the deadline
-/// comes, and said.
+/// A node is told to end while the broker stands still: what was accepted and not handed over is counted by the time
+/// the deadline comes, and said.
 pub async fn a_stop_without_a_broker(programs: Programs) {
     const EVENTS: u64 = 50;
-    for (tokio, smol) in [
-        (programs.tokio, programs.smol),
-        (programs.smol, programs.tokio),
-    ] {
-        let broker = Kind::Redis.own();
-        let programs = Programs {
-            tokio,
-            smol,
-            ..programs
+    for programs in programs.in_both_orders() {
+        let broker = ServerKind::Redis.start();
+        let mut nodes = Nodes::start(programs, 2, &broker.url(), "--drain-timeout 2s").await;
+        let [ends, stays] = &mut nodes.servers[..] else {
+            panic!("there are two");
         };
-        let flags = ["--drain-timeout", "2s"];
-        let mut servers = nodes(programs, 2, &broker.url(), &flags).await;
-        let mut stays = listener(&servers[1], "").await;
+        // The server that ends has no client, which would wait for its goodbye.
+        let mut client = listener(stays, "").await;
         broker.stop();
         for n in 0..EVENTS {
-            let body = publication(&topic(), &numbered(n, 10).to_string());
-            let answer = servers[0].post(body).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
+            let body = publication(&topic(), &flood::numbered(n, 10).to_string());
+            let answer = ends.post(body, 200).await;
             assert_eq!(answer.json()["relay"], "queued");
         }
-        servers[0].child.signal(Signal::TERM);
+        ends.signal(Signal::TERM);
         let signalled = Instant::now();
-        let status = servers[0].child.exit().await;
+        ends.ends_with(1).await;
         assert!(signalled.elapsed() < Duration::from_secs(6));
-        assert_eq!(status.code(), Some(1), "{status}");
-        let said = servers[0].child.stderr();
+        let said = ends.child.log();
         let unsent: u64 = said
             .lines()
             .find_map(|line| line.strip_suffix(" events were accepted and not relayed"))
             .and_then(|line| line.rsplit(' ').next()?.parse().ok())
             .unwrap_or_else(|| panic!("no count in {said}"));
         broker.thaw();
-        servers[1].is_ready().await;
-        // What was on its way when it gave up may have been handed over all the same, and is counted as not.
-        servers[1].publish(&topic(), "\"fence\"").await;
+        stays.is_ready().await;
+        // What was on its way when the node gave up may have been handed over all the same, and is counted as not.
         let mut came = 0;
-        loop {
-            let event = stays.event().await;
-            if event == "\"fence\"" {
-                break;
-            }
-            assert_eq!(number(&event), came);
-            came += 1;
-        }
-        assert!(
-            unsent <= EVENTS && came + unsent >= EVENTS,
-            "{came} and {unsent}"
-        );
+        take_until_fence(stays, &mut client, &mut came).await;
+        assert!(unsent <= EVENTS, "{unsent} of {EVENTS}");
+        assert!(came + unsent >= EVENTS, "{came} and {unsent} of {EVENTS}");
     }
+}
+
+/// Takes events with consecutive numbers from `next` on, and a fence that is published now behind them.
+async fn take_until_fence(server: &Endpoint, client: &mut Client, next: &mut u64) {
+    server.publish(&topic(), FENCE).await;
+    let end = flood::take(client, next).await;
+    assert_eq!(end, Arrival::Event(FENCE.to_owned()));
 }
