@@ -1,4 +1,4 @@
-//! When the nodes of a cluster ask the server to let them in.
+//! When the nodes of a cluster try to connect.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use midplane::bus::{Bus, BusError, Limits, Link};
 use midplane_conformance::history::{Fact, Recorder};
 
-/// The moments, on the clock of the history. A clone is the same list.
+/// The moments of all connect attempts, on the clock of the history. A clone is another handle to the list.
 #[derive(Clone)]
 pub struct ConnectAttempts {
     recorder: Recorder,
@@ -23,20 +23,20 @@ impl ConnectAttempts {
         }
     }
 
-    /// This bus, each try to connect to which is noted.
-    pub(crate) fn at(&self, bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
+    /// A bus like this one, whose connect attempts are counted.
+    pub(crate) fn count(&self, bus: Arc<dyn Bus>) -> Arc<dyn Bus> {
         let attempts = self.clone();
         Arc::new(CountingBus { bus, attempts })
     }
 
-    /// How many there were since this moment.
+    /// The number of attempts since this moment.
     #[must_use]
     pub fn since(&self, moment: Duration) -> usize {
         self.sorted(moment).len()
     }
 
-    /// The most that came within so short a time, since this moment. Where the machine had no time to run what was
-    /// due, everyone comes at its end, and that does not count.
+    /// The most attempts within any `span` since this moment. Where the machine stalled, every node comes at the end
+    /// of the stall, which does not count.
     #[must_use]
     pub fn most_within(&self, span: Duration, since: Duration) -> usize {
         let moments = self.sorted(since);
@@ -51,15 +51,15 @@ impl ConnectAttempts {
             stalls.all(|(begin, end)| *end < from || from + span < *begin)
         };
         let begins = moments.iter().enumerate().filter(|(_, from)| calm(**from));
-        let within = begins.map(|(place, from)| {
+        let within = begins.map(|(position, from)| {
             let until = *from + span;
-            moments[place..].partition_point(|moment| *moment <= until)
+            moments[position..].partition_point(|moment| *moment <= until)
         });
         within.max().unwrap_or(0)
     }
 
     fn sorted(&self, since: Duration) -> Vec<Duration> {
-        // A list is whole whoever panicked holding it.
+        // A panic under the lock leaves the list whole.
         let moments = self.moments.lock();
         let moments = moments.unwrap_or_else(PoisonError::into_inner);
         let mut later: Vec<_> = moments.iter().copied().filter(|at| *at >= since).collect();

@@ -12,35 +12,35 @@ pub trait Broker: Send + Sync {
     /// The server.
     fn server(&self) -> &Server;
 
-    /// A bus of the nodes with this prefix, which reaches the server at this address. It has a user that can
-    /// be [locked out](Self::break_credentials).
+    /// A bus with this prefix, which reaches the server at this address, as a user whose credentials can be
+    /// [broken](Self::break_credentials).
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus>;
 
-    /// How often each of two hundred nodes may make itself heard by all, for a server and nodes that share two cores.
+    /// The shortest time between two heartbeats that a server and 200 nodes keep up with on two shared cores.
     fn heartbeat_of_200_nodes(&self) -> Duration;
 
-    /// Ends what the nodes hear by, and if the server can tell them apart, leaves what they send by.
+    /// Ends the connections the nodes receive by; those they send by stay, if the server can tell them apart.
     fn cut_subscribers(&self);
 
-    /// Changes the nodes' password on the server, and ends their sessions.
+    /// Changes the nodes' password on the server, and ends their links.
     fn break_credentials(&self);
 
-    /// Undoes a [`break_credentials`](Self::break_credentials).
+    /// Undoes [`break_credentials`](Self::break_credentials).
     fn restore_credentials(&self);
 
-    /// Takes from the nodes the permission to hear their channels.
+    /// Takes the permission to subscribe from the nodes.
     fn revoke_permission(&self);
 
-    /// Undoes a [`revoke_permission`](Self::revoke_permission).
+    /// Undoes [`revoke_permission`](Self::revoke_permission).
     fn restore_permission(&self);
 
-    /// Lets so few connect at once that not all nodes can, and ends their sessions.
+    /// Allows fewer connections than the nodes need, and ends their links.
     fn limit_connections(&self);
 
-    /// Undoes a [`limit_connections`](Self::limit_connections).
+    /// Undoes [`limit_connections`](Self::limit_connections).
     fn lift_connection_limit(&self);
 
-    /// Makes the server give up soon on who does not read; false if it waits for as long as it takes. It is
-    /// called before any node connects.
+    /// Lets the server soon drop a consumer that does not read; false if it waits instead. Called before any node
+    /// connects.
     fn drop_slow_consumers(&self) -> bool;
 }

@@ -1,34 +1,40 @@
-//! A server, and the clusters on which nodes use it.
+//! A server, and the clusters that use it.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::SocketAddr;
+use std::panic::catch_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use midplane::envelope::NodeId;
 use midplane::{Audience, State, Target};
 use midplane_conformance::history::{Bounds, EventTag, Fact, History, RecordedNode};
 use midplane_testkit::executor::Executor;
-use midplane_testkit::patience;
 use midplane_testkit::proxy::Proxy;
+use midplane_testkit::wait::{block_until, patience};
 
-use crate::{Broker, ClusterShape, HEARTBEAT, TestCluster};
+use crate::broker::Broker;
+use crate::cluster::TestCluster;
+use crate::shape::{ClusterShape, HEARTBEAT};
+use crate::workload::RESIDENTS;
 
-/// How often a scenario looks whether something has come about.
-const GLANCE: Duration = Duration::from_millis(5);
+/// The time between two looks at what is waited for.
+const POLL: Duration = Duration::from_millis(5);
 
-/// No publish takes longer, whatever the bus does: a stall of the bus does, many times.
+/// The longest time a publish may take, whatever the bus does: many times shorter than a stall of the bus.
 const PUBLISH: Duration = Duration::from_millis(1_500);
 
 /// How the nodes reach the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Themselves.
+pub enum Route {
+    /// Directly.
     Direct,
-    /// By way of a proxy that plays faults.
+    /// Through a proxy that injects faults.
     Proxied,
 }
 
-/// A play: one server, three clusters, and what is done to them.
+/// One server, one cluster on each executor, and what is done to them.
 pub struct Harness<'a> {
     broker: &'a dyn Broker,
     proxy: Proxy,
@@ -43,33 +49,31 @@ impl<'a> Harness<'a> {
     /// # Panics
     /// When they are not live in time.
     #[must_use]
-    pub fn open(broker: &'a dyn Broker, way: Way) -> Self {
+    pub fn start(broker: &'a dyn Broker, route: Route) -> Self {
         let executors = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
-        Self::with(broker, way, &executors, ClusterShape::default())
+        Self::start_with(broker, route, &executors, ClusterShape::default())
     }
 
-    /// A shape on each of these executors, all nodes of it live.
+    /// A cluster of this shape on each of these executors, all nodes live.
     ///
     /// # Panics
     /// When they are not live in time.
     #[must_use]
-    pub fn with(
+    pub fn start_with(
         broker: &'a dyn Broker,
-        way: Way,
+        route: Route,
         executors: &[Executor],
         shape: ClusterShape,
     ) -> Self {
         let proxy = Proxy::start(broker.server().address());
-        let address = match way {
-            Way::Direct => broker.server().address(),
-            Way::Proxied => proxy.address(),
+        let address = match route {
+            Route::Direct => broker.server().address(),
+            Route::Proxied => proxy.address(),
         };
         let clusters = executors.iter().map(|executor| {
             let prefix = prefix(*executor);
-            let buses = (0..shape.nodes)
-                .map(|_| broker.bus(address, &prefix))
-                .collect();
-            TestCluster::start(*executor, buses, shape)
+            let buses = std::iter::repeat_with(|| broker.bus(address, &prefix));
+            TestCluster::start(*executor, buses.take(shape.nodes).collect(), shape)
         });
         let harness = Self {
             clusters: clusters.collect(),
@@ -77,8 +81,8 @@ impl<'a> Harness<'a> {
             proxy,
             bounds: bounds(&shape),
         };
-        harness.all_live();
-        // Everyone has heard of everyone, and what they publish comes.
+        harness.wait_all_live();
+        // By then every node knows every other, and events arrive.
         harness.pass(shape.heartbeat * 2);
         harness
     }
@@ -89,7 +93,13 @@ impl<'a> Harness<'a> {
         self.broker
     }
 
-    /// What is between the nodes and the server, if they go by it.
+    /// The address of the server, for a scenario's own bus.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.broker.server().address()
+    }
+
+    /// The proxy between the nodes and the server, if they are [routed](Route::Proxied) through it.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
@@ -103,36 +113,32 @@ impl<'a> Harness<'a> {
 
     /// Every node of every cluster.
     pub fn nodes(&self) -> impl Iterator<Item = &RecordedNode> {
-        self.clusters.iter().flat_map(|cluster| cluster.nodes())
+        self.clusters.iter().flat_map(TestCluster::nodes)
     }
 
-    /// From now on something is wrong.
+    /// From now on something is wrong: messages may be lost, and nodes may or may not be live.
     pub fn fault_begins(&self) {
-        self.each(|_| Fact::FaultBegan);
+        let clusters = self.clusters.iter();
+        clusters.for_each(|cluster| cluster.recorder().record(Fact::FaultBegan));
     }
 
     /// Nothing is wrong any more.
     pub fn fault_ends(&self) {
-        self.each(|_| Fact::FaultEnded);
+        let clusters = self.clusters.iter();
+        clusters.for_each(|cluster| cluster.recorder().record(Fact::FaultEnded));
     }
 
-    /// From now on nobody hears the bus, and must say so.
+    /// From now on no node can receive from the bus, so each has to report in time that it is not live.
     pub fn nobody_may_be_live(&self) {
-        self.each_node(Fact::MustNotBeLive);
+        self.record_of_each_node(Fact::MustNotBeLive);
     }
 
-    /// Everybody may hear it again.
+    /// Every node may be live again.
     pub fn everybody_may_be_live(&self) {
-        self.each_node(Fact::MayBeLive);
+        self.record_of_each_node(Fact::MayBeLive);
     }
 
-    fn each(&self, fact: impl Fn(&TestCluster) -> Fact) {
-        for cluster in &self.clusters {
-            cluster.recorder().record(fact(cluster));
-        }
-    }
-
-    fn each_node(&self, fact: impl Fn(midplane::envelope::NodeId) -> Fact) {
+    fn record_of_each_node(&self, fact: fn(NodeId) -> Fact) {
         for cluster in &self.clusters {
             for node in cluster.nodes() {
                 cluster.recorder().record(fact(node.id()));
@@ -140,7 +146,18 @@ impl<'a> Harness<'a> {
         }
     }
 
-    /// Lets time pass: a fault lasts for so long.
+    /// Injects a fault that keeps every node from receiving, and heals it after `length`.
+    pub fn outage(&self, length: Duration, inject: impl FnOnce(), heal: impl FnOnce()) {
+        self.fault_begins();
+        inject();
+        self.nobody_may_be_live();
+        self.pass(length);
+        self.everybody_may_be_live();
+        heal();
+        self.fault_ends();
+    }
+
+    /// Lets time pass: a fault lasts this long.
     pub fn pass(&self, duration: Duration) {
         thread::sleep(duration);
     }
@@ -149,39 +166,41 @@ impl<'a> Harness<'a> {
     ///
     /// # Panics
     /// When one is not in time.
-    pub fn all_live(&self) {
-        self.all("every node is live", |state| state == State::Live);
+    pub fn wait_all_live(&self) {
+        self.wait_states("every node is live", |state| state == State::Live);
     }
 
-    /// Waits until no node is.
+    /// Waits until no node is live.
     ///
     /// # Panics
     /// When one still is.
-    pub fn none_live(&self) {
-        self.all("no node is live", |state| state != State::Live);
+    pub fn wait_none_live(&self) {
+        self.wait_states("no node is live", |state| state != State::Live);
     }
 
-    /// Waits until this holds.
-    ///
-    /// # Panics
-    /// When it does not in time.
-    pub fn wait(&self, what: &str, holds: impl Fn() -> bool) {
+    fn wait_states(&self, what: &str, holds: impl Fn(State) -> bool) {
         let start = Instant::now();
-        while !holds() {
-            let patience = patience();
+        // A node that gets no time to log in tries again.
+        let patience = patience() * 3;
+        loop {
+            let states: Vec<State> = self.nodes().map(|node| node.plane().state()).collect();
+            let mut open = states.iter().filter(|state| **state != State::Closed);
+            if open.all(|state| holds(*state)) {
+                return;
+            }
             assert!(
                 start.elapsed() < patience,
-                "{what}: not within {patience:?}"
+                "{what}: not within {patience:?}, but {states:?}"
             );
-            thread::sleep(GLANCE);
+            thread::sleep(POLL);
         }
     }
 
-    /// Of late, nobody tried to connect again and again without a pause.
+    /// Requires that no node tried to connect again and again without a pause in the last `lately`.
     ///
     /// # Panics
-    /// When somebody did.
-    pub fn attempts_are_few(&self, lately: Duration) {
+    /// When one did.
+    pub fn assert_few_attempts(&self, lately: Duration) {
         for cluster in &self.clusters {
             let since = cluster.recorder().now().saturating_sub(lately);
             let attempts = cluster.attempts().since(since);
@@ -189,53 +208,23 @@ impl<'a> Harness<'a> {
             let most = cluster.nodes().len() * (lately.as_millis() / 31) as usize;
             assert!(
                 attempts <= most,
-                "{attempts} tries to connect within {lately:?} on {:?}",
+                "{attempts} attempts to connect within {lately:?} on {:?}",
                 cluster.executor()
             );
         }
     }
 
-    fn all(&self, what: &str, holds: impl Fn(State) -> bool) {
-        let start = Instant::now();
-        loop {
-            let states: Vec<State> = self.nodes().map(|node| node.plane().state()).collect();
-            let mut open = states.iter().filter(|state| **state != State::Closed);
-            if open.all(|state| holds(*state)) {
-                return;
-            }
-            // Nodes that get no time to log in try again.
-            let patience = patience() * 3;
-            assert!(
-                start.elapsed() < patience,
-                "{what}: not within {patience:?}, but {states:?}"
-            );
-            thread::sleep(GLANCE);
-        }
-    }
-
-    /// Lets every node publish an event and waits until every other has it, again if need be: what was wrong
-    /// may end a session only now. Nobody is deaf or mute.
-    fn everyone_is_heard(&self) {
-        let start = Instant::now();
-        for cluster in &self.clusters {
-            while !all_are_heard(cluster) {
-                let patience = patience();
-                assert!(
-                    start.elapsed() < patience,
-                    "everyone is heard: not within {patience:?} on {:?}",
-                    cluster.executor()
-                );
-            }
-        }
-    }
-
-    /// Waits until everyone is live and all is told, and has every history judged.
+    /// Waits until all nodes are live and receive from each other, and has every history judged.
     ///
     /// # Panics
     /// When a promise is broken.
     pub fn finish(self) {
-        self.all_live();
-        self.everyone_is_heard();
+        self.wait_all_live();
+        for cluster in &self.clusters {
+            // Another try each time: what was wrong may end a link only now.
+            let what = format!("every node is received on {:?}", cluster.executor());
+            block_until(&what, || all_are_received(cluster));
+        }
         let Self {
             clusters, bounds, ..
         } = self;
@@ -247,79 +236,70 @@ impl<'a> Harness<'a> {
                 (executor, thread::spawn(move || cluster.finish()))
             })
             .collect();
-        let histories: Vec<_> = finishing
-            .into_iter()
-            .map(|(executor, thread)| (executor, thread.join().expect("the cluster finishes")))
-            .collect();
-        for (executor, history) in &histories {
-            let judged = std::panic::catch_unwind(|| {
+        for (executor, thread) in finishing {
+            let history = thread.join().expect("the cluster finishes");
+            let judged = catch_unwind(|| {
                 history.assert_holds(&bounds);
-                prompt(history);
+                publishes_are_prompt(&history);
             });
             assert!(judged.is_ok(), "on {executor:?}");
         }
     }
 }
 
-impl std::fmt::Debug for Harness<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Harness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Harness")
             .field("clusters", &self.clusters)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether, within some time, every node hears an event of every other.
-fn all_are_heard(cluster: &TestCluster) -> bool {
+/// Whether, within 6 heartbeats, every node receives a new event of every other.
+fn all_are_received(cluster: &TestCluster) -> bool {
     let open = |node: &&RecordedNode| node.plane().state() != State::Closed;
     let open: Vec<&RecordedNode> = cluster.nodes().iter().filter(open).collect();
     let [first, second] =
-        ["first", "second"].map(|name| Target::connection(name).expect("an id of a few letters"));
-    let all = Audience::from(first).or(second);
-    let mut looked = cluster.recorder().len();
-    let said: HashSet<EventTag> = open
+        RESIDENTS.map(|name| Target::connection(name).expect("an id of a few letters"));
+    let residents = Audience::from(first).or(second);
+    let mut position = cluster.recorder().len();
+    let published: HashSet<EventTag> = open
         .iter()
         .map(|node| {
             let mut publisher = node.publisher();
-            let _ = publisher.publish(&all, 0);
+            let _ = publisher.publish(&residents, 0);
             publisher.last()
         })
         .collect();
-    // Each node has two connections that stay.
-    let wanted = said.len() * open.len() * 2;
-    let mut heard = HashSet::new();
+    let wanted = published.len() * open.len() * RESIDENTS.len();
+    let mut received = HashSet::new();
     let until = Instant::now() + HEARTBEAT * 6;
     while Instant::now() < until {
-        looked = cluster.recorder().visit(looked, |record| {
+        position = cluster.recorder().visit(position, |record| {
             if let Fact::Delivered {
                 attachment,
                 tag: Some(tag),
                 ..
             } = record.fact
-                && said.contains(&tag)
+                && published.contains(&tag)
             {
-                heard.insert((attachment, tag));
+                received.insert((attachment, tag));
             }
         });
-        if heard.len() >= wanted {
+        if received.len() >= wanted {
             return true;
         }
-        thread::sleep(GLANCE);
+        thread::sleep(POLL);
     }
     false
 }
 
-/// Where the nodes on this executor meet.
+/// The prefix of the cluster on this executor.
 pub(crate) fn prefix(executor: Executor) -> String {
     format!("faults-{executor:?}").to_lowercase()
 }
 
-/// An address of the server that scenarios may use for a bus of their own.
-pub(crate) fn address(harness: &Harness<'_>) -> SocketAddr {
-    harness.broker().server().address()
-}
-
-/// What a history is held to, if a scenario does not say otherwise.
+/// What a history is held to, unless a scenario says otherwise.
 fn bounds(shape: &ClusterShape) -> Bounds {
     let config = shape.config();
     Bounds {
@@ -327,15 +307,15 @@ fn bounds(shape: &ClusterShape) -> Bounds {
         time_to_live: config.time_to_live,
         lanes: config.lanes,
         delay: Duration::from_secs(2),
-        // Two missed heartbeats, and what a loaded machine takes.
+        // Two missed heartbeats, and the delays of a loaded machine.
         notice: config.heartbeat * 2 + config.heartbeat / 8 + Duration::from_millis(500),
         queue: config.queue as u64,
         heal: config.heartbeat * 16,
     }
 }
 
-/// Local delivery never waits for the bus.
-fn prompt(history: &History) {
+/// A publish never waits for the bus.
+fn publishes_are_prompt(history: &History) {
     let mut called = HashMap::new();
     for record in &history.records {
         match &record.fact {

@@ -1,9 +1,9 @@
 //! Whole nodes on real servers that fail in every way, judged by the oracle.
 //!
 //! A [`Harness`] has one server, started as a child of the test, and three [`TestCluster`]s: two nodes each, with
-//! their connections and publishers, on smol, on tokio with one thread, and on tokio with two. A scenario
-//! does something to the server or to what is between, and notes in each history when it begins and when
-//! it is over; then every node must be live again, and the oracle judges all three histories.
+//! their connections and publishers, on smol, on tokio with one thread, and on tokio with two. A scenario injects a
+//! fault into the server or into what is between, and records in each history when the fault begins and ends; then
+//! every node must be live again, and the oracle judges all three histories.
 //!
 //! A scenario is written once, in [`scenarios`], and [`faults!`] makes a test of each for one
 //! [`Broker`]. Those that take longer than a minute are ignored unless asked for: `./test faults`.
@@ -16,14 +16,17 @@ mod nats;
 mod postgres;
 mod redis;
 pub mod scenarios;
+mod shape;
+mod workload;
 
 pub use attempts::ConnectAttempts;
 pub use broker::Broker;
-pub use cluster::{ClusterShape, HEARTBEAT, TestCluster};
-pub use harness::{Harness, Way};
+pub use cluster::TestCluster;
+pub use harness::{Harness, Route};
 pub use nats::NatsBroker;
 pub use postgres::PostgresBroker;
 pub use redis::{RedisBroker, RedisClusterBroker, Servers};
+pub use shape::{ClusterShape, HEARTBEAT};
 
 /// Makes one test of each scenario, out of an expression that starts a [`Broker`].
 #[macro_export]
@@ -33,7 +36,7 @@ macro_rules! faults {
             outage::bus_killed_for_1_s
             outage::bus_stopped_for_3_s
             outage::subscribers_cut
-            outage::sessions_reset
+            outage::links_reset
             wire::cut_at_some_bytes
             wire::one_byte_slices
             wire::deaf_behind_a_black_hole

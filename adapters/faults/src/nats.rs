@@ -1,4 +1,4 @@
-//! NATS as it fails.
+//! NATS, and how it is made to fail.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub struct NatsBroker {
     _directory: TempDir,
 }
 
-/// What the configuration says.
+/// The part of the configuration that scenarios change.
 struct Settings {
     password: &'static str,
     permissions: &'static str,
@@ -53,10 +53,10 @@ impl Settings {
 }
 
 impl NatsBroker {
-    /// Starts one.
+    /// Starts a NATS server.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the server does not start.
     #[must_use]
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");

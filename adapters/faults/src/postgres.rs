@@ -1,4 +1,4 @@
-//! Postgres as it fails.
+//! Postgres, and how it is made to fail.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -11,17 +11,17 @@ use midplane_testkit::server::Server;
 
 use crate::Broker;
 
-/// A Postgres with a user for the nodes.
+/// A Postgres server with a user for the nodes.
 #[derive(Debug)]
 pub struct PostgresBroker {
     server: Server,
 }
 
 impl PostgresBroker {
-    /// Starts one.
+    /// Starts a Postgres server.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the server does not start.
     #[must_use]
     pub fn start() -> Self {
         let server = Server::postgres_with(&["max_connections=300"]);
@@ -79,7 +79,7 @@ impl Broker for PostgresBroker {
         self.run("ALTER USER chat PASSWORD 'hunter2'");
     }
 
-    /// It knows no permission to listen: that to connect is what can be taken.
+    /// Postgres has no permission to listen, so the permission to connect is revoked.
     fn revoke_permission(&self) {
         self.run("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
         self.kick("");

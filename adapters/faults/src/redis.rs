@@ -1,4 +1,4 @@
-//! Redis as it fails, alone and as a cluster.
+//! Redis, alone and as a cluster, and how it is made to fail.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -11,27 +11,27 @@ use midplane_testkit::server::{RedisCluster, Server};
 
 use crate::Broker;
 
-/// A Redis, or several, with a user for the nodes.
+/// One Redis server or several, with a user for the nodes.
 #[derive(Debug)]
 pub struct RedisBroker<S = Server> {
     servers: S,
 }
 
-/// Three masters that the lanes are spread over.
+/// A Redis Cluster of three masters, over which the lanes are spread.
 pub type RedisClusterBroker = RedisBroker<RedisCluster>;
 
-/// One Redis, or all of a cluster.
+/// One Redis server, or all servers of a cluster.
 pub trait Servers: Debug + Send + Sync {
-    /// What stands before the user in the URL of nodes.
+    /// The scheme of the nodes' URL.
     const SCHEME: &str;
-    /// What the user may do.
+    /// The permissions of the nodes' user.
     const RULES: [&str; 6];
 
-    /// The one that is stopped and killed, and whose address nodes are given.
+    /// The server that is stopped and killed, and whose address the nodes are given.
     fn first(&self) -> &Server;
-    /// Has each run a command, and gives their answers.
+    /// Runs a command on each server, and returns the answers.
     fn everywhere(&self, command: &[&str]) -> Vec<String>;
-    /// Kills each and starts it again where it was.
+    /// Kills each server and starts it again on its port.
     fn restart(&self);
 }
 
@@ -59,7 +59,7 @@ impl Servers for Server {
     }
 }
 
-/// Nodes are told of one master, who tells of the others: those they reach themselves.
+/// Nodes are given the address of one master, and learn the others from it; no proxy stands before those.
 impl Servers for RedisCluster {
     const SCHEME: &str = "redis+cluster";
     const RULES: [&str; 6] = [
@@ -85,10 +85,10 @@ impl Servers for RedisCluster {
 }
 
 impl RedisBroker {
-    /// Starts one.
+    /// Starts a Redis server.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the server does not start.
     #[must_use]
     pub fn start() -> Self {
         // The user stands in the flags, so that it is there again after a restart.
@@ -98,7 +98,7 @@ impl RedisBroker {
         Self { servers }
     }
 
-    /// Makes it the replica of a master that is not there: it takes no publish, and says nothing.
+    /// Makes the server a replica of a master that does not exist: it refuses publishes, and delivers nothing.
     pub fn demote(&self) {
         self.tell(&["REPLICAOF", "127.0.0.1", "1"]);
     }
@@ -110,7 +110,7 @@ impl RedisBroker {
 }
 
 impl RedisClusterBroker {
-    /// Starts them.
+    /// Starts the servers.
     ///
     /// # Panics
     /// When they do not start.
@@ -123,10 +123,10 @@ impl RedisClusterBroker {
         over
     }
 
-    /// Gives the slot of every channel that anyone hears to the next master. It gives how many there were.
+    /// Moves the slot of every subscribed channel to the next master, and returns how many slots moved.
     ///
     /// # Panics
-    /// When a master does not take it.
+    /// When a master does not take a slot.
     pub fn move_slots(&self) -> usize {
         let cluster = &self.servers;
         let heard = cluster.everywhere(&["PUBSUB", "SHARDCHANNELS", "faults-*"]);

@@ -1,4 +1,4 @@
-//! Nodes over NATS, which fails in every way.
+//! Every fault of NATS, under whole nodes.
 
 use midplane_faults::NatsBroker;
 

@@ -1,4 +1,4 @@
-//! Nodes over Postgres, which fails in every way.
+//! Every fault of Postgres, under whole nodes.
 
 use midplane_faults::PostgresBroker;
 

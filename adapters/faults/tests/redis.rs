@@ -1,29 +1,24 @@
-//! Nodes over Redis, which fails in every way.
-
-use midplane_faults::RedisBroker;
-
-midplane_faults::faults!(RedisBroker::start());
+//! Every fault of Redis, under whole nodes.
 
 use std::time::Duration;
 
-use midplane_faults::{Harness, Way};
+use midplane_faults::scenarios::access;
+use midplane_faults::{Harness, RedisBroker, Route};
 
-/// Its subscribers stay connected and hear nothing, and its publishers are refused.
+midplane_faults::faults!(RedisBroker::start());
+
+/// The subscribers of a master that becomes a replica stay connected and receive nothing, and its publishers are
+/// refused.
 #[test]
 fn master_demoted() {
     let broker = RedisBroker::start();
-    let harness = Harness::open(&broker, Way::Direct);
-    harness.fault_begins();
-    broker.demote();
-    harness.nobody_may_be_live();
-    harness.pass(Duration::from_secs(3));
-    harness.everybody_may_be_live();
-    broker.promote();
-    harness.fault_ends();
+    let harness = Harness::start(&broker, Route::Direct);
+    let outage = Duration::from_secs(3);
+    harness.outage(outage, || broker.demote(), || broker.promote());
     harness.finish();
 }
 
 #[test]
 fn descriptor_limit() {
-    midplane_faults::scenarios::access::descriptor_limit(&RedisBroker::start());
+    access::descriptor_limit(&RedisBroker::start());
 }

@@ -1,13 +1,13 @@
-//! Nodes over a Redis Cluster, whose slots move.
+//! The faults of a Redis Cluster, under whole nodes.
 
 use std::time::Duration;
 
 use midplane_faults::scenarios::{access, outage};
-use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Way};
+use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Route};
 use midplane_testkit::executor::Executor;
 
-/// Every lane's slot goes to another master, again and again. Who heard a lane there hears of it, or nothing; who
-/// publishes is refused.
+/// Every lane's slot goes to another master, three times. A subscriber at the former master is told, or receives
+/// nothing; a publisher there is refused.
 #[test]
 fn slots_move() {
     let broker = RedisClusterBroker::start_cluster();
@@ -16,14 +16,14 @@ fn slots_move() {
         ..ClusterShape::default()
     };
     let executors = [Executor::Smol, Executor::TokioCurrent, Executor::TokioMulti];
-    let harness = Harness::with(&broker, Way::Direct, &executors, shape);
+    let harness = Harness::start_with(&broker, Route::Direct, &executors, shape);
     for _ in 0..3 {
         harness.fault_begins();
-        assert!(broker.move_slots() > 0, "somebody hears something");
+        assert!(broker.move_slots() > 0, "some lane is subscribed");
         harness.fault_ends();
-        // Two missed heartbeats show who still hears nothing.
+        // Two missed heartbeats show which node still receives nothing.
         harness.pass(HEARTBEAT * 3 + Duration::from_millis(500));
-        harness.all_live();
+        harness.wait_all_live();
     }
     harness.finish();
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use midplane::State;
 use midplane_conformance::history::RecordedNode;
+use midplane_testkit::wait::block_until;
 
-use crate::{Broker, Harness, Way};
+use crate::{Broker, Harness, Route};
 
-/// For how long nodes are not let in: several attempts.
+/// How long nodes are kept out: several connect attempts.
 const LENGTH: Duration = Duration::from_secs(2);
 
 /// The password changes under the nodes, and changes back.
@@ -19,7 +20,7 @@ pub fn credentials_break_and_heal(broker: &dyn Broker) {
     );
 }
 
-/// The nodes may not hear their channels, and then may again.
+/// The nodes lose the permission to subscribe, and get it back.
 pub fn permission_removed_and_given_back(broker: &dyn Broker) {
     refused(
         broker,
@@ -28,50 +29,49 @@ pub fn permission_removed_and_given_back(broker: &dyn Broker) {
     );
 }
 
-fn refused(broker: &dyn Broker, refuse: fn(&dyn Broker), accept: fn(&dyn Broker)) {
-    let harness = Harness::open(broker, Way::Direct);
-    harness.fault_begins();
-    refuse(broker);
-    harness.none_live();
-    // Whoever is not live now stays so.
-    harness.nobody_may_be_live();
-    harness.pass(LENGTH);
-    harness.attempts_are_few(LENGTH);
-    harness.everybody_may_be_live();
-    accept(broker);
-    harness.fault_ends();
+fn refused(broker: &dyn Broker, inject: fn(&dyn Broker), heal: fn(&dyn Broker)) {
+    let harness = Harness::start(broker, Route::Direct);
+    let inject = || {
+        inject(broker);
+        harness.wait_none_live();
+    };
+    let heal = || {
+        harness.assert_few_attempts(LENGTH);
+        heal(broker);
+    };
+    harness.outage(LENGTH, inject, heal);
     harness.finish();
 }
 
-/// So few may connect that not all nodes can.
+/// Fewer connections are allowed than the nodes need.
 pub fn connection_limit(broker: &dyn Broker) {
-    let harness = Harness::open(broker, Way::Direct);
+    let harness = Harness::start(broker, Route::Direct);
     harness.fault_begins();
     broker.limit_connections();
     harness.pass(LENGTH);
-    harness.attempts_are_few(LENGTH);
+    harness.assert_few_attempts(LENGTH);
     broker.lift_connection_limit();
     harness.fault_ends();
     harness.finish();
 }
 
-/// The server may open so few descriptors that not all nodes come in: who comes in vain waits in its backlog, or is
-/// refused. A Postgres has for each connection a process, with descriptors of its own, so this is none of its faults.
+/// The server may open fewer descriptors than the nodes need: the others wait in its backlog, or are refused. A
+/// Postgres has a process with descriptors of its own for each connection, so this is not one of its faults.
 pub fn descriptor_limit(broker: &dyn Broker) {
     let server = broker.server();
     let before = server.descriptors();
-    let harness = Harness::open(broker, Way::Proxied);
+    let harness = Harness::start(broker, Route::Proxied);
     harness.fault_begins();
     harness.proxy().refuse();
-    // It may have opened something that stays open, for the first of them.
-    harness.wait("nobody is connected", || server.descriptors() <= before + 2);
-    harness.none_live();
+    // A server may keep open what it opened for its first client.
+    block_until("nobody is connected", || server.descriptors() <= before + 2);
+    harness.wait_none_live();
     server.spare_descriptors(Some(3));
     harness.proxy().accept();
     harness.pass(LENGTH);
     let live = |node: &RecordedNode| node.plane().state() == State::Live;
     assert!(!harness.nodes().all(live), "there is room for all");
-    harness.attempts_are_few(LENGTH);
+    harness.assert_few_attempts(LENGTH);
     server.spare_descriptors(None);
     harness.fault_ends();
     harness.finish();

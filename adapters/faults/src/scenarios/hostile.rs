@@ -1,26 +1,27 @@
-//! What is too large, and what no node sent.
+//! Events that are too large, and frames that no node sent.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use midplane::bus::{Lane, Outbound};
 use midplane::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
-use midplane::{Audience, Event, Refusal, Relay, Scope, Target, TooLarge};
+use midplane::{Audience, Event, Refusal, Relay, Scope, TooLarge};
 use midplane_conformance::history::{Fact, hash};
 
-use crate::harness::{address, prefix};
-use crate::{Broker, HEARTBEAT, Harness, Way};
+use crate::harness::prefix;
+use crate::workload::lobby;
+use crate::{Broker, HEARTBEAT, Harness, Route};
 
-/// An event that does not fit is refused with its size, and nothing happens to the session; the largest that
-/// fits comes.
+/// An event that does not fit a frame is refused with its size, and nothing happens to the link; the largest that
+/// fits arrives.
 pub fn oversize(broker: &dyn Broker) {
-    let harness = Harness::open(broker, Way::Direct);
-    let audience = Audience::from(Target::topic("lobby").expect("a topic"));
+    let harness = Harness::start(broker, Route::Direct);
+    let audience = Audience::from(lobby());
     for cluster in harness.clusters() {
         let node = &cluster.nodes()[0];
         let mut publisher = node.publisher();
-        let limit = broker.bus(address(&harness), "any").limits().frame;
-        // What the event needs beside its padding is not known here, but told.
+        let limit = broker.bus(harness.address(), "any").limits().frame;
+        // The refusal says what the event needs beside its padding.
         let receipt = publisher.publish(&audience, limit);
         let Relay::Refused(Refusal::TooLarge(TooLarge { bytes, limit })) = receipt.relay else {
             panic!("{:?}", receipt.relay);
@@ -42,13 +43,13 @@ pub fn oversize(broker: &dyn Broker) {
     harness.finish();
 }
 
-/// Someone who may publish sends bytes that are no frame, frames of another version, and frames in the name
-/// of a node, with numbers up to the highest. Nobody is muted by it, and nobody panics.
+/// An unknown sender publishes bytes that are no frame, frames of another version, and frames in the name of a node,
+/// with numbers up to the highest. No node is muted by them, and none panics.
 pub fn frames_that_nobody_sent(broker: &dyn Broker) {
-    let harness = Harness::open(broker, Way::Direct);
+    let harness = Harness::start(broker, Route::Direct);
     harness.fault_begins();
     for cluster in harness.clusters() {
-        let bus = broker.bus(address(&harness), &prefix(cluster.executor()));
+        let bus = broker.bus(harness.address(), &prefix(cluster.executor()));
         let origin = cluster.nodes()[0].id();
         let limit = bus.limits().frame;
         cluster.recorder().record(Fact::Forged {
@@ -69,9 +70,8 @@ pub fn frames_that_nobody_sent(broker: &dyn Broker) {
             })
             .collect();
         cluster.executor().run(async move {
-            let session = bus.connect().await.expect("a session");
-            let mut transmit = session.transmit;
-            // Where a publish is a question of being heard, the forger has to listen too.
+            let mut transmit = bus.connect().await.expect("a link").transmit;
+            // Some servers let only subscribers publish.
             transmit.subscribe(&[Lane(0)]).await.expect("subscribed");
             for frame in &frames {
                 let sent = transmit.send(std::slice::from_ref(frame)).await;
@@ -80,7 +80,7 @@ pub fn frames_that_nobody_sent(broker: &dyn Broker) {
             transmit.close().await.expect("all is sent");
         });
     }
-    // Two heartbeats refute what was said in another's name.
+    // Eight heartbeats refute what was sent in the name of a node.
     harness.pass(HEARTBEAT * 8);
     harness.fault_ends();
     harness.finish();
@@ -93,7 +93,7 @@ fn forged() -> Event {
 fn hostile(origin: NodeId, limit: usize) -> Vec<Bytes> {
     let event = Message::Publish {
         scope: Scope::default(),
-        audience: Target::topic("lobby").expect("a topic").into(),
+        audience: lobby().into(),
         event: forged(),
     };
     let beat = |number| {

@@ -1,4 +1,4 @@
-//! What is done to servers and to what is between them and the nodes, one function each.
+//! What is done to servers, and to what is between them and the nodes, one function for each scenario.
 
 pub mod access;
 pub mod hostile;
