@@ -73,11 +73,11 @@ impl Tree {
         })
     }
 
-    /// Runs this command with the mutant's arguments of `cargo test`.
+    /// Runs this command with the mutant's arguments of `cargo test`, and the features that `./test` has.
     fn cargo(&self, command: &[&str], mutant: &Mutant) -> Outcome<Output> {
         let output = Command::new(command[0])
             .args(&command[1..])
-            .arg("--locked")
+            .args(["--locked", "--all-features"])
             .args(mutant.test.split_whitespace())
             .args(["--", "--exact"])
             .env("CARGO_TARGET_DIR", self.0.with_file_name("target"))
