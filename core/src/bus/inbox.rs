@@ -8,7 +8,8 @@ use core::task::{Context, Poll, Waker};
 
 use lock_api::{Mutex, RawMutex};
 
-use super::{BusError, BusErrorKind, Inbound};
+use super::error::{BusError, BusErrorKind};
+use super::frame::Inbound;
 
 /// What a waiting frame costs beside its bytes, so that empty frames are bounded too.
 const OVERHEAD: usize = size_of::<Inbound>();

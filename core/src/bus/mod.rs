@@ -1,5 +1,7 @@
 //! The seam that adapters implement: moving opaque frames between nodes.
 
+mod error;
+mod frame;
 mod inbox;
 mod lane;
 mod open_link;
@@ -7,15 +9,13 @@ mod prefix;
 mod settings;
 
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
-use core::error::Error;
 use core::fmt;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::stream::BoxStream;
 
+pub use error::{BusError, BusErrorKind};
+pub use frame::{Inbound, Limits, Outbound};
 pub use inbox::{End, Inbox};
 pub use lane::{Lane, ParseLaneError};
 pub use open_link::OpenLink;
@@ -98,135 +98,3 @@ pub trait Transmit: Send {
 }
 
 const _: fn(&dyn Bus, &dyn Transmit) = |_, _| ();
-
-/// What a bus takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The largest frame, in bytes.
-    pub frame: usize,
-}
-
-impl Limits {
-    /// The limits of a bus whose largest frame has this many bytes.
-    #[must_use]
-    pub const fn new(frame: usize) -> Self {
-        Self { frame }
-    }
-
-    /// Checks that each of these frames is within the limits. For adapters, before they send any of them.
-    ///
-    /// # Errors
-    /// [`TooLarge`](BusErrorKind::TooLarge) when a frame is not.
-    pub fn check(&self, frames: &[Outbound]) -> Result<(), BusError> {
-        let (sizes, limit) = (
-            frames.iter().map(|outbound| outbound.frame.len()),
-            self.frame,
-        );
-        match sizes.max().filter(|size| *size > limit) {
-            None => Ok(()),
-            Some(size) => Err(BusError::new(
-                BusErrorKind::TooLarge,
-                format!(
-                    "a frame of {size} bytes is larger than this bus's frame limit of {limit} bytes"
-                ),
-            )),
-        }
-    }
-}
-
-/// A frame to be sent.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Outbound {
-    /// The lane to send it on.
-    pub lane: Lane,
-    /// The bytes of the frame.
-    pub frame: Bytes,
-}
-
-/// A frame that arrived.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// The lane it arrived on.
-    pub lane: Lane,
-    /// The bytes of the frame, which anyone who can reach the bus may have made up.
-    pub frame: Bytes,
-}
-
-macro_rules! debug_without_content {
-    ($($name:ident),+) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name))
-                    .field("lane", &self.lane.0)
-                    .field("bytes", &self.frame.len())
-                    .finish()
-            }
-        }
-    )+};
-}
-
-debug_without_content!(Outbound, Inbound);
-
-/// The kind of a [`BusError`], for the driver to act on and the operator to search for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BusErrorKind {
-    /// The server was not reached, or the link with it is gone.
-    Unreachable,
-    /// The server refused the credentials or a permission.
-    Denied,
-    /// A frame is larger than the bus takes. The link lives.
-    TooLarge,
-    /// What arrives is more than the link could hold, and some of it is gone.
-    Overflow,
-    /// The server's answer makes no sense here.
-    Protocol,
-}
-
-/// Why a call on a bus failed. Its text never holds a secret.
-#[derive(Debug)]
-pub struct BusError {
-    kind: BusErrorKind,
-    message: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-impl BusError {
-    /// An error whose message says what failed, with which setting, and what to do. Neither the message
-    /// nor what the source displays may hold a password or a token.
-    pub fn new(kind: BusErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    /// Adds what caused the error.
-    #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-
-    /// The kind of the error.
-    #[must_use]
-    pub fn kind(&self) -> BusErrorKind {
-        self.kind
-    }
-}
-
-impl fmt::Display for BusError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl Error for BusError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
-    }
-}

@@ -9,7 +9,9 @@ use core::task::{Context, Poll};
 use futures::stream::{BoxStream, Stream};
 use lock_api::{Mutex, RawMutex};
 
-use super::{BusError, End, Inbound, Inbox};
+use super::error::BusError;
+use super::frame::Inbound;
+use super::inbox::{End, Inbox};
 
 /// What both halves of an adapter's link share: the [`Inbox`], and the connection, which is dropped when the link is
 /// over, or with the last half. For adapters, on any lock.

@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
-use super::Lane;
+use super::lane::Lane;
 
 /// What the names of a bus's channels begin with, so that services can share a server: nodes with different prefixes
 /// do not reach each other.

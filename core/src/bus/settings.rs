@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 
-use super::PrefixError;
+use super::prefix::PrefixError;
 
 /// Why an adapter cannot be made of its settings. No message holds the URL, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
