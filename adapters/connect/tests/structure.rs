@@ -37,7 +37,7 @@ const SMOL: [&str; 14] = [
 ];
 
 /// What a program on smol compiles nothing of. The driver of Redis uses the traits of `tokio` itself on any runtime.
-const TOKIO: [&str; 3] = ["mio", "signal-hook-registry", "tokio-rustls"];
+const TOKIO: [&str; 2] = ["mio", "tokio-rustls"];
 
 fn sources(adapter: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{adapter}/src"))
