@@ -1,6 +1,6 @@
 //! The promises of a bus as checks that any adapter can run, and the servers to run them on.
 //!
-//! An adapter says how to get at its bus by implementing [`Fixture`](suite::Fixture), and calls
+//! An adapter says how to get at its bus by implementing [`BusFixture`](suite::BusFixture), and calls
 //! [`bus_suite!`] once: that makes one test of each check on each executor.
 //!
 //! ```
@@ -8,11 +8,11 @@
 //!
 //! use midplane::Memory;
 //! use midplane::bus::Bus;
-//! use midplane_conformance::suite::Fixture;
+//! use midplane_conformance::suite::BusFixture;
 //!
 //! struct InProcess(Memory);
 //!
-//! impl Fixture for InProcess {
+//! impl BusFixture for InProcess {
 //!     fn bus(&self) -> Arc<dyn Bus> {
 //!         Arc::new(self.0.clone())
 //!     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use midplane::Memory;
 use midplane::bus::Bus;
-use midplane_conformance::suite::Fixture;
+use midplane_conformance::suite::BusFixture;
 
 struct InProcess(Memory);
 
@@ -14,7 +14,7 @@ impl InProcess {
     }
 }
 
-impl Fixture for InProcess {
+impl BusFixture for InProcess {
     fn bus(&self) -> Arc<dyn Bus> {
         Arc::new(self.0.clone())
     }

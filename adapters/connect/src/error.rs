@@ -30,7 +30,7 @@ pub enum ConnectError {
     },
     /// A prefix is set, and no bus to use it on.
     MissingBackplane,
-    /// The bus that is named is not the one whose URL it is.
+    /// The bus that is named is another than that of the URL.
     Mismatch {
         /// The bus that is named.
         backplane: BusKind,
@@ -118,7 +118,7 @@ impl fmt::Display for ConnectError {
                 deadline,
             } => write!(
                 f,
-                "the backplane of {setting} is not open: no {backplane} let us in within {deadline:?}; is it running, \
+                "the backplane of {setting} is not open: no {backplane} accepted the connection within {deadline:?}; is it running, \
                  and is the address right?"
             ),
         }

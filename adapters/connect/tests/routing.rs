@@ -1,4 +1,4 @@
-//! With several lanes a node is subscribed to those with members on it and to no other, whatever the bus.
+//! With several lanes a node is subscribed to those with members on it and to no other, on every bus.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midplane::Timer;
-use midplane_conformance::suite::Node;
+use midplane_conformance::suite::TestLink;
 use midplane_connect::{ConnectError, Settings};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
@@ -53,8 +53,8 @@ async fn works(settings: &Settings, timer: &dyn Timer) {
             .await
             .expect("a bus")
     };
-    let mut receiver = Node::on(&*open().await, &[3]).await;
-    let mut sender = Node::connect(&*open().await).await;
+    let mut receiver = TestLink::on(&*open().await, &[3]).await;
+    let mut sender = TestLink::connect(&*open().await).await;
     sender.send(3, "across").await;
     receiver.receives(3, "across").await;
 }
@@ -135,7 +135,7 @@ fn wrong_credentials_are_loud_and_stay_secret() {
         Executor::Smol.run(async move {
             let timer = timer(Executor::Smol);
             let error = within("the refusal", settings.open(&*timer)).await;
-            let error = error.expect_err("it is not let in");
+            let error = error.expect_err("it is refused");
             assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
             let shown = shown(&error);
             assert!(shown.contains("MIDPLANE_BACKPLANE_URL"), "{shown}");

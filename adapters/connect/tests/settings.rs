@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::Command;
 
 use midplane::threads::Timer;
-use midplane_conformance::suite::Node;
+use midplane_conformance::suite::TestLink;
 use midplane_connect::{BusKind, ConnectError, Settings};
 
 /// Everything that an error shows, or that what it stands for does.
@@ -227,9 +227,9 @@ fn a_name_in_memory_is_shared_and_no_name_is_not() {
                 .expect("sound")
                 .expect("a bus");
             let there = there.open(&timer).await.expect("a bus");
-            let mut receiver = Node::on(&*here, &[0]).await;
-            Node::connect(&*there).await.send(0, "other").await;
-            Node::connect(&*here).await.send(0, "own").await;
+            let mut receiver = TestLink::on(&*here, &[0]).await;
+            TestLink::connect(&*there).await.send(0, "other").await;
+            TestLink::connect(&*here).await.send(0, "own").await;
             let (_, first) = receiver.next().await;
             first == "other"
         };

@@ -70,8 +70,8 @@ impl Arrivals {
     }
 }
 
-/// What the driver reports of the connection. It is dropped when the driver's tasks are gone, for whatever reason, and
-/// that is the end of the link too.
+/// What the driver reports of the connection. It is dropped when the driver's tasks are gone, which
+/// ends the link too.
 pub(crate) struct Events(pub(crate) Arc<Arrivals>);
 
 impl Events {

@@ -13,7 +13,7 @@ pub(crate) fn lost() -> End {
     )
 }
 
-/// The end of a link to whose server this happened. Its texts name subjects and no secrets.
+/// The end of a link whose server reports this error. The server's texts name subjects and no secrets.
 pub(crate) fn server_error(error: &ServerError) -> End {
     let text = error.to_string();
     let lower = text.to_lowercase();
@@ -36,7 +36,7 @@ pub(crate) fn server_error(error: &ServerError) -> End {
 
 /// The error of a link that was not opened. The driver's errors name servers and no secrets.
 pub(crate) fn refused(nats: &Nats, error: ConnectError) -> BusError {
-    // Only one of the refusals has a kind of its own; the others are told by their text.
+    // Only one of the refusals has a kind of its own; the others are known by their text.
     let text = error.to_string().to_lowercase();
     let denied = matches!(
         error.kind(),

@@ -26,7 +26,7 @@ use crate::url::Login;
 const NOWHERE: &str = "nats://127.0.0.1:0";
 
 /// How often the driver asks a silent server whether it is there. It drops the socket of a link that
-/// nobody holds any more only when it can write or when two of these went unanswered.
+/// was dropped only when it can write or when two of these went unanswered.
 const PING: Duration = Duration::from_secs(5);
 
 /// How many frames wait for the driver to write them.

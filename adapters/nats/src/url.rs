@@ -1,4 +1,4 @@
-//! What a URL says: where the servers are, and who we are to them.
+//! What a URL says: where the servers are, and the user to log in as.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{configured, text_of};
 use futures::StreamExt;
-use midplane_conformance::suite::{Node, refusal};
+use midplane_conformance::suite::{TestLink, refusal};
 use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_nats::Nats;
 use midplane_testkit::server::Server;
@@ -100,8 +100,8 @@ fn tokens_passwords_and_keys_log_in() {
     smol::block_on(async {
         let (server, ..) = configured("authorization { token: \"t o/k\" }");
         let address = server.address();
-        Node::working(&Nats::new(&format!("nats://t%20o%2Fk@{address}")).unwrap()).await;
-        Node::working(
+        TestLink::working(&Nats::new(&format!("nats://t%20o%2Fk@{address}")).unwrap()).await;
+        TestLink::working(
             &Nats::new(&format!("nats://{address}"))
                 .unwrap()
                 .with_token("t o/k"),
@@ -113,9 +113,9 @@ fn tokens_passwords_and_keys_log_in() {
 
         let (server, ..) = configured("authorization { user: ada, password: \"p@ss\" }");
         let address = server.address();
-        Node::working(&Nats::new(&format!("nats://ada:p%40ss@{address}")).unwrap()).await;
+        TestLink::working(&Nats::new(&format!("nats://ada:p%40ss@{address}")).unwrap()).await;
         let bus = Nats::new(&format!("nats://{address}")).unwrap();
-        Node::working(&bus.with_user_and_password("ada", "p@ss")).await;
+        TestLink::working(&bus.with_user_and_password("ada", "p@ss")).await;
 
         // The pair of the example in NATS's documentation of NKEYs.
         let (server, ..) = configured(
@@ -124,7 +124,7 @@ fn tokens_passwords_and_keys_log_in() {
         );
         let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
         let bus = Nats::new(&server.url()).unwrap().with_nkey_seed(seed);
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
         assert!(!format!("{bus:?}").contains(seed));
 
         let bus = Nats::new(&server.url()).unwrap();
@@ -150,7 +150,7 @@ fn a_file_of_credentials_logs_in_and_is_read_again_for_each_link() {
         assert!(missing.to_string().contains("user.creds"), "{missing}");
 
         operator.admit(&path, None);
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
 
         Operator::new().admit(&path, None);
         let foreign = refusal(&bus).await;
@@ -160,7 +160,7 @@ fn a_file_of_credentials_logs_in_and_is_read_again_for_each_link() {
         assert!(!format!("{foreign} {foreign:?} {bus:?}").contains(seed));
 
         operator.admit(&path, None);
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }
 
@@ -174,7 +174,7 @@ fn credentials_that_expire_end_the_link_as_denied() {
         .with_credentials_file(&path);
     smol::block_on(async {
         operator.admit(&path, Some(SystemTime::now() + Duration::from_secs(3)));
-        let mut node = Node::connect(&bus).await;
+        let mut node = TestLink::connect(&bus).await;
         assert_eq!(node.end().await, BusErrorKind::Denied);
         // The server lets them in, and then says that they are late.
         let late = match within("an answer", bus.connect()).await {
@@ -186,6 +186,6 @@ fn credentials_that_expire_end_the_link_as_denied() {
         };
         assert_eq!(late, BusErrorKind::Denied);
         operator.admit(&path, None);
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }

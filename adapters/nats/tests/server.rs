@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::configured;
 use futures::StreamExt;
 use futures::future::{Either, select};
-use midplane_conformance::suite::{Node, outbound, refusal};
+use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_nats::Nats;
 use midplane_testkit::proxy::Proxy;
@@ -28,10 +28,10 @@ fn lanes_are_all_that_must_be_permitted_and_one_that_is_not_is_denied() {
     let (server, _path, _directory) = configured(&permitting("\"midplane.0\", \"midplane.1\""));
     let bus = Nats::new(&format!("nats://ada:pw@{}", server.address())).unwrap();
     smol::block_on(async {
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
         // Not once by luck: the refusal comes before the proof would, and nothing but the proof resolves it.
         for _ in 0..20 {
-            let mut node = Node::connect(&bus).await;
+            let mut node = TestLink::connect(&bus).await;
             node.transmit.subscribe(&[Lane(1), Lane(0)]).await.unwrap();
             let refused = node.transmit.subscribe(&[Lane(2)]);
             let error = within("the refusal", refused).await.unwrap_err();
@@ -39,7 +39,7 @@ fn lanes_are_all_that_must_be_permitted_and_one_that_is_not_is_denied() {
             assert!(error.to_string().contains("midplane.2"), "{error}");
             assert_eq!(node.end().await, BusErrorKind::Denied);
         }
-        let mut node = Node::connect(&bus).await;
+        let mut node = TestLink::connect(&bus).await;
         node.transmit.send(&[outbound(2, "frame")]).await.unwrap();
         assert_eq!(node.end().await, BusErrorKind::Denied);
     });
@@ -50,11 +50,11 @@ fn a_permission_that_is_taken_away_ends_the_link() {
     let (server, path, _directory) = configured(&permitting("\"midplane.*\""));
     let bus = Nats::new(&format!("nats://ada:pw@{}", server.address())).unwrap();
     smol::block_on(async {
-        let mut node = Node::on(&bus, &[0]).await;
+        let mut node = TestLink::on(&bus, &[0]).await;
         fs::write(&path, permitting("\"other.*\"")).unwrap();
         server.reload();
         assert_eq!(node.end().await, BusErrorKind::Denied);
-        let mut node = Node::connect(&bus).await;
+        let mut node = TestLink::connect(&bus).await;
         assert!(
             within("no", node.transmit.subscribe(&[Lane(0)]))
                 .await
@@ -70,7 +70,7 @@ fn a_permission_that_is_taken_away_ends_the_link() {
                 == 2
         })
         .await;
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }
 
@@ -81,7 +81,7 @@ fn a_lost_connection_is_never_mended_behind_our_back() {
     let bus = Nats::new(&server.url_at(proxy.address())).unwrap();
     smol::block_on(async {
         for _ in 0..20 {
-            let mut node = Node::on(&bus, &[0]).await;
+            let mut node = TestLink::on(&bus, &[0]).await;
             // The server is there again before anyone notices that it was gone.
             proxy.refuse();
             proxy.accept();
@@ -90,7 +90,7 @@ fn a_lost_connection_is_never_mended_behind_our_back() {
             assert!(node.transmit.send(&[outbound(0, "frame")]).await.is_err());
             assert!(node.transmit.close().await.is_err());
             // Nor is it kept open: the one connection is that of the next link.
-            let next = Node::connect(&bus).await;
+            let next = TestLink::connect(&bus).await;
             eventually("one connection", || proxy.connections() == 1).await;
             drop((node, next));
         }
@@ -107,7 +107,7 @@ fn a_server_that_takes_less_than_a_frame_is_refused() {
         assert!(error.to_string().contains("`with_frame_limit`"), "{error}");
         let bus = bus.with_frame_limit(4096);
         assert_eq!(bus.limits().frame, 4096);
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }
 
@@ -120,7 +120,7 @@ fn the_first_server_of_a_cluster_that_answers_is_taken() {
     smol::block_on(async {
         let bus = Nats::new(&urls).unwrap();
         for _ in 0..10 {
-            Node::working(&bus).await;
+            TestLink::working(&bus).await;
         }
     });
 }
@@ -135,10 +135,10 @@ fn the_servers_of_a_cluster_carry_frames_to_each_other() {
     let joining = ["--cluster", "nats://127.0.0.1:-1", "--routes", &route];
     let two = Server::nats_with(&[&name[..], &joining].concat());
     smol::block_on(async {
-        let mut near = Node::connect(&Nats::new(&one.url()).unwrap()).await;
-        let mut far = Node::connect(&Nats::new(&two.url()).unwrap()).await;
+        let mut near = TestLink::connect(&Nats::new(&one.url()).unwrap()).await;
+        let mut far = TestLink::connect(&Nats::new(&two.url()).unwrap()).await;
         near.transmit.subscribe(&[Lane(0)]).await.unwrap();
-        // The servers find each other, and hear of the subscription, in their own time.
+        // The servers find each other, and learn of the subscription, in their own time.
         within("a frame through both", async {
             let mut heard = near.frames.next();
             loop {
@@ -162,11 +162,11 @@ fn a_runtime_that_is_gone_ends_the_links_that_ran_on_it() {
         .enable_all()
         .build()
         .unwrap();
-    let mut node = runtime.block_on(Node::on(&bus, &[0]));
+    let mut node = runtime.block_on(TestLink::on(&bus, &[0]));
     drop(runtime);
     smol::block_on(async {
         assert_eq!(node.end().await, BusErrorKind::Unreachable);
         assert!(node.transmit.send(&[outbound(0, "frame")]).await.is_err());
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }

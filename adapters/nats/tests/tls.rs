@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{configured, text_of};
-use midplane_conformance::suite::{Node, refusal};
+use midplane_conformance::suite::{TestLink, refusal};
 use midplane_core::bus::BusErrorKind;
 use midplane_nats::Nats;
 use midplane_testkit::server::Server;
@@ -26,7 +26,7 @@ fn tls_is_spoken_to_a_server_that_is_trusted_and_no_other() {
     smol::block_on(async {
         for scheme in ["tls", "nats"] {
             let bus = Nats::new(&format!("{scheme}://{address}")).unwrap();
-            Node::working(&bus.clone().with_root_certificates(certificate)).await;
+            TestLink::working(&bus.clone().with_root_certificates(certificate)).await;
             let error = refusal(&bus).await;
             assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error:?}");
         }

@@ -1,4 +1,4 @@
-//! The driver's connection, whatever it goes over.
+//! The driver's connection, over any sort of stream.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,7 @@ use tokio_postgres::{AsyncMessage, Connection, Error};
 
 /// What moves a connection on.
 pub(crate) trait DriverConnection: Send {
-    /// The next message that nobody asked for, on the way to which what was asked is answered.
+    /// The next message that is no answer. On the way to it, calls are answered.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>>;
 }
 

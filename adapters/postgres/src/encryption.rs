@@ -58,7 +58,7 @@ impl Encryption {
                 _ => kept.push(pair),
             }
         }
-        // As libpq has it: certificates that are named are used, and the system's are for those who check names too.
+        // As libpq has it: certificates that are named are used, and the system's only where names are checked too.
         encryption.mode = match (mode, &encryption.roots) {
             (Some(EncryptionMode::Require), Some(_)) => EncryptionMode::VerifyCa,
             (Some(mode), _) => mode,

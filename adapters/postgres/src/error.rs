@@ -64,7 +64,7 @@ impl ConnectionErrorKind {
                 Self::Unreachable
             }
             Some(_) => Self::Protocol,
-            // The driver's own: only the text tells those of logging in.
+            // The driver's own: only the text shows which are about logging in.
             None => {
                 let text = error.to_string();
                 if text.contains("authentication") || text.contains("password") {

@@ -21,7 +21,7 @@
 //! # Mapping
 //!
 //! - Lane 3 is the channel `midplane_3`, where `midplane` is the [prefix](Postgres::with_prefix). Channels belong to a
-//!   database: nodes that are to hear each other connect to the same one. No table is touched, and any user who may
+//!   database: nodes that are to reach each other connect to the same one. No table is touched, and any user who may
 //!   connect may notify and listen. External publishers notify `midplane_json`, where nodes listen there; what
 //!   they say is the payload as it stands.
 //! - A frame is the payload of one `NOTIFY`: a colon, then the base64 (without padding) of one byte and the frame.
@@ -45,8 +45,8 @@
 //!   5 s, and not by those of 2 s.
 //! - **TLS is the feature `tls`.** Without it a URL that demands TLS is refused, and with `sslmode=prefer`, the default,
 //!   the connection is in the clear. With it, `sslmode` and `sslrootcert` in the URL mean what they do to libpq:
-//!   `prefer` takes TLS where the server has it; `require` demands it, and keeps out who listens but not who poses as
-//!   the server; `verify-ca` demands a certificate signed by one of `sslrootcert`, a PEM file that is read for each
+//!   `prefer` takes TLS where the server has it; `require` demands it, which keeps out listeners, but no impostor
+//!   of the server; `verify-ca` demands a certificate signed by one of `sslrootcert`, a PEM file that is read for each
 //!   link, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
 //!   over any network you do not own. Not supported are certificates of the client, channel binding, and `allow`.
 //! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot

@@ -13,7 +13,7 @@ use crate::socket;
 use crate::tls::Connector;
 use crate::url::{Endpoint, Server};
 
-/// One attempt to connect to each server, in the order given, until one is a primary that lets us in. These
+/// One attempt to connect to each server, in the order given, until one is a primary that accepts the login. These
 /// statements are run there.
 pub(crate) async fn open(
     endpoint: &Endpoint,
@@ -62,7 +62,7 @@ async fn connect(
 }
 
 fn refused(server: &Server, error: Error) -> ConnectionError {
-    // Only the text tells this from other failures.
+    // Only the text distinguishes this from other failures.
     let message = if error.to_string().contains("TLS") {
         format!(
             "there is no TLS with the Postgres server at {server} that we can trust: look at `sslmode` and \
@@ -70,7 +70,7 @@ fn refused(server: &Server, error: Error) -> ConnectionError {
         )
     } else {
         format!(
-            "the Postgres server at {server} does not let us in: look at the user, the password and \
+            "the Postgres server at {server} refuses the login: look at the user, the password and \
              the database of the url"
         )
     };
@@ -88,7 +88,7 @@ pub(crate) fn turn(
         match connection.poll_message(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => *woken = true,
-            // Notices, which nobody asked for.
+            // Notices, for which nobody asked.
             Poll::Ready(Some(Ok(_))) => {}
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Some(error))),
             Poll::Ready(None) => return Poll::Ready(Err(None)),

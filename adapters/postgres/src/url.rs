@@ -1,4 +1,4 @@
-//! What a URL says: where the servers are, and who we are to them.
+//! What a URL says: where the servers are, and the user to log in as.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) struct Endpoint {
 pub(crate) struct Server {
     pub(crate) host: Host,
     pub(crate) port: u16,
-    /// What the host is called, whatever its address: its certificate must have this name.
+    /// The host's name, which its certificate must have; the address may be another.
     pub(crate) name: String,
 }
 

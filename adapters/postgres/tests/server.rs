@@ -1,7 +1,7 @@
 //! What a Postgres server does to its links, and what `NOTIFY` does to frames.
 
 use futures::StreamExt;
-use midplane_conformance::suite::{Node, outbound, refusal};
+use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{BusErrorKind, Inbound};
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
@@ -37,10 +37,10 @@ fn a_backend_that_is_terminated_ends_its_link_alone() {
         .with_prefix("terminated")
         .unwrap();
     smol::block_on(async {
-        let mut other = Node::on(&bus, &[0]).await;
+        let mut other = TestLink::on(&bus, &[0]).await;
         let victim = Postgres::new(&format!("{}?application_name=victim", server.url())).unwrap();
         let victim = victim.with_prefix("terminated").unwrap();
-        let mut victim = Node::on(&victim, &[0]).await;
+        let mut victim = TestLink::on(&victim, &[0]).await;
         let ended = sql(
             &server.url(),
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -61,7 +61,7 @@ fn the_password_is_asked_for_at_each_connect() {
     smol::block_on(async {
         let refused = refusal(&bus).await;
         assert_eq!(refused.kind(), BusErrorKind::Denied);
-        Node::on(&bus.with_password(|| "midplane".to_owned()), &[0]).await;
+        TestLink::on(&bus.with_password(|| "midplane".to_owned()), &[0]).await;
     });
 }
 
@@ -73,7 +73,7 @@ fn equal_frames_of_one_transaction_all_arrive() {
         .with_prefix("equal")
         .unwrap();
     smol::block_on(async {
-        let mut node = Node::on(&bus, &[0]).await;
+        let mut node = TestLink::on(&bus, &[0]).await;
         let frames: Vec<_> = (0..600).map(|_| outbound(0, "same")).collect();
         node.send_all(&frames).await;
         node.send(0, "fence").await;
@@ -92,7 +92,7 @@ fn what_is_notified_by_hand_arrives_as_its_text() {
         .with_prefix("By-Hand")
         .unwrap();
     smol::block_on(async {
-        let mut node = Node::on(&bus, &[0]).await;
+        let mut node = TestLink::on(&bus, &[0]).await;
         sql(
             &server.url(),
             "NOTIFY \"By-Hand_0\", '{\"hello\": 1}'; NOTIFY \"By-Hand_00x\"",
@@ -109,7 +109,7 @@ fn a_link_whose_calls_take_in_too_much_is_over() {
         .with_prefix("flood")
         .unwrap();
     smol::block_on(async {
-        let mut node = Node::on(&bus.with_queue(1_000), &[0]).await;
+        let mut node = TestLink::on(&bus.with_queue(1_000), &[0]).await;
         let frames: Vec<_> = (0..250).map(|_| outbound(0, "more and more")).collect();
         let error = loop {
             let sent = within("sending", node.transmit.send(&frames)).await;
@@ -146,13 +146,13 @@ fn a_server_that_is_killed_ends_every_link_and_is_found_again() {
     ))
     .unwrap();
     smol::block_on(async {
-        let mut node = Node::on(&bus, &[0]).await;
+        let mut node = TestLink::on(&bus, &[0]).await;
         server.kill();
         assert_eq!(node.end().await, BusErrorKind::Unreachable);
         let refused = refusal(&bus).await;
         assert_eq!(refused.kind(), BusErrorKind::Unreachable);
         server.restart();
-        let mut node = Node::on(&bus, &[0]).await;
+        let mut node = TestLink::on(&bus, &[0]).await;
         node.send(0, "again").await;
         node.receives(0, "again").await;
     });

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::{Arc, LazyLock};
 
-use midplane_conformance::suite::{self, Node, Proxied, refusal};
+use midplane_conformance::suite::{self, Proxied, TestLink, refusal};
 use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_postgres::Postgres;
 use midplane_testkit::executor::Executor;
@@ -82,7 +82,7 @@ async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, Str
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         return Err(error.to_string());
     }
-    let mut node = Node::on(&bus, &[0]).await;
+    let mut node = TestLink::on(&bus, &[0]).await;
     let frame = vec![7; 5_000];
     node.send(0, frame.clone()).await;
     node.receives(0, frame).await;

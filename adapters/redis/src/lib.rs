@@ -66,7 +66,7 @@
 //! If any of its connections is lost, the link is dead: the stream yields what arrived before, an error, and
 //! its end. A link is dead, too, when PUBLISH answers that a frame on a lane that the link is subscribed to has no
 //! receiver, for then its own subscription is gone; when a cluster gives the slot of one of its lanes to
-//! another shard, which the old owner tells its subscribers; and when a lone server or the Sentinels' master became
+//! another shard, of which the old owner notifies its subscribers; and when a lone server or the Sentinels' master became
 //! a replica. Such a server keeps its subscribers and serves them, apart from those at the new master, so it is asked
 //! (by `HELLO`) when a link is opened and with what is sent, once a second at most.
 //!

@@ -11,7 +11,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, RedisError,
 use crate::error::ErrorContext;
 use crate::pushes::Pushes;
 
-/// Where a server is, and who we are to it.
+/// Where a server is, and the user to log in as.
 pub(crate) struct Server {
     info: ConnectionInfo,
     pub(crate) context: ErrorContext,
@@ -38,7 +38,7 @@ impl Server {
         &self.info
     }
 
-    /// One connection, whose loss ends the link.
+    /// Opens one connection. Its loss ends the link.
     pub(crate) async fn connect(
         &self,
         pushes: &Arc<Pushes>,
@@ -48,7 +48,7 @@ impl Server {
         connection.map_err(|error| self.context.error("connect", error))
     }
 
-    /// One connection, whose pushes are handed over; its loss is one of them.
+    /// Opens one connection, and hands its pushes over; its loss is one of them.
     pub(crate) async fn dial(
         &self,
         take: impl Fn(PushInfo) + Send + Sync + 'static,
@@ -67,7 +67,7 @@ impl Server {
             .await
     }
 
-    /// Both connections.
+    /// Opens both connections.
     pub(crate) async fn open(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
         let (subscriber, publisher) = try_join(self.connect(pushes), self.connect(pushes)).await?;
         Ok(Connections {
@@ -76,20 +76,20 @@ impl Server {
         })
     }
 
-    /// Both connections, to a server that must be a master.
+    /// Opens both connections to a server, which must be a master.
     pub(crate) async fn open_master(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
         let mut connections = self.open(pushes).await?;
         let answer: Value = redis::cmd("HELLO")
             .query_async(&mut connections.publisher)
             .await
-            .map_err(|error| self.context.error("say who it is", error))?;
+            .map_err(|error| self.context.error("answer HELLO", error))?;
         if is_replica(&answer) {
             return Err(self.replica());
         }
         Ok(connections)
     }
 
-    /// Why a link with a replica is none.
+    /// The error of a link with a server that is a replica.
     pub(crate) fn replica(&self) -> BusError {
         BusError::new(
             BusErrorKind::Unreachable,

@@ -117,11 +117,11 @@ pub(crate) async fn shards(
         .arg("SLOTS")
         .query_async(seed)
         .await
-        .map_err(|error| node.context.error("tell the shards of its cluster", error))?;
+        .map_err(|error| node.context.error("name the shards of its cluster", error))?;
     let (asked, _) = node.context.address.rsplit_once(':').unwrap_or_default();
     let slots = Slots::parse(&answer, asked).ok_or_else(|| {
         let message = format!(
-            "redis at {} did not tell the shards of its cluster so that it could be understood",
+            "redis at {} named the shards of its cluster in a form that is not known here",
             node.context.address
         );
         BusError::new(BusErrorKind::Protocol, message)
@@ -139,7 +139,7 @@ pub(crate) async fn master(seed: &ConnectionInfo, name: &str) -> Result<Server, 
     // The credentials are the master's.
     let nobody = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
     let sentinel = Server::new(seed.clone().set_redis_settings(nobody));
-    // What becomes of this connection is nothing to the link.
+    // The link does not depend on this connection.
     let dialled = sentinel.dial(|_| {}).await;
     let mut asking = dialled.map_err(|error| sentinel.context.error("connect", error))?;
     let mut question = redis::cmd("SENTINEL");
@@ -147,7 +147,7 @@ pub(crate) async fn master(seed: &ConnectionInfo, name: &str) -> Result<Server, 
     let answer: Option<(String, u16)> = question
         .query_async(&mut asking)
         .await
-        .map_err(|error| sentinel.context.error("tell the master", error))?;
+        .map_err(|error| sentinel.context.error("name the master", error))?;
     let Some((host, port)) = answer else {
         let message = format!(
             "the sentinel at {} knows no master called {name}: is that the name behind the slash of the url?",

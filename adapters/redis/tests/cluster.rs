@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use midplane::node::Config;
 use midplane::{Backplane, Cluster, ConnectionId, Event, Sink, Target, fresh_node_id};
-use midplane_conformance::suite::{Fixture, Node, RefusedBus, outbound};
+use midplane_conformance::suite::{BusFixture, RefusedBus, TestLink, outbound};
 use midplane_core::bus::{Bus, BusErrorKind, Lane, Outbound};
 use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
@@ -19,7 +19,7 @@ use midplane_testkit::{eventually, within};
 static CLUSTER: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::start);
 static VALKEY: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::valkey);
 
-/// The tests share a cluster, and each has a user of its own, by which its connections are told and killed. The user
+/// The tests share a cluster, and each has a user of its own, by which its connections are counted and killed. The user
 /// may do what the documentation says it must be allowed to, and no more. Who connects anew comes through a proxy,
 /// which refuses while the user is cut.
 struct OverCluster {
@@ -67,7 +67,7 @@ impl OverCluster {
     }
 }
 
-impl Fixture for OverCluster {
+impl BusFixture for OverCluster {
     fn bus(&self) -> Arc<dyn Bus> {
         self.with_prefix(self.user.clone())
     }
@@ -162,7 +162,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             let cluster = CLUSTER.get();
             let bus = bus(&cluster).with_prefix("spread").expect("a prefix");
             let lanes: Vec<_> = (0..LANES).map(Lane).collect();
-            let mut receiver = Node::connect(&bus).await;
+            let mut receiver = TestLink::connect(&bus).await;
             within("subscribing", receiver.transmit.subscribe(&lanes))
                 .await
                 .expect("subscribed");
@@ -174,7 +174,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
             assert_eq!(counts.iter().sum::<usize>(), LANES as usize, "{counts:?}");
 
-            let mut sending = Node::connect(&bus).await;
+            let mut sending = TestLink::connect(&bus).await;
             let frames: Vec<_> = lanes
                 .iter()
                 .map(|&lane| Outbound {
@@ -203,7 +203,7 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
     Executor::Smol.run(async {
         let cluster = CLUSTER.get();
         let bus = bus(&cluster).with_prefix("foreign").expect("a prefix");
-        let mut node = Node::connect(&bus).await;
+        let mut node = TestLink::connect(&bus).await;
         within("subscribing", node.transmit.subscribe(&[Lane::JSON]))
             .await
             .expect("subscribed");
@@ -227,8 +227,8 @@ fn a_slot_that_moves_ends_the_links_of_its_lane() {
     for (executor, from, to) in [(Executor::Smol, 0, 1), (Executor::TokioMulti, 1, 2)] {
         let (cluster, bus) = (cluster.clone(), bus.clone());
         executor.run(async move {
-            let mut listening = Node::working(&bus).await;
-            let mut publishing = Node::connect(&bus).await;
+            let mut listening = TestLink::working(&bus).await;
+            let mut publishing = TestLink::connect(&bus).await;
             let sent = publishing.transmit.send(&[outbound(1, "before")]).await;
             sent.expect("it is sent");
             let heard = within("the frame", listening.frames.next()).await;
@@ -245,7 +245,7 @@ fn a_slot_that_moves_ends_the_links_of_its_lane() {
     }
 }
 
-/// Nodes learn in their own time who owns a slot now, and until then send us to the old owner, who refuses. Each
+/// Nodes learn in their own time which of them owns a slot now, and until then name the old owner, which refuses. Each
 /// link asks the next of them: all know it once as many links in a row are good.
 async fn heals(bus: &Redis, cluster: &RedisCluster) {
     within("the heal", async {
@@ -329,7 +329,7 @@ fn a_master_that_dies_ends_the_link_and_its_replica_is_found() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::TokioCurrent.run(async move {
-        let mut node = Node::working(&bus).await;
+        let mut node = TestLink::working(&bus).await;
         cluster.nodes()[0].kill();
         assert_eq!(node.end().await, BusErrorKind::Unreachable);
         // The others are there, and send us to the dead one.
@@ -345,7 +345,7 @@ fn a_master_that_is_demoted_ends_the_link() {
     let cluster = RedisCluster::with_replicas(1);
     let (bus, _) = on_the_first(&cluster);
     Executor::Smol.run(async move {
-        let mut node = Node::working(&bus).await;
+        let mut node = TestLink::working(&bus).await;
         cluster.promote(3, None);
         // Nobody sends or subscribes anything.
         assert_eq!(node.end().await, BusErrorKind::Unreachable);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use midplane_conformance::suite::{Fixture, RefusedBus};
+use midplane_conformance::suite::{BusFixture, RefusedBus};
 use midplane_core::bus::Bus;
 use midplane_redis::Redis;
 use midplane_testkit::server::Server;
@@ -35,7 +35,7 @@ impl Real {
     }
 }
 
-impl Fixture for Real {
+impl BusFixture for Real {
     fn bus(&self) -> Arc<dyn Bus> {
         Arc::new(self.with_prefix("midplane"))
     }

@@ -1,6 +1,6 @@
 //! The master is found through real Sentinels.
 
-use midplane_conformance::suite::{Node, refusal};
+use midplane_conformance::suite::{TestLink, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
@@ -21,7 +21,7 @@ async fn watched() -> (Server, Server, Server) {
     })
     .await;
     let sentinel = Server::redis_sentinel("chat", &master);
-    // Before that it has nobody to put in the master's place.
+    // Before that it has no replica to promote.
     eventually("the sentinel knows the replica", || {
         let known = sentinel.redis_command(&["SENTINEL", "REPLICAS", "chat"]);
         known.contains("\r\nslave\r\n") && known.contains("master-link-status\r\n$2\r\nok\r\n")
@@ -43,7 +43,7 @@ fn bus(sentinel: &Server) -> Redis {
 async fn heals(bus: &Redis, server: &Server) {
     within("the heal", async {
         loop {
-            // Whose master is being demoted bears neither.
+            // While the master is being demoted, both fail.
             let Ok(mut link) = bus.connect().await else {
                 continue;
             };
@@ -55,7 +55,7 @@ async fn heals(bus: &Redis, server: &Server) {
         }
     })
     .await;
-    Node::working(bus).await;
+    TestLink::working(bus).await;
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_master_that_dies_is_replaced() {
         executor.run(async {
             let (master, replica, sentinel) = watched().await;
             let bus = bus(&sentinel);
-            let mut node = Node::working(&bus).await;
+            let mut node = TestLink::working(&bus).await;
             master.kill();
             assert_eq!(node.end().await, BusErrorKind::Unreachable);
             heals(&bus, &replica).await;
@@ -77,10 +77,10 @@ fn a_master_that_is_demoted_loses_its_links() {
     Executor::Threads.run(async {
         let (_master, replica, sentinel) = watched().await;
         let bus = bus(&sentinel);
-        let mut node = Node::working(&bus).await;
+        let mut node = TestLink::working(&bus).await;
         let answer = sentinel.redis_command(&["SENTINEL", "FAILOVER", "chat"]);
         assert_eq!(answer, "+OK\r\n");
-        // The Sentinel kills the clients of whom it demotes.
+        // The Sentinel kills the clients of the master that it demotes.
         assert_eq!(node.end().await, BusErrorKind::Unreachable);
         heals(&bus, &replica).await;
     });
@@ -92,7 +92,7 @@ fn a_name_that_no_sentinel_knows_is_said() {
         let master = Server::redis_with(&[]);
         let sentinel = Server::redis_sentinel("chat", &master);
         let bus = Redis::new(&sentinel.url()).expect("a url");
-        Node::connect(&bus)
+        TestLink::connect(&bus)
             .await
             .send(1, "received by nobody")
             .await;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
-use midplane_conformance::suite::{Node, outbound, refusal};
+use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
@@ -44,7 +44,7 @@ fn either_connection_that_is_killed_ends_the_link() {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&server.url()).expect("a url");
             for kind in ["pubsub", "normal"] {
-                let mut node = Node::working(&bus).await;
+                let mut node = TestLink::working(&bus).await;
                 let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", kind]);
                 assert_eq!(answer, ":1\r\n", "{kind}");
                 assert_eq!(node.end().await, BusErrorKind::Unreachable);
@@ -53,7 +53,7 @@ fn either_connection_that_is_killed_ends_the_link() {
                     .await
                     .expect_err("it is dead");
             }
-            Node::working(&bus).await;
+            TestLink::working(&bus).await;
         });
     }
 }
@@ -64,11 +64,11 @@ fn a_publish_that_its_own_link_does_not_hear_is_no_success() {
     Executor::TokioCurrent.run(async {
         let server = Server::redis_with(&[]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let mut node = Node::working(&bus).await;
+        let mut node = TestLink::working(&bus).await;
         let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         assert_eq!(answer, ":1\r\n");
         let sent = within("sending", node.transmit.send(&[outbound(1, "lost")])).await;
-        let error = sent.expect_err("nobody heard it");
+        let error = sent.expect_err("nobody received it");
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
     });
 }
@@ -79,24 +79,24 @@ fn a_permission_that_is_taken_ends_the_link_and_heals() {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&with_user(&server)).expect("a url");
-            let mut node = Node::working(&bus).await;
+            let mut node = TestLink::working(&bus).await;
             acl(&server, &["resetchannels"]);
             node.end().await;
-            let mut node = Node::connect(&bus).await;
+            let mut node = TestLink::connect(&bus).await;
             let refused = node.transmit.subscribe(&[Lane(1)]).await;
             let error = refused.expect_err("the channel is not allowed");
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
             node.end().await;
 
             acl(&server, &["&midplane:*", "-publish"]);
-            let mut node = Node::connect(&bus).await;
+            let mut node = TestLink::connect(&bus).await;
             let refused = node.transmit.send(&[outbound(1, "mute")]).await;
             let error = refused.expect_err("publishing is not allowed");
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
             node.end().await;
 
             acl(&server, &["+publish"]);
-            Node::working(&bus).await;
+            TestLink::working(&bus).await;
         });
     }
 }
@@ -110,12 +110,12 @@ fn a_password_that_is_rotated_is_denied_until_it_is_told() {
         let bus = Redis::new(&with_user(&server))
             .expect("a url")
             .with_password(move || (*current.lock().expect("nobody panics")).to_owned());
-        let node = Node::working(&bus).await;
+        let node = TestLink::working(&bus).await;
         acl(&server, &["resetpass", ">hunter3"]);
         let error = refusal(&bus).await;
         assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
         *password.lock().expect("nobody panics") = "hunter3";
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
         drop(node);
     });
 }
@@ -125,7 +125,7 @@ fn a_server_that_is_full_is_unreachable_until_someone_leaves() {
     Executor::TokioMulti.run(async {
         let server = Server::redis_with(&["--maxclients", "2"]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let node = Node::working(&bus).await;
+        let node = TestLink::working(&bus).await;
         let error = refusal(&bus).await;
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         drop(node);
@@ -164,7 +164,7 @@ fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
         let bus = Redis::new(&server.url_at(proxy.address())).expect("a url");
         for way in [Way::ToClient, Way::ToServer] {
             for bytes in 0..64 {
-                let mut node = Node::working(&bus).await;
+                let mut node = TestLink::working(&bus).await;
                 proxy.cut_after(way, Some(bytes));
                 // Whether it fails is a matter of where the cut is.
                 let _ = within("sending", node.transmit.send(&[outbound(1, "cut me")])).await;
@@ -184,7 +184,7 @@ fn a_connection_cut_at_any_byte_yields_whole_frames_and_then_ends() {
         for way in [Way::ToClient, Way::ToServer] {
             proxy.slice(way, true);
         }
-        Node::working(&bus).await;
+        TestLink::working(&bus).await;
     });
 }
 
@@ -196,7 +196,7 @@ fn a_master_that_is_demoted_ends_the_link_at_its_next_send() {
             let server = Server::redis_with(&[]);
             let master = Server::redis_with(&[]);
             let bus = Redis::new(&server.url()).expect("a url");
-            let mut node = Node::working(&bus).await;
+            let mut node = TestLink::working(&bus).await;
             let port = master.address().port().to_string();
             let answer = server.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
             assert_eq!(answer, "+OK\r\n");
@@ -215,7 +215,7 @@ fn a_master_that_is_demoted_ends_the_link_at_its_next_send() {
 
             let answer = server.redis_command(&["REPLICAOF", "NO", "ONE"]);
             assert_eq!(answer, "+OK\r\n");
-            Node::working(&bus).await;
+            TestLink::working(&bus).await;
         });
     }
 }
@@ -225,7 +225,7 @@ fn a_link_is_closed_once_and_closing_it_again_does_nothing() {
     Executor::Smol.run(async {
         let server = Server::redis_with(&[]);
         let bus = Redis::new(&server.url()).expect("a url");
-        let mut node = Node::working(&bus).await;
+        let mut node = TestLink::working(&bus).await;
         node.transmit.close().await.expect("it is closed");
         node.transmit.close().await.expect("nothing is done");
         assert!(node.frames.next().await.is_none());

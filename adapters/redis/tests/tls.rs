@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use midplane_conformance::suite::{Node, refusal};
+use midplane_conformance::suite::{TestLink, refusal};
 use midplane_core::bus::BusErrorKind;
 use midplane_redis::{Redis, SettingsError};
 use midplane_testkit::executor::Executor;
@@ -43,7 +43,7 @@ fn a_certificate_is_required_and_trusted() {
             // Nobody the system trusts signed it.
             let error = refusal(&distrusting).await;
             assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-            let mut node = Node::on(&bus, &[0]).await;
+            let mut node = TestLink::on(&bus, &[0]).await;
             let frame = vec![7; 100_000];
             node.send(0, frame.clone()).await;
             node.receives(0, frame).await;

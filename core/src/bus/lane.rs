@@ -12,7 +12,7 @@ pub struct Lane(pub u32);
 
 impl Lane {
     /// Where programs that are no nodes publish, in a format of the host's, JSON by custom. Nodes send nothing
-    /// on it, and hear it where they were [told how to read it](crate::ClusterBuilder::with_external).
+    /// on it, and are subscribed to it where they were [given a way to read it](crate::ClusterBuilder::with_external).
     pub const JSON: Self = Self(u32::MAX);
 }
 

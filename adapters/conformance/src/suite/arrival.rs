@@ -6,17 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::{join, join_all};
 
-use super::Fixture;
-use super::node::{Node, outbound};
+use super::BusFixture;
+use super::test_link::{TestLink, outbound};
 
 /// "What arrives on the lanes that are subscribed, this link's own frames among them."
-pub(crate) async fn every_link_receives_a_frame_the_sender_too(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn every_link_receives_a_frame_the_sender_too(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
     let mut nodes = Vec::new();
     for _ in 0..2 {
-        nodes.push(Node::on(&*bus, &[0, 7]).await);
+        nodes.push(TestLink::on(&*bus, &[0, 7]).await);
     }
-    nodes.push(Node::on(&*fixture.bus(), &[0, 7]).await);
+    nodes.push(TestLink::on(&*fixture.bus(), &[0, 7]).await);
     nodes[0].send(0, "control").await;
     for node in &mut nodes {
         node.receives(0, "control").await;
@@ -29,7 +29,9 @@ pub(crate) async fn every_link_receives_a_frame_the_sender_too(fixture: Arc<dyn 
 
 /// "Frames of one sender on one lane arrive in the order sent": thousands of them, of two senders on two
 /// lanes, all of them while nothing is wrong.
-pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(
+    fixture: Arc<dyn BusFixture>,
+) {
     const SENDERS: u32 = 2;
     const LANES: [u32; 2] = [3, 4];
     const PER_LANE: u32 = 2_000;
@@ -39,10 +41,10 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
     let mut senders = Vec::new();
     let mut readers = Vec::new();
     for sender in 0..SENDERS {
-        let Node {
+        let TestLink {
             mut transmit,
             mut frames,
-        } = Node::on(&*bus, &LANES).await;
+        } = TestLink::on(&*bus, &LANES).await;
         senders.push(async move {
             for first in (0..PER_LANE).step_by(BATCH as usize) {
                 let batch: Vec<_> = (first..first + BATCH)
@@ -58,7 +60,7 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
         readers.push(async move {
             let mut expected = BTreeMap::new();
             for _ in 0..SENDERS * PER_LANE * LANES.len() as u32 {
-                let (lane, frame) = super::node::next(&mut frames).await;
+                let (lane, frame) = super::test_link::next(&mut frames).await;
                 let text = std::str::from_utf8(&frame).expect("what was sent is text");
                 let (sender, number) = text.split_once(' ').expect("a sender and a number");
                 let next = expected.entry((lane, sender.to_owned())).or_insert(0_u32);
@@ -76,8 +78,8 @@ pub(crate) async fn frames_of_one_sender_on_one_lane_keep_their_order(fixture: A
 }
 
 /// "Moving opaque frames": nothing in their bytes means anything to the bus.
-pub(crate) async fn every_byte_arrives_as_it_was_sent(fixture: Arc<dyn Fixture>) {
-    let mut node = Node::on(&*fixture.bus(), &[1]).await;
+pub(crate) async fn every_byte_arrives_as_it_was_sent(fixture: Arc<dyn BusFixture>) {
+    let mut node = TestLink::on(&*fixture.bus(), &[1]).await;
     let all: Vec<u8> = (0..=u8::MAX).collect();
     let mut frames: Vec<Bytes> = all.iter().map(|byte| vec![*byte].into()).collect();
     frames.extend([

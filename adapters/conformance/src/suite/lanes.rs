@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Fixture;
-use super::node::{Node, outbound};
+use super::BusFixture;
+use super::test_link::{TestLink, outbound};
 
 /// "What arrives on the lanes that are subscribed."
-pub(crate) async fn a_lane_not_subscribed_is_not_received(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_lane_not_subscribed_is_not_received(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut sender = Node::on(&*bus, &[2]).await;
-    let mut node = Node::on(&*bus, &[1]).await;
+    let mut sender = TestLink::on(&*bus, &[2]).await;
+    let mut node = TestLink::on(&*bus, &[1]).await;
     sender
         .send_all(&[outbound(2, "unheard"), outbound(1, "fence")])
         .await;
@@ -22,10 +22,10 @@ pub(crate) async fn a_lane_not_subscribed_is_not_received(fixture: Arc<dyn Fixtu
 }
 
 /// "It resolves when the server has them: what anyone sends on them afterwards arrives."
-pub(crate) async fn what_is_sent_after_subscribe_is_received(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn what_is_sent_after_subscribe_is_received(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut sender = Node::connect(&*bus).await;
-    let mut node = Node::connect(&*bus).await;
+    let mut sender = TestLink::connect(&*bus).await;
+    let mut node = TestLink::connect(&*bus).await;
     for lane in 0..60 {
         node.subscribe(&[lane]).await;
         sender.send(lane, "at once").await;
@@ -33,16 +33,16 @@ pub(crate) async fn what_is_sent_after_subscribe_is_received(fixture: Arc<dyn Fi
     }
     // On a link's first subscription too.
     for lane in 0..5 {
-        let mut fresh = Node::on(&*bus, &[lane, 100 + lane]).await;
+        let mut fresh = TestLink::on(&*bus, &[lane, 100 + lane]).await;
         sender.send(100 + lane, "at once").await;
         fresh.receives(100 + lane, "at once").await;
     }
 }
 
 /// "A lane that is subscribed already stays so."
-pub(crate) async fn subscribing_twice_delivers_once(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn subscribing_twice_delivers_once(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut node = Node::on(&*bus, &[1, 1]).await;
+    let mut node = TestLink::on(&*bus, &[1, 1]).await;
     node.subscribe(&[1]).await;
     node.subscribe(&[2, 1]).await;
     node.subscribe(&[]).await;
@@ -59,10 +59,10 @@ pub(crate) async fn subscribing_twice_delivers_once(fixture: Arc<dyn Fixture>) {
 }
 
 /// "Takes the lanes from those that this link is subscribed to."
-pub(crate) async fn an_unsubscribed_lane_is_not_received(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn an_unsubscribed_lane_is_not_received(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut sender = Node::on(&*bus, &[1]).await;
-    let mut node = Node::on(&*bus, &[0, 1]).await;
+    let mut sender = TestLink::on(&*bus, &[1]).await;
+    let mut node = TestLink::on(&*bus, &[0, 1]).await;
     sender.send(1, "heard").await;
     sender.receives(1, "heard").await;
     node.receives(1, "heard").await;
@@ -82,9 +82,9 @@ pub(crate) async fn an_unsubscribed_lane_is_not_received(fixture: Arc<dyn Fixtur
 }
 
 /// Two services share a server by having different prefixes.
-pub(crate) async fn another_prefix_is_not_received(fixture: Arc<dyn Fixture>) {
-    let mut ours = Node::on(&*fixture.bus(), &[0, 1]).await;
-    let mut theirs = Node::on(&*fixture.other_prefix(), &[0, 1]).await;
+pub(crate) async fn another_prefix_is_not_received(fixture: Arc<dyn BusFixture>) {
+    let mut ours = TestLink::on(&*fixture.bus(), &[0, 1]).await;
+    let mut theirs = TestLink::on(&*fixture.other_prefix(), &[0, 1]).await;
     for lane in [0, 1] {
         ours.send(lane, "ours").await;
         ours.receives(lane, "ours").await;

@@ -8,18 +8,18 @@ use std::task::Poll;
 use futures::StreamExt;
 use midplane::bus::{BusErrorKind, Lane};
 
-use super::Fixture;
-use super::node::{Node, outbound};
+use super::BusFixture;
+use super::test_link::{TestLink, outbound};
 use midplane_testkit::{eventually, within};
 
 /// "Sends what is buffered and closes the link."
-pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
     const FRAMES: usize = 1_000;
 
     let bus = fixture.bus();
-    let mut reader = Node::on(&*bus, &[1]).await;
+    let mut reader = TestLink::on(&*bus, &[1]).await;
     let before = fixture.connections();
-    let mut sender = Node::connect(&*bus).await;
+    let mut sender = TestLink::connect(&*bus).await;
     for first in (0..FRAMES).step_by(100) {
         let batch: Vec<_> = (first..first + 100)
             .map(|number| outbound(1, number.to_string()))
@@ -42,11 +42,11 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn Fixture>) {
 }
 
 /// "The stream ends, or yields an error and then ends, when the link is dead."
-pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let idle = Node::connect(&*bus).await;
-    let mut subscribed = Node::on(&*bus, &[1]).await;
-    let sending = Node::connect(&*bus).await;
+    let idle = TestLink::connect(&*bus).await;
+    let mut subscribed = TestLink::on(&*bus, &[1]).await;
+    let sending = TestLink::connect(&*bus).await;
     subscribed.send(1, "before").await;
     subscribed.receives(1, "before").await;
     fixture.cut();
@@ -61,10 +61,10 @@ pub(crate) async fn a_cut_ends_every_link(fixture: Arc<dyn Fixture>) {
 }
 
 /// "The driver opens the next one": the bus itself outlives every link.
-pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
     for _ in 0..2 {
-        let mut node = Node::on(&*bus, &[1]).await;
+        let mut node = TestLink::on(&*bus, &[1]).await;
         fixture.cut();
         ended(&mut node).await;
         let refused = within("the refusal", bus.connect()).await;
@@ -72,28 +72,28 @@ pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn Fixtur
         assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
         fixture.heal();
     }
-    let mut node = Node::on(&*bus, &[1]).await;
-    let mut other = Node::on(&*fixture.bus(), &[1]).await;
+    let mut node = TestLink::on(&*bus, &[1]).await;
+    let mut other = TestLink::on(&*fixture.bus(), &[1]).await;
     node.send(1, "again").await;
     node.receives(1, "again").await;
     other.receives(1, "again").await;
 }
 
 /// "Dropping both halves closes it", in whatever state it is.
-pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut reader = Node::on(&*bus, &[1]).await;
+    let mut reader = TestLink::on(&*bus, &[1]).await;
     let before = fixture.connections();
-    let idle = Node::connect(&*bus).await;
-    let subscribed = Node::on(&*bus, &[1, 2, 3]).await;
-    let mut unread = Node::on(&*bus, &[1]).await;
+    let idle = TestLink::connect(&*bus).await;
+    let subscribed = TestLink::on(&*bus, &[1, 2, 3]).await;
+    let mut unread = TestLink::on(&*bus, &[1]).await;
     unread.send(1, "for nobody").await;
     reader.receives(1, "for nobody").await;
     drop((idle, subscribed, unread));
-    let Node { transmit, frames } = Node::on(&*bus, &[1]).await;
+    let TestLink { transmit, frames } = TestLink::on(&*bus, &[1]).await;
     drop(transmit);
     drop(frames);
-    let Node { transmit, frames } = Node::on(&*bus, &[1]).await;
+    let TestLink { transmit, frames } = TestLink::on(&*bus, &[1]).await;
     drop(frames);
     drop(transmit);
     eventually("the dropped links are gone from the server", || {
@@ -105,7 +105,7 @@ pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn Fixture
 }
 
 /// "A dropped future must leave nothing running."
-pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
     let before = fixture.connections();
     for polls in 0..12 {
@@ -130,13 +130,13 @@ pub(crate) async fn dropping_a_connect_leaves_nothing_open(fixture: Arc<dyn Fixt
         fixture.connections() == before
     })
     .await;
-    let mut node = Node::on(&*bus, &[1]).await;
+    let mut node = TestLink::on(&*bus, &[1]).await;
     node.send(1, "still works").await;
     node.receives(1, "still works").await;
 }
 
 /// Requires that the stream ends, at once or after an error, and stays ended.
-async fn ended(node: &mut Node) {
+async fn ended(node: &mut TestLink) {
     loop {
         match within("the end of the link", node.frames.next()).await {
             Some(Ok(_)) => {}

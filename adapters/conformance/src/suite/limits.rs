@@ -1,4 +1,4 @@
-//! Where a bus says no.
+//! The limits of a bus.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use midplane::bus::BusErrorKind;
 
-use super::Fixture;
-use super::node::{Node, outbound};
+use super::BusFixture;
+use super::test_link::{TestLink, outbound};
 use midplane_testkit::within;
 
 /// [`Limits::frame`](midplane::bus::Limits::frame): "the largest frame, in bytes".
-pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut node = Node::on(&*bus, &[1]).await;
-    let mut other = Node::on(&*bus, &[1]).await;
+    let mut node = TestLink::on(&*bus, &[1]).await;
+    let mut other = TestLink::on(&*bus, &[1]).await;
     let largest = noise(bus.limits().frame);
     node.send(1, largest.clone()).await;
     node.receives(1, largest.clone()).await;
@@ -22,9 +22,9 @@ pub(crate) async fn the_largest_frame_arrives(fixture: Arc<dyn Fixture>) {
 }
 
 /// "A frame is larger than the limit: then none of the frames was sent and the link lives."
-pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
-    let mut node = Node::on(&*bus, &[1]).await;
+    let mut node = TestLink::on(&*bus, &[1]).await;
     let too_large = noise(bus.limits().frame + 1);
     let frames = [
         outbound(1, "not sent"),
@@ -41,12 +41,12 @@ pub(crate) async fn a_larger_frame_is_refused_and_the_link_lives(fixture: Arc<dy
 
 /// "What waits in it is bounded; a link that overflows is dead": one that lags yields what was sent up
 /// to some point, without a hole, and then ends.
-pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn BusFixture>) {
     const BATCH: usize = 100;
 
     let bus = fixture.bus();
-    let mut sender = Node::on(&*bus, &[2]).await;
-    let mut lagging = Node::on(&*bus, &[1]).await;
+    let mut sender = TestLink::on(&*bus, &[2]).await;
+    let mut lagging = TestLink::on(&*bus, &[1]).await;
     let mut read = 0;
     let mut end = None;
     let frame = |number: usize| {
@@ -79,9 +79,9 @@ pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn Fixture>)
     assert!(after.is_none(), "{after:?} after the end of the stream");
 }
 
-/// Takes one frame, which must be the next in number, or tells how the link ended.
+/// Takes one frame, which must be the next in number, or gives how the link ended.
 async fn take(
-    node: &mut Node,
+    node: &mut TestLink,
     read: &mut usize,
     frame: &impl Fn(usize) -> Bytes,
 ) -> Option<Option<BusErrorKind>> {

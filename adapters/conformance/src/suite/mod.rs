@@ -7,9 +7,9 @@ mod arrival;
 mod lanes;
 mod lifetime;
 mod limits;
-mod node;
 mod proxied;
 mod refusal;
+mod test_link;
 
 use std::sync::Arc;
 
@@ -18,20 +18,20 @@ use midplane::bus::{Bus, BusError};
 
 use midplane_testkit::executor::Executor;
 
-pub use node::{Node, outbound};
 pub use proxied::Proxied;
+pub use test_link::{TestLink, outbound};
 
 /// A bus for the checks to run on, and the server behind it.
 ///
 /// Each test starts one of its own. Every method may block.
-pub trait Fixture: Send + Sync + 'static {
+pub trait BusFixture: Send + Sync + 'static {
     /// A bus on which one more node can connect: all of these reach each other.
     fn bus(&self) -> Arc<dyn Bus>;
 
     /// A bus on the same server that has another prefix, and so must not reach the others.
     fn other_prefix(&self) -> Arc<dyn Bus>;
 
-    /// Ends every link of every bus, and lets nobody connect until [`heal`](Self::heal).
+    /// Ends every link of every bus, and refuses every connect until [`heal`](Self::heal).
     fn cut(&self);
 
     /// Undoes a [`cut`](Self::cut). Once it returns, connecting works.
@@ -47,7 +47,7 @@ pub trait Fixture: Send + Sync + 'static {
         None
     }
 
-    /// A bus set to a place where nobody listens, and what must not be shown of it. `None` when the bus is
+    /// A bus at an address where nobody listens, and what must not be shown of it. `None` when the bus is
     /// reached without an address.
     fn wrong_address(&self) -> Option<RefusedBus> {
         None
@@ -86,25 +86,25 @@ pub async fn refusal(bus: &dyn Bus) -> BusError {
     refused.expect_err("the server refuses the link")
 }
 
-/// One promise, and what tells whether a bus keeps it.
+/// One promise, and the check that a bus keeps it.
 #[derive(Clone, Copy)]
-pub struct Check {
+pub struct BusCheck {
     /// What the promise is called.
     pub name: &'static str,
     /// Panics unless the bus keeps it.
-    pub run: fn(Arc<dyn Fixture>) -> BoxFuture<'static, ()>,
+    pub run: fn(Arc<dyn BusFixture>) -> BoxFuture<'static, ()>,
 }
 
-impl std::fmt::Debug for Check {
+impl std::fmt::Debug for BusCheck {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Check").field(&self.name).finish()
+        f.debug_tuple("BusCheck").field(&self.name).finish()
     }
 }
 
 macro_rules! checks {
     ($($module:ident::$name:ident),+ $(,)?) => {
         /// Every check there is.
-        pub const CHECKS: &[Check] = &[$(Check {
+        pub const CHECKS: &[BusCheck] = &[$(BusCheck {
             name: stringify!($name),
             run: |fixture| Box::pin($module::$name(fixture)),
         }),+];
@@ -136,7 +136,7 @@ checks! {
 ///
 /// # Panics
 /// When the check fails, or there is none of that name.
-pub fn run<F: Fixture>(name: &str, executor: Executor, start: impl FnOnce() -> F) {
+pub fn run<F: BusFixture>(name: &str, executor: Executor, start: impl FnOnce() -> F) {
     let check = CHECKS
         .iter()
         .find(|check| check.name == name)
@@ -145,7 +145,7 @@ pub fn run<F: Fixture>(name: &str, executor: Executor, start: impl FnOnce() -> F
 }
 
 /// Makes one test of each check on each executor, out of an expression that is called to get a
-/// [`Fixture`](crate::suite::Fixture): `bus_suite!(RedisFixture::start)`.
+/// [`BusFixture`](crate::suite::BusFixture): `bus_suite!(RedisFixture::start)`.
 ///
 /// The tests are in modules called after the executors, so `cargo test smol` runs those on smol.
 #[macro_export]

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use midplane::bus::Bus;
 
-use super::{Fixture, RefusedBus};
+use super::{BusFixture, RefusedBus};
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::Lease;
 
-/// A [`Fixture`] over a server that is slow to start or need not die: each test has a proxy of its own in front of
+/// A [`BusFixture`] over a server that is slow to start or need not die: each test has a proxy of its own in front of
 /// it, which plays the cuts and counts the connections, and a prefix of its own.
 #[derive(Debug)]
 pub struct Proxied {
@@ -72,7 +72,7 @@ impl Proxied {
         self
     }
 
-    /// Says that the server [holds back](Fixture::holds_back) what is not read.
+    /// Says that the server [holds back](BusFixture::holds_back) what is not read.
     #[must_use]
     pub fn holding_back(mut self) -> Self {
         self.holds_back = true;
@@ -91,7 +91,7 @@ impl Proxied {
     }
 }
 
-impl Fixture for Proxied {
+impl BusFixture for Proxied {
     fn bus(&self) -> Arc<dyn Bus> {
         self.with_prefix(&self.prefix)
     }

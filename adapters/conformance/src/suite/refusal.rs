@@ -1,21 +1,21 @@
-//! How a bus says that it is not let in, and what it does not say.
+//! What the errors of a refused bus say, and what they do not show.
 
 use std::error::Error;
 use std::sync::Arc;
 
 use midplane::bus::BusErrorKind;
 
-use super::{Fixture, RefusedBus, refusal};
+use super::{BusFixture, RefusedBus, refusal};
 
 /// [`BusErrorKind::Denied`]: "the server refused the credentials", and no secret is shown.
-pub(crate) async fn wrong_credentials_are_denied(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn wrong_credentials_are_denied(fixture: Arc<dyn BusFixture>) {
     if let Some(bus) = fixture.wrong_credentials() {
         is_refused(&bus, BusErrorKind::Denied).await;
     }
 }
 
 /// [`BusErrorKind::Unreachable`], and the message says with which setting.
-pub(crate) async fn a_wrong_address_is_unreachable(fixture: Arc<dyn Fixture>) {
+pub(crate) async fn a_wrong_address_is_unreachable(fixture: Arc<dyn BusFixture>) {
     if let Some(bus) = fixture.wrong_address() {
         is_refused(&bus, BusErrorKind::Unreachable).await;
     }

@@ -9,20 +9,20 @@ use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Outbound, Transm
 use midplane_testkit::within;
 
 /// One link, whose calls wait for no longer than [`PATIENCE`](midplane_testkit::PATIENCE) and panic where they fail.
-pub struct Node {
+pub struct TestLink {
     /// The sending half of the link.
     pub transmit: Box<dyn Transmit>,
     /// The receiving half of the link.
     pub frames: BoxStream<'static, Result<Inbound, BusError>>,
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for TestLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").finish_non_exhaustive()
+        f.debug_struct("TestLink").finish_non_exhaustive()
     }
 }
 
-impl Node {
+impl TestLink {
     /// A node that is subscribed to nothing.
     pub async fn connect(bus: &dyn Bus) -> Self {
         let connected = within("connecting", bus.connect()).await;
