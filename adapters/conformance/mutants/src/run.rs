@@ -12,7 +12,7 @@ const LIMIT: u32 = 600;
 
 /// Runs of each scenario of a simulation, which ends with the first that fails. More than a simulation
 /// has by itself, so that a mutant is caught whichever runs the seeds happen to make.
-const SEEDS: &str = "300";
+const SEEDS: &str = "1000";
 
 /// A copy of the tree, beside one target folder for all mutants: an edit compiles what it touches.
 #[derive(Debug)]
