@@ -1,21 +1,17 @@
-//! From the settings to the backplane, and what it tells on the way.
+//! From the settings to the backplane.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use midplane::node;
-use midplane::{
-    Backplane, Cluster, ExternalEvent, Instant, Local, Notice, Registry, State, fresh_node_id, json,
-};
+use midplane::{Backplane, Cluster, ExternalEvent, Local, Registry, fresh_node_id, json};
 use midplane_connect::{BusKind, ConnectError, Settings};
 
-use crate::Runtime;
 use crate::config::Config;
+use crate::error::RunError;
 use crate::request::{Fault, is_reserved};
-use crate::serve::RunError;
-use crate::state::App;
+use crate::runtime::Runtime;
 
 /// What the flags or else the environment say; `None` for a single node.
 pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConnectError> {
@@ -94,79 +90,5 @@ fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
     match external.event.as_text() {
         Some(text) if is_reserved(text) => Err(Fault::Reserved.to_string()),
         _ => Ok(external),
-    }
-}
-
-/// What the notices of the backplane say: the last state and reason, and counts.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct NoticeLog {
-    /// When the state changed last, on the runtime's clock.
-    pub(crate) since: Instant,
-    /// Why the last link with the bus ended or was not opened.
-    pub(crate) bus: Option<String>,
-    /// Gaps: ranges of messages that this node missed.
-    pub(crate) gaps: u64,
-    /// The messages in those gaps.
-    pub(crate) missed: u64,
-    /// Times in which this node may have missed anything.
-    pub(crate) deaf: u64,
-    /// Links that ended or were not opened.
-    pub(crate) failures: u64,
-}
-
-/// Logs the notices of the backplane, and keeps what operators ask for, until the backplane is closed.
-pub(crate) async fn watch(app: Arc<App>) {
-    let mut notices = app.plane.notices();
-    while let Some(notice) = notices.next().await {
-        record(&app, notice);
-    }
-}
-
-fn record(app: &App, notice: Notice) {
-    let timer = &app.runtime.timer;
-    let mut noticed = app.noticed();
-    match notice {
-        Notice::State(state) => {
-            noticed.since = timer.now();
-            if state == State::Live {
-                noticed.bus = None;
-            }
-            drop(noticed);
-            match state {
-                State::Live => tracing::info!("backplane live"),
-                State::Closed => tracing::info!("backplane closed"),
-                _ => tracing::warn!("backplane degraded"),
-            }
-        }
-        Notice::Gap { origin, lane, run } => {
-            noticed.gaps += 1;
-            noticed.missed += run.last - run.first + 1;
-            drop(noticed);
-            let (first, last) = (run.first, run.last);
-            tracing::warn!(%origin, %lane, first, last, "messages lost");
-        }
-        Notice::Deaf {
-            origin,
-            since,
-            until,
-        } => {
-            noticed.deaf += 1;
-            drop(noticed);
-            // Without an origin, messages of any node. The time lasted for `time`, and ended `ago`.
-            let origin = origin.map(tracing::field::display);
-            let (time, ago) = (until - since, timer.now() - until);
-            tracing::warn!(origin, ?time, ?ago, "messages may be lost");
-        }
-        Notice::Joined(node) => tracing::info!(%node, "node joined"),
-        Notice::Left(node) => tracing::info!(%node, "node left"),
-        Notice::Silent(node) => tracing::warn!(%node, heartbeats = 10, "node silent"),
-        Notice::Bus(reason) => {
-            noticed.failures += 1;
-            noticed.bus = Some(reason.clone());
-            drop(noticed);
-            tracing::warn!(%reason, "bus link lost");
-        }
-        Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
-        _ => {}
     }
 }

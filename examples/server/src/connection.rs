@@ -21,13 +21,13 @@ use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data};
 use tungstenite::{Error, Message};
 
-use crate::Socket;
 use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::clock::within;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::identity::{Identity, NoEntropy, new_connection};
 use crate::message::Body;
+use crate::runtime::Socket;
 use crate::state::App;
 use crate::websocket::WebSocket;
 

@@ -9,9 +9,10 @@ use midplane::{Audience, Event, SessionId, Target};
 use promoter::{Plan, Progress, Run, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::Runtime;
+use crate::gauge::{Gauge, Permit};
 use crate::identity::{self, NoEntropy};
-use crate::state::{App, Gauge, Permit};
+use crate::runtime::Runtime;
+use crate::state::App;
 
 /// Flows that run at once on one server. Whoever wants another has to wait.
 const FLOWS: usize = 16;

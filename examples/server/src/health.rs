@@ -11,8 +11,8 @@ use midplane::node::NodeCounters;
 use midplane::{ExternalCounts, State};
 use serde::Serialize;
 
-use crate::backplane::NoticeLog;
-use crate::http::json;
+use crate::notice_log::NoticeLog;
+use crate::response::json;
 use crate::state::App;
 
 /// Whatever there is to know. It is 200 as long as the server answers at all: a bus that is away is no reason to

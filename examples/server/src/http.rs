@@ -6,12 +6,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use midplane::{Audience, Refusal, Relay};
-use serde::Serialize;
 
-use crate::Socket;
 use crate::clock::within;
 use crate::flows::{Flows, Refused};
 use crate::guard;
@@ -19,6 +17,8 @@ use crate::health;
 use crate::identity;
 use crate::message::Posted;
 use crate::request::parse_publish;
+use crate::response::{Failure, failure, json, respond};
+use crate::runtime::Socket;
 use crate::state::App;
 use crate::upgrade::upgrade;
 
@@ -218,57 +218,4 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError>
         return Err(BodyError::TooLarge);
     }
     Ok(read.freeze())
-}
-
-/// What went wrong, as the body of an answer.
-#[derive(Debug, Serialize)]
-pub(crate) struct Failure {
-    error: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<usize>,
-}
-
-impl Failure {
-    pub(crate) fn new(error: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            error,
-            message: message.into(),
-            line: None,
-            column: None,
-        }
-    }
-}
-
-pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Full<Bytes>> {
-    json(status, failure)
-}
-
-pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_vec(value) {
-        Ok(mut bytes) => {
-            bytes.push(b'\n');
-            respond(status, "application/json", bytes)
-        }
-        Err(error) => unreachable!("numbers and text are JSON: {error}"),
-    }
-}
-
-fn respond(
-    status: StatusCode,
-    kind: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response
 }

@@ -112,11 +112,12 @@
 //!
 //! # Map
 //!
-//! `config` is the command line, `backplane` what joins the nodes, `health` how they are. `serve` accepts and drains, `signals` says when. `http` has the
-//! routes, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
+//! `config` is the command line, `backplane` what joins the nodes, `notices` and `notice_log` what it says, `health` how the
+//! nodes are. `runtime` is the seam to tokio or smol. `serve` accepts and drains, `signals` says when. `http` has the routes,
+//! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
-//! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share.
+//! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share; a `gauge` counts what is open.
 
 mod backplane;
 mod bounded;
@@ -124,76 +125,43 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+mod error;
 mod flows;
+mod gauge;
 mod guard;
 mod health;
 mod heartbeat;
 mod http;
 mod identity;
 mod message;
+mod notice_log;
+mod notices;
 mod request;
+mod response;
+mod runtime;
 mod serve;
 mod signals;
-
 mod state;
 mod upgrade;
 mod websocket;
 
-use std::fmt;
-use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use futures::{AsyncRead, AsyncWrite, Stream};
-use midplane::Timer;
+use futures::Stream;
 use midplane_connect::Settings;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use serve::RunError;
+pub use error::RunError;
+pub use runtime::{Runtime, Socket};
 
 use backplane::Plane;
 use config::Config;
 use state::App;
-
-/// A connected socket of any runtime.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Socket for S {}
-
-/// The async runtime that a server runs on.
-#[derive(Clone)]
-pub struct Runtime {
-    spawn: Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
-    timer: Arc<dyn Timer>,
-}
-
-impl Runtime {
-    /// A runtime that runs futures by `spawn` and waits by `timer`.
-    pub fn new(
-        spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
-        timer: impl Timer,
-    ) -> Self {
-        Self {
-            spawn: Arc::new(spawn),
-            timer: Arc::new(timer),
-        }
-    }
-
-    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        (self.spawn)(Box::pin(future));
-    }
-}
-
-impl fmt::Debug for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").finish_non_exhaustive()
-    }
-}
 
 /// A server that listens and does not accept yet.
 #[derive(Debug)]
@@ -236,7 +204,7 @@ impl Server {
         let plane = Plane::open(&config, &runtime, backplane.as_ref()).await?;
         let says = plane.to_string();
         let app = Arc::new(App::new(config, runtime, plane));
-        app.runtime.spawn(backplane::watch(app.clone()));
+        app.runtime.spawn(notices::watch(app.clone()));
         // Whoever started the server may have closed its end; that is no reason not to serve.
         if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {
             tracing::warn!(%error, "ready line not written");

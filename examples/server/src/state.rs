@@ -1,18 +1,17 @@
 //! What the tasks of one server share.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
-use futures::future::poll_fn;
-use futures::task::AtomicWaker;
 use midplane::{Audience, Backplane, Cluster, Event, Receipt, Relay, State};
 use midplane_connect::BusKind;
 
-use crate::Runtime;
-use crate::backplane::{NoticeLog, Plane};
+use crate::backplane::Plane;
 use crate::config::Config;
 use crate::flows::Flows;
+use crate::gauge::Gauge;
+use crate::notice_log::NoticeLog;
+use crate::runtime::Runtime;
 
 /// One server: the backplane, the limits and the counts.
 pub(crate) struct App {
@@ -104,90 +103,5 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn lose(&self, events: u64) {
         self.lost.fetch_add(events, Ordering::Relaxed);
-    }
-}
-
-/// Counts what is open, up to a limit. One task waits at a time.
-pub(crate) struct Gauge {
-    limit: usize,
-    open: AtomicUsize,
-    waiting: AtomicWaker,
-}
-
-impl Gauge {
-    pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            limit,
-            open: AtomicUsize::new(0),
-            waiting: AtomicWaker::new(),
-        })
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// A permit, if there is one left.
-    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        self.open
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| {
-                (open < self.limit).then(|| open + 1)
-            })
-            .ok()
-            .map(|_| Permit(self.clone()))
-    }
-
-    /// A permit, once there is one.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Permit {
-        self.when(|| self.try_acquire()).await
-    }
-
-    /// Waits until nothing is open.
-    pub(crate) async fn emptied(&self) {
-        self.when(|| (self.open.load(Ordering::Acquire) == 0).then_some(()))
-            .await;
-    }
-
-    async fn when<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
-        poll_fn(|context| {
-            // Looked at again after the waker stands, for a permit that was dropped in between
-            // wakes nobody.
-            if let Some(value) = ready() {
-                return Poll::Ready(value);
-            }
-            self.waiting.register(context.waker());
-            ready().map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-}
-
-/// One of what a [`Gauge`] counts, until it is dropped.
-pub(crate) struct Permit(Arc<Gauge>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
-        self.0.waiting.wake();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    #[test]
-    fn a_gauge_gives_as_many_permits_as_its_limit() {
-        let gauge = Gauge::new(2);
-        let (first, second) = (gauge.try_acquire(), gauge.try_acquire());
-        assert!(first.is_some() && second.is_some() && gauge.try_acquire().is_none());
-        assert!(gauge.acquire().now_or_never().is_none());
-        drop(first);
-        let third = gauge.acquire().now_or_never();
-        assert!(third.is_some() && gauge.emptied().now_or_never().is_none());
-        drop((second, third));
-        assert!(gauge.emptied().now_or_never().is_some());
     }
 }

@@ -12,11 +12,11 @@ use tungstenite::Error;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::server::create_response_with_body;
 
-use crate::Socket;
 use crate::bounded::Bounded;
 use crate::connection;
-use crate::http::{Failure, failure};
 use crate::identity::Identity;
+use crate::response::{Failure, failure};
+use crate::runtime::Socket;
 use crate::state::App;
 
 /// Answers the handshake; where it succeeds, a task of its own waits for the socket and serves it.
