@@ -26,7 +26,7 @@ const OPENINGS: [&str; 17] = [
 ];
 
 /// Words of an earlier dialect, and what is said instead.
-const REPLACED: [(&str, &str); 36] = [
+const REPLACED: [(&str, &str); 35] = [
     ("theatre", "harness"),
     ("befall", "inject"),
     ("befallen", "injected"),
@@ -43,7 +43,6 @@ const REPLACED: [(&str, &str); 36] = [
     ("knock", "connect attempt"),
     ("knocks", "connect attempts"),
     ("noted", "recorded"),
-    ("rooms", "targets"),
     ("sabotage", "mutants"),
     ("sabotaged", "broken"),
     ("seat", "attachment"),
