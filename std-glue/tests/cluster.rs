@@ -99,11 +99,11 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
             heard.lock().unwrap().last() == Some(&after)
         })
         .await;
-        let told: Vec<Notice> = notices
+        let notices: Vec<Notice> = notices
             .take_while(|notice| ready(!matches!(notice, Notice::Deaf { .. })))
             .collect()
             .await;
-        assert!(told.contains(&Notice::State(State::Live)), "{told:?}");
+        assert!(notices.contains(&Notice::State(State::Live)), "{notices:?}");
         let heard = heard.lock().unwrap();
         let missed = [&sent[..], std::slice::from_ref(&after)].concat();
         let whole = [&sent[..], &[late.clone(), after.clone()]].concat();

@@ -6,8 +6,6 @@
 //! sink had to be called, and how often.
 
 mod judge;
-#[path = "../common/meant.rs"]
-mod meant;
 mod world;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! The registry under test, with sinks that log what happens and misbehave as told.
 
+#[path = "../common/meant.rs"]
+mod meant;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -9,7 +12,7 @@ use midplane::{
     Sink, Target, Verdict,
 };
 
-use crate::meant::panic_as_meant;
+use meant::panic_as_meant;
 
 pub(crate) const CONNECTIONS: usize = 5;
 pub(crate) const TARGETS: usize = 6;
