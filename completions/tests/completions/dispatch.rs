@@ -10,7 +10,9 @@ use midplane::completions::{
     ListenerSettings, StreamItem, SubscribeError,
 };
 
-use crate::world::{Act, Scribe, assert_handled, execution, finish_all, listen, listen_to, store};
+use crate::kit::{
+    Behaviour, RecordingHandler, assert_handled, execution, finish_all, listen, listen_to, store,
+};
 use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,44 +31,44 @@ fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
 #[test]
 fn promise_9_so_many_handlers_run_at_once_and_no_more() {
     for concurrency in [1, 7, 32] {
-        let mut world = LocalTasks::new();
-        let store = store(&world);
-        let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
+        let mut tasks = LocalTasks::new();
+        let store = store(&tasks);
+        let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(SECOND));
         let mut settings = stream_alone();
         settings.concurrency = concurrency;
         settings.queue = 40;
-        let handle = listen(&world, &store, &scribe, settings);
-        world.pass(Duration::ZERO);
-        world.run(async move { finish_all(&store, ids("", 100)).await });
-        world.pass(SECOND * 200);
-        assert_handled(&scribe, ids("", 100), 1);
-        assert_eq!(scribe.log.lock().unwrap().most, concurrency);
+        let handle = listen(&tasks, &store, &handler, settings);
+        tasks.pass(Duration::ZERO);
+        tasks.run(async move { finish_all(&store, ids("", 100)).await });
+        tasks.pass(SECOND * 200);
+        assert_handled(&handler, ids("", 100), 1);
+        assert_eq!(handler.log.lock().unwrap().most, concurrency);
         assert_eq!(handle.counters().done, 100);
     }
 }
 
 #[test]
 fn promise_9_a_flow_is_handled_in_order_one_at_a_time_and_others_do_not_wait() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, _| match id.starts_with("slow") {
-        true => Act::Work(SECOND * 10),
-        false => Act::Work(Duration::from_millis(1)),
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, _| match id.starts_with("slow") {
+        true => Behaviour::Work(SECOND * 10),
+        false => Behaviour::Work(Duration::from_millis(1)),
     });
-    let _handle = listen(&world, &store, &scribe, stream_alone());
-    world.pass(Duration::ZERO);
+    let _handle = listen(&tasks, &store, &handler, stream_alone());
+    tasks.pass(Duration::ZERO);
     let mut all: Vec<String> = ids("slow:", 5).collect();
     for flow in 0..10 {
         all.extend((0..20).map(|number| format!("flow {flow}:{number}")));
     }
     let produced = all.clone();
-    world.run(async move { finish_all(&store, produced).await });
-    world.pass(SECOND);
+    tasks.run(async move { finish_all(&store, produced).await });
+    tasks.pass(SECOND);
     let first_slow_and_all_others = 1 + 200;
-    assert_eq!(scribe.order().len(), first_slow_and_all_others);
-    world.pass(SECOND * 100);
-    assert_handled(&scribe, all.clone(), 1);
-    let log = scribe.log.lock().unwrap();
+    assert_eq!(handler.order().len(), first_slow_and_all_others);
+    tasks.pass(SECOND * 100);
+    assert_handled(&handler, all.clone(), 1);
+    let log = handler.log.lock().unwrap();
     for flow in all.iter().map(|id| id.split_once(':').unwrap().0) {
         let steps: Vec<_> = log
             .steps
@@ -84,43 +86,44 @@ fn promise_9_a_flow_is_handled_in_order_one_at_a_time_and_others_do_not_wait() {
 
 #[test]
 fn promise_9_a_panic_is_counted_and_the_loop_lives() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, calls| match id.ends_with('3') && calls == 0 {
-        true => Act::Panic,
-        false => Act::Work(Duration::ZERO),
-    });
-    let handle = listen(&world, &store, &scribe, ListenerSettings::default());
-    world.pass(Duration::ZERO);
-    world.run(async move { finish_all(&store, ids("", 50)).await });
-    world.pass(SECOND);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler =
+        RecordingHandler::new(&tasks, |id, calls| match id.ends_with('3') && calls == 0 {
+            true => Behaviour::Panic,
+            false => Behaviour::Work(Duration::ZERO),
+        });
+    let handle = listen(&tasks, &store, &handler, ListenerSettings::default());
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move { finish_all(&store, ids("", 50)).await });
+    tasks.pass(SECOND);
     assert_eq!(handle.counters().panicked, 5);
     assert_eq!(handle.counters().done, 45);
-    world.pass(SECOND * 60);
-    assert_handled(&scribe, ids("", 50), 1);
+    tasks.pass(SECOND * 60);
+    assert_handled(&handler, ids("", 50), 1);
     assert_eq!(handle.counters().panicked, 5);
 }
 
 #[test]
 fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, _| match id {
-        "bad" => Act::Fail,
-        _ => Act::Work(Duration::ZERO),
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, _| match id {
+        "bad" => Behaviour::Fail,
+        _ => Behaviour::Work(Duration::ZERO),
     });
     let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(100);
     settings.stale = Duration::ZERO;
-    let handle = listen(&world, &store, &scribe, settings);
-    world.pass(Duration::ZERO);
-    world.run(async move {
+    let handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move {
         finish_all(&store, ["bad".into()]).await;
         finish_all(&store, ids("", 20)).await;
     });
-    world.pass(SECOND * 10_000);
-    assert_handled(&scribe, ids("", 20), 1);
-    let calls = scribe.calls("bad");
+    tasks.pass(SECOND * 10_000);
+    assert_handled(&handler, ids("", 20), 1);
+    let calls = handler.calls("bad");
     assert_eq!(handle.counters().failed, calls.len() as u64);
     // Full jitter up to 300 s: one in 150 s on average, once the pauses have grown.
     assert!((40..160).contains(&calls.len()), "{} calls", calls.len());
@@ -137,27 +140,27 @@ fn promise_9_what_fails_is_tried_again_after_growing_pauses_and_holds_nobody_up(
 
 #[test]
 fn promise_9_a_handler_that_hangs_is_dropped_with_its_lease() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, calls| {
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, calls| {
         match id.starts_with("stuck") && calls == 0 {
-            true => Act::Hang,
-            false => Act::Work(Duration::ZERO),
+            true => Behaviour::Hang,
+            false => Behaviour::Work(Duration::ZERO),
         }
     });
     let mut settings = ListenerSettings::default();
     settings.concurrency = 4;
-    let handle = listen(&world, &store, &scribe, settings);
-    world.pass(Duration::ZERO);
-    world.run(async move {
+    let handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move {
         finish_all(&store, ids("stuck", 4)).await;
         finish_all(&store, ids("", 20)).await;
     });
-    world.pass(SECOND);
+    tasks.pass(SECOND);
     assert_eq!(handle.counters().done, 0, "every place is taken");
-    world.pass(settings.lease * 4);
+    tasks.pass(settings.lease * 4);
     assert!(handle.counters().late >= 4);
-    assert_handled(&scribe, ids("stuck", 4).chain(ids("", 20)), 1);
+    assert_handled(&handler, ids("stuck", 4).chain(ids("", 20)), 1);
 }
 
 /// Yields every completion three times.
@@ -194,15 +197,15 @@ impl CompletionBackend for Repeats {
 
 #[test]
 fn promise_9_what_comes_again_is_not_handled_again() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(Duration::from_millis(1)));
     let backend = Arc::new(Repeats(Arc::new(store.backend())));
-    let handle = listen_to(&world, backend, &store, &scribe, stream_alone());
-    world.pass(Duration::ZERO);
-    world.run(async move { finish_all(&store, ids("", 100)).await });
-    world.pass(SECOND);
-    assert_handled(&scribe, ids("", 100), 1);
+    let handle = listen_to(&tasks, backend, &store, &handler, stream_alone());
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move { finish_all(&store, ids("", 100)).await });
+    tasks.pass(SECOND);
+    assert_handled(&handler, ids("", 100), 1);
     let counters = handle.counters();
     assert_eq!(
         (counters.streamed, counters.repeated, counters.taken),
@@ -212,16 +215,16 @@ fn promise_9_what_comes_again_is_not_handled_again() {
 
 #[test]
 fn promise_9_of_several_listeners_one_handles_each_completion() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |_, _| Act::Work(Duration::from_millis(1)));
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(Duration::from_millis(1)));
     let handles: Vec<_> = (0..3)
-        .map(|_| listen(&world, &store, &scribe, ListenerSettings::default()))
+        .map(|_| listen(&tasks, &store, &handler, ListenerSettings::default()))
         .collect();
-    world.pass(Duration::ZERO);
-    world.run(async move { finish_all(&store, ids("", 300)).await });
-    world.pass(SECOND * 100);
-    assert_handled(&scribe, ids("", 300), 1);
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move { finish_all(&store, ids("", 300)).await });
+    tasks.pass(SECOND * 100);
+    assert_handled(&handler, ids("", 300), 1);
     let done: u64 = handles.iter().map(|handle| handle.counters().done).sum();
     let taken: u64 = handles.iter().map(|handle| handle.counters().taken).sum();
     assert_eq!((done, taken), (300, 600));
@@ -229,22 +232,22 @@ fn promise_9_of_several_listeners_one_handles_each_completion() {
 
 #[test]
 fn promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, _| match id {
-        "0" | "1" => Act::Work(SECOND),
-        "2" => Act::Hang,
-        _ => Act::Work(Duration::ZERO),
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, _| match id {
+        "0" | "1" => Behaviour::Work(SECOND),
+        "2" => Behaviour::Hang,
+        _ => Behaviour::Work(Duration::ZERO),
     });
     let mut settings = stream_alone();
     settings.concurrency = 3;
-    let handle = listen(&world, &store, &scribe, settings);
-    world.pass(Duration::ZERO);
+    let handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(Duration::ZERO);
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("", 10)).await });
-    world.pass(Duration::from_millis(1));
+    tasks.run(async move { finish_all(&producer, ids("", 10)).await });
+    tasks.pass(Duration::from_millis(1));
     let late = store.clone();
-    let drained = world.run(async move {
+    let drained = tasks.run(async move {
         let (drained, ()) = futures::join!(
             handle.close(SECOND * 5),
             // Nothing is taken in any more.
@@ -259,8 +262,8 @@ fn promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not() {
     expected.abandoned = 1;
     expected.returned = 7;
     assert_eq!(drained, Some(expected));
-    assert_handled(&scribe, ids("", 2), 1);
-    let claims: Vec<Claim> = world.run(async move {
+    assert_handled(&handler, ids("", 2), 1);
+    let claims: Vec<Claim> = tasks.run(async move {
         let mut names: Vec<_> = ids("", 10).map(execution).collect();
         names.push(execution("late"));
         store.claim(&names, SECOND).await.unwrap()

@@ -14,19 +14,19 @@ use midplane::completions::{
 };
 use std::sync::Mutex;
 
-use crate::world::{Act, Scribe, execution, store};
+use crate::kit::{Behaviour, RecordingHandler, execution, store};
 use midplane_testkit::local::LocalTasks;
 
 /// A stream that loses what it carries, one time in so many.
 #[derive(Debug)]
-struct Lossy {
+struct LossyBackend {
     store: MemoryStore,
     one_in: u64,
     seed: u64,
 }
 
 #[async_trait]
-impl CompletionBackend for Lossy {
+impl CompletionBackend for LossyBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new().with_filter()
     }
@@ -65,21 +65,21 @@ impl CompletionBackend for Lossy {
 fn run(seed: u64) {
     const EXECUTIONS: usize = 200;
 
-    let mut world = LocalTasks::new();
-    let store = store(&world).with_retention(50);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks).with_retention(50);
     let mut random = Random::new(seed);
     let committed: Arc<Mutex<HashSet<String>>> = Arc::default();
     let judge = Arc::clone(&committed);
     let acts = Mutex::new(Random::new(seed ^ 1));
-    let scribe = Scribe::new(&world, move |id, _| {
+    let handler = RecordingHandler::new(&tasks, move |id, _| {
         assert!(judge.lock().unwrap().contains(id), "{id} was not committed");
         let mut random = acts.lock().unwrap();
         match random.below(20) {
-            0 => Act::Fail,
-            1 => Act::Panic,
-            2 => Act::Hang,
-            3 => Act::NoOp,
-            _ => Act::Work(Duration::from_millis(random.below(500))),
+            0 => Behaviour::Fail,
+            1 => Behaviour::Panic,
+            2 => Behaviour::Hang,
+            3 => Behaviour::NoOp,
+            _ => Behaviour::Work(Duration::from_millis(random.below(500))),
         }
     });
     let mut settings = ListenerSettings::default();
@@ -101,16 +101,16 @@ fn run(seed: u64) {
                 let node = &mut nodes[random.below(2) as usize];
                 *node = None;
                 if random.below(3) > 0 {
-                    let backend = Arc::new(Lossy {
+                    let backend = Arc::new(LossyBackend {
                         store: store.clone(),
                         one_in: 1 + random.below(4),
                         seed: random.draw(),
                     });
                     let ledger = Arc::new(store.clone());
-                    let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());
+                    let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
                     let (_, running) = listener.with_settings(settings).start();
                     let (kill, killed) = futures::channel::oneshot::channel();
-                    world.spawn(async move {
+                    tasks.spawn(async move {
                         select(running, killed).await;
                     });
                     *node = Some(kill);
@@ -118,7 +118,7 @@ fn run(seed: u64) {
             }
             5 => {
                 let time = Duration::from_millis(random.below(60_000));
-                world.pass(time);
+                tasks.pass(time);
             }
             _ => {
                 let mut transaction = store.begin();
@@ -133,7 +133,7 @@ fn run(seed: u64) {
                     }
                     let producer = store.clone();
                     let job = started.id.clone();
-                    world.run(async move { producer.start(&started).await.unwrap() });
+                    tasks.run(async move { producer.start(&started).await.unwrap() });
                     transaction.finish(&job, &Outcome::Success, None).unwrap();
                     if !rolled_back {
                         committed.lock().unwrap().insert(id);
@@ -149,16 +149,16 @@ fn run(seed: u64) {
     store.unblock();
     nodes.clear();
     let backend = Arc::new(store.backend());
-    let listener = Listener::new(backend, Arc::new(store), scribe.clone(), world.timer());
+    let listener = Listener::new(backend, Arc::new(store), handler.clone(), tasks.timer());
     let (handle, running) = listener.with_settings(settings).start();
-    world.spawn(running);
+    tasks.spawn(running);
     for _ in 0..100 {
-        world.pass(Duration::from_secs(300));
-        if scribe.handled().len() == committed.lock().unwrap().len() {
+        tasks.pass(Duration::from_secs(300));
+        if handler.handled().len() == committed.lock().unwrap().len() {
             break;
         }
     }
-    let handled = scribe.handled();
+    let handled = handler.handled();
     let committed = committed.lock().unwrap();
     let missing: Vec<_> = committed
         .iter()

@@ -12,13 +12,13 @@ use midplane::completions::{
     Journal, JournalReader, MemoryStore, Page, ReadError, StreamItem, SubscribeError, Tag,
 };
 
-use crate::world::{finish, finish_all, store};
+use crate::kit::{finish, finish_all, store};
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What arrives within so long, or `None`.
+/// What arrives within this time, or `None`.
 async fn within(
     clock: &VirtualClock,
     time: Duration,
@@ -39,7 +39,7 @@ fn id(item: Option<StreamItem>) -> String {
 
 /// A journal that misbehaves.
 #[derive(Debug, Clone)]
-struct Faulty {
+struct FaultyJournal {
     store: MemoryStore,
     fault: Fault,
     connects: Arc<AtomicUsize>,
@@ -52,13 +52,13 @@ enum Fault {
     Asleep,
     /// A read of this number never ends.
     Silent(usize),
-    /// It cannot filter and keeps nothing, and would yield everything.
+    /// Cannot filter, keeps nothing, and would yield everything.
     Plain,
-    /// It wakes all the time.
+    /// Wakes all the time.
     Restless,
 }
 
-impl Faulty {
+impl FaultyJournal {
     fn new(store: &MemoryStore, fault: Fault) -> Self {
         Self {
             store: store.clone(),
@@ -69,10 +69,10 @@ impl Faulty {
     }
 }
 
-struct FaultyReader(Faulty, Box<dyn JournalReader>);
+struct FaultyReader(FaultyJournal, Box<dyn JournalReader>);
 
 #[async_trait]
-impl Journal for Faulty {
+impl Journal for FaultyJournal {
     fn capabilities(&self) -> Capabilities {
         match self.fault {
             Fault::Plain => Capabilities::new(),
@@ -112,10 +112,10 @@ impl JournalReader for FaultyReader {
 
 #[test]
 fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let clock = world.clock();
-    world.run(async move {
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let clock = tasks.clock();
+    tasks.run(async move {
         let mut stream = store.backend().subscribe_completions().await.unwrap();
         store.block();
         finish(&store, "meanwhile").await;
@@ -131,12 +131,12 @@ fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
 
 #[test]
 fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let timer = world.timer();
-    let clock = world.clock();
-    world.run(async move {
-        let faulty = Faulty::new(&store, Fault::Silent(usize::MAX));
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let timer = tasks.timer();
+    let clock = tasks.clock();
+    tasks.run(async move {
+        let faulty = FaultyJournal::new(&store, Fault::Silent(usize::MAX));
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         store.block();
@@ -150,12 +150,12 @@ fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
 
 #[test]
 fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let timer = world.timer();
-    let clock = world.clock();
-    world.run(async move {
-        let faulty = Faulty::new(&store, Fault::Asleep);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let timer = tasks.timer();
+    let clock = tasks.clock();
+    tasks.run(async move {
+        let faulty = FaultyJournal::new(&store, Fault::Asleep);
         let follower = Follower::new(Arc::new(faulty), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         for round in 0..10 {
@@ -168,12 +168,12 @@ fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
 
 #[test]
 fn promise_9_a_connection_that_says_nothing_is_given_up() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let timer = world.timer();
-    let clock = world.clock();
-    world.run(async move {
-        let faulty = Faulty::new(&store, Fault::Silent(3));
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let timer = tasks.timer();
+    let clock = tasks.clock();
+    tasks.run(async move {
+        let faulty = FaultyJournal::new(&store, Fault::Silent(3));
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         finish_all(&store, ["a".into(), "b".into()]).await;
@@ -192,11 +192,11 @@ fn promise_9_a_connection_that_says_nothing_is_given_up() {
 
 #[test]
 fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let timer = world.timer();
-    world.run(async move {
-        let faulty = Faulty::new(&store, Fault::Plain);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let timer = tasks.timer();
+    tasks.run(async move {
+        let faulty = FaultyJournal::new(&store, Fault::Plain);
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let filter = Filter::all().with_tag(Tag::new("t").unwrap());
         let error = follower
@@ -224,14 +224,14 @@ fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything
 #[test]
 fn promise_9_a_short_page_and_an_eager_store_change_nothing() {
     for fault in [Fault::Restless, Fault::Silent(usize::MAX)] {
-        let mut world = LocalTasks::new();
-        let store = store(&world);
-        let timer = world.timer();
-        let clock = world.clock();
-        world.run(async move {
+        let mut tasks = LocalTasks::new();
+        let store = store(&tasks);
+        let timer = tasks.timer();
+        let clock = tasks.clock();
+        tasks.run(async move {
             let mut pace = midplane::completions::Pace::default();
             pace.page = 0;
-            let faulty = Faulty::new(&store, fault);
+            let faulty = FaultyJournal::new(&store, fault);
             let follower = Follower::new(Arc::new(faulty), timer).with_pace(pace);
             let mut stream = follower.subscribe_completions().await.unwrap();
             finish_all(&store, (0..50).map(|number| format!("{number}"))).await;

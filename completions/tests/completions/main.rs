@@ -4,7 +4,7 @@
 mod dispatch;
 mod faults;
 mod follow;
+mod kit;
 #[path = "../../../core/tests/common/meant.rs"]
 mod meant;
 mod reconcile;
-mod world;

@@ -14,8 +14,9 @@ use midplane::completions::{
     Outcome, Producer, Scan, Scanned, StreamItem, SubscribeError, Tag, WalkReport,
 };
 
-use crate::world::{
-    Act, Scribe, assert_handled, execution, finish, finish_all, listen, listen_to, store,
+use crate::kit::{
+    Behaviour, RecordingHandler, assert_handled, execution, finish, finish_all, listen, listen_to,
+    store,
 };
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
@@ -28,11 +29,11 @@ fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
 
 /// A stream that cannot be had, or that says nothing.
 #[derive(Debug)]
-struct Dead {
+struct DeadBackend {
     silent: bool,
 }
 
-impl Dead {
+impl DeadBackend {
     fn answer(&self) -> Result<CompletionStream, SubscribeError> {
         match self.silent {
             true => Ok(CompletionStream::new(stream::pending())),
@@ -42,7 +43,7 @@ impl Dead {
 }
 
 #[async_trait]
-impl CompletionBackend for Dead {
+impl CompletionBackend for DeadBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities::new()
     }
@@ -70,17 +71,17 @@ impl CompletionBackend for Dead {
 #[test]
 fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
     for silent in [false, true] {
-        let mut world = LocalTasks::new();
-        let store = store(&world);
-        let scribe = Scribe::quick(&world);
+        let mut tasks = LocalTasks::new();
+        let store = store(&tasks);
+        let handler = RecordingHandler::quick(&tasks);
         let settings = ListenerSettings::default();
-        let backend = Arc::new(Dead { silent });
-        let handle = listen_to(&world, backend, &store, &scribe, settings);
-        world.pass(Duration::ZERO);
+        let backend = Arc::new(DeadBackend { silent });
+        let handle = listen_to(&tasks, backend, &store, &handler, settings);
+        tasks.pass(Duration::ZERO);
         let producer = store.clone();
-        world.run(async move { finish_all(&producer, ids("", 1_000)).await });
-        world.pass(settings.interval * 3);
-        assert_handled(&scribe, ids("", 1_000), 1);
+        tasks.run(async move { finish_all(&producer, ids("", 1_000)).await });
+        tasks.pass(settings.interval * 3);
+        assert_handled(&handler, ids("", 1_000), 1);
         assert_eq!(handle.counters().reconciled.reconciled, 1_000);
         assert_eq!(handle.counters().streamed, 0);
         assert_eq!(handle.counters().unsubscribed > 0, !silent);
@@ -89,34 +90,34 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
 
 #[test]
 fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("", 600)).await });
-    let scribe = Scribe::quick(&world);
-    let _handle = listen(&world, &store, &scribe, ListenerSettings::default());
-    world.pass(Duration::ZERO);
-    assert_handled(&scribe, ids("", 600), 1);
+    tasks.run(async move { finish_all(&producer, ids("", 600)).await });
+    let handler = RecordingHandler::quick(&tasks);
+    let _handle = listen(&tasks, &store, &handler, ListenerSettings::default());
+    tasks.pass(Duration::ZERO);
+    assert_handled(&handler, ids("", 600), 1);
 }
 
 #[test]
 fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::quick(&world);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::quick(&tasks);
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
-    let handle = listen(&world, &store, &scribe, settings);
-    world.pass(Duration::ZERO);
+    let handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(Duration::ZERO);
     store.block();
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("", 100)).await });
+    tasks.run(async move { finish_all(&producer, ids("", 100)).await });
     store.trim();
-    world.pass(SECOND * 30);
-    assert!(scribe.handled().is_empty());
+    tasks.pass(SECOND * 30);
+    assert!(handler.handled().is_empty());
     store.unblock();
-    world.pass(SECOND * 10);
-    assert_handled(&scribe, ids("", 100), 1);
+    tasks.pass(SECOND * 10);
+    assert_handled(&handler, ids("", 100), 1);
     let counters = handle.counters();
     assert_eq!((counters.subscribed, counters.lagged), (2, 100));
 }
@@ -155,22 +156,22 @@ impl CompletionBackend for Notices {
 
 #[test]
 fn promise_9_the_reconciler_walks_after_each_subscription() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::quick(&world);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::quick(&tasks);
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
     let backend = Arc::new(Notices(store.clone()));
-    let _handle = listen_to(&world, backend, &store, &scribe, settings);
-    world.pass(SECOND);
+    let _handle = listen_to(&tasks, backend, &store, &handler, settings);
+    tasks.pass(SECOND);
     for round in 1..4 {
         let producer = store.clone();
-        world.run(async move { finish(&producer, format!("{}", round - 1)).await });
-        world.pass(SECOND * 100);
-        assert_handled(&scribe, ids("", round - 1), 1);
+        tasks.run(async move { finish(&producer, format!("{}", round - 1)).await });
+        tasks.pass(SECOND * 100);
+        assert_handled(&handler, ids("", round - 1), 1);
         store.cut();
-        world.pass(SECOND);
-        assert_handled(&scribe, ids("", round), 1);
+        tasks.pass(SECOND);
+        assert_handled(&handler, ids("", round), 1);
     }
 }
 
@@ -242,37 +243,37 @@ impl CompletionBackend for Slow {
 /// A completion that is committed behind the scan's back is heard, since the subscription stood before it.
 #[test]
 fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::quick(&world);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::quick(&tasks);
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
-    let backend = Arc::new(Slow(store.clone(), world.clock()));
+    let backend = Arc::new(Slow(store.clone(), tasks.clock()));
     let ledger = Arc::new(Paused {
         store,
         done: AtomicBool::new(false),
     });
-    let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());
+    let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
     let (_handle, run) = listener.with_settings(settings).start();
-    world.spawn(run);
-    world.pass(SECOND);
-    assert_handled(&scribe, ["between".into()], 1);
+    tasks.spawn(run);
+    tasks.pass(SECOND);
+    assert_handled(&handler, ["between".into()], 1);
 }
 
 #[test]
 fn promise_9_a_report_counts_what_the_walk_found() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, _| match id {
-        "wanted 1" => Act::NoOp,
-        "wanted 2" => Act::Fail,
-        "wanted 3" => Act::Panic,
-        _ => Act::Work(Duration::ZERO),
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, _| match id {
+        "wanted 1" => Behaviour::NoOp,
+        "wanted 2" => Behaviour::Fail,
+        "wanted 3" => Behaviour::Panic,
+        _ => Behaviour::Work(Duration::ZERO),
     });
     let tag = Tag::new("wanted").unwrap();
     let producer = store.clone();
     let wanted = tag.clone();
-    world.run(async move {
+    tasks.run(async move {
         for id in ids("wanted ", 10) {
             let started = Execution::new(execution(&id)).with_tag(wanted.clone());
             producer.start(&started).await.unwrap();
@@ -288,11 +289,11 @@ fn promise_9_a_report_counts_what_the_walk_found() {
             .await
             .unwrap();
     });
-    let backend = Arc::new(Dead { silent: true });
-    let listener = Listener::new(backend, Arc::new(store), scribe, world.timer());
+    let backend = Arc::new(DeadBackend { silent: true });
+    let listener = Listener::new(backend, Arc::new(store), handler, tasks.timer());
     let (handle, run) = listener.with_filter(Filter::all().with_tag(tag)).start();
-    world.spawn(run);
-    world.pass(Duration::ZERO);
+    tasks.spawn(run);
+    tasks.pass(Duration::ZERO);
     let mut expected = WalkReport::default();
     expected.scanned = 14;
     expected.reconciled = 6;
@@ -301,7 +302,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
     expected.errors = 2;
     assert_eq!(handle.counters().reconciled, expected);
     // What was asked for is told of that walk alone: what failed waits, what is not wanted stays.
-    let report = world.run(async move { handle.reconcile().await });
+    let report = tasks.run(async move { handle.reconcile().await });
     let mut expected = WalkReport::default();
     expected.scanned = 5;
     expected.filtered = 5;
@@ -311,15 +312,15 @@ fn promise_9_a_report_counts_what_the_walk_found() {
 /// A head that fails again and again, and hangs besides, keeps nobody behind it waiting.
 #[test]
 fn promise_9_a_stuck_head_starves_nobody() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |id, _| match id {
-        _ if id.starts_with("fails") => Act::Fail,
-        _ if id.starts_with("hangs") => Act::Hang,
-        _ => Act::Work(Duration::ZERO),
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |id, _| match id {
+        _ if id.starts_with("fails") => Behaviour::Fail,
+        _ if id.starts_with("hangs") => Behaviour::Hang,
+        _ => Behaviour::Work(Duration::ZERO),
     });
     let producer = store.clone();
-    world.run(async move {
+    tasks.run(async move {
         finish_all(&producer, ids("hangs", 10)).await;
         finish_all(&producer, ids("fails", 100)).await;
         finish_all(&producer, ids("works", 100)).await;
@@ -331,41 +332,41 @@ fn promise_9_a_stuck_head_starves_nobody() {
     settings.stale = Duration::ZERO;
     // So short that what failed is at the head again with every walk.
     settings.backoff = midplane::Backoff::new(Duration::ZERO, Duration::ZERO);
-    let backend = Arc::new(Dead { silent: true });
-    let _handle = listen_to(&world, backend, &store, &scribe, settings);
-    world.pass(settings.lease * 8);
-    assert_handled(&scribe, ids("works", 100), 1);
+    let backend = Arc::new(DeadBackend { silent: true });
+    let _handle = listen_to(&tasks, backend, &store, &handler, settings);
+    tasks.pass(settings.lease * 8);
+    assert_handled(&handler, ids("works", 100), 1);
 }
 
 #[test]
 fn promise_9_leases_of_a_listener_that_died_come_back() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let hung = Scribe::new(&world, |_, _| Act::Hang);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let hung = RecordingHandler::new(&tasks, |_, _| Behaviour::Hang);
     let listener = Listener::new(
         Arc::new(store.backend()),
         Arc::new(store.clone()),
         hung.clone(),
-        world.timer(),
+        tasks.timer(),
     );
     let (_handle, run) = listener.start();
     let (kill, killed) = futures::channel::oneshot::channel::<()>();
-    world.spawn(async move {
+    tasks.spawn(async move {
         futures::future::select(run, killed).await;
     });
-    world.pass(Duration::ZERO);
+    tasks.pass(Duration::ZERO);
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("", 20)).await });
-    world.pass(SECOND);
+    tasks.run(async move { finish_all(&producer, ids("", 20)).await });
+    tasks.pass(SECOND);
     assert_eq!(hung.order().len(), 20);
     kill.send(()).unwrap();
-    let scribe = Scribe::quick(&world);
+    let handler = RecordingHandler::quick(&tasks);
     let settings = ListenerSettings::default();
-    let _handle = listen(&world, &store, &scribe, settings);
-    world.pass(settings.lease - SECOND * 2);
-    assert!(scribe.handled().is_empty(), "the leases hold");
-    world.pass(settings.interval * 2);
-    assert_handled(&scribe, ids("", 20), 1);
+    let _handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(settings.lease - SECOND * 2);
+    assert!(handler.handled().is_empty(), "the leases hold");
+    tasks.pass(settings.interval * 2);
+    assert_handled(&handler, ids("", 20), 1);
 }
 
 /// A ledger that does not answer for a while.
@@ -415,9 +416,9 @@ impl Ledger for Away {
 
 #[test]
 fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::new(&world, |_, _| Act::Work(SECOND));
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(SECOND));
     let ledger = Arc::new(Away {
         store: store.clone(),
         away: AtomicBool::new(false),
@@ -425,19 +426,19 @@ fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
     });
     let settings = ListenerSettings::default();
     let backend = Arc::new(store.backend());
-    let listener = Listener::new(backend, ledger.clone(), scribe.clone(), world.timer());
+    let listener = Listener::new(backend, ledger.clone(), handler.clone(), tasks.timer());
     let (handle, run) = listener.start();
-    world.spawn(run);
-    world.pass(Duration::ZERO);
+    tasks.spawn(run);
+    tasks.pass(Duration::ZERO);
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("before ", 20)).await });
-    world.pass(Duration::from_millis(500));
+    tasks.run(async move { finish_all(&producer, ids("before ", 20)).await });
+    tasks.pass(Duration::from_millis(500));
     // In the middle of the work of some, and before the claims of others.
     ledger.away.store(true, SeqCst);
     let producer = store.clone();
-    world.run(async move { finish_all(&producer, ids("behind ", 20)).await });
+    tasks.run(async move { finish_all(&producer, ids("behind ", 20)).await });
     ledger.calls.store(0, SeqCst);
-    world.pass(SECOND * 100);
+    tasks.pass(SECOND * 100);
     assert!(
         ledger.calls.load(SeqCst) < 50,
         "it is not asked in a frenzy"
@@ -449,10 +450,10 @@ fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
     );
     assert!(counters.reconciled.errors > 0);
     ledger.away.store(false, SeqCst);
-    world.pass(settings.interval * 5);
+    tasks.pass(settings.interval * 5);
     // The note was lost, and the window knows what was done: nothing is done twice.
-    assert_handled(&scribe, ids("before ", 20).chain(ids("behind ", 20)), 1);
-    let left = world.run(async move { store.scan(&Scan::new(Duration::ZERO, 100)).await.unwrap() });
+    assert_handled(&handler, ids("before ", 20).chain(ids("behind ", 20)), 1);
+    let left = tasks.run(async move { store.scan(&Scan::new(Duration::ZERO, 100)).await.unwrap() });
     assert!(left.completions.is_empty(), "{left:?}");
 }
 
@@ -489,23 +490,23 @@ fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
         }
     }
 
-    let mut world = LocalTasks::new();
-    let store = store(&world);
-    let scribe = Scribe::quick(&world);
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::quick(&tasks);
     let tag = Tag::new("wanted").unwrap();
     let backend = Arc::new(Plain(store.clone()));
     let listener = Listener::new(
         backend,
         Arc::new(store.clone()),
-        scribe.clone(),
-        world.timer(),
+        handler.clone(),
+        tasks.timer(),
     );
     let (handle, run) = listener
         .with_filter(Filter::all().with_tag(tag.clone()))
         .start();
-    world.spawn(run);
-    world.pass(Duration::ZERO);
-    world.run(async move {
+    tasks.spawn(run);
+    tasks.pass(Duration::ZERO);
+    tasks.run(async move {
         let wanted = Execution::new(execution("wanted")).with_tag(tag);
         store.start(&wanted).await.unwrap();
         store
@@ -514,7 +515,7 @@ fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
             .unwrap();
         finish(&store, "unwanted").await;
     });
-    world.pass(SECOND * 100);
-    assert_handled(&scribe, ["wanted".into()], 1);
+    tasks.pass(SECOND * 100);
+    assert_handled(&handler, ["wanted".into()], 1);
     assert_eq!(handle.counters().streamed, 2);
 }

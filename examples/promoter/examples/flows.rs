@@ -14,7 +14,7 @@ use midplane::completions::ListenerSettings;
 use midplane::threads::Timer;
 use promoter::{Carries, Plan, Run};
 
-use stores::Kind;
+use stores::StoreKind;
 
 /// Runs a flow of executions with random dependencies over each store, on servers of its own: once with a
 /// stream that carries everything, once with one that loses half, and once with one that carries nothing.
@@ -56,7 +56,7 @@ fn run(arguments: &Arguments) -> std::io::Result<bool> {
         arguments.executions,
         settings.interval
     )?;
-    for kind in [Kind::Memory, Kind::Redis, Kind::Postgres] {
+    for kind in [StoreKind::Memory, StoreKind::Redis, StoreKind::Postgres] {
         for carries in Carries::EVERY {
             let (mut store, _server) = kind.start();
             store.backend = carries.of(store.backend);

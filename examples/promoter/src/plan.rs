@@ -1,23 +1,23 @@
-//! What waits for what.
+//! The graph of a flow: which execution waits for which.
 
 use midplane::Random;
 use midplane::completions::Outcome;
 
-/// The executions of a flow, by their number, and what each of them needs.
+/// The executions of a flow, by number, and the executions that each needs.
 #[derive(Debug, Clone)]
 pub struct Plan {
     needs: Vec<Vec<usize>>,
-    /// Who needs each of them.
+    /// For each execution, those that need it.
     needed: Vec<Vec<usize>>,
-    /// What becomes of each, if its needs succeed.
+    /// For each execution, whether it fails when its needs succeed.
     fails: Vec<bool>,
 }
 
 impl Plan {
-    /// A flow in which every execution succeeds. Each needs some of those before it.
+    /// A flow in which every execution succeeds. Each needs some of the executions before it.
     ///
     /// # Panics
-    /// When one needs itself or one behind it: a flow has no circles.
+    /// When an execution needs itself or one behind it: a flow has no circles.
     #[must_use]
     pub fn new(needs: Vec<Vec<usize>>) -> Self {
         let mut needed = vec![Vec::new(); needs.len()];
@@ -35,7 +35,7 @@ impl Plan {
     }
 
     /// A flow in which each execution needs up to three of those before it, and some of the last fifth
-    /// fail. The same for the same seed.
+    /// fail. Equal seeds give equal flows.
     #[must_use]
     pub fn random(executions: usize, seed: u64) -> Self {
         let mut random = Random::new(seed);
@@ -57,31 +57,31 @@ impl Plan {
         plan
     }
 
-    /// How many executions it has.
+    /// How many executions the flow has.
     #[must_use]
     pub fn len(&self) -> usize {
         self.needs.len()
     }
 
-    /// Whether it has none.
+    /// Whether the flow has no executions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.needs.is_empty()
     }
 
-    /// What this execution needs.
+    /// The executions that this one needs.
     #[must_use]
     pub fn needs(&self, number: usize) -> &[usize] {
         &self.needs[number]
     }
 
-    /// Who needs this execution.
+    /// The executions that need this one.
     #[must_use]
     pub fn needed(&self, number: usize) -> &[usize] {
         &self.needed[number]
     }
 
-    /// How the execution ends that is run.
+    /// How the execution ends when it is run.
     #[must_use]
     pub fn work(&self, number: usize) -> Outcome {
         match self.fails[number] {
@@ -90,7 +90,7 @@ impl Plan {
         }
     }
 
-    /// How each must end: in one pass, since needs come first.
+    /// How each execution must end, found in one pass, since needs come first.
     #[must_use]
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.len());

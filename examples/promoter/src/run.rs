@@ -1,4 +1,4 @@
-//! A flow on its way.
+//! Running a flow.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -21,20 +21,20 @@ use midplane::completions::{
 
 use crate::Plan;
 
-/// How many executions are at work at once.
+/// The most executions at work at once.
 const WORKERS: usize = 32;
 
-/// How long to wait before a store is asked again that did not answer.
-const AGAIN: Duration = Duration::from_millis(50);
+/// The pause before a call is repeated that the store did not answer.
+const PAUSE: Duration = Duration::from_millis(50);
 
-/// The three sides of a store of completions.
+/// A store of completions: its backend, ledger and producer.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// What tells what finished.
+    /// The stream of what finished.
     pub backend: Arc<dyn CompletionBackend>,
-    /// What knows what was handled.
+    /// The record of what was handled.
     pub ledger: Arc<dyn Ledger>,
-    /// What starts and finishes executions.
+    /// The calls that start and finish executions.
     pub producer: Arc<dyn Producer>,
 }
 
@@ -48,12 +48,12 @@ impl From<MemoryStore> for Store {
     }
 }
 
-/// What is told of an execution.
+/// The progress of an execution, for an observer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It was started.
+    /// The execution was started.
     Started(usize),
-    /// It finished, and its completion was handled.
+    /// The execution finished, and its completion was handled.
     Finished(usize, Outcome),
 }
 
@@ -71,13 +71,13 @@ pub struct Run {
 /// A flow that was run.
 #[derive(Debug, Clone)]
 pub struct Done {
-    /// How long it took.
+    /// How long the flow took.
     pub elapsed: Duration,
     /// How each execution ended.
     pub outcomes: Vec<Outcome>,
     /// How each had to end.
     pub expected: Vec<Outcome>,
-    /// What the listener saw.
+    /// The counters of the listener.
     pub counters: ListenerCounters,
 }
 
@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// Has the listener work like this.
+    /// Sets the settings of the listener.
     #[must_use]
     pub fn with_settings(mut self, settings: ListenerSettings) -> Self {
         self.settings = settings;
@@ -118,14 +118,14 @@ impl Run {
         self
     }
 
-    /// Tells this of everything that happens. It must not block.
+    /// Calls this function with every step. The function must not block.
     #[must_use]
     pub fn with_observer(mut self, observer: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
 
-    /// Runs it to its end, however long the store is away. Whichever task polls this does the work.
+    /// Runs the flow to its end, however long the store is away. The task that polls the future does the work.
     ///
     /// # Panics
     /// When the name is empty, or so long that the ids of its executions would not be ids.
@@ -134,7 +134,7 @@ impl Run {
         let expected = self.plan.outcomes();
         let (ready, promoted) = mpsc::unbounded();
         let (tell, over) = oneshot::channel();
-        // Its own part of the store: other flows have listeners of their own.
+        // A flow has its own part of the store: other flows have listeners of their own.
         let namespace = Namespace::new(&self.name).expect("the name of a flow is an id");
         let promoter = Arc::new(Promoter {
             ids: (0..self.plan.len())
@@ -145,7 +145,7 @@ impl Run {
                 .collect(),
             flow: FlowId::new(&self.name).expect("the name of a flow is an id"),
             namespace: namespace.clone(),
-            state: Mutex::new(State {
+            state: Mutex::new(FlowState {
                 outcomes: vec![None; self.plan.len()],
                 promoted: vec![false; self.plan.len()],
                 settled: vec![false; self.plan.len()],
@@ -217,7 +217,7 @@ fn id(flow: &str, number: usize) -> ExecutionId {
     ExecutionId::new(format!("{flow}/{number}")).expect("the name of a flow leaves room")
 }
 
-/// Runs an execution: it takes its time, and ends as the plan says.
+/// Runs an execution, which takes its time and ends as the plan says.
 async fn work(promoter: Arc<Promoter>, timer: Arc<dyn Timer>, number: usize, time: Duration) {
     if !time.is_zero() {
         timer.sleep(time).await;
@@ -226,17 +226,17 @@ async fn work(promoter: Arc<Promoter>, timer: Arc<dyn Timer>, number: usize, tim
     insist(&*timer, || promoter.producer.finish(id, &outcome, None)).await;
 }
 
-/// Asks until the store answers.
+/// Repeats the call until the store answers.
 async fn insist<T, F: Future<Output = Result<T, ProduceError>>>(
     timer: &dyn Timer,
     mut call: impl FnMut() -> F,
 ) {
     while call().await.is_err() {
-        timer.sleep(AGAIN).await;
+        timer.sleep(PAUSE).await;
     }
 }
 
-/// The handler: what finishes promotes what waited for it.
+/// The handler: an execution that finishes promotes those that waited for it.
 struct Promoter {
     plan: Plan,
     flow: FlowId,
@@ -246,26 +246,25 @@ struct Promoter {
     producer: Arc<dyn Producer>,
     ready: mpsc::UnboundedSender<usize>,
     observer: Box<dyn Fn(Progress) + Send + Sync>,
-    state: Mutex<State>,
+    state: Mutex<FlowState>,
 }
 
-struct State {
+struct FlowState {
     outcomes: Vec<Option<Outcome>>,
     promoted: Vec<bool>,
-    /// Those whose completion was handled to its end.
+    /// Executions whose completion was handled to its end.
     settled: Vec<bool>,
     left: usize,
-    /// Told when nothing is left.
+    /// Sent when nothing is left.
     tell: Option<oneshot::Sender<()>>,
 }
 
 impl Promoter {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FlowState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts an execution whose needs are done, and runs it if they succeeded. Doing it again does no
-    /// harm, and once it is done does nothing.
+    /// Starts an execution whose needs are done, and runs it if they succeeded. A second call changes nothing.
     async fn promote(&self, number: usize) -> Result<(), ProduceError> {
         let execution = Execution::new(self.ids[number].clone())
             .with_flow(self.flow.clone())
@@ -290,7 +289,7 @@ impl Promoter {
         Ok(())
     }
 
-    /// What waited for this execution last, and was not promoted.
+    /// Executions that waited for this one last, and were not promoted.
     fn unblocked(&self, number: usize) -> Vec<usize> {
         let state = self.state();
         let free = |waiting: &usize| {

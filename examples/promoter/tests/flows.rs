@@ -1,4 +1,4 @@
-//! Flows end as they must, over whatever store, whatever the stream carries.
+//! Flows end as they must, over every store, with a stream that carries all, half or nothing.
 
 mod stores;
 
@@ -19,12 +19,12 @@ use midplane::{Backoff, Random, Timer as _};
 use promoter::{Carries, Done, Plan, Run, Store};
 use proptest::prelude::*;
 
-use stores::Kind;
+use stores::StoreKind;
 
 /// Bounds every flow, and is met only by a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn run(kind: Kind, plan: Plan, carries: Carries) -> Done {
+fn run(kind: StoreKind, plan: Plan, carries: Carries) -> Done {
     let (store, _server) = kind.start();
     run_on(store, plan, carries)
 }
@@ -43,8 +43,8 @@ fn run_on(mut store: Store, plan: Plan, carries: Carries) -> Done {
     }
 }
 
-/// A flow of this size ends right, and the stream had the part in it that it was to have.
-fn ends_right(kind: Kind, executions: u64) {
+/// A flow of this size ends right, and the stream brought the share that it carries.
+fn ends_right(kind: StoreKind, executions: u64) {
     for carries in Carries::EVERY {
         let plan = Plan::random(executions as usize, 1);
         let done = run(kind, plan, carries);
@@ -64,28 +64,28 @@ fn ends_right(kind: Kind, executions: u64) {
 
 #[test]
 fn promise_9_a_flow_ends_right_in_memory() {
-    ends_right(Kind::Memory, 10_000);
+    ends_right(StoreKind::Memory, 10_000);
 }
 
-/// The same with 10,000 is what the example `flows` runs, and takes longer.
+/// The example `flows` runs 10,000 executions, which takes longer.
 #[test]
 fn promise_9_a_flow_ends_right_over_redis() {
-    ends_right(Kind::Redis, 500);
+    ends_right(StoreKind::Redis, 500);
 }
 
 #[test]
 fn promise_9_a_flow_ends_right_over_postgres() {
-    ends_right(Kind::Postgres, 500);
+    ends_right(StoreKind::Postgres, 500);
 }
 
 /// A producer that does not answer one call in three, whether it did what was asked or not.
 #[derive(Debug)]
-struct Moody {
+struct SilentAtTimes {
     producer: Arc<dyn Producer>,
     random: Mutex<Random>,
 }
 
-impl Moody {
+impl SilentAtTimes {
     fn answer(&self, change: Result<Change, ProduceError>) -> Result<Change, ProduceError> {
         match self.random.lock().unwrap().below(3) {
             0 => Err(BackendError::new(BackendErrorKind::Unreachable, "no answer came").into()),
@@ -95,7 +95,7 @@ impl Moody {
 }
 
 #[async_trait]
-impl Producer for Moody {
+impl Producer for SilentAtTimes {
     async fn start(&self, execution: &Execution) -> Result<Change, ProduceError> {
         self.answer(self.producer.start(execution).await)
     }
@@ -113,8 +113,8 @@ impl Producer for Moody {
 #[test]
 fn promise_9_a_flow_ends_right_over_a_store_that_often_does_not_answer() {
     for seed in 0..5 {
-        let (mut store, _) = Kind::Memory.start();
-        store.producer = Arc::new(Moody {
+        let (mut store, _) = StoreKind::Memory.start();
+        store.producer = Arc::new(SilentAtTimes {
             producer: store.producer,
             random: Mutex::new(Random::new(seed)),
         });
@@ -133,7 +133,7 @@ proptest! {
         seed: u64,
         carries in prop::sample::select(Carries::EVERY.to_vec()),
     ) {
-        let done = run(Kind::Memory, Plan::random(executions, seed), carries);
+        let done = run(StoreKind::Memory, Plan::random(executions, seed), carries);
         prop_assert_eq!(done.outcomes, done.expected);
     }
 }

@@ -14,16 +14,16 @@ use crate::identity::{self, NoEntropy};
 use crate::runtime::Runtime;
 use crate::state::App;
 
-/// Flows that run at once on one server. Whoever wants another has to wait.
+/// The most flows that run at once on one server. A request for another is refused.
 const FLOWS: usize = 16;
 
 /// The most executions of one flow.
 const EXECUTIONS: usize = 1_000;
 
-/// How long one execution is at work: long enough to be seen, short enough to be waited for.
+/// How long one execution is at work: long enough to be seen on the page.
 const WORK: Duration = Duration::from_millis(150);
 
-/// What runs flows: a store of completions, and places for those that run.
+/// The flows of a server: a store of completions, and a permit for each flow that runs.
 pub(crate) struct Flows {
     store: MemoryStore,
     places: Arc<Gauge>,
@@ -33,7 +33,7 @@ pub(crate) struct Flows {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    /// Who watches.
+    /// The session that watches.
     session: SessionId,
     #[serde(default = "Wanted::some")]
     executions: usize,
@@ -55,9 +55,9 @@ pub(crate) struct Started {
 /// Why a flow was not started.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// It has no executions, or too many.
+    /// The flow has no executions, or too many.
     Size,
-    /// As many run as may.
+    /// The most flows that may run at once do.
     Busy,
     /// The system gave no random bytes for its name.
     NoEntropy(NoEntropy),
@@ -73,13 +73,13 @@ impl Refused {
     }
 }
 
-/// What a watcher is told: an execution that was started, or how it ended.
+/// An event for the session: an execution that was started, or how it ended.
 #[derive(Serialize)]
 struct Step<'a> {
     flow: &'a str,
     execution: usize,
     state: &'a str,
-    /// How many have ended, and of how many.
+    /// How many executions have ended, and of how many.
     finished: usize,
     of: usize,
 }
@@ -92,8 +92,8 @@ impl Flows {
         }
     }
 
-    /// Runs a flow of random shape in the background, and tells the session of each of its steps, on whatever
-    /// node its connections are.
+    /// Runs a flow of random shape in the background, and publishes each of its steps to the session, on
+    /// whatever node its connections are.
     pub(crate) fn start(app: &Arc<App>, wanted: Wanted) -> Result<Started, Refused> {
         let Wanted {
             session,
@@ -104,7 +104,7 @@ impl Flows {
         }
         let permit = app.flows.places.try_acquire().ok_or(Refused::Busy)?;
         let flow = identity::new_nonce().map_err(Refused::NoEntropy)?;
-        // Its first digits are as random as any.
+        // The first digits of a nonce are as random as any.
         let seed = u64::from_str_radix(&flow[..16], 16).unwrap_or_default();
         let run = Run::new(
             &flow,
@@ -125,13 +125,13 @@ async fn finish(run: Run, permit: Permit) {
     let done = run.finish().await;
     tracing::debug!(
         executions = done.outcomes.len(),
-        "a flow ended after {:?}",
-        done.elapsed
+        elapsed = ?done.elapsed,
+        "flow ended"
     );
     drop(permit);
 }
 
-/// What publishes each step to the session.
+/// The observer that publishes each step to the session.
 fn bridge(
     app: &Arc<App>,
     session: SessionId,

@@ -73,7 +73,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   woken sees that they are under way and looks again. With 64 clients, each in
 ///   transactions of its own, 3,146 commits a second were 3,115 with a listener and 2,860 with four; one `NOTIFY` for
 ///   each row left 167. (A busy machine of two cores: trust the ratios, and measure yours by
-///   `cargo bench -p midplane-postgres --bench completions`.)
+///   `cargo run --release -p benches -- completions`.)
 ///   The subscription also reads every [`poll`](midplane_completions::Pace::poll).
 /// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
 ///   ledger share a [few more](Self::with_connections), opened when first needed.

@@ -52,9 +52,9 @@ async fn expect(stream: &mut CompletionStream, id: &str) {
 fn a_store_is_on_one_shard_of_a_cluster() {
     Executor::TokioMulti.run(async {
         let cluster = RedisCluster::start();
-        let doors: Vec<_> = cluster.nodes().iter().map(Server::address).collect();
+        let seeds: Vec<_> = cluster.nodes().iter().map(Server::address).collect();
         for prefix in ["one", "two", "three", "four"] {
-            let url = format!("redis+cluster://{}", doors[0]);
+            let url = format!("redis+cluster://{}", seeds[0]);
             let store = store(&url, prefix);
             let mut stream = listening(&store).await;
             for round in 0..20 {
@@ -66,9 +66,9 @@ fn a_store_is_on_one_shard_of_a_cluster() {
     });
 }
 
-/// It follows its new master, and so do those who listen to it.
+/// The store follows the new master, and so do its streams.
 #[test]
-fn a_master_that_is_demoted_is_heard_through() {
+fn a_stream_outlives_the_demotion_of_its_master() {
     Executor::Smol.run(async {
         let (old, new) = (Server::redis_with(&[]), Server::redis_with(&[]));
         let before = store(&old.url(), "jobs");

@@ -4,7 +4,6 @@ mod stores;
 mod tax;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +13,15 @@ use async_trait::async_trait;
 use benches::Quantiles;
 use futures::StreamExt;
 use midplane::completions::{
-    Completion, Execution, ExecutionId, Handled, Handler, Listener, ListenerHandle, Outcome,
-    StreamItem,
+    Completion, Execution, ExecutionId, Filter, Handled, Handler, Listener, ListenerHandle,
+    Outcome, StreamItem,
 };
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::race::{Race, race};
 use crate::report::{Goal, Report};
-use stores::Store;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use stores::{Result, Store};
 
 /// The turns of each store.
 const ROUNDS: usize = 5;
@@ -61,6 +58,7 @@ struct Turn {
     /// Completions per second.
     finished: f64,
     streamed: f64,
+    caught_up: f64,
     handled: f64,
     singles: Singles,
 }
@@ -78,6 +76,7 @@ async fn turn(store: &Store) -> Result<Turn> {
     Ok(Turn {
         finished: finish(store).await?,
         streamed: stream(store).await?,
+        caught_up: catch_up(store).await?,
         handled: handle(store).await?,
         singles: singles(store).await?,
     })
@@ -86,17 +85,20 @@ async fn turn(store: &Store) -> Result<Turn> {
 fn tell(report: &mut Report, race: &Race<Turn>) {
     report.say(format!(
         "Completions per second, by {PRODUCERS} calls at once, of executions that were started before: \
-         finished, without a listener; finished and arrived at a stream; finished, arrived, claimed, handled by \
+         finished, without a listener; finished and arrived at a stream; read by a stream that resumes behind all of \
+         them; finished, arrived, claimed, handled by \
          a handler that does nothing, and recorded so in the ledger, until the last of them."
     ));
     let finished = race.most(|turn| turn.finished);
     let streamed = race.most(|turn| turn.streamed);
+    let caught_up = race.most(|turn| turn.caught_up);
     let handled = race.most(|turn| turn.handled);
     report.columns(
         finished.names(),
         &[
             ("finished/s", &finished.short()),
             ("to a stream/s", &streamed.short()),
+            ("caught up/s", &caught_up.short()),
             ("handled/s", &handled.short()),
         ],
     );
@@ -205,6 +207,30 @@ async fn stream(store: &Store) -> Result<f64> {
     futures::try_join!(finished(store, &ids), arrive)?;
     let speed = per_second(ids.len(), start);
     settle(store, &ids).await?;
+    Ok(speed)
+}
+
+/// To a stream that resumes behind all of them.
+async fn catch_up(store: &Store) -> Result<f64> {
+    let first = started(store, 1).await?;
+    let mut stream = store.backend.subscribe_completions().await?;
+    finished(store, &first).await?;
+    let cursor = loop {
+        if let Some(StreamItem::Completion(completion)) = stream.next().await {
+            break completion.cursor.ok_or("the store keeps no history")?;
+        }
+    };
+    drop(stream);
+    let ids = started(store, store.count).await?;
+    finished(store, &ids).await?;
+    let start = Instant::now();
+    let all = Filter::all();
+    let mut stream = store.backend.subscribe_from(&cursor, &all).await?;
+    for _ in 0..ids.len() {
+        while !matches!(stream.next().await, Some(StreamItem::Completion(_))) {}
+    }
+    let speed = per_second(ids.len(), start);
+    settle(store, &[first, ids].concat()).await?;
     Ok(speed)
 }
 

@@ -1,5 +1,6 @@
 //! The measured stores, each on a server of its own.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use midplane::completions::{CompletionBackend, Ledger, MemoryStore, Producer};
@@ -7,7 +8,8 @@ use midplane_postgres::PostgresStore;
 use midplane_redis::{Redis, RedisStore};
 use midplane_testkit::server::Server;
 
-use super::Result;
+/// Why a measurement was not taken.
+pub(super) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A store of completions, and its server.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
-use super::Result;
+use super::stores::Result;
 use crate::race::race;
 use crate::report::{Goal, Report};
 

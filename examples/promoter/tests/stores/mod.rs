@@ -1,4 +1,4 @@
-//! Every store of completions there is, on servers of our own.
+//! Every store of completions, on servers that the tests start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use promoter::Store;
 static REDIS: SharedServer = SharedServer::new(Server::redis);
 static POSTGRES: SharedServer = SharedServer::new(Server::postgres);
 
-/// What tells the data of one store from that of another on the same server.
+/// Numbers the stores, so that two on one server share no data.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A sort of store.
+/// One of the stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StoreKind {
     Memory,
     Redis,
     Postgres,
 }
 
-impl Kind {
+impl StoreKind {
     /// An empty store, and the server it is on, which lives as long as the lease.
     pub(crate) fn start(self) -> (Store, Option<Lease>) {
         let timer = Arc::new(Timer::new());

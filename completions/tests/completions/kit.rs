@@ -1,4 +1,4 @@
-//! A store, a listener and a handler that writes down what it does.
+//! A store in memory, a listener on a virtual clock, and a handler that records what it does.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,9 +20,9 @@ pub(crate) fn execution(id: impl AsRef<str>) -> ExecutionId {
     ExecutionId::new(id).unwrap()
 }
 
-/// The store of a world.
-pub(crate) fn store(world: &LocalTasks) -> MemoryStore {
-    MemoryStore::new(world.timer())
+/// A store on the clock of the tasks.
+pub(crate) fn store(tasks: &LocalTasks) -> MemoryStore {
+    MemoryStore::new(tasks.timer())
 }
 
 /// Starts and completes an execution, of the flow that stands before the colon of its id, if any.
@@ -47,7 +47,7 @@ pub(crate) async fn finish_all(store: &MemoryStore, ids: impl IntoIterator<Item 
 
 /// What a handler does with an execution.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Act {
+pub(crate) enum Behaviour {
     Work(Duration),
     NoOp,
     Fail,
@@ -55,43 +55,43 @@ pub(crate) enum Act {
     Hang,
 }
 
-/// What was done, and when.
+/// What the handler did, and when.
 #[derive(Default)]
-pub(crate) struct Log {
-    /// How often the handler was called for each.
+pub(crate) struct HandlerLog {
+    /// How often the handler was called for each execution.
     called: HashMap<String, usize>,
     /// Begins and ends, in order.
     pub(crate) steps: Vec<(Instant, bool, String)>,
     pub(crate) running: usize,
     pub(crate) most: usize,
-    /// How often each was handled to its end.
+    /// How often each execution was handled to its end.
     pub(crate) handled: HashMap<String, usize>,
 }
 
-type Acting = dyn Fn(&str, usize) -> Act + Send + Sync;
+type BehaviourOf = dyn Fn(&str, usize) -> Behaviour + Send + Sync;
 
 /// A handler that does to each execution what the function says, given how often it was called for it.
-pub(crate) struct Scribe {
+pub(crate) struct RecordingHandler {
     clock: VirtualClock,
-    pub(crate) log: Mutex<Log>,
-    act: Box<Acting>,
+    pub(crate) log: Mutex<HandlerLog>,
+    act: Box<BehaviourOf>,
 }
 
-impl Scribe {
+impl RecordingHandler {
     pub(crate) fn new(
-        world: &LocalTasks,
-        act: impl Fn(&str, usize) -> Act + Send + Sync + 'static,
+        tasks: &LocalTasks,
+        act: impl Fn(&str, usize) -> Behaviour + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            clock: world.clock(),
+            clock: tasks.clock(),
             log: Mutex::default(),
             act: Box::new(act),
         })
     }
 
-    /// One that works for no time.
-    pub(crate) fn quick(world: &LocalTasks) -> Arc<Self> {
-        Self::new(world, |_, _| Act::Work(Duration::ZERO))
+    /// A handler that works for no time.
+    pub(crate) fn quick(tasks: &LocalTasks) -> Arc<Self> {
+        Self::new(tasks, |_, _| Behaviour::Work(Duration::ZERO))
     }
 
     pub(crate) fn handled(&self) -> HashMap<String, usize> {
@@ -113,8 +113,8 @@ impl Scribe {
     }
 }
 
-/// Notes the end of a call, also of one that is dropped or panics.
-struct Running<'scribe>(&'scribe Scribe, String);
+/// Records the end of a call, also of one that is dropped or panics.
+struct Running<'handler>(&'handler RecordingHandler, String);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -126,7 +126,7 @@ impl Drop for Running<'_> {
 }
 
 #[async_trait]
-impl Handler for Scribe {
+impl Handler for RecordingHandler {
     async fn handle(
         &self,
         completion: &Completion,
@@ -145,51 +145,55 @@ impl Handler for Scribe {
         };
         let _running = Running(self, id.clone());
         let handled = match (self.act)(&id, calls) {
-            Act::Work(time) => {
+            Behaviour::Work(time) => {
                 if !time.is_zero() {
                     self.clock.sleep(time).await;
                 }
                 Handled::Done
             }
-            Act::NoOp => Handled::NoOp,
-            Act::Fail => return Err("it was to fail".into()),
-            Act::Panic => panic_as_meant(),
-            Act::Hang => std::future::pending().await,
+            Behaviour::NoOp => Handled::NoOp,
+            Behaviour::Fail => return Err("it was to fail".into()),
+            Behaviour::Panic => panic_as_meant(),
+            Behaviour::Hang => std::future::pending().await,
         };
         *self.log.lock().unwrap().handled.entry(id).or_default() += 1;
         Ok(handled)
     }
 }
 
-/// A listener of the store, running in the world.
+/// A listener of the store, running among the tasks.
 pub(crate) fn listen(
-    world: &LocalTasks,
+    tasks: &LocalTasks,
     store: &MemoryStore,
-    scribe: &Arc<Scribe>,
+    handler: &Arc<RecordingHandler>,
     settings: ListenerSettings,
 ) -> ListenerHandle<Std> {
-    listen_to(world, Arc::new(store.backend()), store, scribe, settings)
+    listen_to(tasks, Arc::new(store.backend()), store, handler, settings)
 }
 
 pub(crate) fn listen_to(
-    world: &LocalTasks,
+    tasks: &LocalTasks,
     backend: Arc<dyn CompletionBackend>,
     store: &MemoryStore,
-    scribe: &Arc<Scribe>,
+    handler: &Arc<RecordingHandler>,
     settings: ListenerSettings,
 ) -> ListenerHandle<Std> {
     let ledger = Arc::new(store.clone());
-    let listener = Listener::new(backend, ledger, scribe.clone(), world.timer());
+    let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
     let (handle, run) = listener.with_settings(settings).start();
-    world.spawn(run);
+    tasks.spawn(run);
     handle
 }
 
-/// That each of these was handled this often, and nothing else.
+/// Asserts that each of these was handled this often, and nothing else.
 #[track_caller]
-pub(crate) fn assert_handled(scribe: &Scribe, ids: impl IntoIterator<Item = String>, times: usize) {
+pub(crate) fn assert_handled(
+    handler: &RecordingHandler,
+    ids: impl IntoIterator<Item = String>,
+    times: usize,
+) {
     let expected: HashMap<String, usize> = ids.into_iter().map(|id| (id, times)).collect();
-    let mut handled = scribe.handled();
+    let mut handled = handler.handled();
     let missing: Vec<_> = expected
         .iter()
         .filter(|(id, times)| handled.remove(*id) != Some(**times))
