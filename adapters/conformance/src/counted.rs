@@ -1,4 +1,4 @@
-//! A bus that counts what a node hears.
+//! A bus that counts what a node receives.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// This bus with a count of its own, which starts at nothing.
+    /// Counts what this bus brings, from zero.
     #[must_use]
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         let frames = Arc::default();
@@ -28,7 +28,7 @@ impl Counted {
     /// The frames so far, by lane.
     #[must_use]
     pub fn frames(&self) -> BTreeMap<Lane, u64> {
-        // A count is whole whoever panicked holding it.
+        // A count is whole even where a panic interrupted its holder.
         let frames = self.frames.lock();
         frames.unwrap_or_else(PoisonError::into_inner).clone()
     }

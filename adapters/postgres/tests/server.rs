@@ -1,33 +1,16 @@
 //! What a Postgres server does to its links, and what `NOTIFY` does to frames.
 
+mod common;
+
+use common::sql;
 use futures::StreamExt;
 use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{BusErrorKind, Inbound};
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
-use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 static SERVER: SharedServer = SharedServer::new(Server::postgres);
-
-/// Runs SQL on a connection of its own, and gives the first value.
-fn sql(url: &str, text: &str) -> Option<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("SQL");
-        let connection = tokio::spawn(connection);
-        let messages = client.simple_query(text).await.expect("it is SQL");
-        drop(client);
-        connection.await.expect("no panic").expect("a goodbye");
-        messages.into_iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-            _ => None,
-        })
-    })
-}
 
 #[test]
 fn a_backend_that_is_terminated_ends_its_link_alone() {

@@ -1,8 +1,11 @@
 //! TLS, as `sslmode` asks for it.
 
+mod common;
+
 use std::fs;
 use std::sync::{Arc, LazyLock};
 
+use common::sql;
 use midplane_conformance::suite::{self, Proxied, TestLink, refusal};
 use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_postgres::Postgres;
@@ -10,7 +13,6 @@ use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// An authority that signs certificates, and the file with its own.
 struct Authority {
@@ -86,38 +88,11 @@ async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, Str
     let frame = vec![7; 5_000];
     node.send(0, frame.clone()).await;
     node.receives(0, frame).await;
-    Ok(is_encrypted(&server.url()))
-}
-
-/// Asks on a connection of its own, in the clear.
-fn is_encrypted(url: &str) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let url = url.to_owned();
-    let ask = move || {
-        runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("SQL");
-            let connection = tokio::spawn(connection);
-            let query = "SELECT ssl FROM pg_stat_ssl NATURAL JOIN pg_stat_activity \
-                         WHERE application_name = 'probe'";
-            let messages = client.simple_query(query).await.expect("it is SQL");
-            drop(client);
-            connection.await.expect("no panic").expect("a goodbye");
-            let rows: Vec<_> = messages
-                .iter()
-                .filter_map(|message| match message {
-                    SimpleQueryMessage::Row(row) => row.get(0),
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(rows.len(), 1, "one probe at a time");
-            rows[0] == "t"
-        })
-    };
-    // The check may run on a runtime, and in one there is no other.
-    std::thread::spawn(ask).join().expect("an answer")
+    // One probe at a time.
+    let query = "SELECT CASE count(*) WHEN 1 THEN bool_and(ssl) END \
+                 FROM pg_stat_ssl NATURAL JOIN pg_stat_activity WHERE application_name = 'probe'";
+    let encrypted = sql(&server.url(), query).expect("one connection");
+    Ok(encrypted == "t")
 }
 
 #[test]
