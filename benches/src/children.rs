@@ -21,8 +21,7 @@ pub(crate) fn programs() -> io::Result<&'static Path> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo tells this program of its package would be a reason for ring, and all that depends on it, to be
-        // built again.
+        // With the environment that cargo gives this program, ring and all that depends on it would be built again.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

@@ -36,7 +36,7 @@ pub(crate) fn race<'c, C: 'c, M>(
     Ok(Race(turns))
 }
 
-/// What each turn of each contender measured.
+/// The measurements of each turn of each contender.
 pub(crate) struct Race<M>(Vec<(&'static str, Vec<M>)>);
 
 impl<M> Race<M> {
@@ -115,7 +115,7 @@ impl Figures {
         Quantiles::new(pairs.map(|(one, to)| one / to))
     }
 
-    /// The median of these ratios.
+    /// The median of the ratios of two contenders.
     pub(crate) fn ratio(&self, name: &str, to: &str) -> f64 {
         self.ratios(name, to).at(0.5)
     }
@@ -146,7 +146,7 @@ impl Figures {
         goal.peer(self.peer())
     }
 
-    /// Such a figure, held against the best peer's.
+    /// A contender's figure, held against the best peer's.
     pub(crate) fn goal_to_peer(
         &self,
         figure: impl Into<String>,
@@ -177,7 +177,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// `run` makes the call as often as it is told to and gives the time that took; each call counts for `units`.
+    /// `run` makes the call a given number of times and gives the time that took; each call counts for `units`.
     pub(crate) fn new(units: usize, run: impl FnMut(usize) -> Duration + 'a) -> Self {
         Self {
             units,

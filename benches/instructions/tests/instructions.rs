@@ -1,15 +1,15 @@
-//! What must not get slower, by instructions under callgrind: times differ from run to run and machine to
-//! machine, the instructions of one compiler hardly do.
+//! Instruction counts under callgrind. Times differ from run to run and machine to machine, the instructions of one
+//! compiler hardly do.
 //!
-//! What a case costs once is the difference between doing it often and doing it twice as often, so what
-//! a program does before and after is not counted. A change that costs a tenth more fails here, and one
-//! that saves a third does too: then the number below is to be written anew, in the commit that earned it.
+//! The cost of a case is the difference between repeating the case N times and 2 N times, so the start and the end of the
+//! program are not counted. A change that costs a tenth more fails here, and so does one that saves a third: then the
+//! number below is recorded anew, in the commit that earned it.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// A case, how often it is done, how much of what it counts that is each time, and the instructions for each.
+/// A case: how often it is repeated, the units of each repetition, and the recorded instructions of a unit.
 struct Case<'a> {
     name: &'a str,
     times: u64,
@@ -28,7 +28,7 @@ const fn case(name: &str, times: u64, units: u64, instructions: f64) -> Case<'_>
 
 const PUBLISH: Case<'_> = case("publish", 5_000, 1, 516.0);
 
-/// The cases, of which the registry's are small, the wire's frames of 64 messages.
+/// The registry's cases, and those of the wire, whose frames have 64 messages.
 const CASES: [Case<'_>; 7] = [
     PUBLISH,
     case("deliver", 100, 1_000, 41.6),
@@ -39,7 +39,7 @@ const CASES: [Case<'_>; 7] = [
     case("decode-1024", 100, 64, 1_550.0),
 ];
 
-/// The program, optimised as a release is but for what takes long to compile.
+/// The program, optimized as a release, without what takes long to compile.
 fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -55,7 +55,7 @@ fn program() -> &'static PathBuf {
     })
 }
 
-/// The instructions of a run.
+/// Counts the instructions of a run.
 fn count(name: &str, times: u64) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
@@ -77,8 +77,8 @@ fn instructions(case: &Case<'_>) -> f64 {
     more as f64 / (case.times * case.units) as f64
 }
 
-/// How far a case is from what it is known to need.
-#[expect(clippy::print_stdout, reason = "for whoever writes a number anew")]
+/// The ratio of a case's instructions to the recorded ones.
+#[expect(clippy::print_stdout, reason = "the number to record anew")]
 fn change(case: &Case<'_>) -> f64 {
     let instructions = instructions(case);
     println!("{}: {instructions:.1} instructions", case.name);
@@ -91,19 +91,24 @@ fn nothing_takes_more_instructions_than_it_did() {
         .iter()
         .map(|case| (case, change(case)))
         .filter(|(_, change)| !(0.67..=1.1).contains(change))
-        .map(|(case, change)| format!("{} needs {change:.2} of what it did", case.name))
+        .map(|(case, change)| {
+            format!(
+                "{} takes {change:.2} of its recorded instructions",
+                case.name
+            )
+        })
         .collect();
     assert!(changed.is_empty(), "{}", changed.join(", "));
 }
 
-/// The guard sees what it is there for: one allocation more in a publish.
+/// One allocation more in a publish is a failure.
 #[test]
 fn an_allocation_more_is_seen() {
     assert!(change(&case("publish-copied", 5_000, 1, PUBLISH.instructions)) > 1.1);
 }
 
-/// The payload of a frame that holds nothing else is not looked at and not copied, however long. One of
-/// many in a frame is copied once in every node, so that it does not keep the whole frame.
+/// A payload that is alone in its frame is neither read nor copied, however long it is. A payload among many is copied
+/// once in every node, so that it does not keep the whole frame.
 #[test]
 fn a_payload_of_its_own_frame_is_not_copied() {
     let [short, long] = [1_024, 65_536]

@@ -21,7 +21,7 @@ async function main() {
     if (room) socket.join(room);
     socket.emit('joined');
   });
-  // The adapter tells nobody when it is subscribed. What is subscribed to later is so later.
+  // The adapter does not say when it is subscribed. The server confirms a later subscription after the adapter's.
   await subscriber.subscribe('ready', () => {});
   http.listen(0, '127.0.0.1', () => {
     const { address, port } = http.address();

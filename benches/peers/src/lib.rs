@@ -1,4 +1,4 @@
-//! What the peers share: how they say where they listen.
+//! The line by which every peer says where it listens.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

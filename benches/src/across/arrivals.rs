@@ -65,8 +65,8 @@ impl Arrivals {
         Ok(())
     }
 
-    /// When the wanted count was reached, in [`nanoseconds`], if that was at this time or later. It is stored just after
-    /// the count that ends [`wait`](Self::wait).
+    /// When the wanted count was reached, in [`nanoseconds`], if that was at this time or later. The time is
+    /// stored just after the count that ends [`wait`](Self::wait).
     pub(crate) fn reached_since(&self, time: u64) -> u64 {
         loop {
             let reached = self.reached.load(Ordering::SeqCst);

@@ -61,10 +61,6 @@ impl NodeRuntime {
         });
         receiver.recv().map_err(failed)
     }
-
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        drop(self.handle.spawn(future));
-    }
 }
 
 impl Drop for NodeRuntime {
@@ -76,10 +72,38 @@ impl Drop for NodeRuntime {
     }
 }
 
+/// Starts a node on this bus and the current runtime; resolves when the node is live.
+pub(crate) async fn start_cluster(bus: Arc<dyn Bus>, config: Config) -> io::Result<Cluster> {
+    let timer = Arc::new(midplane::tokio::Timer::new());
+    let id = fresh_node_id().map_err(failed)?;
+    let (cluster, driver) = Cluster::new(id, bus, timer, config);
+    let mut notices = cluster.notices();
+    midplane::tokio::spawn(driver);
+    while let Some(notice) = notices.next().await {
+        if notice == Notice::State(State::Live) {
+            return Ok(cluster);
+        }
+    }
+    Err(failed("a node ended before it was live"))
+}
+
+/// Attaches a connection and associates it with a target.
+pub(crate) async fn attach(
+    cluster: &Cluster,
+    name: &str,
+    target: &Target,
+    sink: impl Fn(&Event) + Send + Sync + 'static,
+) -> io::Result<Attachment> {
+    let id = ConnectionId::new(name).map_err(failed)?;
+    let attachment = cluster.attach(id, Sink::new(sink));
+    attachment.associate(target).await.map_err(failed)?;
+    Ok(attachment)
+}
+
 /// A node on a thread of its own.
 pub(crate) struct Node {
-    pub(crate) cluster: Cluster,
-    pub(crate) attachments: Vec<Attachment>,
+    cluster: Cluster,
+    attachments: Vec<Attachment>,
     runtime: NodeRuntime,
 }
 
@@ -87,21 +111,8 @@ impl Node {
     /// Starts a node on this bus; returns when the node is live.
     pub(crate) fn start(bus: Arc<dyn Bus>, config: Config) -> io::Result<Self> {
         let runtime = NodeRuntime::start()?;
-        let timer = Arc::new(midplane::tokio::Timer::new());
-        let id = fresh_node_id().map_err(failed)?;
-        let (cluster, driver) = Cluster::new(id, bus, timer, config);
-        let mut notices = cluster.notices();
-        runtime.spawn(driver);
-        block_on(async {
-            while let Some(notice) = notices.next().await {
-                if notice == Notice::State(State::Live) {
-                    return Ok(());
-                }
-            }
-            Err(failed("a node ended before it was live"))
-        })?;
         Ok(Self {
-            cluster,
+            cluster: runtime.run(start_cluster(bus, config))??,
             attachments: Vec::new(),
             runtime,
         })
@@ -114,9 +125,7 @@ impl Node {
         target: &Target,
         sink: impl Fn(&Event) + Send + Sync + 'static,
     ) -> io::Result<()> {
-        let id = ConnectionId::new(name).map_err(failed)?;
-        let attachment = self.cluster.attach(id, Sink::new(sink));
-        block_on(attachment.associate(target)).map_err(failed)?;
+        let attachment = block_on(attach(&self.cluster, name, target, sink))?;
         self.attachments.push(attachment);
         Ok(())
     }

@@ -17,11 +17,11 @@ const COUNTS: [usize; 3] = [10_000, 100_000, 1_000_000];
 
 fn main() {
     for count in COUNTS {
-        tell::<Floor>(count);
-        tell::<Midplane>(count);
-        tell::<Locked>(count);
-        tell::<Sharded>(count);
-        tell::<Rooms>(count);
+        plane::<Floor>(count);
+        plane::<Midplane>(count);
+        plane::<Locked>(count);
+        plane::<Sharded>(count);
+        plane::<Rooms>(count);
     }
     print(
         "an attachment, where the host keeps it",
@@ -40,7 +40,7 @@ fn main() {
     print("a mailbox that was never used", 1, mailbox);
 }
 
-fn tell<P: Plane>(count: usize) {
+fn plane<P: Plane>(count: usize) {
     print(P::NAME, count, connections::<P>(count, None));
 }
 

@@ -44,7 +44,6 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
             (BROADCAST, tokio_broadcast(to)?),
             (OURS, midplane(to)?),
             (MPSC, tokio_mpsc(to)?),
-            ("async-broadcast", async_broadcast(to)?),
         ];
         let figures = compare(report, name, "delivery", contenders)?;
         for (peer, bound, of) in [
@@ -169,19 +168,4 @@ fn tokio_broadcast(to: Receivers) -> io::Result<Call<'static>> {
     }
     let event = event();
     Ok(tasks.timed(to, move || assert!(sender.send(event.clone()).is_ok())))
-}
-
-fn async_broadcast(to: Receivers) -> io::Result<Call<'static>> {
-    let tasks = Tasks::new()?;
-    let (sender, receiver) = async_broadcast::broadcast::<Event>(BEHIND);
-    for _ in 0..to.count {
-        tasks.receive(receiver.clone(), async |receiver| {
-            usize::from(receiver.recv().await.is_ok())
-        });
-    }
-    drop(receiver);
-    let event = event();
-    Ok(tasks.timed(to, move || {
-        assert!(sender.try_broadcast(event.clone()).is_ok());
-    }))
 }

@@ -20,28 +20,18 @@ use std::io;
 
 use crate::report::Report;
 
-/// One part.
+/// A part of the report.
 pub(crate) struct Part {
     /// The name on the command line.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Whether the part belongs to the whole report, or takes too long for that.
-    pub(crate) in_whole: bool,
-    pub(crate) run: fn(&mut Report) -> io::Result<()>,
+    pub(crate) run: Run,
 }
 
-const fn part(
-    name: &'static str,
-    title: &'static str,
-    run: fn(&mut Report) -> io::Result<()>,
-) -> Part {
-    Part {
-        name,
-        title,
-        in_whole: true,
-        run,
-    }
-}
+type Run = fn(&mut Report) -> io::Result<()>;
+
+/// The part that takes too long for the whole report.
+pub(crate) const ONLY_BY_NAME: &str = "soak";
 
 /// All parts, in the order of the page.
 pub(crate) const PARTS: &[Part] = &[
@@ -52,10 +42,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("memory", "Memory of idle connections", memory::run),
     part("ws", "WebSocket fan-out", websocket::run),
     part("completions", "Completions", completions::run),
-    Part {
-        in_whole: false,
-        ..part("soak", "50,000 clients for ten minutes", soak::run)
-    },
+    part("soak", "50,000 clients for ten minutes", soak::run),
     part("redis", "From node to node over Redis", redis::run),
     part("nats", "From node to node over NATS", nats::run),
     part(
@@ -66,3 +53,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
 ];
+
+const fn part(name: &'static str, title: &'static str, run: Run) -> Part {
+    Part { name, title, run }
+}

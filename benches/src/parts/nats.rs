@@ -83,7 +83,7 @@ impl Driver for Connection {
     async fn subscribe(url: &str, subject: &'static str, take: Take) -> io::Result<Self> {
         let connection = Self::connect(url).await?;
         let mut subscriber = connection.0.subscribe(subject).await.map_err(failed)?;
-        // Nobody answers. That the server says so means that it has what was sent before.
+        // No subscriber answers. The server says so once it has what was sent before.
         let _ = connection.0.request("nobody", Bytes::new()).await;
         tokio::spawn(async move {
             while let Some(message) = subscriber.next().await {

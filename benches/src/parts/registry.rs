@@ -13,7 +13,7 @@ use midplane_testkit::Random;
 use crate::race::{Call, Figures, compare};
 use crate::report::{Lines, Report, Scale};
 
-/// The same call of every plane, the floor first.
+/// One call of every plane, the floor first.
 macro_rules! planes {
     ($call:ident($($argument:expr),*)) => {
         vec![
@@ -86,9 +86,9 @@ fn into_mailboxes<P: Plane + 'static>(members: usize) -> Call<'static> {
 }
 
 fn at_random<P: Plane + 'static>() -> Call<'static> {
-    let plane: P = crowded(MEMBERS);
+    let plane: P = filled(MEMBERS);
     let mut numbers: Vec<usize> = (0..MEMBERS).collect();
-    // An order that no cache foresees, and that is the same in every run.
+    // An order that no cache foresees, equal in every run.
     let mut random = Random::new(1);
     for last in (1..MEMBERS).rev() {
         numbers.swap(last, random.below(last as u64 + 1) as usize);
@@ -103,7 +103,7 @@ fn at_random<P: Plane + 'static>() -> Call<'static> {
 }
 
 fn come_and_go<P: Plane + 'static>(connections: usize) -> Call<'static> {
-    let mut plane: P = crowded(connections);
+    let mut plane: P = filled(connections);
     // Fewer than the connections of an org, so that the arrays stay in the cache.
     let newcomers: Vec<(ConnectionId, [Target; 4])> = (connections..connections + 256)
         .map(|number| (id(number), targets(number, number % (MEMBERS / 100))))
@@ -122,7 +122,7 @@ fn come_and_go<P: Plane + 'static>(connections: usize) -> Call<'static> {
     })
 }
 
-fn crowded<P: Plane>(connections: usize) -> P {
+fn filled<P: Plane>(connections: usize) -> P {
     let mut plane = P::empty();
     for number in 0..connections {
         with_targets(&mut plane, number, MEMBERS);

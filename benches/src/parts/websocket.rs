@@ -35,12 +35,7 @@ pub(super) const CONTENDERS: &[Contender] = &[
     Contender::new(OURS[0], "tokio-server", SERVE, "midplane"),
     Contender::new(OURS[1], "smol-server", SERVE, "midplane"),
     Contender::new("axum, a plain broadcast", "axum", &["plain"], "plain"),
-    Contender::new(
-        "the same with 4 KiB to read into",
-        "axum",
-        &["tuned"],
-        "plain",
-    ),
+    Contender::new("axum, 4 KiB to read into", "axum", &["tuned"], "plain"),
     Contender::new(
         "axum, a writer that flushes once",
         "axum",
@@ -76,7 +71,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
             };
             let race = race(&mut contenders, ROUNDS, |(load, _)| load.run(order))?;
             picture.points(flight as f64, &race.most(Outcome::speed));
-            tell(report, size, flight, &race);
+            write(report, size, flight, &race);
         }
         report.picture(&format!("websocket-{size}"), &picture)?;
     }
@@ -84,7 +79,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
 }
 
 /// The table of a case and its goals.
-fn tell(report: &mut Report, size: usize, flight: usize, race: &Race<Outcome>) {
+fn write(report: &mut Report, size: usize, flight: usize, race: &Race<Outcome>) {
     let case = format!("{size} bytes, {flight} in flight");
     let (speed, cost) = (race.most(Outcome::speed), race.least(Outcome::cost));
     let milliseconds = |of: fn(&Outcome) -> f64| race.least(move |run| of(run) / 1e3);

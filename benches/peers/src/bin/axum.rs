@@ -1,6 +1,6 @@
-//! axum in three ways, by the one argument: `plain` is what its examples show, a channel of tokio's
-//! that broadcasts and one write per message; `tuned` has a read buffer of 4 KiB; `split` has that, and
-//! a task per client that feeds what is queued and flushes once.
+//! axum in three ways, by the one argument: `plain` is what axum's examples show, tokio's broadcast channel and one write
+//! per message; `tuned` has a read buffer of 4 KiB; `split` has that, and a task per client that feeds all queued messages
+//! and flushes once.
 
 use std::io;
 
@@ -55,7 +55,7 @@ async fn upgrade(
         upgrade
     };
     upgrade.on_upgrade(move |socket| async move {
-        // A client that is gone ends its task, whatever ended it.
+        // A client that is gone ends its task, by an error or not.
         let _ = match (publisher, app.split) {
             (true, _) => publish(socket, app.room).await,
             (false, true) => write_apart(socket, app.room.subscribe()).await,
@@ -67,7 +67,7 @@ async fn upgrade(
 async fn publish(mut socket: WebSocket, room: Sender<Utf8Bytes>) -> Result<(), axum::Error> {
     while let Some(message) = socket.recv().await {
         if let Message::Text(event) = message? {
-            // Without subscribers there is nobody to tell.
+            // Without subscribers the event goes nowhere.
             let _ = room.send(event);
         }
     }

@@ -1,5 +1,5 @@
-//! The least that a server can do: one thread, one epoll loop, and a write of a ready-made frame to
-//! each socket. No queue, no timer, no limit; whoever does not keep up is cut off.
+//! The floor of the WebSocket servers: one thread, one epoll loop, and a write of a ready-made frame to each socket. No
+//! queue, no timer, no limit; a client that does not keep up is cut off.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};

@@ -15,7 +15,7 @@ pub(crate) enum Dialect {
     Socketio,
 }
 
-/// What a client does.
+/// The part of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Subscriber,
@@ -23,7 +23,7 @@ pub(crate) enum Part {
 }
 
 impl Dialect {
-    /// The path of the request line, which tells a plain peer who publishes.
+    /// The path of the request line, by which a plain peer knows its publisher.
     pub(crate) fn path(self, part: Part) -> String {
         let path = match (self, part) {
             (Self::Midplane, _) => "/ws",

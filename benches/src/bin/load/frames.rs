@@ -1,6 +1,6 @@
 //! WebSocket frames of a client: cut out of what a server sends, and made for it.
 
-/// What a server sent in one frame.
+/// A frame of a server.
 pub(crate) enum Frame<'a> {
     /// Text or binary, whole: no peer here fragments what is as small as ours.
     Message(&'a [u8]),

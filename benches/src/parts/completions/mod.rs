@@ -49,7 +49,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         runtime.block_on(turn(store)).map_err(io::Error::other)
     })?;
     drop(stores);
-    tell(report, &race);
+    write(report, &race);
     tax::run(report, &runtime)
 }
 
@@ -82,7 +82,7 @@ async fn turn(store: &Store) -> Result<Turn> {
     })
 }
 
-fn tell(report: &mut Report, race: &Race<Turn>) {
+fn write(report: &mut Report, race: &Race<Turn>) {
     report.say(format!(
         "Completions per second, by {PRODUCERS} calls at once, of executions that were started before: \
          finished, without a listener; finished and arrived at a stream; read by a stream that resumes behind all of \

@@ -6,17 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use futures::stream::StreamExt;
 use instructions::topic;
 use midplane::bus::{Bus, BusError, Lane, Limits, Link};
 use midplane::node::Config;
-use midplane::{
-    Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Relay, Sink,
-    State, fresh_node_id,
-};
+use midplane::{Attachment, Audience, Backplane, Cluster, Event, Memory, Relay};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::across::failed;
+use crate::across::{attach, failed, start_cluster};
 
 /// The bytes of an event.
 pub(super) const SIZE: usize = 64;
@@ -97,76 +95,53 @@ pub(super) struct Grid {
     pub(super) control: Arc<Received>,
     delivered: Arc<AtomicU64>,
     audiences: Vec<Audience>,
-    attachments: Vec<Attachment>,
+    _attachments: Vec<Attachment>,
 }
 
 impl Grid {
+    /// Starts the nodes and attaches the members; returns when all nodes are live.
     pub(super) fn start(setting: Setting, heartbeat: Duration) -> io::Result<Self> {
-        let mut grid = Self {
-            runtime: Builder::new_current_thread().enable_all().build()?,
-            nodes: Vec::new(),
-            all: Arc::default(),
-            control: Arc::default(),
-            delivered: Arc::default(),
-            audiences: (0..setting.targets).map(|at| topic(at).into()).collect(),
-            attachments: Vec::new(),
-        };
-        grid.start_nodes(setting, heartbeat)?;
-        grid.attach_members(setting)?;
-        Ok(grid)
-    }
-
-    /// Starts the nodes; returns when all are live.
-    fn start_nodes(&mut self, setting: Setting, heartbeat: Duration) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (all, control) = (Arc::<Received>::default(), Arc::<Received>::default());
+        let delivered = Arc::<AtomicU64>::default();
         let bus = Memory::new();
         let config = Config {
             heartbeat,
             lanes: setting.lanes,
             ..Config::default()
         };
-        self.runtime.block_on(async {
-            let mut notices = Vec::new();
-            for _ in 0..setting.nodes {
-                let bus = Arc::new(CountingBus {
+        let (nodes, attachments) = runtime.block_on(async {
+            let nodes = (0..setting.nodes).map(|_| {
+                let bus = CountingBus {
                     bus: bus.clone(),
-                    all: self.all.clone(),
-                    control: self.control.clone(),
-                });
-                let timer = Arc::new(midplane::tokio::Timer::new());
-                let id = fresh_node_id().map_err(failed)?;
-                let (cluster, driver) = Cluster::new(id, bus, timer, config);
-                notices.push(cluster.notices());
-                midplane::tokio::spawn(driver);
-                self.nodes.push(cluster);
-            }
-            for notices in &mut notices {
-                while let Some(notice) = notices.next().await {
-                    if notice == Notice::State(State::Live) {
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn attach_members(&mut self, setting: Setting) -> io::Result<()> {
-        self.runtime.block_on(async {
+                    all: all.clone(),
+                    control: control.clone(),
+                };
+                start_cluster(Arc::new(bus), config)
+            });
+            let nodes = try_join_all(nodes).await?;
+            let mut attachments = Vec::new();
             for number in 0..setting.targets {
                 for nth in 0..setting.interest {
-                    let node = &self.nodes[(number * 7 + nth) % setting.nodes];
-                    let delivered = self.delivered.clone();
-                    let sink = Sink::new(move |_: &Event| {
+                    let node = &nodes[(number * 7 + nth) % setting.nodes];
+                    let delivered = delivered.clone();
+                    let sink = move |_: &Event| {
                         delivered.fetch_add(1, Ordering::Relaxed);
-                    });
-                    let id = ConnectionId::new(format!("{number}-{nth}")).map_err(failed)?;
-                    let attachment = node.attach(id, sink);
-                    let associated = attachment.associate(&topic(number)).await;
-                    associated.map_err(failed)?;
-                    self.attachments.push(attachment);
+                    };
+                    let name = format!("{number}-{nth}");
+                    attachments.push(attach(node, &name, &topic(number), sink).await?);
                 }
             }
-            Ok(())
+            io::Result::Ok((nodes, attachments))
+        })?;
+        Ok(Self {
+            runtime,
+            nodes,
+            all,
+            control,
+            delivered,
+            audiences: (0..setting.targets).map(|at| topic(at).into()).collect(),
+            _attachments: attachments,
         })
     }
 
