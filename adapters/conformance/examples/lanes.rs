@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use midplane::bus::Bus;
 use midplane::{Memory, Timer};
-use midplane_conformance::routing::{Scene, hear};
+use midplane_conformance::routing::{RoutingScene, measure};
 
 const CONNECTIONS: usize = 100;
 const PUBLISHES: usize = 2_000;
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     for nodes in [3, 10, 30] {
         write!(out, "| {nodes} |")?;
         for lanes in [1, 1_024, 65_536] {
-            let scene = Scene {
+            let scene = RoutingScene {
                 nodes,
                 lanes,
                 connections: CONNECTIONS,
@@ -39,11 +39,11 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn frames_per_publish(scene: Scene) -> f64 {
+fn frames_per_publish(scene: RoutingScene) -> f64 {
     let timer: Arc<dyn Timer> = Arc::new(midplane::threads::Timer::new());
     let bus: Arc<dyn Bus> = Arc::new(Memory::new());
-    let heard = hear(scene, || bus.clone(), &timer, midplane::threads::spawn);
-    let heard = futures::executor::block_on(heard);
-    let frames: u64 = heard.iter().map(|node| node.frames()).sum();
+    let received = measure(scene, || bus.clone(), &timer, midplane::threads::spawn);
+    let received = futures::executor::block_on(received);
+    let frames: u64 = received.iter().map(|node| node.frames()).sum();
     frames as f64 / scene.publishes as f64
 }

@@ -1,4 +1,4 @@
-//! A bus that counts what a node receives.
+//! A bus that counts the frames that arrive.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use futures::StreamExt;
 use midplane::bus::{Bus, BusError, Inbound, Lane, Limits, Link};
 use midplane::envelope::{Decoded, Frame, Message};
 
-/// A [`Bus`] that counts the frames with events in them that its links bring, by lane. One node's frames are
-/// counted if no other node is given it; what goes around in heartbeats and questions is not counted.
+/// A [`Bus`] that counts the frames with events that arrive on its links, by lane: those of one node, if no other
+/// node uses this bus. Frames of heartbeats and questions alone are not counted.
 #[derive(Debug)]
 pub struct Counted {
     bus: Arc<dyn Bus>,
@@ -18,17 +18,17 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Counts what this bus brings, from zero.
+    /// Counts the frames that arrive from this bus, from zero.
     #[must_use]
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         let frames = Arc::default();
         Self { bus, frames }
     }
 
-    /// The frames so far, by lane.
+    /// The frames that arrived, by lane.
     #[must_use]
     pub fn frames(&self) -> BTreeMap<Lane, u64> {
-        // A count is whole even where a panic interrupted its holder.
+        // A panic under the lock leaves the counts whole.
         let frames = self.frames.lock();
         frames.unwrap_or_else(PoisonError::into_inner).clone()
     }

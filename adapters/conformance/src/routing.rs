@@ -1,4 +1,4 @@
-//! What nodes hear of what is published, by how many lanes there are.
+//! How many frames nodes receive for each publish, by the number of lanes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,33 +17,33 @@ use midplane_testkit::random::Random;
 
 use crate::Counted;
 
-/// Who is where, and what is published.
+/// A cluster, its connections, and what is published.
 #[derive(Debug, Clone, Copy)]
-pub struct Scene {
-    /// How many nodes there are.
+pub struct RoutingScene {
+    /// The number of nodes.
     pub nodes: usize,
-    /// How many lanes.
+    /// The number of lanes.
     pub lanes: u32,
-    /// How many connections each node has, each with a user of its own.
+    /// The number of connections of each node, each with a user of its own.
     pub connections: usize,
-    /// How many events are published, each on any node to any user.
+    /// The number of events, each published on a random node to a random user.
     pub publishes: usize,
 }
 
-/// What one node heard, by lane, in frames.
+/// The frames that one node received, by lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
-    /// What there was on the lanes on which it has members, and on lane 0.
-    pub wanted: BTreeMap<Lane, u64>,
-    /// What came.
-    pub came: BTreeMap<Lane, u64>,
+pub struct ReceivedFrames {
+    /// The frames sent on lane 0, and on the lanes on which the node has members.
+    pub expected: BTreeMap<Lane, u64>,
+    /// The frames that arrived.
+    pub arrived: BTreeMap<Lane, u64>,
 }
 
-impl Heard {
-    /// The frames that came.
+impl ReceivedFrames {
+    /// The number of frames that arrived.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.came.values().sum()
+        self.arrived.values().sum()
     }
 }
 
@@ -54,16 +54,16 @@ struct Node {
     lanes: BTreeSet<Lane>,
 }
 
-/// Starts the nodes on these buses, publishes, and gives what each heard once all of it arrived.
+/// Starts a node on each of these buses, publishes, and returns what each node received once every event arrived.
 ///
 /// # Panics
-/// When what is published does not arrive at those it is for, or not on all lanes with members.
-pub async fn hear(
-    scene: Scene,
+/// When an event does not arrive at its user, or a frame not on each lane with members.
+pub async fn measure(
+    scene: RoutingScene,
     bus: impl Fn() -> Arc<dyn Bus>,
     timer: &Arc<dyn Timer>,
     spawn: impl Fn(BoxFuture<'static, ()>),
-) -> Vec<Heard> {
+) -> Vec<ReceivedFrames> {
     let delivered = Arc::<AtomicU64>::default();
     let config = Config {
         lanes: scene.lanes,
@@ -90,7 +90,7 @@ pub async fn hear(
             lanes.insert(lane(&Target::Connection(id.clone())));
             lanes.insert(lane(&user(number, connection)));
             let attachment = cluster.attach(id, sink);
-            joined(&attachment, &user(number, connection)).await;
+            associate_everywhere(&attachment, &user(number, connection)).await;
             connections.push(attachment);
         }
         nodes.push(Node {
@@ -109,10 +109,10 @@ pub async fn hear(
         let cluster = &nodes[below(scene.nodes)].cluster;
         let receipt = cluster.publish(&target.into(), &Event::text("event"));
         assert_eq!(receipt.relay, Relay::Queued);
-        // One frame for each: what is published while another frame is written would share the next one.
+        // Flushed alone, each event has a frame of its own.
         cluster.flush().await.expect("the bus takes it");
     }
-    let wanted = |node: &Node| -> BTreeMap<Lane, u64> {
+    let expected = |node: &Node| -> BTreeMap<Lane, u64> {
         let sent = sent.iter().map(|(lane, frames)| (*lane, *frames));
         sent.filter(|(lane, _)| node.lanes.contains(lane)).collect()
     };
@@ -123,20 +123,20 @@ pub async fn hear(
     let sum = |frames: &BTreeMap<Lane, u64>| frames.values().sum::<u64>();
     for node in &nodes {
         eventually("every frame that a node wants", || {
-            sum(&node.counted.frames()) >= sum(&wanted(node))
+            sum(&node.counted.frames()) >= sum(&expected(node))
         })
         .await;
     }
     assert_eq!(delivered.load(Ordering::Relaxed), scene.publishes as u64);
-    let heard = nodes.iter().map(|node| Heard {
-        wanted: wanted(node),
-        came: node.counted.frames(),
+    let received = nodes.iter().map(|node| ReceivedFrames {
+        expected: expected(node),
+        arrived: node.counted.frames(),
     });
-    heard.collect()
+    received.collect()
 }
 
-/// Joins, once the node has its session too.
-async fn joined(attachment: &Attachment, target: &Target) {
+/// Associates, again and again until the association reaches everywhere.
+async fn associate_everywhere(attachment: &Attachment, target: &Target) {
     let mut reach = attachment.associate(target).await;
     while reach == Ok(Reach::Here) {
         attachment.dissociate(target);

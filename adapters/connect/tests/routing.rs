@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use midplane::Timer;
 use midplane::bus::Bus;
-use midplane_conformance::routing::{Scene, hear};
+use midplane_conformance::routing::{RoutingScene, measure};
 use midplane_connect::Settings;
 use midplane_testkit::server::Server;
 
-const SCENE: Scene = Scene {
+const SCENE: RoutingScene = RoutingScene {
     nodes: 3,
     lanes: 1,
     connections: 4,
@@ -21,12 +21,12 @@ fn check(url: &str) {
     smol::block_on(async {
         let bus: Arc<dyn Bus> = settings.open(&*timer).await.expect("a bus");
         for lanes in [1, 64] {
-            let scene = Scene { lanes, ..SCENE };
-            let heard = hear(scene, || bus.clone(), &timer, midplane::smol::spawn).await;
-            for node in &heard {
-                assert_eq!(node.came, node.wanted, "of {lanes} lanes");
+            let scene = RoutingScene { lanes, ..SCENE };
+            let received = measure(scene, || bus.clone(), &timer, midplane::smol::spawn).await;
+            for node in &received {
+                assert_eq!(node.arrived, node.expected, "of {lanes} lanes");
             }
-            let frames: u64 = heard.iter().map(|node| node.frames()).sum();
+            let frames: u64 = received.iter().map(|node| node.frames()).sum();
             let all = (scene.nodes * scene.publishes) as u64;
             // Each of twelve connections has two targets, so no node has a third of 64 lanes.
             assert_eq!(frames == all, lanes == 1, "{frames} of {all}");

@@ -5,16 +5,16 @@
 //! the log: it knows who was in which target at every moment, so it says of each publish exactly whose
 //! sink had to be called, and how often.
 
-mod judge;
-mod world;
+mod registry;
+mod replay;
 
 use std::sync::Arc;
 
-use judge::judge;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use world::{Behaviour, CONNECTIONS, Step, TARGETS, World};
+use registry::{Behaviour, CONNECTIONS, LoggedRegistry, Step, TARGETS};
+use replay::replay;
 
 fn behaviour() -> impl Strategy<Value = Behaviour> {
     prop_oneof![
@@ -69,26 +69,26 @@ impl ReferenceStateMachine for AnyProgram {
 struct RegistryTest;
 
 impl StateMachineTest for RegistryTest {
-    type SystemUnderTest = Arc<World>;
+    type SystemUnderTest = Arc<LoggedRegistry>;
     type Reference = AnyProgram;
 
-    fn init_test((): &()) -> Arc<World> {
-        World::new()
+    fn init_test((): &()) -> Arc<LoggedRegistry> {
+        LoggedRegistry::new()
     }
 
-    fn apply(world: Arc<World>, (): &(), step: Step) -> Arc<World> {
-        world.run(step);
-        judge(&world);
-        world
+    fn apply(logged: Arc<LoggedRegistry>, (): &(), step: Step) -> Arc<LoggedRegistry> {
+        logged.run(step);
+        replay(&logged);
+        logged
     }
 
-    fn teardown(world: Arc<World>, (): ()) {
-        world.detach_all();
-        judge(&world);
-        assert_eq!(world.plane.registry().connections(), 0);
+    fn teardown(logged: Arc<LoggedRegistry>, (): ()) {
+        logged.detach_all();
+        replay(&logged);
+        assert_eq!(logged.plane.registry().connections(), 0);
         for target in 0..TARGETS {
             assert_eq!(
-                world.members(target),
+                logged.members(target),
                 0,
                 "a target kept a connection that is gone"
             );
@@ -99,7 +99,7 @@ impl StateMachineTest for RegistryTest {
 prop_state_machine! {
     #![proptest_config(Config { cases: 1_000, failure_persistence: None, ..Config::default() })]
 
-    /// Promises 1, 2, 3 and 6 on one thread: see [`judge`].
+    /// Promises 1, 2, 3 and 6 on one thread: see [`replay`].
     #[test]
     fn every_publish_reaches_exactly_whom_it_must(sequential 1..60 => RegistryTest);
 }

@@ -85,9 +85,9 @@ pub enum Fact {
         attachment: AttachmentId,
         /// The node it is attached to.
         node: NodeId,
-        /// Its scope.
+        /// The scope of the connection.
         scope: Scope,
-        /// Its connection id.
+        /// The id of the connection.
         connection: ConnectionId,
     },
     /// The attach returned.
@@ -137,7 +137,7 @@ pub enum Fact {
         node: NodeId,
         /// The scope of its audience.
         scope: Scope,
-        /// Its audience.
+        /// The audience of the event.
         audience: Audience,
         /// The lane on which the node relays it.
         lane: u32,

@@ -1,4 +1,4 @@
-//! A bus that does everything a bus may do to its nodes.
+//! A bus that does everything to its nodes that a bus may do.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -14,16 +14,16 @@ use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Ou
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::random::{Draw, Random};
 
-/// The largest frame, in bytes: so small that a burst needs several.
+/// The largest frame, in bytes: a burst needs several.
 pub(super) const FRAME: usize = 2_048;
 
-/// How many frames wait in a link before it overflows.
+/// The most frames that wait in a link before it overflows.
 const INBOX: usize = 400;
 
-/// How long one way between a node and the bus takes, in microseconds, at the most.
+/// The longest way between a node and the bus, in microseconds.
 const LATENCY: u64 = 3_000;
 
-/// What is wrong with the bus as one node meets it.
+/// What is wrong between one node and the bus.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LinkFaults {
     /// Connecting is refused, or takes for ever.
@@ -33,14 +33,14 @@ pub(super) struct LinkFaults {
     pub(super) unanswered: bool,
     /// Sending takes for ever.
     pub(super) stuck: bool,
-    /// What is sent to the node is lost; what it sends is.
+    /// Frames to the node are lost; frames from it are.
     pub(super) deaf: bool,
     pub(super) mute: bool,
-    /// What is sent to the node waits until this is over.
+    /// Frames to the node wait until this ends.
     pub(super) held: bool,
 }
 
-/// What is wrong with the bus as a whole: once in so many frames, if ever.
+/// What is wrong with the bus as a whole: one frame in this many is affected, or none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct FrameFaults {
     pub(super) lost: Option<u64>,
@@ -48,7 +48,7 @@ pub(super) struct FrameFaults {
     pub(super) late: Option<u64>,
 }
 
-/// The server in the middle. A clone is the same one.
+/// The server between the nodes. A clone is another handle to it.
 #[derive(Clone)]
 pub(super) struct BusServer(Arc<Mutex<State>>);
 
@@ -59,7 +59,7 @@ struct State {
     frame_faults: FrameFaults,
     next: u64,
     links: BTreeMap<u64, Open>,
-    /// Who waits for something to change.
+    /// Tasks that wait for a change.
     waiting: Vec<Waker>,
 }
 
@@ -67,10 +67,10 @@ struct Open {
     place: usize,
     lanes: BTreeSet<Lane>,
     inbox: VecDeque<Inbound>,
-    /// What came while the place was held.
+    /// Frames that arrived while the place was held.
     held: VecDeque<Inbound>,
     end: Option<BusErrorKind>,
-    /// When the last frame arrives that is under way: none overtakes it.
+    /// When the last frame on its way arrives: none overtakes it.
     last: Duration,
 }
 
@@ -87,7 +87,7 @@ impl BusServer {
         })))
     }
 
-    /// The bus as this place meets it.
+    /// The bus for the node at this place.
     pub(super) fn bus(&self, place: usize) -> Arc<dyn Bus> {
         let server = self.clone();
         Arc::new(SimulatedBus { server, place })
@@ -122,7 +122,7 @@ impl BusServer {
         wake(state);
     }
 
-    /// Takes the subscription of a place away without a word, as a server does that lost it.
+    /// Drops the subscriptions of a place without an error, as a server that lost them does.
     pub(super) fn forget(&self, place: usize) {
         let mut state = self.state();
         let links = state.links.values_mut();
@@ -132,11 +132,11 @@ impl BusServer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done under the lock.
+        // A panic under the lock leaves the state whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the state says, once it says anything.
+    /// Waits until `look` finds something in the state.
     async fn once<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         poll_fn(|context| self.poll(context, &mut look)).await
     }
@@ -160,7 +160,7 @@ impl BusServer {
         Poll::Pending
     }
 
-    /// Half of a way there and back.
+    /// Waits for one way between a node and the bus.
     async fn travel(&self) {
         let sleep = {
             let mut state = self.state();
@@ -170,7 +170,7 @@ impl BusServer {
         sleep.await;
     }
 
-    /// Carries a frame to nodes who hears its lane.
+    /// Delivers a frame to every link that subscribed its lane.
     fn carry(&self, from: usize, frame: &Outbound) {
         let mut state = self.state();
         if state.place(from).mute {
@@ -215,7 +215,7 @@ impl State {
         Duration::from_micros(100 + self.random.below(LATENCY))
     }
 
-    /// When a frame sent now arrives: behind those before it, unless it is one that dawdles.
+    /// When a frame sent now arrives: behind those before it, unless it is delayed.
     fn due(&mut self, link: u64) -> Duration {
         let due = self.clock.elapsed() + self.latency();
         if self.chance(self.frame_faults.late) {
@@ -360,7 +360,7 @@ fn frames(half: Arc<Half>) -> impl stream::Stream<Item = Result<Inbound, BusErro
 struct Sender(Arc<Half>);
 
 impl Sender {
-    /// Waits until the place is not in this trouble, or the link is dead.
+    /// Waits until the place has not this fault, or the link is dead.
     async fn unless(&self, trouble: fn(&LinkFaults) -> bool) -> Result<(), BusError> {
         let Half { server, place, id } = &*self.0;
         server
@@ -405,7 +405,7 @@ impl Transmit for Sender {
             return Err(failure(BusErrorKind::TooLarge));
         }
         for frame in frames {
-            // Whatever happens in the middle, what was sent is sent.
+            // A fault in the middle takes back no frame that was sent.
             self.unless(|place| place.stuck).await?;
             self.0.server.carry(self.0.place, frame);
         }

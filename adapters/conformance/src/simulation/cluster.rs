@@ -1,4 +1,4 @@
-//! The places where nodes run, and what befalls them.
+//! The places where nodes run, and the faults that are injected there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ use midplane_testkit::clock::{NodeClock, VirtualClock};
 use midplane_testkit::random::{Draw, Random};
 use midplane_testkit::tasks::{ProcessId, Tasks};
 
-/// Whose tasks are not those of a node.
+/// The process of tasks that belong to no node.
 pub(super) const NO_PROCESS: ProcessId = ProcessId(0);
 
-/// A clone is the same cluster.
+/// Nodes in simulated time. A clone is another handle to the cluster.
 #[derive(Clone)]
 pub(super) struct SimulatedCluster(Arc<Inner>);
 
@@ -37,13 +37,13 @@ struct State {
     random: Random,
     places: Vec<LinkFaults>,
     next: u64,
-    /// How many things are wrong.
+    /// The number of faults in progress.
     wrong: usize,
 }
 
 struct LinkFaults {
     running: Option<RunningNode>,
-    /// Whether something is wrong here that only one thing can be at a time.
+    /// Whether a fault is in progress here; there is one at a time.
     busy: bool,
 }
 
@@ -99,7 +99,7 @@ impl SimulatedCluster {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing is left half done under the lock.
+        // A panic under the lock leaves the state whole.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,7 +161,7 @@ impl SimulatedCluster {
         });
     }
 
-    /// Breaks things until then.
+    /// Injects faults at random until then.
     pub(super) async fn break_until(self, end: Duration) {
         if self.0.scenario.faults.is_empty() {
             return;
@@ -174,7 +174,7 @@ impl SimulatedCluster {
             self.0.clock.sleep(pause).await;
             let fault = self.state().random.pick(self.0.scenario.faults).copied();
             let place = self.below(self.state_places()) as usize;
-            // Most are over soon, and some outlast everything that waits for them.
+            // Most last up to 0.7 s, and one in three up to 7 s, longer than an event lives.
             let longest = if self.below(3) == 0 { 7_000 } else { 700 };
             let length = Duration::from_millis(1 + self.below(longest)).min(LONGEST);
             let length = length.min(end.saturating_sub(self.0.clock.elapsed()));
@@ -273,7 +273,7 @@ impl SimulatedCluster {
                 server.change(place, |place| (place.deaf, place.mute) = (false, false));
                 self.0.recorder.record(Fact::MayBeLive(node));
             }
-            // It is over when the node has found out.
+            // The fault ends when the node has noticed.
             Fault::Forgotten => {
                 server.forget(place);
                 clock.sleep(HEARTBEAT * 4).await;
@@ -290,7 +290,7 @@ impl SimulatedCluster {
                 running.timer.stop(length);
                 clock.sleep(length).await;
             }
-            // It is over when the node has found out.
+            // The fault ends when the node has noticed.
             Fault::Leapt => {
                 running.timer.leap(length);
                 clock.sleep(HEARTBEAT * 4).await;
@@ -316,7 +316,7 @@ impl SimulatedCluster {
         running.workload.leave();
     }
 
-    /// Ends every node; what is written down from now on is of another history.
+    /// Ends every node; what is recorded from now on belongs to another history.
     pub(super) fn end(&self) {
         let running: Vec<RunningNode> = {
             let mut state = self.state();
@@ -331,7 +331,7 @@ impl SimulatedCluster {
         self.0.tasks.kill(NO_PROCESS);
     }
 
-    /// Nobody does anything any more.
+    /// Lets every workload come to rest.
     pub(super) fn quiet(&self) {
         for place in &self.state().places {
             if let Some(running) = &place.running {

@@ -1,9 +1,9 @@
-//! Whole nodes on a bus with every fault there is, in time that passes only when nodes waits.
+//! Whole nodes on a bus with every kind of fault, in time that passes only when every task waits.
 //!
 //! A run is made from a seed: real [`Cluster`](midplane::Cluster)s with their drivers, connections that
-//! come and go, sinks of every behaviour, and faults at random until a moment after which all is well. It ends
-//! with a [`History`], which the oracle judges. Nothing runs beside the one thread, and nothing waits for
-//! real time: a run takes some milliseconds.
+//! come and go, sinks that misbehave, and random faults for 12 s, after which nothing goes wrong. The run ends with a
+//! [`History`], which the oracle judges. Everything runs on one thread, and nothing waits for real time: a run takes
+//! some milliseconds. [`protocol`] runs the protocol of the nodes alone.
 //!
 //! ```
 //! use midplane_conformance::simulation::{Scenario, run};
@@ -25,13 +25,13 @@ pub use scenario::{Fault, Scenario};
 use crate::history::{Bounds, History};
 use cluster::{NO_PROCESS, SimulatedCluster};
 
-/// For how long things go wrong.
+/// The time in which faults are injected.
 const FAULTY: Duration = Duration::from_secs(12);
 
-/// From then on nobody publishes, or comes, or goes.
+/// When every workload comes to rest.
 const QUIET: Duration = Duration::from_secs(18);
 
-/// What was lost is told by now.
+/// When everything that was lost is reported.
 const END: Duration = Duration::from_secs(22);
 
 /// What happened in a run, and what it is held to.
@@ -43,8 +43,8 @@ pub struct Run {
     pub bounds: Bounds,
 }
 
-/// The run of this seed. The same seed gives the same run, as far as the order of connections in a fan-out
-/// allows: it is that of their addresses.
+/// The run of this seed. Equal seeds give equal runs, but for the order of connections in a fan-out, which is that of
+/// their addresses.
 ///
 /// # Panics
 /// When tasks spin, and when a node panics.

@@ -13,25 +13,25 @@ pub enum Fault {
     Repeated,
     /// Some frames are late, and overtaken by others.
     Late,
-    /// The sessions of one node end.
+    /// The links of one node end.
     Cut,
-    /// The bus is gone with every session, and comes back.
+    /// The bus is gone with every link, and comes back.
     Down,
-    /// One node is not let in, having lost its session.
+    /// One node is not let in, having lost its link.
     Refused,
-    /// Connecting hangs for one node, having lost its session.
+    /// Connecting hangs for one node, having lost its link.
     Hanging,
-    /// Subscribing hangs for one node, having lost its session.
+    /// Subscribing hangs for one node, having lost its link.
     Unanswered,
     /// Sending hangs for one node.
     Stuck,
-    /// What is sent to one node is lost in silence.
+    /// Frames to one node are lost without an error.
     Deaf,
-    /// What one node sends is lost in silence.
+    /// Frames from one node are lost without an error.
     Mute,
-    /// One node is cut off both ways, in silence.
+    /// Frames to and from one node are lost without an error.
     Apart,
-    /// What is sent to one node comes when it is over.
+    /// Frames to one node arrive when the fault ends.
     Held,
     /// The bus forgets what one node subscribed.
     Forgotten,
@@ -52,30 +52,30 @@ pub enum Fault {
 /// What may go wrong in a run, and how the nodes are set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// What the bus and the processes may run_fault.
+    /// The faults that are injected.
     pub faults: &'static [Fault],
     /// Whether sinks may say that they are full or closed, panic, and attach, detach or publish from inside.
     pub misbehaviour: bool,
     /// Whether futures are dropped before they are ready.
     pub cancels: bool,
-    /// How many lanes there are.
+    /// The number of lanes.
     pub lanes: u32,
-    /// How many bytes may wait in a node to be sent.
+    /// The most bytes that may wait in a node to be sent.
     pub queue: usize,
 }
 
 /// The time between two heartbeats.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// When an event is given up.
+/// The age at which an event is given up.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(5);
 
-/// How long a fault lasts at the most: longer than any event running.
+/// The longest fault: longer than any event lives.
 pub(super) const LONGEST: Duration = Duration::from_secs(7);
 
 impl Scenario {
     /// Nothing goes wrong.
-    pub const FINE: Self = Self {
+    pub const NO_FAULTS: Self = Self {
         faults: &[],
         misbehaviour: false,
         cancels: false,
@@ -84,13 +84,13 @@ impl Scenario {
     };
 
     /// Frames get lost, repeated and late.
-    pub const LOSSY: Self = Self {
+    pub const LOSSY_BUS: Self = Self {
         faults: &[Fault::Lost, Fault::Repeated, Fault::Late],
-        ..Self::FINE
+        ..Self::NO_FAULTS
     };
 
-    /// Sessions and the bus break in every way, and processes with them.
-    pub const BREAKING: Self = Self {
+    /// Links and the bus break in every way, and processes with them.
+    pub const BREAKING_LINKS: Self = Self {
         faults: &[
             Fault::Cut,
             Fault::Down,
@@ -107,23 +107,23 @@ impl Scenario {
             Fault::Crashed,
             Fault::Closed,
         ],
-        ..Self::FINE
+        ..Self::NO_FAULTS
     };
 
-    /// Clocks stand or leap, and everything else is in order.
-    pub const TIMELESS: Self = Self {
+    /// Clocks stand or leap, and nothing else goes wrong.
+    pub const CLOCK_FAULTS: Self = Self {
         faults: &[Fault::Stopped, Fault::Leapt, Fault::Asleep],
-        ..Self::FINE
+        ..Self::NO_FAULTS
     };
 
-    /// Sinks behave in every way on a bus that works.
-    pub const UNRULY: Self = Self {
+    /// Sinks misbehave in every way on a bus that works.
+    pub const MISBEHAVING_SINKS: Self = Self {
         misbehaviour: true,
         cancels: true,
-        ..Self::FINE
+        ..Self::NO_FAULTS
     };
 
-    /// Everything at once, with a queue that is soon full.
+    /// Everything at once, with a small queue.
     pub const EVERYTHING: Self = Self {
         faults: &[
             Fault::Lost,
@@ -150,7 +150,7 @@ impl Scenario {
         queue: 4_096,
     };
 
-    /// The same with this many lanes.
+    /// Sets the number of lanes.
     #[must_use]
     pub const fn with_lanes(self, lanes: u32) -> Self {
         Self { lanes, ..self }

@@ -16,16 +16,16 @@ use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::random::{Draw, Random};
 use midplane_testkit::tasks::{ProcessId, Tasks};
 
-/// What connections join. The first one is that of those who stay.
+/// The topics of connections; those that stay are in the first.
 const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];
 
-/// How many connections there are at a node at the most.
-const PEOPLE: usize = 8;
+/// The most connections of a node that come and go.
+const CONNECTIONS: usize = 8;
 
-/// The nodes that run.
+/// The running nodes, by process.
 pub(super) type RunningNodes = Arc<Mutex<BTreeMap<ProcessId, RecordedNode>>>;
 
-/// A clone is the same workload.
+/// The connections and publishers of one node. A clone is another handle to them.
 #[derive(Clone)]
 pub(super) struct Workload(Arc<Inner>);
 
@@ -65,7 +65,7 @@ impl Workload {
         }))
     }
 
-    /// Starts those who publish and those who come and go.
+    /// Starts two publishers, a connection that stays, and those that come and go.
     pub(super) fn settle(&self, tasks: &Tasks, process: ProcessId) {
         tasks.spawn(process, self.clone().stay());
         for _ in 0..2 {
@@ -74,12 +74,12 @@ impl Workload {
         tasks.spawn(process, self.clone().come_and_go());
     }
 
-    /// Nobody does anything any more.
+    /// Ends the loops at their next pause.
     pub(super) fn rest(&self) {
         self.0.resting.store(true, Ordering::Relaxed);
     }
 
-    /// Everybody is gone.
+    /// Drops every connection.
     pub(super) fn leave(&self) {
         self.rest();
         let connections = std::mem::take(&mut self.state().connections);
@@ -99,14 +99,14 @@ impl Workload {
         Target::topic(topic).expect("a topic of a few letters")
     }
 
-    /// Waits for a while; true until all is quiet.
+    /// Waits for up to `millis`; returns false once the workload is to rest.
     async fn wait(&self, millis: u64) -> bool {
         let pause = Duration::from_micros(self.below(millis * 1_000));
         self.0.clock.sleep(pause).await;
         !self.0.resting.load(Ordering::Relaxed)
     }
 
-    /// A well-behaved connection that is there until the end.
+    /// A well-behaved connection that stays until the end.
     async fn stay(self) {
         let lobby = Target::topic(TOPICS[0]).expect("a topic of a few letters");
         let connection = self
@@ -114,7 +114,7 @@ impl Workload {
             .recorded
             .attach(&connection_id("resident"), |_| SinkOutcome::Accepted);
         let _ = connection.associate(&lobby).await;
-        // Killed with its process, it is dropped and so detached.
+        // Killed with its process, the connection is dropped and so detached.
         std::future::pending::<()>().await;
         drop(connection);
     }
@@ -122,7 +122,7 @@ impl Workload {
     async fn publish(self) {
         let mut publisher = self.0.recorded.publisher();
         while self.wait(500).await {
-            // Sometimes many at once.
+            // One publish in 24 is a burst.
             let burst = if self.below(24) == 0 { 30 } else { 1 };
             for _ in 0..burst {
                 let audience = self.audience();
@@ -136,14 +136,14 @@ impl Workload {
         let audience = Audience::from(self.topic());
         match self.below(8) {
             0 => audience.or(self.topic()),
-            1 => audience.or(self.topic()).except(self.stranger()),
-            2 => audience.except(self.stranger()),
-            3 => Target::Connection(self.stranger()).into(),
+            1 => audience.or(self.topic()).except(self.guest()),
+            2 => audience.except(self.guest()),
+            3 => Target::Connection(self.guest()).into(),
             _ => audience,
         }
     }
 
-    fn stranger(&self) -> ConnectionId {
+    fn guest(&self) -> ConnectionId {
         connection_id(&format!("c{}", self.below(6)))
     }
 
@@ -183,10 +183,10 @@ impl Workload {
         }
     }
 
-    /// The future's value; or, if futures are dropped here, perhaps none.
+    /// Awaits the future; or, if the scenario cancels, may drop it after up to three polls.
     async fn perhaps<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         if !self.0.scenario.cancels || self.below(2) == 0 {
-            // What hangs with the bus is not waited for longer than the bus is away.
+            // A future that hangs with the bus ends when the bus is back.
             return Some(future.await);
         }
         let mut polls = self.below(4);
@@ -201,7 +201,7 @@ impl Workload {
         .await
     }
 
-    /// Somebody on another node publishes to the target: it is said to be reached from everywhere by now.
+    /// Publishes to the target on another node: by now the target is to be reached from everywhere.
     fn greet(&self, target: Target) {
         let others: Vec<RecordedNode> = {
             let all = locked(&self.0.nodes);
@@ -217,10 +217,10 @@ impl Workload {
     }
 
     fn attach(&self) {
-        if self.state().connections.len() >= PEOPLE {
+        if self.state().connections.len() >= CONNECTIONS {
             return;
         }
-        let id = self.stranger();
+        let id = self.guest();
         let behaviour = match self.0.scenario.misbehaviour {
             true => self.behaviour(),
             false => SinkBehaviour::Fine,
@@ -261,7 +261,7 @@ enum SinkBehaviour {
     Attaches,
 }
 
-/// What a sink does with an event, the same for the same event. Sinks misbehave at one event in four.
+/// What a sink does with an event, equal for equal events. A sink misbehaves at one event in four.
 fn behave(
     behaviour: SinkBehaviour,
     workload: &Weak<Inner>,
@@ -284,17 +284,17 @@ fn behave(
         SinkBehaviour::Closes => return SinkOutcome::Closed,
         SinkBehaviour::Panics => return SinkOutcome::Panicked,
         SinkBehaviour::Publishes => {
-            // Nobody is told of by whom it is published, so that sinks do not call each other for ever.
+            // One in two, so that sinks do not call each other for ever.
             if chance.once_in(2) {
                 let mut publisher: RecordedPublisher = workload.0.recorded.publisher();
-                let aside = Target::Connection(workload.stranger()).into();
+                let aside = Target::Connection(workload.guest()).into();
                 let _ = publisher.publish(&aside, 1);
             }
         }
         SinkBehaviour::Detaches => {
             let connections = workload.state().connections.clone();
             if let Some(connection) = chance.pick(&connections) {
-                // Inside a sink it only tags.
+                // Inside a sink a detach does not wait.
                 drop(connection.detach());
             }
         }
@@ -308,6 +308,6 @@ fn connection_id(id: &str) -> ConnectionId {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under a lock.
+    // A panic under the lock leaves the state whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

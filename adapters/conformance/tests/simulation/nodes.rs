@@ -13,27 +13,27 @@ fn hold(scenario: Scenario, default: u64) {
 
 #[test]
 fn nothing_is_lost_or_reported_where_nothing_is_wrong() {
-    hold(Scenario::FINE, 20);
+    hold(Scenario::NO_FAULTS, 20);
 }
 
 #[test]
 fn nothing_is_lost_or_reported_whatever_sinks_do() {
-    hold(Scenario::UNRULY, 30);
+    hold(Scenario::MISBEHAVING_SINKS, 30);
 }
 
 #[test]
 fn what_a_lossy_bus_loses_lies_in_gaps() {
-    hold(Scenario::LOSSY, 40);
+    hold(Scenario::LOSSY_BUS, 40);
 }
 
 #[test]
 fn what_is_lost_while_everything_breaks_lies_in_gaps() {
-    hold(Scenario::BREAKING, 50);
+    hold(Scenario::BREAKING_LINKS, 50);
 }
 
 #[test]
 fn clocks_that_stand_or_leap_lose_nothing_without_a_word() {
-    hold(Scenario::TIMELESS, 20);
+    hold(Scenario::CLOCK_FAULTS, 20);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl AttachmentSpan {
         }
     }
 
-    /// Its node is live: associations that waited for the bus now reach everywhere.
+    /// The node is live: associations that waited for the bus now reach everywhere.
     pub(super) fn reach_everywhere(&mut self, point: Point) {
         for (target, membership) in &mut self.memberships {
             if !matches!(target, Target::Connection(_)) && membership.here.is_some() {

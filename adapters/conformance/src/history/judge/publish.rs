@@ -20,7 +20,7 @@ pub(super) struct PublishRecord<'a> {
     pub(super) returned: Option<(Point, SinkCounts, Relayed)>,
     /// The number under which the event was handed to the bus first, and when.
     pub(super) sent: Option<(u64, Point)>,
-    /// Its deliveries, by their position among all.
+    /// The deliveries of the event, by their position among all.
     pub(super) deliveries: Vec<usize>,
 }
 

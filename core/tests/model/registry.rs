@@ -89,7 +89,7 @@ pub(crate) enum Entry {
 }
 
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct LoggedRegistry {
     pub(crate) plane: Local,
     pub(crate) log: Mutex<Vec<Entry>>,
     attached: Mutex<HashMap<usize, (usize, Arc<Attachment>)>>,
@@ -114,7 +114,7 @@ fn connection(id: usize) -> ConnectionId {
     ConnectionId::new(format!("c{id}")).unwrap()
 }
 
-impl World {
+impl LoggedRegistry {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             plane: Local::new(),
@@ -175,8 +175,8 @@ impl World {
     fn attach(self: &Arc<Self>, id: usize, behaviour: Behaviour) {
         let who = self.next.fetch_add(1, Ordering::Relaxed);
         self.write(Entry::Attached { who, id });
-        let world = Arc::downgrade(self);
-        let sink = Sink::new(move |event: &Event| called(&world, who, id, behaviour, event));
+        let logged = Arc::downgrade(self);
+        let sink = Sink::new(move |event: &Event| called(&logged, who, id, behaviour, event));
         let attachment = Arc::new(self.plane.attach(connection(id), sink));
         let replaced = self.attached.lock().unwrap().insert(id, (who, attachment));
         drop(replaced);
@@ -235,18 +235,18 @@ impl World {
 }
 
 fn called(
-    world: &Weak<World>,
+    logged: &Weak<LoggedRegistry>,
     who: usize,
     id: usize,
     behaviour: Behaviour,
     event: &Event,
 ) -> Verdict {
-    let Some(world) = world.upgrade() else {
+    let Some(logged) = logged.upgrade() else {
         return Verdict::Closed;
     };
     let event = event.as_text().unwrap().parse().unwrap();
-    world.write(Entry::Called { event, who });
-    let said = |verdict| world.write(Entry::Said { who, verdict });
+    logged.write(Entry::Called { event, who });
+    let said = |verdict| logged.write(Entry::Said { who, verdict });
     let verdict = match behaviour {
         Behaviour::Full => Verdict::Full,
         Behaviour::Close => Verdict::Closed,
@@ -256,30 +256,30 @@ fn called(
         }
         Behaviour::Accept => Verdict::Accepted,
         Behaviour::DetachSelf => {
-            world.detach(id);
+            logged.detach(id);
             Verdict::Accepted
         }
         Behaviour::Detach(other) => {
-            world.detach(other);
+            logged.detach(other);
             Verdict::Accepted
         }
         Behaviour::Attach(other) => {
-            world.attach(other, Behaviour::Accept);
+            logged.attach(other, Behaviour::Accept);
             Verdict::Accepted
         }
         Behaviour::Associate(target) => {
-            world.associate(id, target);
+            logged.associate(id, target);
             Verdict::Accepted
         }
         Behaviour::Dissociate(target) => {
-            world.dissociate(id, target);
+            logged.dissociate(id, target);
             Verdict::Accepted
         }
         Behaviour::Publish(target) => {
-            if world.depth.fetch_add(1, Ordering::Relaxed) < DEPTH {
-                world.publish(vec![target], Vec::new());
+            if logged.depth.fetch_add(1, Ordering::Relaxed) < DEPTH {
+                logged.publish(vec![target], Vec::new());
             }
-            world.depth.fetch_sub(1, Ordering::Relaxed);
+            logged.depth.fetch_sub(1, Ordering::Relaxed);
             Verdict::Accepted
         }
     };

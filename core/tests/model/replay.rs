@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use midplane::{AssociateError, Target, Verdict};
 
-use crate::world::{Entry, TARGETS, World, target};
+use crate::registry::{Entry, LoggedRegistry, TARGETS, target};
 
 struct Attached {
     id: usize,
@@ -12,7 +12,7 @@ struct Attached {
     targets: BTreeSet<usize>,
 }
 
-struct Flight {
+struct OpenPublish {
     event: usize,
     /// Who was in the audience when the publish began.
     audience: BTreeSet<usize>,
@@ -23,26 +23,26 @@ struct Flight {
 #[derive(Default)]
 struct Model {
     attached: Vec<Option<Attached>>,
-    flights: Vec<Flight>,
+    publishes: Vec<OpenPublish>,
 }
 
 /// Replays everything that happened so far and fails where it could not have happened that way.
-pub(crate) fn judge(world: &World) {
+pub(crate) fn replay(logged: &LoggedRegistry) {
     let mut model = Model::default();
-    for entry in world.log.lock().unwrap().iter() {
-        model.replay(entry);
+    for entry in logged.log.lock().unwrap().iter() {
+        model.apply(entry);
     }
-    assert!(model.flights.is_empty(), "a publish did not return");
+    assert!(model.publishes.is_empty(), "a publish did not return");
     for number in 0..TARGETS {
         let expected = model.members_of(number).count();
         assert_eq!(
-            world.members(number),
+            logged.members(number),
             expected,
             "members of {}",
             target(number)
         );
     }
-    for (who, targets) in world.held() {
+    for (who, targets) in logged.held() {
         let mut expected: Vec<Target> = Vec::new();
         if let Some(one) = model.open(who) {
             expected.push(target(TARGETS + one.id));
@@ -83,7 +83,7 @@ impl Model {
             })
     }
 
-    fn replay(&mut self, entry: &Entry) {
+    fn apply(&mut self, entry: &Entry) {
         match entry {
             Entry::Attached { who, id } => {
                 for one in self
@@ -133,7 +133,7 @@ impl Model {
                     .flat_map(|number| self.members_of(*number))
                     .filter(|who| self.open(*who).is_some_and(|one| !except.contains(&one.id)))
                     .collect();
-                self.flights.push(Flight {
+                self.publishes.push(OpenPublish {
                     event: *event,
                     audience,
                     called: BTreeSet::new(),
@@ -145,20 +145,20 @@ impl Model {
                     self.open(*who).is_some(),
                     "{who} was called after it was detached"
                 );
-                let flight = self
-                    .flights
+                let publish = self
+                    .publishes
                     .last_mut()
                     .expect("a call outside every publish");
-                assert_eq!(flight.event, *event, "calls of two publishes are mixed");
+                assert_eq!(publish.event, *event, "calls of two publishes are mixed");
                 assert!(
-                    flight.audience.contains(who),
+                    publish.audience.contains(who),
                     "{who} is not in the audience"
                 );
-                assert!(flight.called.insert(*who), "{who} got event {event} twice");
+                assert!(publish.called.insert(*who), "{who} got event {event} twice");
             }
             Entry::Said { who, verdict } => {
-                let flight = self
-                    .flights
+                let publish = self
+                    .publishes
                     .last_mut()
                     .expect("a verdict outside every publish");
                 let (index, stays) = match verdict {
@@ -167,21 +167,21 @@ impl Model {
                     Some(Verdict::Closed) => (2, false),
                     None => (3, false),
                 };
-                flight.said[index] += 1;
+                publish.said[index] += 1;
                 if !stays {
                     self.close(*who);
                 }
             }
             Entry::End { event, receipt } => {
-                let flight = self.flights.pop().expect("an end without a begin");
-                assert_eq!(flight.event, *event);
-                for who in &flight.audience {
-                    let missed = self.open(*who).is_some() && !flight.called.contains(who);
+                let publish = self.publishes.pop().expect("an end without a begin");
+                assert_eq!(publish.event, *event);
+                for who in &publish.audience {
+                    let missed = self.open(*who).is_some() && !publish.called.contains(who);
                     assert!(!missed, "{who} never got event {event}");
                 }
                 let local = receipt.local;
                 let receipt = [local.accepted, local.full, local.closed, local.panicked];
-                assert_eq!(receipt, flight.said, "the receipt of event {event}");
+                assert_eq!(receipt, publish.said, "the receipt of event {event}");
             }
         }
     }
