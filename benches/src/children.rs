@@ -56,12 +56,12 @@ pub(crate) fn node() -> Result<&'static Path, String> {
 }
 
 /// A server that prints where it listens.
-pub(crate) struct Server {
+pub(crate) struct ServerProcess {
     child: Child,
     address: String,
 }
 
-impl Server {
+impl ServerProcess {
     pub(crate) fn start(command: &Command) -> io::Result<Self> {
         let child = Child::start(command)?;
         let line = child.line().unwrap_or_default();
@@ -80,17 +80,17 @@ impl Server {
 }
 
 /// A load generator.
-pub(crate) struct Load {
+pub(crate) struct LoadGenerator {
     orders: ChildStdin,
     child: Child,
 }
 
-impl Load {
+impl LoadGenerator {
     /// Connects clients to a server, and the publisher to the same server or another.
     pub(crate) fn start(
         dialect: &str,
-        subscribe: &Server,
-        publish: &Server,
+        subscribe: &ServerProcess,
+        publish: &ServerProcess,
         clients: usize,
     ) -> io::Result<Self> {
         let mut command = Command::new(programs()?.join("load"));

@@ -9,7 +9,9 @@ mod peers;
 mod quantiles;
 
 pub use inboxes::Inboxes;
-pub use peers::{Closure, Floor, Locked, Midplane, Plane, Rooms, Sharded, room_of, with_targets};
+pub use peers::{
+    Closure, Floor, Locked, MeasuredPlane, Midplane, Rooms, Sharded, room_of, with_targets,
+};
 pub use quantiles::Quantiles;
 
 /// The connections of the large cases.

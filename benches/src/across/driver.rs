@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use benches::{Locked, Plane};
+use benches::{Locked, MeasuredPlane};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use instructions::{id, topic};

@@ -101,13 +101,13 @@ pub(crate) async fn attach(
 }
 
 /// A node on a thread of its own.
-pub(crate) struct Node {
+pub(crate) struct NodeThread {
     cluster: Cluster,
     attachments: Vec<Attachment>,
     runtime: NodeRuntime,
 }
 
-impl Node {
+impl NodeThread {
     /// Starts a node on this bus; returns when the node is live.
     pub(crate) fn start(bus: Arc<dyn Bus>, config: Config) -> io::Result<Self> {
         let runtime = NodeRuntime::start()?;
@@ -144,7 +144,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for NodeThread {
     fn drop(&mut self) {
         // The deadline needs the runtime's clock. What is unsent does not matter any more.
         let cluster = self.cluster.clone();
@@ -156,8 +156,8 @@ impl Drop for Node {
 
 /// From `publish` on one node to a sink on another.
 struct Midplane {
-    publisher: Node,
-    _subscriber: Node,
+    publisher: NodeThread,
+    _subscriber: NodeThread,
     audience: Audience,
     payload: String,
     arrivals: Arc<Arrivals>,
@@ -168,8 +168,8 @@ pub(crate) fn midplane(
     size: usize,
     bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
 ) -> io::Result<impl Route + 'static> {
-    let publisher = Node::start(bus()?, Config::default())?;
-    let mut subscriber = Node::start(bus()?, Config::default())?;
+    let publisher = NodeThread::start(bus()?, Config::default())?;
+    let mut subscriber = NodeThread::start(bus()?, Config::default())?;
     let arrivals = Arc::new(Arrivals::new());
     let target = topic(0);
     subscriber.attach("far", &target, {

@@ -4,7 +4,8 @@ use std::alloc::System;
 use std::mem::size_of;
 
 use benches::{
-    Allocated, Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, with_targets,
+    Allocated, Floor, Inboxes, Locked, MEMBERS, MeasuredPlane, Midplane, Rooms, Sharded,
+    with_targets,
 };
 use midplane::{Attachment, Target};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -40,7 +41,7 @@ fn main() {
     print("a mailbox that was never used", 1, mailbox);
 }
 
-fn plane<P: Plane>(count: usize) {
+fn plane<P: MeasuredPlane>(count: usize) {
     print(P::NAME, count, connections::<P>(count, None));
 }
 
@@ -59,7 +60,7 @@ fn print(name: &str, count: usize, bytes: f64) {
 
 /// Bytes of each connection in five targets, or in a sixth with a numbered agent.
 #[expect(clippy::unwrap_used, reason = "the text is an id")]
-fn connections<P: Plane>(count: usize, agent: Option<fn(usize) -> usize>) -> f64 {
+fn connections<P: MeasuredPlane>(count: usize, agent: Option<fn(usize) -> usize>) -> f64 {
     let mut plane = P::empty();
     plane.expect_connections(count);
     per_connection(count, |number| {

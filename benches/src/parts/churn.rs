@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use benches::{Locked, MEMBERS, Midplane, Plane, Quantiles, Sharded, room_of};
+use benches::{Locked, MEMBERS, MeasuredPlane, Midplane, Quantiles, Sharded, room_of};
 use futures::executor::block_on;
 use instructions::{event, id, idle_sink, room};
 use midplane::{Attachment, Audience, Backplane, Sink, Target};
@@ -211,7 +211,7 @@ fn spin(time: Duration) {
 }
 
 /// Repeats a timed call beside a thread that publishes to the room.
-fn beside<P: Plane>(plane: &P, mut call: impl FnMut(&Publisher) -> Duration) -> Calls {
+fn beside<P: MeasuredPlane>(plane: &P, mut call: impl FnMut(&Publisher) -> Duration) -> Calls {
     let stop = AtomicBool::new(false);
     let publisher = Publisher::default();
     thread::scope(|scope| {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use benches::{Floor, MEMBERS, Midplane, Plane};
+use benches::{Floor, MEMBERS, MeasuredPlane, Midplane};
 use instructions::{event, id, room};
 use midplane::mailbox::{self, Capacity, Overflow};
 use midplane::{Audience, Backplane, ConnectionId, Event, Verdict};
@@ -114,7 +114,7 @@ impl Tasks {
 }
 
 /// A room of all receivers; `attach` attaches a connection whose task receives.
-fn into_tasks<P: Plane + 'static>(
+fn into_tasks<P: MeasuredPlane + 'static>(
     to: Receivers,
     attach: impl Fn(&mut P, &Tasks, &ConnectionId),
 ) -> io::Result<Call<'static>> {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use benches::{Allocated, Floor, Midplane, Plane};
+use benches::{Allocated, Floor, MeasuredPlane, Midplane};
 
 use super::websocket::CONTENDERS;
 use crate::children::programs;

@@ -4,11 +4,11 @@
 use std::io;
 
 use benches::load::{Order, Outcome, Pace};
-use midplane_testkit::server;
+use midplane_testkit::server::Server;
 
 use super::servers::Contender;
 use super::websocket::{OURS, SERVE};
-use crate::children::{Load, Server};
+use crate::children::{LoadGenerator, ServerProcess};
 use crate::race::{Figures, is_ours, race};
 use crate::report::{Goal, Lines, Report, Scale};
 
@@ -51,8 +51,8 @@ const CONTENDERS: [Contender; 5] = [
 /// The servers of a contender, the publisher's first, and the Redis between them. The floor has one server.
 struct Nodes {
     contender: &'static Contender,
-    servers: Vec<Server>,
-    _redis: Option<server::Server>,
+    servers: Vec<ServerProcess>,
+    _redis: Option<Server>,
 }
 
 impl Nodes {
@@ -64,7 +64,7 @@ impl Nodes {
                 _redis: None,
             });
         }
-        let redis = server::Server::redis();
+        let redis = Server::redis();
         let url = redis.url();
         let arguments = if is_ours(contender.name) {
             &["--backplane", &url][..]
@@ -79,7 +79,7 @@ impl Nodes {
         })
     }
 
-    fn load(&self, clients: usize) -> io::Result<(&'static str, Load)> {
+    fn load(&self, clients: usize) -> io::Result<(&'static str, LoadGenerator)> {
         let (first, last) = (&self.servers[0], &self.servers[self.servers.len() - 1]);
         let load = self.contender.load(last, first, clients)?;
         Ok((self.contender.name, load))
@@ -114,7 +114,7 @@ fn throughput(
     report: &mut Report,
     clients: usize,
     bound: f64,
-    loads: &mut [(&'static str, Load)],
+    loads: &mut [(&'static str, LoadGenerator)],
 ) -> io::Result<()> {
     let who = match clients {
         1 => "one client".to_owned(),
@@ -162,7 +162,7 @@ fn throughput(
 }
 
 /// Latencies at a low rate.
-fn latency(report: &mut Report, loads: &mut [(&'static str, Load)]) -> io::Result<()> {
+fn latency(report: &mut Report, loads: &mut [(&'static str, LoadGenerator)]) -> io::Result<()> {
     report.progress(format!("one client, {RATE} per second"));
     let order = Order {
         pace: Pace::Rate(RATE),

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use benches::{
-    Floor, Inboxes, Locked, MEMBERS, Midplane, Plane, Rooms, Sharded, room_of, with_targets,
+    Floor, Inboxes, Locked, MEMBERS, MeasuredPlane, Midplane, Rooms, Sharded, room_of, with_targets,
 };
 use instructions::{event, id, idle_sink, room, targets};
 use midplane::{Audience, ConnectionId, Event, Target};
@@ -65,14 +65,14 @@ fn hold_to_floor(report: &mut Report, name: &str, figures: &Figures, bound: f64)
     report.goal(goal.ratio_at_most(ratio, bound, "the floor"));
 }
 
-fn fan_out<P: Plane + 'static>(members: usize) -> Call<'static> {
+fn fan_out<P: MeasuredPlane + 'static>(members: usize) -> Call<'static> {
     let plane: P = room_of(members, idle_sink);
     let (audience, event) = (Audience::from(room()), event());
     assert_eq!(plane.publish(&audience, &event), members);
     Call::repeated(members, move || plane.publish(&audience, &event))
 }
 
-fn into_mailboxes<P: Plane + 'static>(members: usize) -> Call<'static> {
+fn into_mailboxes<P: MeasuredPlane + 'static>(members: usize) -> Call<'static> {
     let mut inboxes = Inboxes::default();
     let plane: P = room_of(members, |_| {
         let sender = inboxes.open();
@@ -85,7 +85,7 @@ fn into_mailboxes<P: Plane + 'static>(members: usize) -> Call<'static> {
     Call::new(members, inboxes.per_call(publish))
 }
 
-fn at_random<P: Plane + 'static>() -> Call<'static> {
+fn at_random<P: MeasuredPlane + 'static>() -> Call<'static> {
     let plane: P = filled(MEMBERS);
     let mut numbers: Vec<usize> = (0..MEMBERS).collect();
     // An order that no cache foresees, equal in every run.
@@ -102,7 +102,7 @@ fn at_random<P: Plane + 'static>() -> Call<'static> {
     })
 }
 
-fn come_and_go<P: Plane + 'static>(connections: usize) -> Call<'static> {
+fn come_and_go<P: MeasuredPlane + 'static>(connections: usize) -> Call<'static> {
     let mut plane: P = filled(connections);
     // Fewer than the connections of an org, so that the arrays stay in the cache.
     let newcomers: Vec<(ConnectionId, [Target; 4])> = (connections..connections + 256)
@@ -122,7 +122,7 @@ fn come_and_go<P: Plane + 'static>(connections: usize) -> Call<'static> {
     })
 }
 
-fn filled<P: Plane>(connections: usize) -> P {
+fn filled<P: MeasuredPlane>(connections: usize) -> P {
     let mut plane = P::empty();
     for number in 0..connections {
         with_targets(&mut plane, number, MEMBERS);

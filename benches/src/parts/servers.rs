@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use crate::children::{Load, Server, node, programs};
+use crate::children::{LoadGenerator, ServerProcess, node, programs};
 use crate::report::Report;
 
 /// A server to measure.
@@ -47,7 +47,7 @@ impl Contender {
     }
 
     /// Starts the server, with further arguments.
-    pub(super) fn start(&self, more: &[&str]) -> io::Result<Server> {
+    pub(super) fn start(&self, more: &[&str]) -> io::Result<ServerProcess> {
         let mut command = match self.script() {
             Some(folder) => {
                 let mut command = Command::new("node");
@@ -56,16 +56,16 @@ impl Contender {
             }
             None => Command::new(programs()?.join(self.program)),
         };
-        Server::start(command.args(self.arguments).args(more))
+        ServerProcess::start(command.args(self.arguments).args(more))
     }
 
     /// Connects clients to a server, and a publisher to the same server or another.
     pub(super) fn load(
         &self,
-        subscribe: &Server,
-        publish: &Server,
+        subscribe: &ServerProcess,
+        publish: &ServerProcess,
         clients: usize,
-    ) -> io::Result<Load> {
-        Load::start(self.dialect, subscribe, publish, clients)
+    ) -> io::Result<LoadGenerator> {
+        LoadGenerator::start(self.dialect, subscribe, publish, clients)
     }
 }

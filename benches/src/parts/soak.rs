@@ -8,7 +8,7 @@ use benches::load::{Order, Outcome, Pace};
 use midplane_testkit::process::descriptor_limit;
 
 use super::websocket::{CONTENDERS, OURS};
-use crate::children::{Load, Server};
+use crate::children::{LoadGenerator, ServerProcess};
 use crate::report::{Goal, Lines, Report, Scale};
 
 const CLIENTS: usize = 50_000;
@@ -28,7 +28,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let ours = CONTENDERS.iter().find(|server| server.name == OURS[0]);
     let ours = ours.ok_or_else(|| io::Error::other("there is no example server"))?;
     let each = descriptor_limit().saturating_sub(SPARE).clamp(1, CLIENTS);
-    let mut servers: Vec<(Server, Load)> = Vec::new();
+    let mut servers: Vec<(ServerProcess, LoadGenerator)> = Vec::new();
     for first in (0..CLIENTS).step_by(each) {
         let clients = each.min(CLIENTS - first);
         report.progress(format!("one more server, with {clients} clients"));
@@ -70,7 +70,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
 }
 
 /// Events for all clients at the same time.
-fn turn(servers: &mut [(Server, Load)]) -> io::Result<Vec<Outcome>> {
+fn turn(servers: &mut [(ServerProcess, LoadGenerator)]) -> io::Result<Vec<Outcome>> {
     let order = Order {
         pace: Pace::Rate(RATE),
         bytes: 64,

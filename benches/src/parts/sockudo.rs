@@ -16,7 +16,7 @@ use midplane::{Audience, Event};
 use midplane_redis::Redis;
 use midplane_testkit::server::Server;
 
-use crate::across::{Node, failed};
+use crate::across::{NodeThread, failed};
 use crate::race::race;
 use crate::report::{Goal, Lines, Report, Scale, short};
 
@@ -51,7 +51,7 @@ type Latencies = Arc<Mutex<Vec<u64>>>;
 
 /// The nodes, and what their subscribers received.
 struct Workload {
-    nodes: Vec<Node>,
+    nodes: Vec<NodeThread>,
     audiences: Vec<Audience>,
     latencies: Vec<Latencies>,
     delivered: Arc<AtomicU64>,
@@ -144,7 +144,7 @@ impl Workload {
         let (mut nodes, mut latencies) = (Vec::new(), Vec::new());
         for _ in 0..NODES {
             let bus: Arc<dyn Bus> = Arc::new(Redis::new(&server.url()).map_err(failed)?);
-            nodes.push(Node::start(bus, Config::default())?);
+            nodes.push(NodeThread::start(bus, Config::default())?);
             latencies.push(Latencies::default());
         }
         for subscriber in 0..SUBSCRIBERS {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use benches::{Floor, Midplane, Plane};
+use benches::{Floor, MeasuredPlane, Midplane};
 use instructions::{event, id, idle_sink};
 use midplane::{Audience, Target};
 

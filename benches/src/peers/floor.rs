@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use midplane::{Audience, ConnectionId, Event, Target, Verdict};
 
-use super::{Closure, Plane, target};
+use super::{Closure, MeasuredPlane, target};
 
 /// A hash map from each target to a vector of closures.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub struct Floor {
     last: Option<(Closure, Vec<Target>)>,
 }
 
-impl Plane for Floor {
+impl MeasuredPlane for Floor {
     const NAME: &'static str = "floor: unsynchronised map to a Vec of closures";
 
     fn empty() -> Self {

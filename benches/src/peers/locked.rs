@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use midplane::{Audience, ConnectionId, Event, Target, Verdict};
 
-use super::{Closure, Plane, target};
+use super::{Closure, MeasuredPlane, target};
 
 /// One [`RwLock`] over maps of strings.
 #[derive(Default)]
@@ -22,6 +22,17 @@ struct Maps {
     joined: HashMap<String, HashSet<Target>>,
 }
 
+impl Maps {
+    fn remove_member(&mut self, id: &str, target: &Target) {
+        if let Some(members) = self.members.get_mut(target) {
+            members.remove(id);
+            if members.is_empty() {
+                self.members.remove(target);
+            }
+        }
+    }
+}
+
 impl Locked {
     /// Joins a connection to a target.
     pub fn join(&self, id: &str, target: &Target) {
@@ -35,19 +46,14 @@ impl Locked {
     /// Takes a connection out of a target.
     pub fn leave(&self, id: &str, target: &Target) {
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(members) = maps.members.get_mut(target) {
-            members.remove(id);
-            if members.is_empty() {
-                maps.members.remove(target);
-            }
-        }
+        maps.remove_member(id, target);
         if let Some(joined) = maps.joined.get_mut(id) {
             joined.remove(target);
         }
     }
 }
 
-impl Plane for Locked {
+impl MeasuredPlane for Locked {
     const NAME: &'static str = "one RwLock, sinks called under it";
 
     fn empty() -> Self {
@@ -77,12 +83,7 @@ impl Plane for Locked {
         let Some(id) = self.last.take() else { return };
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
         for target in maps.joined.remove(&id).unwrap_or_default() {
-            if let Some(members) = maps.members.get_mut(&target) {
-                members.remove(&id);
-                if members.is_empty() {
-                    maps.members.remove(&target);
-                }
-            }
+            maps.remove_member(&id, &target);
         }
         maps.sinks.remove(&id);
     }

@@ -5,7 +5,7 @@ use midplane::{
     Attachment, Audience, Backplane, ConnectionId, Event, Local, Reach, Sink, Target, Verdict,
 };
 
-use super::Plane;
+use super::MeasuredPlane;
 
 /// A [`Local`] backplane and its living attachments.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Midplane {
     pub attachments: Vec<Attachment>,
 }
 
-impl Plane for Midplane {
+impl MeasuredPlane for Midplane {
     const NAME: &'static str = "midplane";
 
     fn empty() -> Self {

@@ -19,7 +19,7 @@ pub use sharded::Sharded;
 pub type Closure = std::sync::Arc<dyn Fn(&Event) -> Verdict + Send + Sync>;
 
 /// What every plane can do. Peers serve audiences of one target.
-pub trait Plane: Sync {
+pub trait MeasuredPlane: Sync {
     /// The plane's name in the tables.
     const NAME: &'static str;
 
@@ -47,7 +47,7 @@ pub trait Plane: Sync {
 }
 
 /// A plane with this many members of [`room`], whose sinks are made from their numbers.
-pub fn room_of<P: Plane, S>(members: usize, mut sink: impl FnMut(usize) -> S) -> P
+pub fn room_of<P: MeasuredPlane, S>(members: usize, mut sink: impl FnMut(usize) -> S) -> P
 where
     S: Fn(&Event) -> Verdict + Send + Sync + 'static,
 {
@@ -61,7 +61,7 @@ where
 
 /// Attaches a numbered connection of `count`, in five targets: its own, a user and a session that nobody else is in, an
 /// org of 1,000 and a topic of 100.
-pub fn with_targets<P: Plane>(plane: &mut P, number: usize, count: usize) {
+pub fn with_targets<P: MeasuredPlane>(plane: &mut P, number: usize, count: usize) {
     plane.attach(&id(number), idle_sink(number));
     for target in targets(number, number % (count / 100)) {
         plane.join_last(&target);

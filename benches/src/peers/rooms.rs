@@ -17,7 +17,7 @@ use socketioxide_core::parser::Parse;
 use socketioxide_core::{Sid, Str, Uid, Value};
 use socketioxide_parser_common::CommonParser;
 
-use super::{Closure, Plane, target};
+use super::{Closure, MeasuredPlane, target};
 
 /// Sockets by their ids.
 type Sockets = Arc<RwLock<HashMap<Sid, Closure>>>;
@@ -32,7 +32,7 @@ pub struct Rooms {
     last: Option<Sid>,
 }
 
-impl Plane for Rooms {
+impl MeasuredPlane for Rooms {
     const NAME: &'static str = "socketioxide's local adapter";
 
     fn empty() -> Self {

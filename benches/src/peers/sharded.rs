@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use midplane::{Audience, ConnectionId, Event, Target, Verdict};
 
-use super::{Closure, Plane, target};
+use super::{Closure, MeasuredPlane, target};
 
 /// [`DashMap`]s of sets of ids and of sinks.
 #[derive(Default)]
@@ -28,20 +28,24 @@ impl Sharded {
         joined.insert(target.clone());
     }
 
-    /// Takes a connection out of a target.
-    pub fn leave(&self, id: &str, target: &Target) {
+    fn remove_member(&self, id: &str, target: &Target) {
         if let Some(mut members) = self.members.get_mut(target) {
             members.remove(id);
         }
         self.members
             .remove_if(target, |_, members| members.is_empty());
+    }
+
+    /// Takes a connection out of a target.
+    pub fn leave(&self, id: &str, target: &Target) {
+        self.remove_member(id, target);
         if let Some(mut joined) = self.joined.get_mut(id) {
             joined.remove(target);
         }
     }
 }
 
-impl Plane for Sharded {
+impl MeasuredPlane for Sharded {
     const NAME: &'static str = "DashMap of sets of ids";
 
     fn empty() -> Self {
@@ -69,11 +73,7 @@ impl Plane for Sharded {
         let Some(id) = self.last.take() else { return };
         let joined = self.joined.remove(&id);
         for target in joined.map(|(_, joined)| joined).unwrap_or_default() {
-            if let Some(mut members) = self.members.get_mut(&target) {
-                members.remove(&id);
-            }
-            self.members
-                .remove_if(&target, |_, members| members.is_empty());
+            self.remove_member(&id, &target);
         }
         self.sinks.remove(&id);
     }
