@@ -49,7 +49,7 @@ pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
     for change in named {
         assert_eq!(change.expect("it finished"), Change::AlreadySo);
     }
-    run(&*producer, "fence").await;
+    run(producer, "fence").await;
     expect(&mut stream, "fence").await;
 }
 

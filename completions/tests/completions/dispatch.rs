@@ -1,23 +1,19 @@
 //! From the stream to the handler.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::StreamExt;
-use midplane::completions::{
-    Capabilities, Claim, CompletionBackend, CompletionStream, Cursor, Drained, Filter, Ledger,
-    ListenerSettings, StreamItem, SubscribeError,
-};
+use futures::stream::{self, StreamExt};
+use midplane::completions::{Claim, Drained, Ledger, ListenerSettings};
 
 use crate::kit::{
-    Behaviour, RecordingHandler, assert_handled, execution, finish_all, listen, listen_to, store,
+    Behaviour, PlainBackend, RecordingHandler, assert_handled, execution, finish_all, listen,
+    listen_to, store,
 };
 use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// ListenerSettings under which the reconciler does nothing after its first walk.
+/// Settings under which the reconciler does nothing after its first walk.
 fn stream_alone() -> ListenerSettings {
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
@@ -163,44 +159,14 @@ fn promise_9_a_handler_that_hangs_is_dropped_with_its_lease() {
     assert_handled(&handler, ids("stuck", 4).chain(ids("", 20)), 1);
 }
 
-/// Yields every completion three times.
-#[derive(Debug)]
-struct Repeats(Arc<dyn CompletionBackend>);
-
-#[async_trait]
-impl CompletionBackend for Repeats {
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-
-    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-        self.subscribe_completions_filtered(&Filter::all()).await
-    }
-
-    async fn subscribe_completions_filtered(
-        &self,
-        filter: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        let stream = self.0.subscribe_completions_filtered(filter).await?;
-        let thrice = |item: StreamItem| futures::stream::iter([item.clone(), item.clone(), item]);
-        Ok(CompletionStream::new(stream.flat_map(thrice)))
-    }
-
-    async fn subscribe_from(
-        &self,
-        cursor: &Cursor,
-        filter: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        self.0.subscribe_from(cursor, filter).await
-    }
-}
-
 #[test]
 fn promise_9_what_comes_again_is_not_handled_again() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(Duration::from_millis(1)));
-    let backend = Arc::new(Repeats(Arc::new(store.backend())));
+    let backend = PlainBackend::mapping(&store, |stream| {
+        stream.flat_map(|item| stream::iter([item.clone(), item.clone(), item]))
+    });
     let handle = listen_to(&tasks, backend, &store, &handler, stream_alone());
     tasks.pass(Duration::ZERO);
     tasks.run(async move { finish_all(&store, ids("", 100)).await });

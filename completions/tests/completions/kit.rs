@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::Stream;
 use midplane::completions::{
-    Completion, CompletionBackend, Execution, ExecutionId, FlowId, Handled, Handler, Listener,
-    ListenerHandle, ListenerSettings, MemoryStore, Outcome, Producer,
+    Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
+    Filter, FlowId, Handled, Handler, Listener, ListenerHandle, ListenerSettings, MemoryStore,
+    Outcome, Producer, StreamItem, SubscribeError,
 };
 use midplane::{Instant, Std, Timer};
 
@@ -158,6 +162,59 @@ impl Handler for RecordingHandler {
         };
         *self.log.lock().unwrap().handled.entry(id).or_default() += 1;
         Ok(handled)
+    }
+}
+
+type Subscribed = Result<CompletionStream, SubscribeError>;
+
+/// A backend that can neither filter nor resume, and subscribes as a function says.
+pub(crate) struct PlainBackend(Box<dyn Fn() -> BoxFuture<'static, Subscribed> + Send + Sync>);
+
+impl PlainBackend {
+    pub(crate) fn new<F: Future<Output = Subscribed> + Send + 'static>(
+        subscribe: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self(Box::new(move || subscribe().boxed())))
+    }
+
+    /// A backend that yields what the function makes of the store's stream.
+    pub(crate) fn mapping<S: Stream<Item = StreamItem> + Send + 'static>(
+        store: &MemoryStore,
+        map: impl Fn(CompletionStream) -> S + Send + Sync + Copy + 'static,
+    ) -> Arc<Self> {
+        let backend = store.backend();
+        Self::new(move || {
+            let backend = backend.clone();
+            async move {
+                let stream = backend.subscribe_completions().await?;
+                Ok(CompletionStream::new(map(stream)))
+            }
+        })
+    }
+}
+
+impl fmt::Debug for PlainBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlainBackend").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl CompletionBackend for PlainBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new()
+    }
+
+    async fn subscribe_completions(&self) -> Subscribed {
+        (self.0)().await
+    }
+
+    async fn subscribe_completions_filtered(&self, _: &Filter) -> Subscribed {
+        Err(SubscribeError::CannotFilter)
+    }
+
+    async fn subscribe_from(&self, _: &Cursor, _: &Filter) -> Subscribed {
+        Err(SubscribeError::NotDurable)
     }
 }
 

@@ -9,16 +9,15 @@ use futures::StreamExt;
 use futures::future::ready;
 use futures::stream;
 use midplane::completions::{
-    BackendError, BackendErrorKind, Capabilities, Claim, CompletionBackend, CompletionStream,
-    Cursor, Execution, ExecutionId, Filter, Ledger, Listener, ListenerSettings, MemoryStore,
-    Outcome, Producer, Scan, Scanned, StreamItem, SubscribeError, Tag, WalkReport,
+    BackendError, BackendErrorKind, Claim, CompletionBackend, CompletionStream, Execution,
+    ExecutionId, Filter, Ledger, Listener, ListenerSettings, MemoryStore, Outcome, Producer, Scan,
+    Scanned, StreamItem, Tag, WalkReport,
 };
 
 use crate::kit::{
-    Behaviour, RecordingHandler, assert_handled, execution, finish, finish_all, listen, listen_to,
-    store,
+    Behaviour, PlainBackend, RecordingHandler, assert_handled, execution, finish, finish_all,
+    listen, listen_to, store,
 };
-use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,45 +26,14 @@ fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
     (0..count).map(move |number| format!("{prefix}{number}"))
 }
 
-/// A stream that cannot be had, or that says nothing.
-#[derive(Debug)]
-struct DeadBackend {
-    silent: bool,
-}
-
-impl DeadBackend {
-    fn answer(&self) -> Result<CompletionStream, SubscribeError> {
-        match self.silent {
+/// A backend whose stream cannot be had, or never yields.
+fn dead_backend(silent: bool) -> Arc<PlainBackend> {
+    PlainBackend::new(move || {
+        ready(match silent {
             true => Ok(CompletionStream::new(stream::pending())),
             false => Err(BackendError::new(BackendErrorKind::Unreachable, "it is dead").into()),
-        }
-    }
-}
-
-#[async_trait]
-impl CompletionBackend for DeadBackend {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-    }
-
-    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-        self.answer()
-    }
-
-    async fn subscribe_completions_filtered(
-        &self,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::CannotFilter)
-    }
-
-    async fn subscribe_from(
-        &self,
-        _: &Cursor,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::NotDurable)
-    }
+        })
+    })
 }
 
 #[test]
@@ -75,7 +43,7 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
         let store = store(&tasks);
         let handler = RecordingHandler::quick(&tasks);
         let settings = ListenerSettings::default();
-        let backend = Arc::new(DeadBackend { silent });
+        let backend = dead_backend(silent);
         let handle = listen_to(&tasks, backend, &store, &handler, settings);
         tasks.pass(Duration::ZERO);
         let producer = store.clone();
@@ -122,38 +90,6 @@ fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
     assert_eq!((counters.subscribed, counters.lagged), (2, 100));
 }
 
-/// A stream of notices alone.
-#[derive(Debug)]
-struct Notices(MemoryStore);
-
-#[async_trait]
-impl CompletionBackend for Notices {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-    }
-
-    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-        let stream = self.0.backend().subscribe_completions().await?;
-        let notice = |item: &StreamItem| ready(!matches!(item, StreamItem::Completion(_)));
-        Ok(CompletionStream::new(stream.filter(notice)))
-    }
-
-    async fn subscribe_completions_filtered(
-        &self,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::CannotFilter)
-    }
-
-    async fn subscribe_from(
-        &self,
-        _: &Cursor,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::NotDurable)
-    }
-}
-
 #[test]
 fn promise_9_the_reconciler_walks_after_each_subscription() {
     let mut tasks = LocalTasks::new();
@@ -161,7 +97,9 @@ fn promise_9_the_reconciler_walks_after_each_subscription() {
     let handler = RecordingHandler::quick(&tasks);
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
-    let backend = Arc::new(Notices(store.clone()));
+    let backend = PlainBackend::mapping(&store, |stream| {
+        stream.filter(|item| ready(!matches!(item, StreamItem::Completion(_))))
+    });
     let _handle = listen_to(&tasks, backend, &store, &handler, settings);
     tasks.pass(SECOND);
     for round in 1..4 {
@@ -209,38 +147,7 @@ impl Ledger for Paused {
     }
 }
 
-/// A backend that takes its time to subscribe.
-#[derive(Debug)]
-struct Slow(MemoryStore, VirtualClock);
-
-#[async_trait]
-impl CompletionBackend for Slow {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new()
-    }
-
-    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-        self.1.sleep(Duration::from_millis(1)).await;
-        self.0.backend().subscribe_completions().await
-    }
-
-    async fn subscribe_completions_filtered(
-        &self,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::CannotFilter)
-    }
-
-    async fn subscribe_from(
-        &self,
-        _: &Cursor,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::NotDurable)
-    }
-}
-
-/// A completion that is committed behind the scan's back is heard, since the subscription stood before it.
+/// A completion that commits after the scan arrives, since the subscription was live before the scan.
 #[test]
 fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
     let mut tasks = LocalTasks::new();
@@ -248,7 +155,14 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
     let handler = RecordingHandler::quick(&tasks);
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
-    let backend = Arc::new(Slow(store.clone(), tasks.clock()));
+    let (slow, clock) = (Arc::new(store.backend()), tasks.clock());
+    let backend = PlainBackend::new(move || {
+        let (slow, clock) = (Arc::clone(&slow), clock.clone());
+        async move {
+            clock.sleep(Duration::from_millis(1)).await;
+            slow.subscribe_completions().await
+        }
+    });
     let ledger = Arc::new(Paused {
         store,
         done: AtomicBool::new(false),
@@ -289,7 +203,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
             .await
             .unwrap();
     });
-    let backend = Arc::new(DeadBackend { silent: true });
+    let backend = dead_backend(true);
     let listener = Listener::new(backend, Arc::new(store), handler, tasks.timer());
     let (handle, run) = listener.with_filter(Filter::all().with_tag(tag)).start();
     tasks.spawn(run);
@@ -332,7 +246,7 @@ fn promise_9_a_stuck_head_starves_nobody() {
     settings.stale = Duration::ZERO;
     // So short that what failed is at the head again with every walk.
     settings.backoff = midplane::Backoff::new(Duration::ZERO, Duration::ZERO);
-    let backend = Arc::new(DeadBackend { silent: true });
+    let backend = dead_backend(true);
     let _handle = listen_to(&tasks, backend, &store, &handler, settings);
     tasks.pass(settings.lease * 8);
     assert_handled(&handler, ids("works", 100), 1);
@@ -457,44 +371,14 @@ fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
     assert!(left.completions.is_empty(), "{left:?}");
 }
 
-/// The stream of a backend that cannot filter is filtered here.
+/// The listener filters the stream of a backend that cannot filter.
 #[test]
 fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
-    #[derive(Debug)]
-    struct Plain(MemoryStore);
-
-    #[async_trait]
-    impl CompletionBackend for Plain {
-        fn capabilities(&self) -> Capabilities {
-            Capabilities::new()
-        }
-
-        async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-            let stream = self.0.backend().subscribe_completions().await?;
-            Ok(CompletionStream::new(stream.boxed()))
-        }
-
-        async fn subscribe_completions_filtered(
-            &self,
-            _: &Filter,
-        ) -> Result<CompletionStream, SubscribeError> {
-            Err(SubscribeError::CannotFilter)
-        }
-
-        async fn subscribe_from(
-            &self,
-            _: &Cursor,
-            _: &Filter,
-        ) -> Result<CompletionStream, SubscribeError> {
-            Err(SubscribeError::NotDurable)
-        }
-    }
-
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::quick(&tasks);
     let tag = Tag::new("wanted").unwrap();
-    let backend = Arc::new(Plain(store.clone()));
+    let backend = PlainBackend::mapping(&store, |stream| stream);
     let listener = Listener::new(
         backend,
         Arc::new(store.clone()),
