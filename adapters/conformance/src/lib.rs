@@ -38,12 +38,12 @@
 //!
 //! A check that cannot be run fails: a missing server is an error that names what to install. No check
 //! sleeps to let something happen; each waits for what it expects, for [`PATIENCE`] at most. For each check
-//! there is a broken bus, in this package's tests, that it catches.
+//! `mutants/table/bus-suite.toml` has a broken bus that the check catches.
 //!
 //! # Map
 //!
-//! [`suite`] is the checks of a bus. [`history`] is the oracle that judges what happened among whole nodes, and
-//! [`simulation`] runs whole nodes in virtual time for it. [`routing`] counts the frames that each node receives.
+//! [`suite`] is the checks of a bus. [`history`] is the oracle that judges what happened among nodes, and
+//! [`simulation`] runs the protocol, and whole nodes, in virtual time for it. [`routing`] counts the frames that each node receives.
 //! Servers, proxies, clocks and waits for tests are those of [`midplane_testkit`].
 
 mod counted;

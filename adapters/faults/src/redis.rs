@@ -100,12 +100,12 @@ impl RedisBroker {
 
     /// Makes the server a replica of a master that does not exist: it refuses publishes, and delivers nothing.
     pub fn demote(&self) {
-        self.tell(&["REPLICAOF", "127.0.0.1", "1"]);
+        self.command(&["REPLICAOF", "127.0.0.1", "1"]);
     }
 
     /// Undoes a [`demote`](Self::demote).
     pub fn promote(&self) {
-        self.tell(&["REPLICAOF", "NO", "ONE"]);
+        self.command(&["REPLICAOF", "NO", "ONE"]);
     }
 }
 
@@ -143,14 +143,14 @@ impl RedisClusterBroker {
 }
 
 impl<S: Servers> RedisBroker<S> {
-    fn tell(&self, command: &[&str]) {
+    fn command(&self, command: &[&str]) {
         for answer in self.servers.everywhere(command) {
             assert_eq!(answer, "+OK\r\n", "{command:?}");
         }
     }
 
     fn user(&self, rules: &[&str]) {
-        self.tell(&[&["ACL", "SETUSER", "chat"], rules].concat());
+        self.command(&[&["ACL", "SETUSER", "chat"], rules].concat());
     }
 
     fn kick(&self) {
@@ -196,7 +196,7 @@ impl<S: Servers> Broker for RedisBroker<S> {
     }
 
     fn limit_connections(&self) {
-        self.tell(&["CONFIG", "SET", "maxclients", "6"]);
+        self.command(&["CONFIG", "SET", "maxclients", "6"]);
         self.kick();
     }
 
@@ -206,7 +206,7 @@ impl<S: Servers> Broker for RedisBroker<S> {
     }
 
     fn drop_slow_consumers(&self) -> bool {
-        self.tell(&[
+        self.command(&[
             "CONFIG",
             "SET",
             "client-output-buffer-limit",

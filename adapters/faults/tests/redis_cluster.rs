@@ -6,7 +6,7 @@ use midplane_faults::scenarios::{access, outage};
 use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Route};
 use midplane_testkit::executor::Executor;
 
-/// Every lane's slot goes to another master, three times. A subscriber at the former master is told, or receives
+/// Every lane's slot goes to another master, three times. A subscriber at the former master is notified, or receives
 /// nothing; a publisher there is refused.
 #[test]
 fn slots_move() {

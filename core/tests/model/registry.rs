@@ -1,4 +1,4 @@
-//! The registry under test, with sinks that log what happens and misbehave as told.
+//! The registry under test, with sinks that log each call and misbehave in chosen ways.
 
 #[path = "../common/meant.rs"]
 mod meant;

@@ -14,7 +14,7 @@ struct Attached {
 
 struct OpenPublish {
     event: usize,
-    /// Who was in the audience when the publish began.
+    /// The attachments in the audience when the publish began.
     audience: BTreeSet<usize>,
     called: BTreeSet<usize>,
     said: [usize; 4],

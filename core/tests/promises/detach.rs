@@ -96,7 +96,7 @@ fn promise_2_nothing_is_inherited_and_nothing_left_behind() {
     );
 }
 
-/// A fan-out holds nobody who is not in its target, not even those it leaves out.
+/// A fan-out holds only the connections in its audience, not those that it excludes.
 #[test]
 fn promise_2_a_detach_waits_for_no_fan_out_that_left_it_out() {
     let plane = Local::new();

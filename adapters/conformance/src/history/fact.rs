@@ -177,7 +177,7 @@ pub enum Fact {
         node: NodeId,
         /// The node in whose name they are.
         origin: NodeId,
-        /// The lane whose numbers they tell of.
+        /// The lane whose numbers the frames claim.
         lane: u32,
     },
 

@@ -35,13 +35,13 @@ struct Inner {
 
 struct State {
     random: Random,
-    places: Vec<LinkFaults>,
+    places: Vec<Slot>,
     next: u64,
     /// The number of faults in progress.
     wrong: usize,
 }
 
-struct LinkFaults {
+struct Slot {
     running: Option<RunningNode>,
     /// Whether a fault is in progress here; there is one at a time.
     busy: bool,
@@ -65,7 +65,7 @@ impl SimulatedCluster {
         let time = clock.clone();
         let recorder = Recorder::new(move || time.elapsed());
         let places = 2 + random.below(2) as usize;
-        let vacant = || LinkFaults {
+        let vacant = || Slot {
             running: None,
             busy: false,
         };

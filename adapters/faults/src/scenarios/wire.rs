@@ -73,7 +73,7 @@ pub fn latency(broker: &dyn Broker) {
     let harness = Harness::start(broker, Route::Proxied);
     let delay = |delay| {
         BOTH.iter()
-            .for_each(|way| harness.proxy().delay(*way, delay))
+            .for_each(|way| harness.proxy().delay(*way, delay));
     };
     delay(Duration::from_millis(20));
     harness.pass(Duration::from_secs(3));

@@ -143,8 +143,8 @@ impl ProtocolRun {
     }
 }
 
-/// After each outage the node reports the whole of it as deafness: of what a node published that is gone since, no
-/// number tells.
+/// After each outage the node reports the whole of it as deafness: no number
+/// accounts for what a node published that has crashed since.
 fn every_outage_is_reported(node: NodeId, reports: &[&Record]) {
     let states: Vec<(Duration, bool)> = reports
         .iter()

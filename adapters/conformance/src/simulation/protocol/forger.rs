@@ -17,7 +17,7 @@ pub(super) struct Forgery {
     pub(super) bytes: Bytes,
     /// The node in whose name it is.
     pub(super) origin: NodeId,
-    /// The lanes whose numbers a receiver may believe it to tell of.
+    /// The lanes about whose numbers a receiver may believe the frame.
     pub(super) lanes: Range<u32>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn forge(
         4 => &[heartbeat],
         _ => &[Message::Stamp(sent), heartbeat],
     };
-    // Heartbeats alone tell which lanes were used at all.
+    // Only a heartbeat reports the numbers of other lanes.
     let lanes = match messages.last() {
         Some(Message::Heartbeat(_)) => 0..4,
         _ => lane..lane + 1,
