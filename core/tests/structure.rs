@@ -1,6 +1,7 @@
 //! What the core must not know, held by asking cargo.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -94,6 +95,48 @@ fn the_core_depends_on_no_runtime_and_on_nothing_of_ours() {
             "the core depends on {name}"
         );
         assert!(!name.starts_with("midplane"), "the core depends on {name}");
+    }
+}
+
+/// Completions are a product of their own on the core's seams: the core's sources and manifest never name them.
+#[test]
+fn the_core_never_names_completions() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![core.join("Cargo.toml")];
+    let mut folders = vec![core.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            let list = if path.is_dir() {
+                &mut folders
+            } else {
+                &mut files
+            };
+            list.push(path);
+        }
+    }
+    assert!(files.len() > 20, "the sources were not found");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a text");
+        let names = text.to_lowercase().contains("completion");
+        assert!(!names, "{} names completions", file.display());
+    }
+}
+
+#[test]
+fn a_program_with_a_bus_alone_compiles_no_completions() {
+    for package in ["midplane", "midplane-redis", "midplane-postgres"] {
+        let dependencies = dependencies_with(package, "--no-default-features");
+        assert!(
+            dependencies.iter().any(|name| name == "midplane-core"),
+            "the tree was not read"
+        );
+        assert!(
+            !dependencies
+                .iter()
+                .any(|name| name == "midplane-completions"),
+            "{package} depends on completions"
+        );
     }
 }
 
