@@ -72,10 +72,8 @@
 //!
 //! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Postgres: the
 //! `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
-//! the `verifier` of certificates; frames as the `payload` of a notification; and the `store` of completions.
+//! the `verifier` of certificates; frames as the `payload` of a notification; and the store of `completions`.
 
-#[cfg(feature = "completions")]
-mod completions;
 mod error;
 mod link;
 mod settings;
@@ -83,6 +81,8 @@ mod settings;
 mod tls;
 mod url;
 
+#[cfg(feature = "completions")]
+mod completions;
 mod driver;
 mod encryption;
 mod login;
