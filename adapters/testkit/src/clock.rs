@@ -157,7 +157,7 @@ pub struct NodeClock {
     faults: Arc<Mutex<Vec<ClockFault>>>,
 }
 
-/// It stood, or stands, from one moment until another, and then went on from later than it had shown.
+/// A time in which the clock stands, from one moment until another, and a leap with which it goes on.
 #[derive(Debug, Clone, Copy)]
 struct ClockFault {
     begin: Duration,
@@ -176,12 +176,12 @@ impl NodeClock {
         }
     }
 
-    /// Lets it stand for so long. It does not stand twice at once.
+    /// Lets the clock stand for this time. A clock does not stand twice at once.
     pub fn stop(&self, duration: Duration) {
         self.fault(duration, Duration::ZERO);
     }
 
-    /// Lets it leap ahead, unless it stands.
+    /// Lets the clock leap ahead, unless it stands.
     pub fn leap(&self, duration: Duration) {
         self.fault(Duration::ZERO, duration);
     }

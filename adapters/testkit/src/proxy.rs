@@ -83,7 +83,7 @@ impl Proxy {
         self.change(|faults| faults.way(way).held = false);
     }
 
-    /// Resets every connection once so many bytes more have gone this way, counted over all connections.
+    /// Resets every connection once this many bytes more have gone this way, counted over all connections.
     /// It happens once; `None` calls it off.
     pub fn cut_after(&self, way: Way, bytes: Option<usize>) {
         self.change(|faults| faults.way(way).left = bytes);
@@ -100,7 +100,7 @@ impl Proxy {
         self.change(|faults| faults.way(way).sliced = sliced);
     }
 
-    /// Lets each piece of what goes this way wait for so long.
+    /// Lets each piece of what goes this way wait for this time.
     pub fn delay(&self, way: Way, latency: Duration) {
         self.change(|faults| faults.way(way).latency = latency);
     }
@@ -223,7 +223,7 @@ impl Shared {
         Ok(())
     }
 
-    /// How many of so many bytes may pass now, and whether everything is cut behind them. `None` when
+    /// How many of a number of bytes may pass now, and whether everything is cut behind them. `None` when
     /// it is over.
     fn allow(&self, way: Way, epoch: u64, bytes: usize) -> Option<(usize, bool)> {
         let mut faults = self

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, FutureExt};
 use crate::clock::VirtualClock;
 use crate::random::{Draw, Random};
 
-/// So many polls at one instant are a task that spins.
+/// The number of polls at one instant that shows a task that spins.
 const SPINNING: u32 = 100_000;
 
 /// How far from the front of the queue a task may be taken.
@@ -27,7 +27,7 @@ pub struct Tasks {
     state: Arc<Mutex<TaskTable>>,
 }
 
-/// Whose tasks they are: what runs and stops together, as a process does.
+/// The owner of tasks, which run and stop together as those of a process do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProcessId(pub u64);
 

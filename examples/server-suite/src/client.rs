@@ -149,7 +149,7 @@ impl Client {
         succeeds("the message leaves", self.socket.send(message)).await;
     }
 
-    /// Sends a message of whatever kind, which the server may refuse to read.
+    /// Sends a message of any kind, which the server may refuse to read.
     pub(crate) async fn try_send(&mut self, message: Message) {
         let _ = within("the message leaves or fails", self.socket.send(message)).await;
     }

@@ -10,7 +10,7 @@ use midplane_connect::{BusKind, ConnectError, Settings};
 
 use crate::config::Config;
 use crate::error::RunError;
-use crate::request::{Fault, is_reserved};
+use crate::request::{RequestFault, is_reserved};
 use crate::runtime::Runtime;
 
 /// What the flags or else the environment say; `None` for a single node.
@@ -88,7 +88,7 @@ fn node_config(config: &Config) -> node::Config {
 fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
     let external = json::decode(message).map_err(|error| error.to_string())?;
     match external.event.as_text() {
-        Some(text) if is_reserved(text) => Err(Fault::Reserved.to_string()),
+        Some(text) if is_reserved(text) => Err(RequestFault::Reserved.to_string()),
         _ => Ok(external),
     }
 }

@@ -161,10 +161,10 @@ mod tests {
         }
     }
 
-    /// A clock whose sleeps all end when it says so.
-    struct Clock(Arc<AtomicBool>);
+    /// A timer whose sleeps all end once its flag is set.
+    struct SwitchedTimer(Arc<AtomicBool>);
 
-    impl Timer for Clock {
+    impl Timer for SwitchedTimer {
         fn now(&self) -> midplane::Instant {
             midplane::Instant::ZERO
         }
@@ -192,7 +192,7 @@ mod tests {
         let peer = Peer {
             takes: takes.clone(),
         };
-        let timer = Arc::new(Clock(over.clone()));
+        let timer = Arc::new(SwitchedTimer(over.clone()));
         (
             Bounded::new(peer, timer, Duration::from_secs(1)),
             takes,

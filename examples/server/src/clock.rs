@@ -1,4 +1,4 @@
-//! Deadlines on the runtime's clock, ours and hyper's.
+//! Deadlines of hyper on the runtime's clock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,27 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, Either, select};
+use futures::future::BoxFuture;
 use midplane::Timer;
 use sync_wrapper::SyncWrapper;
 
-/// What the future resolves to, if it does within `time`.
-pub(crate) async fn within<F: Future>(
-    timer: &dyn Timer,
-    time: Duration,
-    future: F,
-) -> Option<F::Output> {
-    match select(Box::pin(future), timer.sleep(time)).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(((), _)) => None,
-    }
-}
-
-/// Lets hyper keep its deadlines by the runtime's clock.
+/// The runtime's clock, for hyper to keep its deadlines by.
 #[derive(Clone)]
-pub(crate) struct Clock(pub(crate) Arc<dyn Timer>);
+pub(crate) struct HyperTimer(pub(crate) Arc<dyn Timer>);
 
-impl hyper::rt::Timer for Clock {
+impl hyper::rt::Timer for HyperTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
         Box::pin(Sleep(SyncWrapper::new(self.0.sleep(duration))))
     }

@@ -18,7 +18,7 @@ const MIB: usize = 1 << 20;
 /// identity), POST /publish delivers an event to a target, GET /healthz and GET /readyz say how the
 /// server is.
 ///
-/// SIGTERM and SIGINT drain: no new connection is accepted, every client is told and closed with
+/// SIGTERM and SIGINT drain: no new connection is accepted, every client is notified and closed with
 /// 1001, and the process ends within --drain-timeout. A second signal ends it at once.
 ///
 /// Times are whole numbers with ms, s or m behind them; sizes are bytes, or have KiB or MiB behind
@@ -70,7 +70,7 @@ pub(crate) struct Config {
 
     /// Lanes that the backplane is divided into, 1 to 65536, the same on every node.
     ///
-    /// With 1 every node hears every event. With more a node hears those lanes on which it has
+    /// With 1 every node receives every event. With more a node subscribes to the lanes on which it has
     /// members, and lane 0.
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = lanes)]
     pub(crate) lanes: u32,
@@ -85,19 +85,19 @@ pub(crate) struct Config {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time(TIMES))]
     pub(crate) time_to_live: Duration,
 
-    /// Time for which a lane is heard after its last member has left, 10ms to 10m.
+    /// Time for which a lane stays subscribed after its last member has left, 10ms to 10m.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time(TIMES))]
     pub(crate) cool_down: Duration,
 
-    /// Bytes that wait for the backplane at most, 1KiB to 256MiB; more is not relayed, which the
-    /// publisher is told.
+    /// Bytes that wait for the backplane at most, 1KiB to 256MiB; more is not relayed, and the
+    /// answer to the publisher says so.
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size(KIB..=256 * MIB))]
     pub(crate) relay_queue: usize,
 
     /// Also deliver what any program publishes as JSON on the backplane's channel `midplane:json`
     /// (Redis, Valkey), `midplane.json` (NATS) or `midplane_json` (Postgres).
     ///
-    /// Whoever may publish there may publish to everyone. To be set on every node.
+    /// A program that may publish there may publish to everyone. To be set on every node.
     #[arg(long)]
     pub(crate) json_lane: bool,
 

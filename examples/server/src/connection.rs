@@ -23,7 +23,6 @@ use tungstenite::{Error, Message};
 
 use crate::bounded::Bounded;
 use crate::client::Client;
-use crate::clock::within;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::identity::{Identity, NoEntropy, new_connection};
 use crate::message::Body;
@@ -31,7 +30,7 @@ use crate::runtime::Socket;
 use crate::state::App;
 use crate::websocket::WebSocket;
 
-/// Items of the mailbox in one turn, requests that wait, and how often in a turn so many are read and answered.
+/// Items of the mailbox in one turn, requests that wait, and how often in a turn requests are read and answered.
 const ITEMS: usize = 64;
 const REQUESTS: usize = 16;
 const PASSES: usize = 4;
@@ -42,7 +41,7 @@ const WRITE_BUFFER: usize = 16 << 10;
 /// Room that is kept for items and requests, of which there may be more now and then.
 const KEPT: usize = 16;
 
-/// The time a closed connection has for its last words; whoever has not closed by then is cut off.
+/// The time a closed connection has for its last words; a client that has not closed by then is cut off.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is read, and thrown away, of a client after its close frame, in bytes: closing a socket
@@ -244,7 +243,7 @@ impl<S: Socket> Connection<S> {
     fn poll_requests(&mut self, context: &mut Context<'_>) -> bool {
         for _ in 0..REQUESTS {
             if self.requests.len() >= REQUESTS {
-                // Whoever asks faster than it is answered is not read until it is.
+                // A client that asks faster than it is answered is not read until it is.
                 return false;
             }
             let Poll::Ready(message) = self.websocket.poll_read(context) else {
@@ -346,7 +345,7 @@ impl<S: Socket> Connection<S> {
                 let _ = futures::io::copy(socket.take(UNREAD), &mut futures::io::sink()).await;
             }
         };
-        let closed = within(&*app.runtime.timer, FAREWELL, farewell).await;
+        let closed = app.runtime.timer.within(FAREWELL, farewell).await;
         if closed.is_none() {
             tracing::debug!("client did not close in time");
         }

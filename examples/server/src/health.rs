@@ -1,4 +1,4 @@
-//! How the server is: for whoever looks after it, and for what sends it clients.
+//! The health of the server, for operators and for the load balancer that sends it clients.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::notice_log::NoticeLog;
 use crate::response::json;
 use crate::state::App;
 
-/// Whatever there is to know. It is 200 as long as the server answers at all: a bus that is away is no reason to
+/// All that there is to know. The status is 200 as long as the server answers at all: a bus that is away is no reason to
 /// restart it.
 pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
@@ -110,7 +110,7 @@ struct Dropped {
     unknown_kinds: u64,
     malformed: u64,
     overflows: u64,
-    strangers: u64,
+    unknown_senders: u64,
 }
 
 #[derive(Serialize)]
@@ -178,7 +178,7 @@ impl From<NodeCounters> for Dropped {
             unknown_kinds: counters.unknown_kinds,
             malformed: counters.malformed,
             overflows: counters.overflows,
-            strangers: counters.implausible,
+            unknown_senders: counters.implausible,
         }
     }
 }

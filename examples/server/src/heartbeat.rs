@@ -75,11 +75,11 @@ mod tests {
 
     use super::*;
 
-    /// A clock whose every sleep is over at once; it notes how long each would have been.
+    /// A timer whose every sleep is over at once, and that keeps the seconds of each.
     #[derive(Default)]
-    struct Hasty(Mutex<Vec<u64>>);
+    struct HastyTimer(Mutex<Vec<u64>>);
 
-    impl Timer for Hasty {
+    impl Timer for HastyTimer {
         fn now(&self) -> midplane::Instant {
             midplane::Instant::ZERO
         }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_client_that_is_heard_is_pinged_again_and_one_that_is_not_is_gone() {
-        let timer = Arc::new(Hasty::default());
+        let timer = Arc::new(HastyTimer::default());
         let (interval, patience) = (Duration::from_secs(20), Duration::from_secs(5));
         let mut heartbeat = Heartbeat::new(timer.clone(), interval, patience);
         let context = &mut Context::from_waker(Waker::noop());

@@ -10,7 +10,6 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use midplane::{Audience, Refusal, Relay};
 
-use crate::clock::within;
 use crate::flows::{Flows, Refused};
 use crate::guard;
 use crate::health;
@@ -112,7 +111,7 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         }
     };
     let receipt = app.publish(&Audience::from(publish.target.clone()), &publish.event());
-    // Whoever looks at the status alone must not take for relayed what is not.
+    // A publisher that looks at the status alone must not take for relayed what is not.
     let status = match receipt.relay {
         Relay::Refused(Refusal::TooLarge { .. } | Refusal::TooMany { .. }) => {
             StatusCode::PAYLOAD_TOO_LARGE
@@ -160,7 +159,11 @@ async fn start_flow(app: &Arc<App>, request: Request<Incoming>) -> Response<Full
 async fn body(app: &App, request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
     let limit = app.config.max_body;
     let reading = read_body(request.into_body(), limit);
-    let (status, failed) = match within(&*app.runtime.timer, app.config.body_timeout, reading).await
+    let (status, failed) = match app
+        .runtime
+        .timer
+        .within(app.config.body_timeout, reading)
+        .await
     {
         Some(Ok(body)) => return Ok(body),
         Some(Err(BodyError::TooLarge)) => {
@@ -191,7 +194,7 @@ enum BodyError {
 }
 
 /// What is read of a body beyond its limit, in bytes, so that a client that writes it all before it
-/// reads gets the answer. Whoever sends more finds the connection closed.
+/// reads gets the answer. A client that sends more finds the connection closed.
 const SURPLUS: usize = 1 << 20;
 
 async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {

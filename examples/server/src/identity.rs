@@ -114,7 +114,7 @@ pub(crate) fn new_connection() -> Result<ConnectionId, NoEntropy> {
     Ok(ConnectionId::new(unguessable()?).unwrap_or_else(|_| unreachable!("32 digits are an id")))
 }
 
-/// An id for a new session: whoever has it may join the session, on any node.
+/// An id for a new session: a client that has it may join the session, on any node.
 pub(crate) fn new_session() -> Result<SessionId, NoEntropy> {
     Ok(SessionId::new(unguessable()?).unwrap_or_else(|_| unreachable!("32 digits are an id")))
 }

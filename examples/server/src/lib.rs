@@ -205,7 +205,7 @@ impl Server {
         let says = plane.to_string();
         let app = Arc::new(App::new(config, runtime, plane));
         app.runtime.spawn(notices::watch(app.clone()));
-        // Whoever started the server may have closed its end; that is no reason not to serve.
+        // The starter of the server may have closed its end of the pipe; that is no reason not to serve.
         if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {
             tracing::warn!(%error, "ready line not written");
         }
@@ -233,7 +233,7 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_filter(config.log.clone());
-    // Where several servers are in one process, the first one's log is everybody's.
+    // Where several servers are in one process, the log of the first serves all.
     let _ = tracing_subscriber::registry().with(log).try_init();
     let backplane = match backplane::settings(&config) {
         Ok(backplane) => backplane,

@@ -31,7 +31,7 @@ pub(crate) enum Request<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExcludeSelf(pub(crate) bool);
 
-/// An event and whom it is for.
+/// An event and its target.
 #[derive(Debug)]
 pub(crate) struct Publish<'a> {
     pub(crate) target: Target,
@@ -56,14 +56,14 @@ impl Publish<'_> {
 pub(crate) struct Malformed<'a> {
     /// The request's id, where that much could be read.
     pub(crate) id: Option<&'a RawValue>,
-    pub(crate) fault: Fault,
+    pub(crate) fault: RequestFault,
 }
 
 /// What is wrong with a text.
 #[derive(Debug)]
 #[non_exhaustive]
-pub(crate) enum Fault {
-    /// It is not a JSON object with a `request`.
+pub(crate) enum RequestFault {
+    /// The text is not a JSON object with a `request`.
     Malformed(serde_json::Error),
     /// There is no request of this name.
     UnknownRequest(String),
@@ -74,7 +74,7 @@ pub(crate) enum Fault {
     Reserved,
 }
 
-impl Fault {
+impl RequestFault {
     /// The stable name clients can tell faults by.
     pub(crate) fn code(&self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl Fault {
 /// What a client sent may stand in a message; more of it than this does not.
 const LONGEST_MESSAGE: usize = 300;
 
-impl fmt::Display for Fault {
+impl fmt::Display for RequestFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = match self {
             Self::Malformed(error) | Self::Invalid(error) => error.to_string(),
@@ -115,7 +115,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {
+impl std::error::Error for RequestFault {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Malformed(error) | Self::Invalid(error) => Some(error),
@@ -137,7 +137,7 @@ pub(crate) fn parse(text: &str) -> Result<(Request<'_>, Option<&RawValue>), Malf
 
     let head: Head<'_> = serde_json::from_str(text).map_err(|error| Malformed {
         id: None,
-        fault: Fault::Malformed(error),
+        fault: RequestFault::Malformed(error),
     })?;
     match body(&head.request, text) {
         Ok(request) => Ok((request, head.id)),
@@ -160,7 +160,7 @@ macro_rules! fields {
     };
 }
 
-fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, Fault> {
+fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, RequestFault> {
     fields!(CreateSession<'a> { agent: Option<AgentId> });
     fields!(ResumeSession<'a> { #[serde(borrow)] session: Cow<'a, str>, agent: Option<AgentId> });
     fields!(Join<'a> { topic: TopicId });
@@ -197,16 +197,16 @@ fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, Fault> {
             };
             Request::Publish(publish, ExcludeSelf(parts.exclude_self))
         }
-        other => return Err(Fault::UnknownRequest(other.into())),
+        other => return Err(RequestFault::UnknownRequest(other.into())),
     })
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(Fault::Invalid)
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, RequestFault> {
+    serde_json::from_str(text).map_err(RequestFault::Invalid)
 }
 
 /// Reads the body of `POST /publish`.
-pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, Fault> {
+pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, RequestFault> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body<'a> {
@@ -218,9 +218,9 @@ pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, Fault> {
 
     let Body { target, event, key } = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
-            Fault::Invalid(error)
+            RequestFault::Invalid(error)
         } else {
-            Fault::Malformed(error)
+            RequestFault::Malformed(error)
         }
     })?;
     Ok(Publish {
@@ -236,9 +236,9 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 }
 
 /// The event, unless it would pass for a message of the server.
-fn unreserved(event: &RawValue) -> Result<&RawValue, Fault> {
+fn unreserved(event: &RawValue) -> Result<&RawValue, RequestFault> {
     if is_reserved(event.get()) {
-        return Err(Fault::Reserved);
+        return Err(RequestFault::Reserved);
     }
     Ok(event)
 }
@@ -349,7 +349,11 @@ mod tests {
         ] {
             let text = format!(r#"{{"target":{{"type":"topic","id":"t"}},"event":{event}}}"#);
             let outcome = parse_publish(text.as_bytes());
-            assert_eq!(matches!(outcome, Err(Fault::Reserved)), reserved, "{event}");
+            assert_eq!(
+                matches!(outcome, Err(RequestFault::Reserved)),
+                reserved,
+                "{event}"
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use smol_hyper::rt::FuturesIo;
 
 use crate::bounded::Bounded;
-use crate::clock::{Clock, within};
+use crate::clock::HyperTimer;
 use crate::error::RunError;
 use crate::gauge::Permit;
 use crate::http;
@@ -58,7 +58,7 @@ pub(crate) async fn serve<S: Socket>(
         };
         join(close, emptied).await.0
     };
-    match within(&*app.runtime.timer, limit, finish).await {
+    match app.runtime.timer.within(limit, finish).await {
         Some(0) => {
             tracing::info!("drained");
             Ok(())
@@ -99,7 +99,7 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, permit: Permit, drain
     let socket = Bounded::new(socket, timer.clone(), app.config.write_timeout);
     let service = service_fn(move |request| http::answer::<S>(app.clone(), request));
     let connection = http1::Builder::new()
-        .timer(Clock(timer))
+        .timer(HyperTimer(timer))
         .header_read_timeout(header_timeout)
         .max_buf_size(16 << 10)
         .serve_connection(FuturesIo::new(socket), service)

@@ -58,7 +58,7 @@ impl App {
 
     /// What the notices of the backplane said. Not to be held for long.
     pub(crate) fn noticed(&self) -> MutexGuard<'_, NoticeLog> {
-        // Counts and texts are whole whoever panicked holding them.
+        // Counts and texts are whole even if a thread panicked holding them.
         self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

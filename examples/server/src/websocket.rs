@@ -1,6 +1,6 @@
 //! A WebSocket over any socket: tungstenite's protocol, with a buffer for what is sent.
 //!
-//! tungstenite has the whole protocol as a value that reads from and writes to whatever it is given.
+//! tungstenite has the whole protocol as a value that reads from and writes to what it is given.
 //! It is given the socket to read from, and the buffer to write to, so what it answers by itself, pongs
 //! and close frames, is in order with what the server sends. The buffer goes out by one write and
 //! is not kept: a connection that is idle has none.
@@ -33,8 +33,8 @@ pub(crate) struct WebSocket<S> {
     /// What is to be sent, of which `sent` bytes are.
     unsent: Vec<u8>,
     sent: usize,
-    ear: Arc<Ear>,
-    /// Wakes the ear.
+    readable: Arc<ReadFlag>,
+    /// Sets the flag.
     waker: Waker,
 }
 
@@ -43,18 +43,18 @@ pub(crate) struct WebSocket<S> {
 /// A task that serves a connection mostly wakes because there is something to write. Asking the socket each
 /// time whether there is something to read as well costs a system call on runtimes that try first.
 #[derive(Default)]
-struct Ear {
-    heard: AtomicBool,
+struct ReadFlag {
+    set: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for Ear {
+impl Wake for ReadFlag {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.heard.store(true, Ordering::Release);
+        self.set.store(true, Ordering::Release);
         self.task.wake();
     }
 }
@@ -72,8 +72,8 @@ struct Ahead {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection after its handshake, of which `read` was read too far.
     pub(crate) fn new(socket: S, read: &[u8], config: WebSocketConfig) -> Self {
-        let ear = Arc::new(Ear {
-            heard: AtomicBool::new(true),
+        let readable = Arc::new(ReadFlag {
+            set: AtomicBool::new(true),
             task: AtomicWaker::new(),
         });
         Self {
@@ -87,8 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ),
             unsent: Vec::new(),
             sent: 0,
-            waker: ear.clone().into(),
-            ear,
+            waker: readable.clone().into(),
+            readable,
         }
     }
 
@@ -98,8 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, Error>>> {
-        self.ear.task.register(context.waker());
-        if !self.ear.heard.swap(false, Ordering::AcqRel) {
+        self.readable.task.register(context.waker());
+        if !self.readable.set.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
         let mut ends = Ends {
@@ -115,8 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => None,
             message => Some(message),
         };
-        // There may be more, of which nobody will tell.
-        self.ear.heard.store(true, Ordering::Release);
+        // There may be more to read, for which no wake-up comes.
+        self.readable.set.store(true, Ordering::Release);
         Poll::Ready(message)
     }
 
@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.unsent.len() - self.sent
     }
 
-    /// Makes room for so many bytes more.
+    /// Makes room for this many bytes more.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.unsent.reserve(bytes);
     }

@@ -100,7 +100,7 @@ fn curl(server: &Server, body: &str) -> Value {
     serde_json::from_slice(&output.stdout).expect("the answer is JSON")
 }
 
-/// The bytes of an event are those that were published, whatever they are.
+/// The bytes of an event are those that were published, for every kind of JSON.
 pub async fn events_arrive_byte_for_byte(program: Program) {
     let server = program.start("");
     let mut client = Client::connect(&server, "").await;

@@ -89,7 +89,7 @@ pub async fn events_accepted_before_a_drain_are_delivered(program: Program) {
 }
 
 /// A client that takes nothing cannot hold a drain beyond its deadline. The exit code then says that
-/// somebody was cut off.
+/// a client was cut off.
 pub async fn a_drain_ends_by_its_deadline(program: Program) {
     let mut server = program.start(flags::SHORT_DRAIN);
     let stuck = stuck(&server).await;

@@ -74,7 +74,7 @@ pub async fn a_foreign_host_is_403(program: Program) {
     }
 }
 
-/// A peer that starts something and then falls silent is cut off, at whatever point it stopped.
+/// A peer that starts something and then falls silent is cut off, at each point where it may stop.
 pub async fn a_slow_handshake_is_cut_off(program: Program) {
     let server = program.start(flags::IMPATIENT_HANDSHAKE);
     let mut client = Client::connect(&server, "").await;

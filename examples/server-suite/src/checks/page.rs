@@ -58,7 +58,7 @@ pub async fn the_page_shows_where_it_is(program: Program) {
     let before = tab.text("sessions").await;
     tab.click("create-session").await;
     tab.differs("sessions", &before).await;
-    // What an event says is text, whatever it says.
+    // An event shows as text, even if it is HTML.
     let event = json!("<img src=x onerror=\"document.title='broken'\"><b id=bold>").to_string();
     server.delivers(&target("connection", &id), &event, 1).await;
     tab.shows("log", "onerror").await;

@@ -6,7 +6,7 @@ use tokio_websockets::Message;
 use crate::client::{Arrival, Client, error_code};
 use crate::fixture::{Program, target};
 
-/// Every answer echoes the `id` of its request, whatever JSON it is, and has none where none was.
+/// Every answer echoes the `id` of its request, which may be any JSON, and has none where none was.
 pub async fn answers_carry_the_id_of_their_request(program: Program) {
     let server = program.start("");
     let mut client = Client::connect(&server, "").await;

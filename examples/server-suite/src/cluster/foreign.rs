@@ -93,7 +93,7 @@ fn publish_to(kind: ServerKind, broker: &Broker, prefix: &str, message: &[u8]) {
     let address = broker.address();
     match kind {
         ServerKind::Redis | ServerKind::Valkey if message.len() > 100 << 10 => {
-            // No argument of a command is so long.
+            // An argument of a command is not that long.
             let text = str::from_utf8(message).expect("it is text");
             broker.redis_does(&["PUBLISH", &format!("{prefix}:json"), text]);
         }
