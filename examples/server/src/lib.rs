@@ -85,7 +85,7 @@
 //!
 //! `POST /flows` takes `{"session":"...","executions":24}` (the number is optional) and answers 202 and
 //! `{"flow":"...","executions":24}`: this node runs a flow of that many executions that wait for each other,
-//! and the session is sent an event for each of their steps, on whatever node its connections are:
+//! and the session is sent an event for each of their steps, on every node that has a connection of it:
 //! `{"flow":"...","execution":3,"state":"started","finished":0,"of":24}`, and in the end one whose state is
 //! `success`, `failure` or `skipped`. While 16 flows run the answer is 503.
 //!
