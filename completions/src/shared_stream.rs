@@ -15,11 +15,11 @@ use lock_api::{Mutex, RawMutex};
 
 use crate::{CompletionStream, Filter, StreamItem};
 
-/// Fans one subscription out, for programs with many consumers that shall not each cost a connection.
+/// One subscription shared by many consumers, so that they need one connection between them.
 ///
-/// A consumer that falls behind by more than its capacity loses the oldest of what waits for it, and gets
-/// [`StreamItem::Lagged`]. The consumer that is polled moves the subscription on for all; nothing is
-/// spawned. The subscription is dropped with the last consumer and the shared stream.
+/// A consumer that is more than `capacity` items behind loses its oldest items, and gets [`StreamItem::Lagged`] with their
+/// number; a notice that is lost counts as an item. Nothing is spawned: the consumer that is polled reads from the
+/// subscription for all of them. The subscription ends when the shared stream and all its consumers are dropped.
 ///
 /// ```
 /// use midplane_completions::{CompletionBackend, Filter, SharedStream, SubscribeError};
@@ -44,7 +44,7 @@ impl<R: RawMutex + Send + Sync + 'static> SharedStream<R> {
         let consumers = Arc::new(Consumers(Mutex::new(Vec::new())));
         Self {
             hub: Arc::new(SharedSource {
-                source: Mutex::new(Some(stream)),
+                upstream: Mutex::new(Some(stream)),
                 waker: Waker::from(Arc::clone(&consumers)),
                 consumers,
             }),
@@ -52,8 +52,8 @@ impl<R: RawMutex + Send + Sync + 'static> SharedStream<R> {
         }
     }
 
-    /// A consumer of what arrives from now on and is let through by the filter. Notices go to every
-    /// consumer.
+    /// Adds a consumer, which gets the completions that match the filter from now on. Notices, such as
+    /// [`StreamItem::Resync`], pass every filter.
     #[must_use]
     pub fn subscribe(&self, filter: Filter) -> CompletionStream {
         let consumer = Arc::new(Consumer {
@@ -81,9 +81,9 @@ impl<R: RawMutex> fmt::Debug for SharedStream<R> {
 }
 
 struct SharedSource<R: RawMutex> {
-    /// `None` once it ended. Never waited for: a consumer that finds it locked is woken by the consumer that
-    /// holds it.
-    source: Mutex<R, Option<CompletionStream>>,
+    /// The subscription; `None` once it ended. A consumer that finds it locked does not wait: the consumer that has the
+    /// lock wakes all others.
+    upstream: Mutex<R, Option<CompletionStream>>,
     consumers: Arc<Consumers<R>>,
     /// Wakes every consumer.
     waker: Waker,
@@ -101,18 +101,18 @@ struct Consumer<R: RawMutex> {
 #[derive(Default)]
 struct ConsumerQueue {
     items: VecDeque<StreamItem>,
-    /// How many items were dropped before the first of these.
+    /// How many items were dropped before the first of `items`.
     lost: u64,
     ended: bool,
 }
 
 impl<R: RawMutex> Consumers<R> {
-    fn members(&self) -> Vec<Arc<Consumer<R>>> {
+    fn snapshot(&self) -> Vec<Arc<Consumer<R>>> {
         self.0.lock().clone()
     }
 
     fn wake_all(&self) {
-        self.members()
+        self.snapshot()
             .iter()
             .for_each(|consumer| consumer.waker.wake());
     }
@@ -171,37 +171,36 @@ impl<R: RawMutex> Stream for ConsumerStream<R> {
         if let Some(item) = self.consumer.pop() {
             return Poll::Ready(item);
         }
-        let Some(mut source) = hub.source.try_lock() else {
+        let Some(mut upstream) = hub.upstream.try_lock() else {
             return Poll::Pending;
         };
-        let mut moved = false;
+        let mut read_any = false;
         let next = loop {
-            // Another may have filled the queue between the look and the lock.
+            // Another consumer may have filled this queue before the lock was taken.
             if let Some(item) = self.consumer.pop() {
                 break Poll::Ready(item);
             }
-            let polled = match &mut *source {
+            let polled = match &mut *upstream {
                 Some(stream) => stream.poll_next_unpin(&mut Context::from_waker(&hub.waker)),
                 None => Poll::Ready(None),
             };
             let members = match polled {
                 Poll::Pending => break Poll::Pending,
-                Poll::Ready(_) => hub.consumers.members(),
+                Poll::Ready(_) => hub.consumers.snapshot(),
             };
-            moved = true;
+            read_any = true;
             match polled {
                 Poll::Ready(Some(item)) => members.iter().for_each(|member| member.push(&item)),
                 _ => {
-                    *source = None;
+                    *upstream = None;
                     members
                         .iter()
                         .for_each(|member| member.queue.lock().ended = true);
-                    self.consumer.queue.lock().ended = true;
                 }
             }
         };
-        drop(source);
-        if moved {
+        drop(upstream);
+        if read_any {
             hub.consumers.wake_all();
         }
         next

@@ -8,24 +8,24 @@ use crate::node_id::NodeId;
 use crate::receipt::{Delivered, Relay};
 use crate::target::Target;
 
-/// A question to every node about its connections, or a command for them.
+/// A question to every node: to count, change or deliver to the connections of an audience.
 ///
-/// The question concerns the connections of the audience, each once. A node that acts late acts all the same: a deadline
-/// bounds the wait for the answer, and [`time_to_live`](crate::node::Config::time_to_live) how late a
-/// question may arrive.
+/// The question concerns the connections of the audience, each once. A deadline bounds only the wait for answers: a node
+/// whose answer comes too late has carried the question out all the same, unless the question itself arrived later than
+/// the [time to live](crate::node::Config::time_to_live).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Question {
-    /// How many are there?
+    /// Counts the connections of the audience.
     Count(Audience),
-    /// Detach them.
+    /// Detaches the connections of the audience.
     Disconnect(Audience),
-    /// Join them to the target. Those that may not, as [`AssociateError`](crate::AssociateError) says,
-    /// are not counted.
+    /// Associates the connections of the audience with the target. A connection that cannot be associated, see
+    /// [`AssociateError`](crate::AssociateError), is not counted.
     Associate(Audience, Target),
-    /// Take them out of the target.
+    /// Dissociates the connections of the audience from the target.
     Dissociate(Audience, Target),
-    /// Deliver the event to them. It may overtake events that were published before, or be overtaken.
+    /// Delivers the event to the connections of the audience. It may overtake events that were published before, or be overtaken.
     Publish(Audience, Event),
 }
 
@@ -45,7 +45,7 @@ impl Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The number of connections that there are, or that were detached, joined or taken out.
+    /// The number of connections that there are, or that were detached, associated or dissociated.
     Connections(usize),
     /// What became of the event.
     Delivered(Delivered),
@@ -60,12 +60,13 @@ pub struct Answers {
     pub here: Answer,
     /// The answers of other nodes.
     pub others: Vec<(NodeId, Answer)>,
-    /// The nodes that were members when the question was asked and did not answer in time: what they have,
-    /// did or did not do is not known.
+    /// The nodes that were members when the question was asked and did not answer within the deadline. They may or may
+    /// not have carried it out.
     pub silent: Vec<NodeId>,
     /// What became of the question on its way to other nodes.
     pub relay: Relay,
-    /// Whether this node was live all the while. If not, there may be nodes that are not even named.
+    /// Whether this node was [live](crate::State::Live) from the question until the answers. If not, nodes may be missing
+    /// from `others` and `silent`.
     pub live: bool,
 }
 
@@ -89,7 +90,7 @@ impl Answers {
         counts.sum()
     }
 
-    /// What became of the event on all nodes that answered; nothing but zeros if none was asked about.
+    /// What became of the event on all nodes that answered; zeros if the question was not [`Question::Publish`].
     #[must_use]
     pub fn delivered(&self) -> Delivered {
         let answers = self.others.iter().map(|(_, answer)| answer);
@@ -110,7 +111,7 @@ mod tests {
 
     /// Different counts everywhere, so that no two of them can stand in for each other.
     #[test]
-    fn the_sum_of_the_answers_adds_each_verdict_up() {
+    fn the_sums_of_the_answers_add_up_each_count() {
         let delivered = |accepted, full, closed, panicked| {
             Answer::Delivered(Delivered {
                 accepted,

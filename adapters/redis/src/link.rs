@@ -203,7 +203,7 @@ impl Transmit for Sender {
         .await?;
         for ((&server, batch), answers) in batches.iter().zip(answers) {
             if answers.last().is_some_and(is_replica) {
-                return Err(servers.over(server, servers.topology.servers[server].replica()));
+                return Err(servers.over(server, servers.topology.servers[server].replica_error()));
             }
             let mut counts = batch.lanes.iter().zip(&answers);
             if counts.any(|(lane, count)| *count == Value::Int(0) && self.lanes.contains(lane)) {

@@ -17,8 +17,8 @@ pub(crate) struct Server {
     pub(crate) context: ErrorContext,
 }
 
-/// One connection that is subscribed and one that publishes. Each is a handle on a task of the driver, which ends with
-/// the last clone.
+/// One connection that is subscribed and one that publishes. The driver runs a task for each, until
+/// its last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Connections {
     pub(crate) subscriber: MultiplexedConnection,
@@ -38,7 +38,7 @@ impl Server {
         &self.info
     }
 
-    /// Opens one connection. Its loss ends the link.
+    /// Opens one connection of a link, whose pushes go to `pushes`, its loss among them, which ends the link.
     pub(crate) async fn connect(
         &self,
         pushes: &Arc<Pushes>,
@@ -48,12 +48,12 @@ impl Server {
         connection.map_err(|error| self.context.error("connect", error))
     }
 
-    /// Opens one connection, and hands its pushes over; its loss is one of them.
+    /// Opens one connection. The driver calls `take` with each push, and with one that says so when the connection is lost.
     pub(crate) async fn dial(
         &self,
         take: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<MultiplexedConnection, RedisError> {
-        // The deadlines are the caller's.
+        // The caller puts a deadline around this; the driver's own timeouts would come on top.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -82,20 +82,20 @@ impl Server {
         let answer: Value = redis::cmd("HELLO")
             .query_async(&mut connections.publisher)
             .await
-            .map_err(|error| self.context.error("answer HELLO", error))?;
+            .map_err(|error| self.context.error("send HELLO", error))?;
         if is_replica(&answer) {
-            return Err(self.replica());
+            return Err(self.replica_error());
         }
         Ok(connections)
     }
 
     /// The error of a link with a server that is a replica.
-    pub(crate) fn replica(&self) -> BusError {
+    pub(crate) fn replica_error(&self) -> BusError {
         BusError::new(
             BusErrorKind::Unreachable,
             format!(
-                "redis at {} is a replica, and what is published there does not reach those at its master: name the \
-                 master in the url",
+                "redis at {} is a replica, and what is published there does not reach the subscribers of its master: \
+                 name the master in the url",
                 self.context.address
             ),
         )
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_says_so_is_a_replica() {
+    fn the_role_is_read_from_the_answer_to_hello() {
         for (answer, expected) in [
             ("%1 $4 role $6 master", false),
             ("%2 $5 proto :3 $4 role $7 replica", true),

@@ -1,4 +1,4 @@
-//! From the history to the stream.
+//! The follower: how it turns a journal into a stream when the journal loses wake-ups, hangs, is away, or cannot filter.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -48,14 +48,16 @@ struct FaultyJournal {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Nobody is ever woken.
-    Asleep,
-    /// A read of this number never ends.
-    Silent(usize),
-    /// Cannot filter, keeps nothing, and would yield everything.
-    Plain,
-    /// Wakes all the time.
-    Restless,
+    /// Nothing is wrong.
+    None,
+    /// A wait never ends.
+    NeverWakes,
+    /// The read with this number, from 0, never returns.
+    ReadHangs(usize),
+    /// Claims no capabilities: neither filters nor durable cursors.
+    NoCapabilities,
+    /// A wait ends at once, whether there is something to read or not.
+    WakesAlways,
 }
 
 impl FaultyJournal {
@@ -69,13 +71,16 @@ impl FaultyJournal {
     }
 }
 
-struct FaultyReader(FaultyJournal, Box<dyn JournalReader>);
+struct FaultyReader {
+    journal: FaultyJournal,
+    reader: Box<dyn JournalReader>,
+}
 
 #[async_trait]
 impl Journal for FaultyJournal {
     fn capabilities(&self) -> Capabilities {
         match self.fault {
-            Fault::Plain => Capabilities::new(),
+            Fault::NoCapabilities => Capabilities::new(),
             _ => self.store.capabilities(),
         }
     }
@@ -83,29 +88,30 @@ impl Journal for FaultyJournal {
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
         self.connects.fetch_add(1, SeqCst);
         let reader = self.store.connect(filter).await?;
-        Ok(Box::new(FaultyReader(self.clone(), reader)))
+        let journal = self.clone();
+        Ok(Box::new(FaultyReader { journal, reader }))
     }
 }
 
 #[async_trait]
 impl JournalReader for FaultyReader {
     async fn head(&mut self) -> Result<Cursor, BackendError> {
-        self.1.head().await
+        self.reader.head().await
     }
 
     async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
-        let number = self.0.reads.fetch_add(1, SeqCst);
-        if self.0.fault == Fault::Silent(number) {
+        let number = self.journal.reads.fetch_add(1, SeqCst);
+        if self.journal.fault == Fault::ReadHangs(number) {
             return pending().await;
         }
-        self.1.read(after, most).await
+        self.reader.read(after, most).await
     }
 
     async fn wait(&mut self) -> Result<(), BackendError> {
-        match self.0.fault {
-            Fault::Asleep => pending().await,
-            Fault::Restless => Ok(()),
-            _ => self.1.wait().await,
+        match self.journal.fault {
+            Fault::NeverWakes => pending().await,
+            Fault::WakesAlways => Ok(()),
+            _ => self.reader.wait().await,
         }
     }
 }
@@ -136,7 +142,7 @@ fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
     let timer = tasks.timer();
     let clock = tasks.clock();
     tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::Silent(usize::MAX));
+        let faulty = FaultyJournal::new(&store, Fault::None);
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         store.block();
@@ -155,7 +161,7 @@ fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
     let timer = tasks.timer();
     let clock = tasks.clock();
     tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::Asleep);
+        let faulty = FaultyJournal::new(&store, Fault::NeverWakes);
         let follower = Follower::new(Arc::new(faulty), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         for round in 0..10 {
@@ -173,7 +179,7 @@ fn promise_9_a_connection_that_says_nothing_is_given_up() {
     let timer = tasks.timer();
     let clock = tasks.clock();
     tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::Silent(3));
+        let faulty = FaultyJournal::new(&store, Fault::ReadHangs(3));
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let mut stream = follower.subscribe_completions().await.unwrap();
         finish_all(&store, ["a".into(), "b".into()]).await;
@@ -196,7 +202,7 @@ fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything
     let store = store(&tasks);
     let timer = tasks.timer();
     tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::Plain);
+        let faulty = FaultyJournal::new(&store, Fault::NoCapabilities);
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let filter = Filter::all().with_tag(Tag::new("t").unwrap());
         let error = follower
@@ -223,7 +229,7 @@ fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything
 
 #[test]
 fn promise_9_a_short_page_and_an_eager_store_change_nothing() {
-    for fault in [Fault::Restless, Fault::Silent(usize::MAX)] {
+    for fault in [Fault::WakesAlways, Fault::None] {
         let mut tasks = LocalTasks::new();
         let store = store(&tasks);
         let timer = tasks.timer();

@@ -1,61 +1,67 @@
-//! How another node's clock stands to ours.
+//! The offset between another node's clock and ours, estimated from the frames that came.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// How many smallest differences are kept, of which the largest counts: a forger has to make up so many
-/// frames before one is believed.
+/// How many of the smallest differences are kept. The largest of them is the estimate, so two forged frames do not
+/// move it.
 const KEPT: usize = 3;
 
-/// How many moments a window has in which frames came.
-const MOMENTS: u32 = 4;
+/// How many slots a window has: stretches of time in which frames came.
+const SLOTS: u32 = 4;
 
-/// The smallest difference between our clock and the origin's of late: in two windows, of which the older
-/// gives way when the younger is full. So nothing that was made up counts for longer than two windows,
-/// a clock that stood still is followed as soon, and a flood of late frames is but one moment.
+/// Estimates by how much our clock is ahead of the origin's.
+///
+/// Each frame gives a difference: when it came on our clock, less when it was made on the origin's. The estimate is
+/// the third smallest of the last two windows of four slots each. When the younger window is full it becomes the older,
+/// which is dropped: a forged difference, or one from before a clock stood still, counts for two windows at most. A slot
+/// has a least length, so a burst of late frames fills only one.
 #[derive(Debug, Default)]
 pub(super) struct Offset {
-    /// The latest moment, on our clock, and how many the younger window has.
-    moment: Instant,
-    moments: u32,
+    /// When the latest slot began, on our clock.
+    slot: Instant,
+    /// How many slots the younger window has.
+    slots: u32,
     younger: Smallest,
     older: Smallest,
 }
 
-/// Our clock less theirs, in nanoseconds; either may have begun first. A `Duration` has 94 bits of them.
+/// Our clock less the origin's, in nanoseconds; negative if the origin's began first. A `Duration` has 94 bits of them.
 type Difference = i128;
 
-/// In rising order.
+/// The smallest differences, in rising order.
 type Smallest = [Option<Difference>; KEPT];
 
 impl Offset {
-    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately. Until three
-    /// came, a late one is not known from a fast one. Moments are `apart` at least.
+    /// Records a frame that the origin made at `sent`, and gives how much later it came than the fastest of late. The
+    /// first two frames of an origin have nothing to be compared with: they are given no age. A slot is `apart` long
+    /// at least.
     pub(super) fn age(&mut self, now: Instant, sent: Duration, apart: Duration) -> Duration {
-        if now - self.moment >= apart {
-            self.moment = now;
-            self.moments += 1;
+        if now - self.slot >= apart {
+            self.slot = now;
+            self.slots += 1;
         }
-        if self.moments > MOMENTS {
-            self.moments = 1;
+        if self.slots > SLOTS {
+            self.slots = 1;
             self.older = core::mem::take(&mut self.younger);
         }
         let difference = now.since_origin().as_nanos() as i128 - sent.as_nanos() as i128;
         insert(&mut self.younger, difference);
-        let age = difference - self.least().unwrap_or(difference);
+        let age = difference - self.estimate().unwrap_or(difference);
         Duration::from_nanos(u64::try_from(age.max(0)).unwrap_or(u64::MAX))
     }
 
-    /// A moment of the origin's clock on ours, or somewhat later; zero if ours had not begun.
+    /// Converts a time of the origin's clock to ours. The result is too late by what the fastest frames took on their
+    /// way, and zero if our clock had not begun.
     pub(super) fn ours(&self, theirs: Duration) -> Option<Instant> {
-        let ours = theirs.as_nanos() as i128 + self.least()?;
+        let ours = theirs.as_nanos() as i128 + self.estimate()?;
         let ours = u64::try_from(ours.max(0)).unwrap_or(u64::MAX);
         Some(Instant::from_origin(Duration::from_nanos(ours)))
     }
 
-    /// The smallest that is believed.
-    fn least(&self) -> Option<Difference> {
+    /// By how much our clock is ahead, or somewhat more; `None` before the first frame.
+    fn estimate(&self) -> Option<Difference> {
         let mut both = self.younger;
         for difference in self.older.into_iter().flatten() {
             insert(&mut both, difference);
@@ -64,7 +70,7 @@ impl Offset {
     }
 }
 
-/// Puts the difference in its place, if it has one.
+/// Puts the difference in its place, if it is one of the smallest.
 fn insert(smallest: &mut Smallest, difference: Difference) {
     let mut rest = Some(difference);
     for kept in smallest {
@@ -119,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_time_mutes_nobody() {
+    fn two_forged_times_do_not_change_the_age_of_honest_frames() {
         for forged in [Duration::ZERO, seconds(1_000), Duration::MAX] {
             for mut offset in [known(), Offset::default()] {
                 for _ in 1..KEPT {
@@ -135,13 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn even_a_flood_of_forged_times_is_forgotten() {
+    fn a_flood_of_forged_times_is_forgotten_after_two_windows() {
         let mut offset = known();
         for _ in 0..100 {
             offset.age(at(103), seconds(5_000), APART);
         }
         let mut age = Duration::ZERO;
-        for second in 104..113 {
+        let two_windows = 2 * u64::from(SLOTS);
+        for second in 104..=104 + two_windows {
             age = offset.age(at(second), seconds(second - 50), APART);
         }
         assert_eq!(age, Duration::ZERO);

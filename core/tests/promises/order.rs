@@ -1,4 +1,4 @@
-//! Promise 3: events of one publisher arrive in the order of its publishes.
+//! Promise 3, order: events of one publisher arrive in the order in which it published them.
 
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -9,27 +9,31 @@ use midplane::{Backplane, Event, Local};
 
 use crate::{id, join, topic};
 
-/// Several publishers at once, each with events of its own in a row.
+/// Three threads publish numbered events to one topic: the subscriber sees the numbers of each thread rise from 0,
+/// with no gap and no repeat.
 #[test]
 fn promise_3_events_of_one_publisher_arrive_in_order() {
+    const PUBLISHERS: usize = 3;
     const EVENTS: usize = 2_000;
     let plane = Local::new();
+    // The mailbox holds every event: an overflow would look like a loss.
     let capacity = Capacity {
-        messages: 3 * EVENTS,
+        messages: PUBLISHERS * EVENTS,
         ..Capacity::default()
     };
     let (sender, mut receiver) = mailbox::channel(capacity, Overflow::DropNewest);
     let attachment = plane.attach(id("c"), sender.into_sink());
     join(&attachment, &topic("t"));
-    let start = Arc::new(Barrier::new(3));
-    let publishers: Vec<_> = (0..3)
+    let start = Arc::new(Barrier::new(PUBLISHERS));
+    let publishers: Vec<_> = (0..PUBLISHERS)
         .map(|publisher| {
             let (plane, start) = (plane.clone(), start.clone());
             thread::spawn(move || {
                 start.wait();
                 for number in 0..EVENTS {
                     let event = Event::text(format!("{publisher} {number}"));
-                    assert_eq!(usize::from(plane.publish(&topic("t").into(), &event)), 1);
+                    let receipt = plane.publish(&topic("t").into(), &event);
+                    assert_eq!(receipt.local.accepted, 1);
                 }
             })
         })
@@ -37,8 +41,9 @@ fn promise_3_events_of_one_publisher_arrive_in_order() {
     publishers
         .into_iter()
         .for_each(|publisher| publisher.join().unwrap());
+    // Detaching closes the mailbox: the loop ends when it is drained.
     drop(attachment);
-    let mut next = [0; 3];
+    let mut expected = [0; PUBLISHERS];
     let mut batch = Vec::new();
     while block_on(receiver.batch(&mut batch, 100)) > 0 {
         for item in batch.drain(..) {
@@ -47,9 +52,13 @@ fn promise_3_events_of_one_publisher_arrive_in_order() {
             };
             let (publisher, number) = event.as_text().unwrap().split_once(' ').unwrap();
             let publisher: usize = publisher.parse().unwrap();
-            assert_eq!(number.parse(), Ok(next[publisher]), "publisher {publisher}");
-            next[publisher] += 1;
+            assert_eq!(
+                number.parse(),
+                Ok(expected[publisher]),
+                "publisher {publisher}"
+            );
+            expected[publisher] += 1;
         }
     }
-    assert_eq!(next, [EVENTS; 3]);
+    assert_eq!(expected, [EVENTS; PUBLISHERS]);
 }

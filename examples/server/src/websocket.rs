@@ -2,8 +2,8 @@
 //!
 //! tungstenite has the whole protocol as a value that reads from and writes to what it is given.
 //! It is given the socket to read from, and the buffer to write to, so what it answers by itself, pongs
-//! and close frames, is in order with what the server sends. The buffer goes out by one write and
-//! is not kept: a connection that is idle has none.
+//! and close frames, is in order with what the server sends. A flush writes the whole buffer, in as few writes as the
+//! socket takes; a buffer of more than 256 bytes is freed afterwards, so that a connection that is idle keeps little.
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
@@ -29,40 +29,42 @@ const AHEAD: usize = 16 << 10;
 pub(crate) struct WebSocket<S> {
     socket: S,
     protocol: WebSocketContext,
-    ahead: Ahead,
-    /// What is to be sent, of which `sent` bytes are.
-    unsent: Vec<u8>,
-    sent: usize,
-    readable: Arc<ReadFlag>,
-    /// Sets the flag.
+    ahead: ReadAhead,
+    /// Bytes to send, of which the first `written` are on the socket.
+    output: Vec<u8>,
+    written: usize,
+    /// The socket has everything that was written, and may not have flushed it.
+    flushing: bool,
+    readiness: Arc<ReadReadiness>,
+    /// Records readiness: what the socket's reads are given for a waker.
     waker: Waker,
 }
 
-/// Whether the socket may have something to read.
+/// Records that the socket may have bytes to read, and wakes the connection's task.
 ///
-/// A task that serves a connection mostly wakes because there is something to write. Asking the socket each
-/// time whether there is something to read as well costs a system call on runtimes that try first.
+/// A task that serves a connection mostly wakes because there is something to write. Asking the socket each time whether
+/// there is something to read as well costs a system call on runtimes that try a read before they wait for readiness.
 #[derive(Default)]
-struct ReadFlag {
-    set: AtomicBool,
+struct ReadReadiness {
+    ready: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Wake for ReadFlag {
+impl Wake for ReadReadiness {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.set.store(true, Ordering::Release);
+        self.ready.store(true, Ordering::Release);
         self.task.wake();
     }
 }
 
-/// What was read and is not with the protocol, whose own buffer is small because every connection has one. A
-/// client that fills it has more to say, and one system call for each KiB would be a fifth of what it costs.
+/// Bytes that were read ahead of the protocol, whose own buffer is small because every connection has one. A client that
+/// fills that buffer is likely to have sent more, so the next read takes more than the protocol asks for.
 #[derive(Default)]
-struct Ahead {
+struct ReadAhead {
     bytes: Vec<u8>,
     taken: usize,
     /// Whether the last read left no room.
@@ -70,25 +72,26 @@ struct Ahead {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
-    /// A connection after its handshake, of which `read` was read too far.
+    /// A connection after its handshake; `read` are the bytes that the parser of HTTP read past it.
     pub(crate) fn new(socket: S, read: &[u8], config: WebSocketConfig) -> Self {
-        let readable = Arc::new(ReadFlag {
-            set: AtomicBool::new(true),
+        let readiness = Arc::new(ReadReadiness {
+            ready: AtomicBool::new(true),
             task: AtomicWaker::new(),
         });
         Self {
             socket,
-            ahead: Ahead::default(),
-            // A copy, for what was read stands in a buffer of HTTP's, some KiB large, that it would keep.
+            ahead: ReadAhead::default(),
+            // A copy: `read` is a slice of a buffer of several KiB, which would stay allocated with it.
             protocol: WebSocketContext::from_partially_read(
                 read.to_vec(),
                 Role::Server,
                 Some(config),
             ),
-            unsent: Vec::new(),
-            sent: 0,
-            waker: readable.clone().into(),
-            readable,
+            output: Vec::new(),
+            written: 0,
+            flushing: false,
+            waker: readiness.clone().into(),
+            readiness,
         }
     }
 
@@ -98,25 +101,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, Error>>> {
-        self.readable.task.register(context.waker());
-        if !self.readable.set.swap(false, Ordering::AcqRel) {
+        self.readiness.task.register(context.waker());
+        if !self.readiness.ready.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
-        let mut ends = Ends {
+        let mut io = ProtocolIo {
             socket: &mut self.socket,
             ahead: &mut self.ahead,
-            unsent: &mut self.unsent,
+            output: &mut self.output,
             context: &mut Context::from_waker(&self.waker),
         };
-        let message = match self.protocol.read(&mut ends) {
+        let message = match self.protocol.read(&mut io) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Poll::Pending;
             }
             Err(Error::ConnectionClosed | Error::AlreadyClosed) => None,
             message => Some(message),
         };
-        // There may be more to read, for which no wake-up comes.
-        self.readable.set.store(true, Ordering::Release);
+        // The protocol may hold more messages, which no wake-up will announce.
+        self.readiness.ready.store(true, Ordering::Release);
         Poll::Ready(message)
     }
 
@@ -127,63 +130,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ..FrameHeader::default()
         };
         let length = payload.len() as u64;
-        self.unsent.reserve(header.len(length) + payload.len());
+        self.output.reserve(header.len(length) + payload.len());
         // Writing to memory does not fail.
-        let _ = header.format(length, &mut self.unsent);
-        self.unsent.extend_from_slice(payload);
+        let _ = header.format(length, &mut self.output);
+        self.output.extend_from_slice(payload);
     }
 
     /// Puts a ping into the buffer.
     pub(crate) fn ping(&mut self) -> Result<(), Error> {
-        self.write(|protocol, ends| protocol.write(ends, Message::Ping(tungstenite::Bytes::new())))
+        self.write(|protocol, io| protocol.write(io, Message::Ping(tungstenite::Bytes::new())))
     }
 
     /// Puts a close frame into the buffer, behind which comes nothing more.
     pub(crate) fn close(&mut self, frame: CloseFrame) -> Result<(), Error> {
-        self.write(|protocol, ends| protocol.close(ends, Some(frame)))
+        self.write(|protocol, io| protocol.close(io, Some(frame)))
     }
 
     fn write(
         &mut self,
-        write: impl FnOnce(&mut WebSocketContext, &mut Ends<'_, '_, S>) -> Result<(), Error>,
+        write: impl FnOnce(&mut WebSocketContext, &mut ProtocolIo<'_, '_, S>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut ends = Ends {
+        let mut io = ProtocolIo {
             socket: &mut self.socket,
             ahead: &mut self.ahead,
-            unsent: &mut self.unsent,
+            output: &mut self.output,
             context: &mut Context::from_waker(&self.waker),
         };
-        write(&mut self.protocol, &mut ends)
+        write(&mut self.protocol, &mut io)
     }
 
     /// How many bytes wait in the buffer.
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.len() - self.sent
+        self.output.len() - self.written
     }
 
-    /// Makes room for this many bytes more.
+    /// Reserves capacity for this many more bytes.
     pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.unsent.reserve(bytes);
+        self.output.reserve(bytes);
     }
 
     /// Writes the buffer out.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unsent.is_empty() {
+        if self.output.is_empty() && !self.flushing {
             return Poll::Ready(Ok(()));
         }
-        while self.sent < self.unsent.len() {
-            let bytes = &self.unsent[self.sent..];
+        while self.written < self.output.len() {
+            let bytes = &self.output[self.written..];
             match ready!(Pin::new(&mut self.socket).poll_write(context, bytes))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.sent += written,
+                written => self.written += written,
             }
         }
-        self.sent = 0;
-        self.unsent.clear();
-        if self.unsent.capacity() > KEPT {
-            self.unsent = Vec::new();
+        self.written = 0;
+        self.output.clear();
+        if self.output.capacity() > KEPT {
+            self.output = Vec::new();
         }
-        Pin::new(&mut self.socket).poll_flush(context)
+        self.flushing = true;
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.flushing = false;
+        Poll::Ready(Ok(()))
     }
 
     /// [`poll_read`](Self::poll_read) as a future.
@@ -203,15 +209,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 /// What the protocol reads from and writes to.
-struct Ends<'a, 'b, S> {
+struct ProtocolIo<'a, 'b, S> {
     socket: &'a mut S,
-    ahead: &'a mut Ahead,
-    unsent: &'a mut Vec<u8>,
+    ahead: &'a mut ReadAhead,
+    output: &'a mut Vec<u8>,
     context: &'a mut Context<'b>,
 }
 
-impl<S: AsyncRead + Unpin> Ends<'_, '_, S> {
-    fn socket(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<S: AsyncRead + Unpin> ProtocolIo<'_, '_, S> {
+    fn read_socket(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match Pin::new(&mut *self.socket).poll_read(self.context, buffer) {
             Poll::Ready(outcome) => {
                 let read = outcome?;
@@ -223,15 +229,15 @@ impl<S: AsyncRead + Unpin> Ends<'_, '_, S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Read for Ends<'_, '_, S> {
+impl<S: AsyncRead + Unpin> Read for ProtocolIo<'_, '_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ahead.bytes.is_empty() {
             if !self.ahead.filled {
-                return self.socket(buffer);
+                return self.read_socket(buffer);
             }
             self.ahead.filled = false;
             let mut bytes = vec![0; AHEAD];
-            let read = self.socket(&mut bytes)?;
+            let read = self.read_socket(&mut bytes)?;
             bytes.truncate(read);
             self.ahead.bytes = bytes;
         }
@@ -248,9 +254,9 @@ impl<S: AsyncRead + Unpin> Read for Ends<'_, '_, S> {
     }
 }
 
-impl<S> Write for Ends<'_, '_, S> {
+impl<S> Write for ProtocolIo<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.unsent.extend_from_slice(bytes);
+        self.output.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -263,30 +269,30 @@ impl<S> Write for Ends<'_, '_, S> {
 mod tests {
     use super::*;
 
-    /// A peer that has said this, and more later. It counts how often it was read.
-    struct Peer {
-        said: Vec<u8>,
+    /// A socket with this input, and then more to come. It counts its reads.
+    struct ScriptedSocket {
+        input: Vec<u8>,
         reads: usize,
     }
 
-    impl AsyncRead for Peer {
+    impl AsyncRead for ScriptedSocket {
         fn poll_read(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
             buffer: &mut [u8],
         ) -> Poll<io::Result<usize>> {
             self.reads += 1;
-            if self.said.is_empty() {
+            if self.input.is_empty() {
                 return Poll::Pending;
             }
-            let length = self.said.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&self.said[..length]);
-            self.said.drain(..length);
+            let length = self.input.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&self.input[..length]);
+            self.input.drain(..length);
             Poll::Ready(Ok(length))
         }
     }
 
-    impl AsyncWrite for Peer {
+    impl AsyncWrite for ScriptedSocket {
         fn poll_write(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
@@ -307,19 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_at_once_is_read_in_few_pieces_and_none_is_kept() {
-        let count = 3 * AHEAD / 106;
-        let said = (0..count).flat_map(|number| {
-            // A text of 100 bytes, masked by zeros.
+    fn a_burst_of_messages_is_read_in_few_reads_and_leaves_no_buffer() {
+        const FRAME: usize = 6 + 100;
+        let count = 3 * AHEAD / FRAME;
+        let input = (0..count).flat_map(|number| {
+            // The header, which masks by zeros, and 100 bytes of text.
             let head = [0x81, 0x80 | 100, 0, 0, 0, 0];
             head.into_iter().chain(text(number).into_bytes())
         });
-        let peer = Peer {
-            said: said.collect(),
+        let socket = ScriptedSocket {
+            input: input.collect(),
             reads: 0,
         };
         let config = WebSocketConfig::default().read_buffer_size(1 << 10);
-        let mut websocket = WebSocket::new(peer, &[], config);
+        let mut websocket = WebSocket::new(socket, &[], config);
         let context = &mut Context::from_waker(Waker::noop());
         for number in 0..count {
             let Poll::Ready(Some(Ok(Message::Text(found)))) = websocket.poll_read(context) else {

@@ -1,4 +1,4 @@
-//! The producer of the store: starting and finishing executions.
+//! `Producer` for `RedisStore`: records that executions start and finish.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,9 +9,12 @@ use super::connection::{CallError, unexpected_answer};
 use super::{RedisStore, library, reply};
 
 impl RedisStore {
-    /// The command that finishes an execution, word by word, for a program to send by whatever driver it
-    /// has between its own `MULTI` and `EXEC`; the store must be [installed](Self::install). It answers 1
-    /// when the execution finished, and 0 when it had finished so before.
+    /// The arguments of the command that finishes an execution, to send between a `MULTI` and an `EXEC` of one's own, by
+    /// any driver. The functions of the store must be [installed](Self::install).
+    ///
+    /// Redis answers 1 when this command finished the execution, 0 when it had finished with the same outcome and bytes
+    /// before, and with an error that changes nothing when it is unknown, finished otherwise, or unfit; the other commands
+    /// of the transaction take effect all the same.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -37,6 +40,7 @@ impl RedisStore {
         let call = self.finish_call(execution, outcome, bytes)?;
         let words = call.args_iter().map(|word| match word {
             Arg::Simple(word) => Bytes::copy_from_slice(word),
+            // The call of a function has simple arguments alone.
             _ => Bytes::new(),
         });
         Ok(words.collect())
@@ -68,18 +72,20 @@ impl RedisStore {
         Ok(call)
     }
 
-    async fn change(
+    /// Sends the call of a function, and reads what changed from its answer.
+    async fn send_change(
         &self,
-        what: &str,
+        operation: &str,
         execution: &ExecutionId,
         asked: &str,
         call: &Cmd,
     ) -> Result<Change, ProduceError> {
-        let answer = self.shared.call(what, call).await;
+        let answer = self.shared.call(operation, call).await;
         let answer = answer.map_err(|error| match error {
             CallError::Refused(code, _) if code == library::UNKNOWN => {
                 ProduceError::Unknown(execution.clone())
             }
+            // The text of this refusal begins with the outcome and a colon.
             CallError::Refused(code, text) if code == library::ILLEGAL => ProduceError::Illegal {
                 execution: execution.clone(),
                 finished: Outcome::from(text.split(':').next().unwrap_or_default()),
@@ -91,7 +97,7 @@ impl RedisStore {
         match reply::number(&answer) {
             Some(1) => Ok(Change::Made),
             Some(0) => Ok(Change::AlreadySo),
-            _ => Err(unexpected_answer(what).into()),
+            _ => Err(unexpected_answer(operation).into()),
         }
     }
 }
@@ -109,7 +115,7 @@ impl Producer for RedisStore {
                     .map_or("", |name| name.as_str()),
             )
             .arg(execution.tag.as_ref().map_or("", |tag| tag.as_str()));
-        self.change("start an execution", &execution.id, "started", &call)
+        self.send_change("start an execution", &execution.id, "started", &call)
             .await
     }
 
@@ -120,7 +126,7 @@ impl Producer for RedisStore {
         bytes: Option<Bytes>,
     ) -> Result<Change, ProduceError> {
         let call = self.finish_call(execution, outcome, bytes.as_deref())?;
-        self.change("finish an execution", execution, outcome.as_str(), &call)
+        self.send_change("finish an execution", execution, outcome.as_str(), &call)
             .await
     }
 }
