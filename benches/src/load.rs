@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Pace {
     /// With this many events in flight.
     Flight(usize),
-    /// This many events per second, however late deliveries are.
+    /// With this many events per second, however late deliveries are.
     Rate(u64),
 }
 

@@ -77,6 +77,11 @@ impl Figures {
         self.turns.iter().map(|(name, _)| *name)
     }
 
+    /// The name and the median of each contender.
+    pub(crate) fn medians(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        self.names().map(|name| (name, self.of(name)))
+    }
+
     /// The names of the contenders that are midplane.
     pub(crate) fn ours(&self) -> impl Iterator<Item = &'static str> {
         self.names().filter(|name| is_ours(name))

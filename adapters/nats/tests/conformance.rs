@@ -7,8 +7,8 @@ use midplane_core::bus::Bus;
 use midplane_nats::Nats;
 use midplane_testkit::server::{Server, SharedServer};
 
-static SERVER: SharedServer = SharedServer::new(Server::nats);
-static GUARDED: SharedServer =
+static SERVER: SharedServer<Server> = SharedServer::new(Server::nats);
+static GUARDED: SharedServer<Server> =
     SharedServer::new(|| Server::nats_with(&["--user", "ada", "--pass", "the right one"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {

@@ -7,7 +7,7 @@ use midplane_core::bus::Bus;
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
 
-static SERVER: SharedServer = SharedServer::new(Server::postgres);
+static SERVER: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let bus = Postgres::new(url).expect("a URL");

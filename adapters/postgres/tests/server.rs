@@ -10,7 +10,7 @@ use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
 
-static SERVER: SharedServer = SharedServer::new(Server::postgres);
+static SERVER: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 #[test]
 fn a_backend_that_is_terminated_ends_its_link_alone() {

@@ -50,7 +50,7 @@ impl Authority {
 
 // Every promise of a bus, over TLS.
 
-static SERVER: SharedServer = SharedServer::new(|| TRUSTED.server(&["127.0.0.1"]));
+static SERVER: SharedServer<Server> = SharedServer::new(|| TRUSTED.server(&["127.0.0.1"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file);

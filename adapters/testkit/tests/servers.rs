@@ -59,7 +59,7 @@ fn a_stopped_redis_answers_once_it_is_thawed() {
 
 #[test]
 fn a_shared_server_is_one_while_it_is_used() {
-    static REDIS: SharedServer = SharedServer::new(|| Server::redis_with(&[]));
+    static REDIS: SharedServer<Server> = SharedServer::new(|| Server::redis_with(&[]));
     let first = REDIS.get();
     let second = REDIS.get();
     assert_eq!(first.address(), second.address());

@@ -39,7 +39,11 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         let mut contenders = vec![(FLOOR, Streams::new(size, raw))];
         for (name, subject, manner) in [
             (DRIVER, "driver.0000", AWAITED),
-            ("the driver, hearing itself too", "driver.0002", ECHOED),
+            (
+                "the driver, subscribed to itself too",
+                "driver.0002",
+                ECHOED,
+            ),
             (ORIGINALS, "originals.0000", PREDECESSORS),
         ] {
             let client: DriverClient<Connection> = DriverClient::open(&url, subject, size, manner)?;

@@ -135,7 +135,7 @@ fn throughput(
         };
         let race = race(&mut *loads, ROUNDS, |load| load.run(order))?;
         let speed = race.most(Outcome::speed);
-        picture.points(flight as f64, &speed);
+        picture.points(flight as f64, speed.medians());
         races.push((speed, race.least(Outcome::cost)));
     }
     report.say(format!("### Deliveries per second to {who}"));

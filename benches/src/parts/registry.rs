@@ -38,7 +38,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         ("publish to 100,000 members, per delivery", MEMBERS),
     ] {
         let figures = compare(report, name, "delivery", planes!(fan_out(members)))?;
-        picture.points(members as f64, &figures);
+        picture.points(members as f64, figures.medians());
         hold_to_floor(report, name, &figures, 2.0);
     }
     report.picture("publish", &picture)?;

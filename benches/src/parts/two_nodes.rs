@@ -41,7 +41,7 @@ pub(super) fn run(
         race(&mut contenders, CALIBRATION, Streams::calibrate)?;
         let speed = race(&mut contenders, ROUNDS, Streams::speed)?;
         let speed = speed.most(|speed| *speed);
-        picture.points(size as f64, &speed);
+        picture.points(size as f64, speed.medians());
 
         report.progress(format!("{size} bytes, one by one"));
         contenders.retain(|(name, _)| [FLOOR, DRIVER, ORIGINALS, OURS].contains(name));

@@ -70,7 +70,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
                 milliseconds: TURN,
             };
             let race = race(&mut contenders, ROUNDS, |(load, _)| load.run(order))?;
-            picture.points(flight as f64, &race.most(Outcome::speed));
+            picture.points(flight as f64, race.most(Outcome::speed).medians());
             write(report, size, flight, &race);
         }
         report.picture(&format!("websocket-{size}"), &picture)?;

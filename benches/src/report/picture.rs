@@ -6,7 +6,6 @@ use std::io;
 use plotters::prelude::*;
 
 use super::short;
-use crate::race::Figures;
 
 /// The picture, and what the names of the lines take of it, in pixels.
 const WIDTH: i32 = 840;
@@ -83,11 +82,9 @@ impl Lines {
         self.lines[line].1.push((x, y));
     }
 
-    /// Adds the median of each contender to the contender's line.
-    pub(crate) fn points(&mut self, x: f64, figures: &Figures) {
-        for name in figures.names() {
-            self.point(name, x, figures.of(name));
-        }
+    /// Adds a point to the line of each name.
+    pub(crate) fn points(&mut self, x: f64, points: impl Iterator<Item = (&'static str, f64)>) {
+        points.for_each(|(name, y)| self.point(name, x, y));
     }
 
     pub(super) fn svg(&self) -> io::Result<String> {

@@ -117,7 +117,7 @@ struct Paths {
     named: Vec<Vec<String>>,
     /// What its `use` items bring into the file's own module, by the name they give it.
     imported: BTreeMap<String, Vec<String>>,
-    /// Those of `imported` that are exported again. The file needs them itself only if it also mentions them.
+    /// The names in `imported` that are exported again: the file needs one itself only if it also mentions it.
     exported: Vec<String>,
     /// The `use` item under way exports.
     exports: bool,
@@ -160,13 +160,13 @@ impl Paths {
         match tree {
             syn::UseTree::Path(path) => self.use_tree(&with(&path.ident), &path.tree),
             syn::UseTree::Name(name) if name.ident == "self" => {
-                self.import(before.last().cloned(), before)
+                self.import(before.last().cloned(), before);
             }
             syn::UseTree::Name(name) => {
-                self.import(Some(name.ident.to_string()), &with(&name.ident))
+                self.import(Some(name.ident.to_string()), &with(&name.ident));
             }
             syn::UseTree::Rename(name) => {
-                self.import(Some(name.rename.to_string()), &with(&name.ident))
+                self.import(Some(name.rename.to_string()), &with(&name.ident));
             }
             syn::UseTree::Glob(_) => self.import(None, before),
             syn::UseTree::Group(group) => group

@@ -8,20 +8,20 @@ use midplane::bus::Bus;
 
 use super::{BusFixture, RefusedBus};
 use midplane_testkit::proxy::Proxy;
-use midplane_testkit::server::Lease;
+use midplane_testkit::server::{Lease, Server};
 
 /// A [`BusFixture`] over a server that is slow to start or need not die: each test has a proxy of its own in front of
 /// it, which plays the cuts and counts the connections, and a prefix of its own.
 #[derive(Debug)]
 pub struct Proxied {
     proxy: Proxy,
-    server: Lease,
+    server: Lease<Server>,
     open: fn(&str, &str) -> Arc<dyn Bus>,
     prefix: String,
     wrong_credentials: Option<RefusedBus>,
     wrong_address: Option<RefusedBus>,
     holds_back: bool,
-    _kept: Option<Lease>,
+    _kept: Option<Lease<Server>>,
 }
 
 impl Proxied {
@@ -30,7 +30,7 @@ impl Proxied {
     /// # Panics
     /// When no loopback port is free.
     #[must_use]
-    pub fn new(server: Lease, open: fn(url: &str, prefix: &str) -> Arc<dyn Bus>) -> Self {
+    pub fn new(server: Lease<Server>, open: fn(url: &str, prefix: &str) -> Arc<dyn Bus>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
 
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +81,7 @@ impl Proxied {
 
     /// Keeps another server alive for as long as this fixture.
     #[must_use]
-    pub fn keeping(mut self, server: Lease) -> Self {
+    pub fn keeping(mut self, server: Lease<Server>) -> Self {
         self._kept = Some(server);
         self
     }

@@ -15,11 +15,11 @@ use midplane_testkit::server::{Lease, Server, SharedServer};
 
 use crate::sql::{OpenTransaction, Sql, sql};
 
-static SERVER: SharedServer = SharedServer::new(Server::postgres);
+static SERVER: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 /// A server that other tests use too, or not.
 pub(crate) enum TestServer {
-    Shared(Lease),
+    Shared(Lease<Server>),
     Own(Server),
 }
 

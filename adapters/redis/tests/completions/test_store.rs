@@ -22,8 +22,8 @@ use midplane_testkit::within;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Value};
 
-static REDIS: SharedServer = SharedServer::new(Server::redis);
-static VALKEY: SharedServer = SharedServer::new(Server::valkey);
+static REDIS: SharedServer<Server> = SharedServer::new(Server::redis);
+static VALKEY: SharedServer<Server> = SharedServer::new(Server::valkey);
 
 /// What a completion that was answered survives a crash with.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];

@@ -2,10 +2,10 @@
 
 use super::{Lease, Server, SharedServer};
 
-static REDIS: SharedServer = SharedServer::new(Server::redis);
-static VALKEY: SharedServer = SharedServer::new(Server::valkey);
-static NATS: SharedServer = SharedServer::new(Server::nats);
-static POSTGRES: SharedServer = SharedServer::new(Server::postgres);
+static REDIS: SharedServer<Server> = SharedServer::new(Server::redis);
+static VALKEY: SharedServer<Server> = SharedServer::new(Server::valkey);
+static NATS: SharedServer<Server> = SharedServer::new(Server::nats);
+static POSTGRES: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 /// A kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl ServerKind {
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn shared(self) -> Lease {
+    pub fn shared(self) -> Lease<Server> {
         match self {
             Self::Redis => REDIS.get(),
             Self::Valkey => VALKEY.get(),

@@ -12,8 +12,8 @@ use midplane_redis::{Redis, RedisStore};
 use midplane_testkit::server::{Lease, Server, SharedServer};
 use promoter::Store;
 
-static REDIS: SharedServer = SharedServer::new(Server::redis);
-static POSTGRES: SharedServer = SharedServer::new(Server::postgres);
+static REDIS: SharedServer<Server> = SharedServer::new(Server::redis);
+static POSTGRES: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 /// Numbers the stores, so that two on one server share no data.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -28,7 +28,7 @@ pub(crate) enum StoreKind {
 
 impl StoreKind {
     /// An empty store, and the server it is on, which lives as long as the lease.
-    pub(crate) fn start(self) -> (Store, Option<Lease>) {
+    pub(crate) fn start(self) -> (Store, Option<Lease<Server>>) {
         let timer = Arc::new(Timer::new());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // A server that was lent may have data of earlier runs.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use midplane_testkit::server::{Lease, ServerKind};
+use midplane_testkit::server::{Lease, Server as Broker, ServerKind};
 use midplane_testkit::until;
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ impl Nodes {
         count: usize,
         kind: ServerKind,
         flags: &str,
-    ) -> (Self, Lease) {
+    ) -> (Self, Lease<Broker>) {
         let broker = kind.shared();
         let flags = format!("--backplane-prefix {} {flags}", prefix());
         let nodes = Self::start(programs, count, &broker.url(), &flags).await;
