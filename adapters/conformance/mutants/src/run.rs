@@ -73,11 +73,14 @@ impl Tree {
         })
     }
 
-    /// Runs this command with the mutant's arguments of `cargo test`, and the features that `./test` has.
+    /// Runs this command with the mutant's arguments of `cargo test`, and with all features unless these
+    /// arguments name some.
     fn cargo(&self, command: &[&str], mutant: &Mutant) -> Outcome<Output> {
+        let all = !mutant.test.contains("features");
         let output = Command::new(command[0])
             .args(&command[1..])
-            .args(["--locked", "--all-features"])
+            .arg("--locked")
+            .args(all.then_some("--all-features"))
             .args(mutant.test.split_whitespace())
             .args(["--", "--exact"])
             .env("CARGO_TARGET_DIR", self.0.with_file_name("target"))
