@@ -38,13 +38,23 @@ pub struct Store {
     pub producer: Arc<dyn Producer>,
 }
 
-impl From<MemoryStore> for Store {
-    fn from(store: MemoryStore) -> Self {
+impl Store {
+    /// A store of a backend, and of what is both its ledger and its producer.
+    pub fn new<S: Ledger + Producer + Clone + 'static>(
+        backend: impl CompletionBackend + 'static,
+        store: S,
+    ) -> Self {
         Self {
-            backend: Arc::new(store.backend()),
+            backend: Arc::new(backend),
             ledger: Arc::new(store.clone()),
             producer: Arc::new(store),
         }
+    }
+}
+
+impl From<MemoryStore> for Store {
+    fn from(store: MemoryStore) -> Self {
+        Self::new(store.backend(), store)
     }
 }
 

@@ -6,7 +6,7 @@ use fantoccini::elements::Element;
 use fantoccini::wd::WindowHandle;
 use fantoccini::{ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use midplane_testkit::child::Child;
@@ -15,6 +15,10 @@ use midplane_testkit::{PATIENCE, succeeds};
 use crate::fixture::Endpoint;
 
 const MISSING: &str = "install chromium and chromium-driver (Debian), or put chromedriver and its browser on the path";
+
+/// A browser without a window, in a container, that talks to nobody but the servers of the checks.
+const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+     --no-proxy-server --disable-background-networking --disable-component-update --disable-sync";
 
 /// A browser of one's own.
 #[derive(Debug)]
@@ -36,21 +40,9 @@ impl Browser {
         let (_, port) = line.split_once(STARTED).unwrap_or_default();
         let port: u16 = port.trim_end_matches('.').parse().expect("a port");
         let user_data = format!("--user-data-dir={}/profile", profile.path().display());
-        let arguments = json!({ "goog:chromeOptions": { "args": [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--no-proxy-server",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            user_data,
-        ] } });
-        let Value::Object(capabilities) = arguments else {
-            unreachable!("it is written as an object");
-        };
+        let arguments = FLAGS.split_whitespace().chain([&*user_data]);
+        let options = json!({ "args": arguments.collect::<Vec<_>>() });
+        let capabilities = Map::from_iter([("goog:chromeOptions".to_owned(), options)]);
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let url = format!("http://127.0.0.1:{port}");

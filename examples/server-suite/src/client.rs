@@ -37,6 +37,7 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
+    server: Endpoint,
     /// What arrived while something else was waited for.
     stash: VecDeque<Arrival>,
     requests: u64,
@@ -62,6 +63,7 @@ impl Client {
         let (socket, _) = succeeds("the upgrade", builder.connect_on(stream)).await;
         let mut client = Self {
             socket,
+            server: *server,
             stash: VecDeque::new(),
             requests: 0,
             connection: String::new(),
@@ -228,10 +230,10 @@ impl Client {
     /// All events that arrived before a fence that is published to this connection now. That
     /// anything else arrived is a failure. What the server handed over before the fence arrives
     /// before it, so the list is complete.
-    pub(crate) async fn events(&mut self, server: &Endpoint) -> Vec<String> {
+    pub(crate) async fn events(&mut self) -> Vec<String> {
         let number = FENCES.fetch_add(1, Ordering::Relaxed);
         let fence = json!({ "fence": number }).to_string();
-        server.delivers(&self.target(), &fence, 1).await;
+        self.server.delivers(&self.target(), &fence, 1).await;
         let mut events = Vec::new();
         loop {
             let event = self.event().await;
@@ -243,15 +245,15 @@ impl Client {
     }
 
     /// Checks that these events, and nothing else, arrived before a fence that is published now.
-    pub(crate) async fn got<E: AsRef<str>>(&mut self, server: &Endpoint, expected: &[E]) {
-        let events = self.events(server).await;
+    pub(crate) async fn got<E: AsRef<str>>(&mut self, expected: &[E]) {
+        let events = self.events().await;
         let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(events, expected);
     }
 
     /// Checks that nothing arrived before a fence that is published now.
-    pub(crate) async fn got_nothing(&mut self, server: &Endpoint) {
-        self.got::<&str>(server, &[]).await;
+    pub(crate) async fn got_nothing(&mut self) {
+        self.got::<&str>(&[]).await;
     }
 
     /// Closes cleanly.

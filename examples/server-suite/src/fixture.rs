@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::process::{Command, ExitStatus};
 
+use futures::future::join_all;
 use midplane_testkit::child::{Child, Signal};
 use midplane_testkit::until;
 use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::http::{Answer, Request};
 
 /// What the ready line of a server says before its address.
@@ -29,6 +31,18 @@ impl Program {
     /// Starts the server on a free port, with flags that stand in one text with white space between.
     pub(crate) fn start(self, flags: &str) -> Server {
         self.start_at("127.0.0.1:0", flags)
+    }
+
+    /// Starts the server on a free port and connects a client of each identity.
+    pub(crate) async fn start_with<const CLIENTS: usize>(
+        self,
+        flags: &str,
+        identities: [&str; CLIENTS],
+    ) -> (Server, [Client; CLIENTS]) {
+        let server = self.start(flags);
+        let clients = identities.map(|identity| Client::connect(&server, identity));
+        let clients = join_all(clients).await.try_into();
+        (server, clients.expect("a client of each identity"))
     }
 
     /// Starts the server at an address and waits until it says that it listens.

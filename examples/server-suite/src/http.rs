@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
 use midplane_testkit::{succeeds, within};
@@ -103,7 +103,7 @@ impl Request {
 
     /// Sends the request on a connection of its own and reads the answer.
     pub(crate) async fn send(&self, address: SocketAddr) -> Answer {
-        let mut stream = connect(address).await;
+        let mut stream = BufReader::new(connect(address).await);
         // A server may refuse a body before it has read it; what it answered is still there to read.
         let _ = within("the request leaves", stream.write_all(&self.bytes(address))).await;
         let what = format!("an answer to {} {}", self.method, self.path);
@@ -131,65 +131,38 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads one answer.
-    pub(crate) async fn read(stream: &mut TcpStream) -> Self {
-        Self::read_from(stream, &mut Vec::new()).await
-    }
-
-    /// Reads `count` answers to requests that were sent one behind the other.
-    pub(crate) async fn read_all(stream: &mut TcpStream, count: usize) -> Vec<Self> {
-        let (mut answers, mut bytes) = (Vec::new(), Vec::new());
-        for n in 0..count {
-            let answer = Self::read_from(stream, &mut bytes);
-            answers.push(within(format!("answer {n}"), answer).await);
+    /// Reads one answer; what came behind it stays in the buffer.
+    pub(crate) async fn read(stream: &mut BufReader<TcpStream>) -> Self {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = stream.read_line(&mut head).await;
+            assert_ne!(read.expect("the head arrives"), 0, "{head:?} has no end");
         }
-        answers
-    }
-
-    /// Reads one answer, given what was already read; what is read beyond it is left there.
-    async fn read_from(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Self {
-        let end = loop {
-            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end + 4;
-            }
-            let read = stream.read_buf(bytes).await.expect("the head arrives");
-            let head = bytes.escape_ascii();
-            assert_ne!(read, 0, "the answer ends in its head: {head}");
+        let (line, headers) = head.split_once("\r\n").expect("the head ends in lines");
+        let status = line
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|line| line.get(..3)?.parse().ok());
+        let mut answer = Self {
+            status: status.unwrap_or_else(|| panic!("no status line in {head:?}")),
+            headers: headers
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+                .collect(),
+            body: Vec::new(),
         };
-        let mut body = bytes.split_off(end);
-        let text = String::from_utf8(std::mem::take(bytes)).expect("the head is text");
-        let mut lines = text.lines();
-        let status = lines
-            .next()
-            .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())
-            .unwrap_or_else(|| panic!("no status line in {text:?}"));
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let length = headers
-            .iter()
-            .find(|(name, _)| name == "content-length")
-            .map(|(_, value)| value.parse().expect("a length"));
-        match length {
-            _ if status == 101 => {}
+        let length = answer.header("content-length");
+        let length = length.map(|length| length.parse().expect("a length"));
+        let read = match length {
+            _ if answer.status == 101 => Ok(0),
             Some(length) => {
-                while body.len() < length {
-                    let read = stream.read_buf(&mut body).await.expect("the body arrives");
-                    assert_ne!(read, 0, "the body ends early");
-                }
-                *bytes = body.split_off(length);
+                answer.body.resize(length, 0);
+                stream.read_exact(&mut answer.body).await
             }
-            None => {
-                let end = stream.read_to_end(&mut body).await;
-                end.expect("the body arrives");
-            }
-        }
-        Self {
-            status,
-            headers,
-            body,
-        }
+            None => stream.read_to_end(&mut answer.body).await,
+        };
+        read.expect("the body arrives");
+        answer
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

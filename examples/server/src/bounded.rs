@@ -122,7 +122,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Wake, Waker};
 
-    use futures::FutureExt;
+    use midplane_testkit::clock::VirtualClock;
 
     use super::*;
 
@@ -161,23 +161,6 @@ mod tests {
         }
     }
 
-    /// A timer whose sleeps all end once its flag is set.
-    struct SwitchedTimer(Arc<AtomicBool>);
-
-    impl Timer for SwitchedTimer {
-        fn now(&self) -> midplane::Instant {
-            midplane::Instant::ZERO
-        }
-        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-            let over = self.0.clone();
-            futures::future::poll_fn(move |_| match over.load(Ordering::Relaxed) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            })
-            .boxed()
-        }
-    }
-
     #[derive(Default)]
     struct Woken(AtomicBool);
 
@@ -187,32 +170,29 @@ mod tests {
         }
     }
 
-    fn socket() -> (Bounded<Peer>, Arc<AtomicBool>, Arc<AtomicBool>) {
-        let (takes, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn socket() -> (Bounded<Peer>, Arc<AtomicBool>, VirtualClock) {
+        let (takes, clock) = (Arc::<AtomicBool>::default(), VirtualClock::default());
         let peer = Peer {
             takes: takes.clone(),
         };
-        let timer = Arc::new(SwitchedTimer(over.clone()));
-        (
-            Bounded::new(peer, timer, Duration::from_secs(1)),
-            takes,
-            over,
-        )
+        let socket = Bounded::new(peer, Arc::new(clock.clone()), PATIENCE);
+        (socket, takes, clock)
     }
 
     #[test]
     fn a_write_that_waits_too_long_fails_and_one_that_is_taken_does_not() {
-        let (mut socket, takes, over) = socket();
+        let (mut socket, takes, clock) = socket();
         let context = &mut Context::from_waker(Waker::noop());
         let mut write = |context: &mut Context<'_>| Pin::new(&mut socket).poll_write(context, b"x");
         assert!(write(context).is_pending());
         takes.store(true, Ordering::Relaxed);
-        over.store(true, Ordering::Relaxed);
+        assert!(clock.advance(PATIENCE));
         assert!(matches!(write(context), Poll::Ready(Ok(1))));
         takes.store(false, Ordering::Relaxed);
-        over.store(false, Ordering::Relaxed);
         assert!(write(context).is_pending());
-        over.store(true, Ordering::Relaxed);
+        assert!(clock.advance(PATIENCE * 2));
         let Poll::Ready(Err(error)) = write(context) else {
             panic!("the time is over");
         };

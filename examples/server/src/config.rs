@@ -323,8 +323,8 @@ fn show_size(size: &usize) -> String {
 mod tests {
     use super::*;
 
-    fn parse(flags: &[&str]) -> Result<Config, String> {
-        let line = ["server"].iter().chain(flags);
+    fn parse(flags: &str) -> Result<Config, String> {
+        let line = ["server"].into_iter().chain(flags.split_whitespace());
         let config = Config::try_parse_from(line).map_err(|error| one_line(&error))?;
         config.check().map_err(|error| one_line(&error))?;
         Ok(config)
@@ -332,22 +332,15 @@ mod tests {
 
     #[test]
     fn the_defaults_are_within_their_own_ranges() {
-        let config = parse(&[]).unwrap();
+        let config = parse("").unwrap();
         assert_eq!(config.max_message, 64 * KIB);
         assert_eq!(config.ping_interval, Duration::from_secs(20));
     }
 
     #[test]
     fn units_are_read() {
-        let config = parse(&[
-            "--mailbox-bytes",
-            "3MiB",
-            "--max-body",
-            "200",
-            "--pong-timeout",
-            "250ms",
-        ])
-        .unwrap();
+        let flags = "--mailbox-bytes 3MiB --max-body 200 --pong-timeout 250ms";
+        let config = parse(flags).unwrap();
         assert_eq!(config.mailbox_bytes, 3 * MIB);
         assert_eq!(config.max_body, 200);
         assert_eq!(config.pong_timeout, Duration::from_millis(250));
@@ -356,18 +349,18 @@ mod tests {
     #[test]
     fn a_bad_value_is_one_line_that_names_the_flag() {
         for (flags, wants) in [
-            (["--listen", "nowhere"], "--listen"),
-            (["--listen", "0.0.0.0:80"], "loopback"),
-            (["--max-connections", "0"], "within 1 to 1000000"),
-            (["--max-connections", "many"], "whole number"),
-            (["--max-message", "1GiB"], "KiB"),
-            (["--max-message", "64MiB"], "within 128B to 16MiB"),
-            (["--write-timeout", "10"], "ms, s, m"),
-            (["--write-timeout", "99999999999999999999s"], "whole number"),
-            (["--overflow", "explode"], "drop-oldest"),
-            (["--listne", "x"], "--listne"),
+            ("--listen nowhere", "--listen"),
+            ("--listen 0.0.0.0:80", "loopback"),
+            ("--max-connections 0", "within 1 to 1000000"),
+            ("--max-connections many", "whole number"),
+            ("--max-message 1GiB", "KiB"),
+            ("--max-message 64MiB", "within 128B to 16MiB"),
+            ("--write-timeout 10", "ms, s, m"),
+            ("--write-timeout 99999999999999999999s", "whole number"),
+            ("--overflow explode", "drop-oldest"),
+            ("--listne x", "--listne"),
         ] {
-            let message = parse(&flags).unwrap_err();
+            let message = parse(flags).unwrap_err();
             assert!(message.contains(wants), "{message}");
             assert!(
                 message.starts_with("error: ") && !message.contains('\n'),

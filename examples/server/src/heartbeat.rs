@@ -70,37 +70,30 @@ impl Heartbeat {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::task::Waker;
+
+    use midplane_testkit::clock::VirtualClock;
 
     use super::*;
 
-    /// A timer whose every sleep is over at once, and that keeps the seconds of each.
-    #[derive(Default)]
-    struct HastyTimer(Mutex<Vec<u64>>);
-
-    impl Timer for HastyTimer {
-        fn now(&self) -> midplane::Instant {
-            midplane::Instant::ZERO
-        }
-        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-            self.0.lock().unwrap().push(duration.as_secs());
-            futures::future::ready(()).boxed()
-        }
-    }
-
     #[test]
     fn a_client_that_is_heard_is_pinged_again_and_one_that_is_not_is_gone() {
-        let timer = Arc::new(HastyTimer::default());
+        let clock = VirtualClock::default();
         let (interval, patience) = (Duration::from_secs(20), Duration::from_secs(5));
-        let mut heartbeat = Heartbeat::new(timer.clone(), interval, patience);
+        let mut heartbeat = Heartbeat::new(Arc::new(clock.clone()), interval, patience);
         let context = &mut Context::from_waker(Waker::noop());
-        for _ in 0..3 {
-            assert_eq!(heartbeat.poll(context), Poll::Ready(Beat::Ping));
+        // The next beat, and the seconds after which it comes.
+        let mut next = |heartbeat: &mut Heartbeat| loop {
+            if let Poll::Ready(beat) = heartbeat.poll(context) {
+                return (clock.elapsed().as_secs(), beat);
+            }
+            assert!(clock.advance(Duration::MAX), "no timer is set");
+        };
+        for seconds in [20, 40, 60] {
+            assert_eq!(next(&mut heartbeat), (seconds, Beat::Ping));
             heartbeat.hear();
         }
-        assert_eq!(heartbeat.poll(context), Poll::Ready(Beat::Ping));
-        assert_eq!(heartbeat.poll(context), Poll::Ready(Beat::Silent));
-        assert_eq!(*timer.0.lock().unwrap(), [20, 5, 15, 5, 15, 5, 15, 5]);
+        assert_eq!(next(&mut heartbeat), (80, Beat::Ping));
+        assert_eq!(next(&mut heartbeat), (85, Beat::Silent));
     }
 }

@@ -45,24 +45,14 @@ impl StoreKind {
                 let redis = redis.with_prefix(&name).expect("a prefix");
                 let store = RedisStore::new(&redis, timer);
                 block_on(store.install()).expect("the functions are installed");
-                let sides = Store {
-                    backend: Arc::new(store.backend()),
-                    ledger: Arc::new(store.clone()),
-                    producer: Arc::new(store),
-                };
-                (sides, Some(server))
+                (Store::new(store.backend(), store), Some(server))
             }
             Self::Postgres => {
                 let server = POSTGRES.get();
                 let store = PostgresStore::new(&server.url(), timer).expect("a url");
                 let store = store.with_schema(&name).expect("a schema");
                 block_on(store.migrate()).expect("the tables are there");
-                let sides = Store {
-                    backend: Arc::new(store.backend()),
-                    ledger: Arc::new(store.clone()),
-                    producer: Arc::new(store),
-                };
-                (sides, Some(server))
+                (Store::new(store.backend(), store), Some(server))
             }
         }
     }

@@ -63,9 +63,9 @@ impl Cast {
     }
 
     /// Checks that every client got its events, each once and in order, and nothing else.
-    async fn got(&mut self, server: &Server, expected: &[Vec<String>]) {
+    async fn got(&mut self, expected: &[Vec<String>]) {
         for (client, expected) in self.clients.iter_mut().zip(expected) {
-            client.got(server, expected).await;
+            client.got(expected).await;
         }
     }
 }
@@ -84,7 +84,7 @@ pub async fn curl_reaches_exactly_the_addressed_clients(program: Program) {
             expected[*member].push(event.clone());
         }
     }
-    cast.got(&server, &expected).await;
+    cast.got(&expected).await;
 }
 
 fn curl(server: &Server, body: &str) -> Value {
@@ -102,11 +102,11 @@ fn curl(server: &Server, body: &str) -> Value {
 
 /// The bytes of an event are those that were published, for every kind of JSON.
 pub async fn events_arrive_byte_for_byte(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with("", [""]).await;
     client.join("t").await;
     let long = format!("\"{}\"", "é~".repeat(20 * 1024));
     assert_eq!(long.len(), 60 * 1024 + 2);
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
     let events = [
         "{}",
         "null",
@@ -114,17 +114,21 @@ pub async fn events_arrive_byte_for_byte(program: Program) {
         "-0.0",
         "\"\"",
         "[ ]",
+        "[\n\t1 ]",
+        "18446744073709551616",
         "{ \"b\" :1 ,\t\"a\"\r\n:\t[ 1 ,2 ] , \"b\": 2 }",
         r#"{"z":0,"a":0,"\u0061":"\ud83d\ude00 \/ / \u00e9 é 😀 \u0000"}"#,
         "[123456789012345678901234567890, 1e400, 1E-7, 1.10, 100000000000000000000.0]",
         "\"\u{2028}\u{feff}\u{202e}\"",
         r#""\ud800""#,
+        r#"{ "b" : 1.0,  "a":1e3, "a":"\u00e9\/é" }"#,
         &long,
+        &deep,
     ];
     for event in events {
         server.delivers(&target("topic", "t"), event, 1).await;
     }
-    client.got(&server, &events).await;
+    client.got(&events).await;
     // Through a client as well. White space around the value is not part of the event.
     let mut publisher = Client::connect(&server, "").await;
     publisher.join("t").await;
@@ -133,8 +137,8 @@ pub async fn events_arrive_byte_for_byte(program: Program) {
         publisher.send(request.replace("EVENT", event)).await;
         assert_eq!(publisher.own().await["midplane"], "published", "{event}");
     }
-    client.got(&server, &events).await;
-    publisher.got_nothing(&server).await;
+    client.got(&events).await;
+    publisher.got_nothing().await;
 }
 
 /// Ids are text of any kind: they need no escaping and none spills into another.
@@ -155,18 +159,14 @@ pub async fn ids_are_any_text(program: Program) {
         server.delivers(&target("topic", id), &event, 1).await;
     }
     for (client, id) in clients.iter_mut().zip(ids) {
-        client
-            .got(&server, &[json!({ "for": id }).to_string()])
-            .await;
+        client.got(&[json!({ "for": id }).to_string()]).await;
     }
 }
 
 /// What a client publishes reaches itself too, unless it asks to be left out.
 pub async fn a_publisher_can_be_excluded(program: Program) {
-    let server = program.start("");
-    let mut publisher = Client::connect(&server, "user=u").await;
-    let mut other = Client::connect(&server, "user=u").await;
-    let mut outsider = Client::connect(&server, "user=v").await;
+    let (_server, [mut publisher, mut other, mut outsider]) =
+        program.start_with("", ["user=u", "user=u", "user=v"]).await;
     publisher.join("t").await;
     other.join("t").await;
     for (n, target) in [target("topic", "t"), target("user", "u")]
@@ -177,17 +177,15 @@ pub async fn a_publisher_can_be_excluded(program: Program) {
         let rest = json!({"rest": n});
         publisher.publishes(target, &rest, true, 1).await;
         publisher.publishes(target, &all, false, 2).await;
-        publisher.got(&server, &[all.to_string()]).await;
-        other
-            .got(&server, &[rest.to_string(), all.to_string()])
-            .await;
+        publisher.got(&[all.to_string()]).await;
+        other.got(&[rest.to_string(), all.to_string()]).await;
     }
     let own = publisher.target();
     publisher.publishes(&own, &json!(1), true, 0).await;
     publisher.publishes(&own, &json!(2), false, 1).await;
-    publisher.got(&server, &["2"]).await;
-    other.got_nothing(&server).await;
-    outsider.got_nothing(&server).await;
+    publisher.got(&["2"]).await;
+    other.got_nothing().await;
+    outsider.got_nothing().await;
 }
 
 /// Events of one publisher reach every client in the order published, also while others publish.

@@ -3,7 +3,7 @@
 use midplane_testkit::child::Signal;
 use midplane_testkit::{succeeds, until, within};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::client::{Arrival, Client};
@@ -36,7 +36,7 @@ pub async fn a_signal_drains(program: Program) {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = program.start(flags::LONG_DRAIN);
         let silent = connect(server.address).await;
-        let mut idle = connect(server.address).await;
+        let mut idle = BufReader::new(connect(server.address).await);
         let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
         let request = request.bytes(server.address);
         succeeds("the request leaves", idle.write_all(&request)).await;

@@ -61,14 +61,12 @@ pub(crate) async fn watch(client: &mut Client, flow: &str, executions: usize) {
 
 /// A flow is seen from its first step to its last by its session, and by nobody else.
 pub async fn a_flow_is_seen_by_its_session(program: Program) {
-    let server = program.start("");
-    let mut watcher = Client::connect(&server, "user=ada").await;
-    let mut other = Client::connect(&server, "user=bob").await;
+    let (server, [mut watcher, mut other]) = program.start_with("", ["user=ada", "user=bob"]).await;
     let session = watcher.create_session("agent").await;
     other.create_session("agent").await;
     let flow = started(&server, &session.into(), 40).await;
     watch(&mut watcher, &flow, 40).await;
-    other.got_nothing(&server).await;
+    other.got_nothing().await;
 }
 
 /// What is no flow is refused with what is wrong, and so is one too many.

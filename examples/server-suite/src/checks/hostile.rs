@@ -6,7 +6,6 @@ use midplane_testkit::{succeeds, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::Client;
 use crate::fixture::{Program, publication, target};
 use crate::flags;
 use crate::http::{Request, connect};
@@ -14,8 +13,7 @@ use crate::http::{Request, connect};
 /// A page from elsewhere that runs in the user's browser can neither connect nor publish; the
 /// server's own page can.
 pub async fn a_foreign_origin_is_403(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "user=u").await;
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
     let own = server.url();
     let port = server.address.port();
     let publish = || Request::publish(publication(&target("user", "u"), "1"));
@@ -40,18 +38,17 @@ pub async fn a_foreign_origin_is_403(program: Program) {
         }
     }
     assert_eq!(server.connections().await, 1);
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
     let publish = publish().header("origin", &*own);
     assert_eq!(publish.answered(&server, 200).await.delivered(), 1);
     let upgrade = Request::upgrade("/ws").header("origin", &*own);
     upgrade.answered(&server, 101).await;
-    client.got(&server, &["1"]).await;
+    client.got(&["1"]).await;
 }
 
 /// A name that a foreign page had rebound to this machine is no name of the server.
 pub async fn a_foreign_host_is_403(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "user=u").await;
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
     let port = server.address.port();
     for host in [
         "evil.example".to_owned(),
@@ -67,7 +64,7 @@ pub async fn a_foreign_host_is_403(program: Program) {
             request.answered(&server, 403).await;
         }
     }
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
     for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
         let upgrade = Request::upgrade("/ws").header("host", &*host);
         upgrade.answered(&server, 101).await;
@@ -76,8 +73,7 @@ pub async fn a_foreign_host_is_403(program: Program) {
 
 /// A peer that starts something and then falls silent is cut off, at each point where it may stop.
 pub async fn a_slow_handshake_is_cut_off(program: Program) {
-    let server = program.start(flags::IMPATIENT_HANDSHAKE);
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with(flags::IMPATIENT_HANDSHAKE, [""]).await;
     let host = server.address;
     let starts = [
         String::new(),
@@ -99,7 +95,7 @@ pub async fn a_slow_handshake_is_cut_off(program: Program) {
         assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", rest.escape_ascii());
     }
     // The limit is for handshakes: a connected client stays, however little it says.
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
 }
 
 /// What a peer sends until it ends the connection, be it by a reset.

@@ -1,16 +1,14 @@
 //! The plain HTTP side.
 
-use midplane_testkit::succeeds;
-use tokio::io::AsyncWriteExt;
+use midplane_testkit::{succeeds, within};
+use tokio::io::{AsyncWriteExt, BufReader};
 
-use crate::client::Client;
 use crate::fixture::{Program, publication, target};
 use crate::http::{Answer, Request, connect};
 
 /// A body that is no publication is refused with what is wrong and where; the server goes on.
 pub async fn a_bad_publication_is_400_with_what_and_where(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "user=u").await;
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
     let long = publication(&target("user", &"x".repeat(256)), "1");
     let deep = format!(r#"{{"target":{},"event":1}}"#, "[".repeat(10_000));
     // Each with a word that the answer must contain: the field, or the place in the text.
@@ -55,18 +53,17 @@ pub async fn a_bad_publication_is_400_with_what_and_where(program: Program) {
     }
     let not_text = b"{\"target\":{\"type\":\"user\",\"id\":\"u\"},\"event\":\"\xff\"}";
     server.post(not_text, 400).await;
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
     server
         .delivers(&target("user", &"x".repeat(255)), "1", 0)
         .await;
     server.delivers(&target("user", "u"), "1", 1).await;
-    client.got(&server, &["1"]).await;
+    client.got(&["1"]).await;
 }
 
 /// A body over the limit is 413, whether its length is announced, true, or left open.
 pub async fn a_large_body_is_413(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "user=u").await;
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
     let event = format!("\"{}\"", "x".repeat(16 << 20));
     let large = publication(&target("user", "u"), &event);
     server.post(&large, 413).await;
@@ -82,7 +79,7 @@ pub async fn a_large_body_is_413(program: Program) {
         .header("transfer-encoding", "chunked")
         .unmeasured_body(chunked);
     open.answered(&server, 413).await;
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
     server.delivers(&target("user", "u"), "1", 1).await;
 }
 
@@ -120,8 +117,7 @@ pub async fn paths_and_methods_are_told_apart(program: Program) {
 
 /// The answer to a publish is the whole receipt.
 pub async fn the_receipt_is_answered(program: Program) {
-    let server = program.start("");
-    let _client = Client::connect(&server, "user=u").await;
+    let (server, [_client]) = program.start_with("", ["user=u"]).await;
     for (user, delivered) in [("u", 1), ("nobody", 0)] {
         let body = publication(&target("user", user), "1");
         let answer = server.post(body, 200).await;
@@ -137,9 +133,8 @@ pub async fn the_receipt_is_answered(program: Program) {
 /// A publisher that keeps its connection open publishes over it again and again, also without
 /// waiting for the answers, which come in order.
 pub async fn one_connection_carries_many_requests(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "user=u").await;
-    let mut stream = connect(server.address).await;
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
+    let mut stream = BufReader::new(connect(server.address).await);
     let events: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     for event in &events {
         let request = Request::publish(publication(&target("user", "u"), event))
@@ -147,9 +142,10 @@ pub async fn one_connection_carries_many_requests(program: Program) {
             .bytes(server.address);
         succeeds("the request leaves", stream.write_all(&request)).await;
     }
-    for answer in Answer::read_all(&mut stream, events.len()).await {
+    for event in &events {
+        let answer = within(format!("answer {event}"), Answer::read(&mut stream)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.delivered(), 1);
     }
-    client.got(&server, &events).await;
+    client.got(&events).await;
 }

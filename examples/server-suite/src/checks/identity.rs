@@ -8,9 +8,9 @@ use crate::{flags, flood};
 
 /// A client publishes to the targets it is in, and to no other.
 pub async fn a_client_publishes_only_where_it_is(program: Program) {
-    let server = program.start("");
-    let mut insider = Client::connect(&server, "user=u1&org=o1").await;
-    let mut outsider = Client::connect(&server, "user=u2&org=o2").await;
+    let (server, [mut insider, mut outsider]) = program
+        .start_with("", ["user=u1&org=o1", "user=u2&org=o2"])
+        .await;
     let session = insider.create_session("a1").await;
     insider.join("t1").await;
     let targets = [
@@ -28,24 +28,24 @@ pub async fn a_client_publishes_only_where_it_is(program: Program) {
     }
     let code = outsider.refused(publish(&target("topic", "empty"))).await;
     assert_eq!(code, "not_allowed");
-    insider.got_nothing(&server).await;
+    insider.got_nothing().await;
     for target in &targets {
         insider.publishes(target, &json!(1), false, 1).await;
     }
-    insider.got(&server, &["1"; 6]).await;
+    insider.got(&["1"; 6]).await;
     insider.leave("t1").await;
     let code = insider.refused(publish(&target("topic", "t1"))).await;
     assert_eq!(code, "not_allowed");
     server.delivers(&target("topic", "t1"), "2", 0).await;
-    insider.got_nothing(&server).await;
-    outsider.got_nothing(&server).await;
+    insider.got_nothing().await;
+    outsider.got_nothing().await;
 }
 
 /// User and org come from the identity alone: no request, however it is put, joins them.
 pub async fn an_identity_cannot_be_claimed(program: Program) {
-    let server = program.start("");
-    let mut owner = Client::connect(&server, "user=u1&org=o1").await;
-    let mut thief = Client::connect(&server, "user=u2&org=o2").await;
+    let (server, [mut owner, mut thief]) = program
+        .start_with("", ["user=u1&org=o1", "user=u2&org=o2"])
+        .await;
     let session = owner.create_session("a1").await;
     for (kind, id) in [("user", "u1"), ("org", "o1"), ("session", &session)] {
         let target = target(kind, id);
@@ -68,16 +68,14 @@ pub async fn an_identity_cannot_be_claimed(program: Program) {
         }
         server.delivers(&target, r#""secret""#, 1).await;
     }
-    thief.got_nothing(&server).await;
-    owner.got(&server, &[r#""secret""#; 3]).await;
+    thief.got_nothing().await;
+    owner.got(&[r#""secret""#; 3]).await;
 }
 
 /// A session's id is fresh and cannot be chosen, guessed or resumed by a false name, and nor can the
 /// connection's.
 pub async fn sessions_and_connections_are_unguessable(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
-    let mut other = Client::connect(&server, "").await;
+    let (server, [mut client, mut other]) = program.start_with("", ["", ""]).await;
     let first = client.create_session("a").await;
     let second = client.create_session("a").await;
     let third = other.create_session("a").await;
@@ -93,8 +91,8 @@ pub async fn sessions_and_connections_are_unguessable(program: Program) {
         other.refused(request).await;
     }
     server.delivers(&target("session", &first), "1", 1).await;
-    other.got_nothing(&server).await;
-    client.got(&server, &["1"]).await;
+    other.got_nothing().await;
+    client.got(&["1"]).await;
 }
 
 /// The welcome is the first message, with events under way to the client as it connects.
@@ -123,27 +121,30 @@ pub async fn the_welcome_comes_first(program: Program) {
 /// An event that would pass for a message of the server's, a `lost` or a `closing` say, is refused
 /// from clients and by HTTP alike; the word is free anywhere else in an event.
 pub async fn an_event_cannot_pass_for_a_message_of_the_server(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with("", [""]).await;
     let own = client.target();
     for event in [
         r#"{"midplane":"closing"}"#,
         r#"{ "a":{}, "midplane":null }"#,
         r#"{"mid\u0070lane":1}"#,
         r#"{"midplane":1,"midplane":2}"#,
+        r#"{"a":{},"mid\u0070lane":null}"#,
+        r#"{"\ud800":1,"midplane":1}"#,
     ] {
         server.post(publication(&own, event), 400).await;
         let request = format!(r#"{{"request":"publish","target":{own},"event":{event}}}"#);
         client.send(request).await;
-        error_code(&client.own().await);
+        assert_eq!(error_code(&client.own().await), "reserved", "{event}");
     }
     let free = [
         r#"{"a":{"midplane":"closing"}}"#,
         r#"["midplane"]"#,
         r#"{"Midplane":"midplane"}"#,
+        r#"{"a":"midplane"}"#,
+        r#"{"\ud800":"midplane"}"#,
     ];
     for event in free {
         server.delivers(&own, event, 1).await;
     }
-    client.got(&server, &free).await;
+    client.got(&free).await;
 }

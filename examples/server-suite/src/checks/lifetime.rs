@@ -50,20 +50,18 @@ pub async fn a_killed_client_is_detached(program: Program) {
 
 /// Ends a client beside another, which nothing reaches.
 async fn is_detached_once(program: Program, end: impl AsyncFnOnce(Client)) {
-    let server = program.start("");
-    let mut other = Client::connect(&server, "").await;
+    let (server, [mut other]) = program.start_with("", [""]).await;
     let (client, targets) = member_of_all(&server).await;
     assert_eq!(server.connections().await, 2);
     end(client).await;
     detached(&server, &targets, 1).await;
-    other.got_nothing(&server).await;
+    other.got_nothing().await;
 }
 
 /// A client whose peer is gone without even a reset, and so answers no ping, is in none of its targets any more. One
 /// that does answer stays.
 pub async fn a_silent_client_is_detached(program: Program) {
-    let server = program.start(flags::IMPATIENT_PINGS);
-    let mut other = Client::connect(&server, "").await;
+    let (server, [mut other]) = program.start_with(flags::IMPATIENT_PINGS, [""]).await;
     let (silent, targets) = member_of_all(&server).await;
     let fence = other.target();
     let gone = async {
@@ -79,13 +77,12 @@ pub async fn a_silent_client_is_detached(program: Program) {
 /// A client that was cut off joins its session again over a new connection, and what is published to
 /// the session reaches it there, once.
 pub async fn a_session_is_resumed_after_a_kill(program: Program) {
-    let server = program.start("");
-    let mut first = Client::connect(&server, "").await;
+    let (server, [mut first]) = program.start_with("", [""]).await;
     let session = first.create_session("a").await;
     let target = target("session", &session);
     let old = first.connection.clone();
     server.delivers(&target, "1", 1).await;
-    first.got(&server, &["1"]).await;
+    first.got(&["1"]).await;
     first.kill();
     let mut second = Client::connect(&server, "").await;
     assert_ne!(second.connection, old);
@@ -95,21 +92,20 @@ pub async fn a_session_is_resumed_after_a_kill(program: Program) {
         (server.publish(&target, "2").await == 1).then_some(())
     })
     .await;
-    let mut events = second.events(&server).await;
+    let mut events = second.events().await;
     events.dedup();
     assert_eq!(events, ["2"]);
     server.delivers(&target, "3", 1).await;
-    second.got(&server, &["3"]).await;
+    second.got(&["3"]).await;
     // Being in it, the second may also publish to it; and resuming twice delivers once.
     second.resume_session(&session).await;
     second.publishes(&target, &json!(4), false, 1).await;
-    second.got(&server, &["4"]).await;
+    second.got(&["4"]).await;
 }
 
 /// Leaving, joining twice and joining again do what they say.
 pub async fn topics_are_left_and_joined_again(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with("", [""]).await;
     let topic = target("topic", "t");
     for round in 0..3 {
         client.join("t").await;
@@ -117,7 +113,7 @@ pub async fn topics_are_left_and_joined_again(program: Program) {
         server.delivers(&topic, &format!("{round}"), 1).await;
         client.leave("t").await;
         server.delivers(&topic, "-1", 0).await;
-        client.got(&server, &[format!("{round}")]).await;
+        client.got(&[format!("{round}")]).await;
     }
     // Leaving where it is not may be refused or confirmed, and the connection lives.
     let leave = json!({"request": "leave", "topic": "t"});
@@ -125,5 +121,5 @@ pub async fn topics_are_left_and_joined_again(program: Program) {
     if said["midplane"] != "left" {
         error_code(&said);
     }
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
 }

@@ -12,9 +12,9 @@ use crate::{flags, flood};
 /// With every connection taken an upgrade is answered with 503, health checks and publishers still
 /// get through, and a client that leaves makes room.
 pub async fn connections_beyond_the_limit_are_503(program: Program) {
-    let server = program.start(flags::FEW_OF_ALL);
-    let first = Client::connect(&server, "user=u").await;
-    let mut second = Client::connect(&server, "user=u").await;
+    let (server, [first, mut second]) = program
+        .start_with(flags::FEW_OF_ALL, ["user=u", "user=u"])
+        .await;
     let upgrade = Request::upgrade("/ws?user=u");
     upgrade.answered(&server, 503).await;
     server.delivers(&target("user", "u"), "1", 2).await;
@@ -24,13 +24,14 @@ pub async fn connections_beyond_the_limit_are_503(program: Program) {
         (upgrade.send(server.address).await.status == 101).then_some(())
     })
     .await;
-    second.got(&server, &["1"]).await;
+    second.got(&["1"]).await;
 }
 
 /// A client is in a number of targets at most; what it is in it stays in, and leaving one makes room.
 pub async fn targets_beyond_the_limit_are_refused(program: Program) {
-    let server = program.start(flags::FEW_OF_ALL);
-    let mut client = Client::connect(&server, "user=u&org=o").await;
+    let (server, [mut client]) = program
+        .start_with(flags::FEW_OF_ALL, ["user=u&org=o"])
+        .await;
     let session = client.create_session("a").await;
     let join = |n: u32| json!({"request": "join", "topic": format!("t{n}")});
     let mut joined = 0;
@@ -55,12 +56,12 @@ pub async fn targets_beyond_the_limit_are_refused(program: Program) {
     ] {
         server.delivers(&target, "1", 1).await;
     }
-    client.got(&server, &["1"; 4]).await;
+    client.got(&["1"; 4]).await;
     server.delivers(&target("topic", "t4"), "2", 0).await;
     client.leave("t0").await;
     client.join("t4").await;
     server.delivers(&target("topic", "t4"), "3", 1).await;
-    client.got(&server, &["3"]).await;
+    client.got(&["3"]).await;
 }
 
 /// Where the policy is to disconnect, a client that falls behind is told that it lost something and
@@ -76,19 +77,17 @@ pub async fn falling_behind_may_disconnect(program: Program) {
     assert_eq!(behind.next().await, Arrival::Close(1013));
     drop(behind);
     server.settles_at(1).await;
-    publisher.got_nothing(&server).await;
+    publisher.got_nothing().await;
 }
 
 /// Text that is not UTF-8 is closed with 1007: no later message of that client means anything.
 pub async fn text_that_is_not_utf8_is_closed(program: Program) {
-    let server = program.start("");
-    let mut other = Client::connect(&server, "").await;
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut other, mut client]) = program.start_with("", ["", ""]).await;
     client.join("t").await;
     client.try_send(Message::text(&b"\"\xff\""[..])).await;
     assert_eq!(client.next().await, Arrival::Close(1007));
     drop(client);
     server.settles_at(1).await;
     server.delivers(&target("topic", "t"), "1", 0).await;
-    other.got_nothing(&server).await;
+    other.got_nothing().await;
 }

@@ -3,13 +3,12 @@
 use serde_json::json;
 use tokio_websockets::Message;
 
-use crate::client::{Arrival, Client, error_code};
+use crate::client::{Arrival, error_code};
 use crate::fixture::{Program, target};
 
 /// Every answer echoes the `id` of its request, which may be any JSON, and has none where none was.
 pub async fn answers_carry_the_id_of_their_request(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (_server, [mut client]) = program.start_with("", [""]).await;
     let ids = json!([null, "text", "", 0, -1.5, true, [1, "x"], {"a": {"b": 1}}]);
     let (topic, user) = (target("topic", "t"), target("user", "u"));
     let requests = json!({
@@ -45,8 +44,7 @@ pub async fn answers_carry_the_id_of_their_request(program: Program) {
 
 /// Requests sent without waiting are answered one by one, in their order.
 pub async fn requests_are_answered_in_order(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (_server, [mut client]) = program.start_with("", [""]).await;
     for n in 0..500 {
         let request = json!({"request": "join", "topic": format!("t{n}"), "id": n});
         client.send(request.to_string()).await;
@@ -62,8 +60,7 @@ pub async fn requests_are_answered_in_order(program: Program) {
 /// What is unknown, malformed or misses something is answered with an error, and the connection
 /// lives on with all that it joined.
 pub async fn bad_requests_are_answered_and_survived(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with("", [""]).await;
     client.join("kept").await;
     let long = format!(r#"{{"request":"join","topic":"{}"}}"#, "x".repeat(256));
     let deep = "[".repeat(10_000);
@@ -127,27 +124,24 @@ pub async fn bad_requests_are_answered_and_survived(program: Program) {
         error_code(&said);
     }
     server.delivers(&target("topic", "kept"), "1", 1).await;
-    client.got(&server, &["1"]).await;
+    client.got(&["1"]).await;
 }
 
 /// A binary message is answered with an error, and the connection lives.
 pub async fn a_binary_message_is_answered_and_survived(program: Program) {
-    let server = program.start("");
-    let mut client = Client::connect(&server, "").await;
+    let (server, [mut client]) = program.start_with("", [""]).await;
     for bytes in [&b""[..], b"\xff\x00", br#"{"request":"join","topic":"t"}"#] {
         client.send_message(Message::binary(bytes)).await;
         error_code(&client.own().await);
     }
     server.delivers(&target("topic", "t"), "1", 0).await;
-    client.got_nothing(&server).await;
+    client.got_nothing().await;
 }
 
 /// A message larger than the limit is refused, with an error or a close of 1009, and others are not
 /// concerned.
 pub async fn an_oversize_message_is_refused(program: Program) {
-    let server = program.start("");
-    let mut other = Client::connect(&server, "user=u").await;
-    let mut client = Client::connect(&server, "user=u").await;
+    let (server, [mut other, mut client]) = program.start_with("", ["user=u", "user=u"]).await;
     let event = format!("\"{}\"", "x".repeat(4 << 20));
     let user = target("user", "u");
     let request = format!(r#"{{"request":"publish","target":{user},"event":{event}}}"#);
@@ -155,7 +149,7 @@ pub async fn an_oversize_message_is_refused(program: Program) {
     match client.next().await {
         Arrival::Own(error) => {
             error_code(&error);
-            client.got_nothing(&server).await;
+            client.got_nothing().await;
         }
         Arrival::Close(1009) => {
             drop(client);
@@ -163,5 +157,5 @@ pub async fn an_oversize_message_is_refused(program: Program) {
         }
         other => panic!("an error or a close of 1009, and not {other:?}"),
     }
-    other.got_nothing(&server).await;
+    other.got_nothing().await;
 }

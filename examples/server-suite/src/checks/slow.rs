@@ -35,7 +35,7 @@ pub async fn a_slow_client_changes_nothing_for_others(program: Program) {
         }
     }
     for other in &mut others {
-        other.got_nothing(&server).await;
+        other.got_nothing().await;
     }
     // Were nothing lost, nothing would say so.
     flood::take_until_lost(&mut slow, &mut 0).await;
@@ -73,7 +73,7 @@ pub async fn what_was_lost_is_counted(program: Program) {
         assert_eq!(next, published);
         assert_ne!(lost, 0, "the mailbox was never full");
         // Caught up, it misses nothing.
-        reader.got_nothing(&server).await;
+        reader.got_nothing().await;
     }
 }
 
@@ -93,8 +93,7 @@ pub async fn a_stuck_client_is_dropped(program: Program) {
 /// A client that sends requests and never reads the answers cannot make the server hold them all:
 /// at some point it is not read from, or dropped.
 pub async fn a_client_that_only_talks_is_held_back(program: Program) {
-    let server = program.start("");
-    let mut other = Client::connect(&server, "user=u").await;
+    let (server, [mut other]) = program.start_with("", ["user=u"]).await;
     let mut talker = Client::narrow(&server, "").await;
     // Each answer repeats the id, so answers are as large as requests.
     let request = json!({"request": "dance", "id": "x".repeat(8 * 1024)}).to_string();
@@ -104,5 +103,5 @@ pub async fn a_client_that_only_talks_is_held_back(program: Program) {
         assert!(sent < 64 << 20, "the server takes in requests without end");
     }
     server.delivers(&target("user", "u"), "1", 1).await;
-    other.got(&server, &["1"]).await;
+    other.got(&["1"]).await;
 }
