@@ -142,11 +142,6 @@ impl Tab<'_> {
             .await;
     }
 
-    /// How often an element shows this.
-    pub(crate) async fn count(&self, id: &str, text: &str) -> usize {
-        self.text(id).await.matches(text).count()
-    }
-
     pub(crate) async fn click(&self, id: &str) {
         succeeds(format!("a click on #{id}"), self.element(id).await.click()).await;
     }

@@ -31,7 +31,6 @@ pub(crate) struct Request {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
-    measured: bool,
 }
 
 impl Request {
@@ -41,7 +40,6 @@ impl Request {
             path: path.into(),
             headers: Vec::new(),
             body: None,
-            measured: true,
         }
     }
 
@@ -71,12 +69,6 @@ impl Request {
         self
     }
 
-    /// A body whose length is not announced.
-    pub(crate) fn unmeasured_body(mut self, body: impl AsRef<[u8]>) -> Self {
-        self.measured = false;
-        self.body(body)
-    }
-
     /// The request as it goes over the wire.
     pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
         let has = |name| self.headers.iter().any(|(other, _)| *other == name);
@@ -88,7 +80,7 @@ impl Request {
             head += "connection: close\r\n";
         }
         if let Some(body) = &self.body
-            && self.measured
+            && !has("transfer-encoding")
         {
             head += &format!("content-length: {}\r\n", body.len());
         }

@@ -77,7 +77,7 @@ pub async fn a_large_body_is_413(program: Program) {
     }
     let open = Request::new("POST", "/publish")
         .header("transfer-encoding", "chunked")
-        .unmeasured_body(chunked);
+        .body(chunked);
     open.answered(&server, 413).await;
     client.got_nothing().await;
     server.delivers(&target("user", "u"), "1", 1).await;

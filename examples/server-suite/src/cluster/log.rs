@@ -1,11 +1,11 @@
 //! What a server logs, as facts of a history.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use midplane::envelope::NodeId;
 use midplane_conformance::history::{Fact, Record};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What a node told its host, as the host logged it. The history's clock began at `epoch`.
 pub(crate) fn records(node: NodeId, log: &str, epoch: SystemTime) -> Vec<Record> {
@@ -67,21 +67,11 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     rest.split([' ', ',']).next()
 }
 
-/// The moment that a line begins with, in UTC: `2000-12-31T23:59:59.123456Z`. A history lasts for less than a day.
+/// The moment that a line begins with: `2000-12-31T23:59:59.123456Z`.
 fn moment(line: &str, epoch: SystemTime) -> Option<Duration> {
-    let time = line.split_once('T')?.1.split_once('Z')?.0;
-    let mut parts = time.split(':');
-    let mut minutes = 0;
-    for _ in 0..2 {
-        minutes = minutes * 60 + parts.next()?.parse::<u64>().ok()?;
-    }
-    let seconds: f64 = parts.next()?.parse().ok()?;
-    let of_day = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
-    let began = epoch.duration_since(UNIX_EPOCH).ok()?.as_nanos() % DAY.as_nanos();
-    let since = (of_day + DAY).as_nanos() - began;
-    u64::try_from(since % DAY.as_nanos())
-        .ok()
-        .map(Duration::from_nanos)
+    let (time, _) = line.split_once(' ')?;
+    let time = OffsetDateTime::parse(time, &Rfc3339).ok()?;
+    SystemTime::from(time).duration_since(epoch).ok()
 }
 
 /// A duration as it is logged: `1.5s`, `20ms`.
@@ -107,7 +97,7 @@ mod tests {
         let node = NodeId([7; 16]);
         let other = NodeId([0xab; 16]);
         // Ten seconds before midnight.
-        let epoch = UNIX_EPOCH + DAY * 3 - Duration::from_secs(10);
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 60 * 60 - 10);
         let log = format!(
             "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: backplane live\n\
              1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: messages lost origin={other} lane=3 first=4 last=17\n\
