@@ -120,7 +120,8 @@ async fn stale(client: &mut Client, from: &Endpoint, before: Duration) -> usize 
 /// in order, once; and it ends well before its deadline.
 pub async fn a_stop_under_load(programs: Programs) {
     for programs in programs.in_both_orders() {
-        let flags = "--drain-timeout 10s";
+        // The client reads at the end: its mailbox holds everything.
+        let flags = "--drain-timeout 10s --mailbox-messages 1000000 --mailbox-bytes 256MiB";
         let started = Nodes::start_shared(programs, 2, ServerKind::Redis, flags);
         let (mut nodes, _broker) = started.await;
         nodes.listen().await;
