@@ -1,15 +1,15 @@
 //! When the nodes of a cluster try to connect.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane::bus::{Bus, BusError, Limits, Link};
 use midplane_conformance::history::{Fact, Recorder};
+use midplane_testkit::lock::locked;
 
 /// The moments of all connect attempts, on the clock of the history. A clone is another handle to the list.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ConnectAttempts {
     recorder: Recorder,
     moments: Arc<Mutex<Vec<Duration>>>,
@@ -59,19 +59,10 @@ impl ConnectAttempts {
     }
 
     fn sorted(&self, since: Duration) -> Vec<Duration> {
-        // A panic under the lock leaves the list whole.
-        let moments = self.moments.lock();
-        let moments = moments.unwrap_or_else(PoisonError::into_inner);
+        let moments = locked(&self.moments);
         let mut later: Vec<_> = moments.iter().copied().filter(|at| *at >= since).collect();
         later.sort_unstable();
         later
-    }
-}
-
-impl fmt::Debug for ConnectAttempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.since(Duration::ZERO);
-        f.debug_tuple("ConnectAttempts").field(&count).finish()
     }
 }
 
@@ -89,8 +80,7 @@ impl Bus for CountingBus {
 
     async fn connect(&self) -> Result<Link, BusError> {
         let now = self.attempts.recorder.now();
-        let moments = self.attempts.moments.lock();
-        moments.unwrap_or_else(PoisonError::into_inner).push(now);
+        locked(&self.attempts.moments).push(now);
         self.bus.connect().await
     }
 }

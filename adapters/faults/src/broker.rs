@@ -1,5 +1,6 @@
 //! What the scenarios ask of a server.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,24 @@ use std::time::Duration;
 use midplane::bus::Bus;
 use midplane_testkit::server::Server;
 
+/// Why a server does not let the nodes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFault {
+    /// The nodes' password is another on the server.
+    Password,
+    /// The nodes may not subscribe.
+    Permission,
+    /// Fewer connections are allowed than the nodes need.
+    ConnectionLimit,
+}
+
 /// A server of one kind, and how it is made to fail. Every method may block.
-pub trait Broker: Send + Sync {
+pub trait Broker: fmt::Debug + Send + Sync {
     /// The server.
     fn server(&self) -> &Server;
 
-    /// A bus with this prefix, which reaches the server at this address, as a user whose credentials can be
-    /// [broken](Self::break_credentials).
+    /// A bus with this prefix, which reaches the server at this address, as a user who can be
+    /// [refused](Self::refuse).
     fn bus(&self, address: SocketAddr, prefix: &str) -> Arc<dyn Bus>;
 
     /// The shortest time between two heartbeats that a server and 200 nodes keep up with on two shared cores.
@@ -22,23 +34,11 @@ pub trait Broker: Send + Sync {
     /// Ends the connections the nodes receive by; those they send by stay, if the server can tell them apart.
     fn cut_subscribers(&self);
 
-    /// Changes the nodes' password on the server, and ends their links.
-    fn break_credentials(&self);
+    /// Injects an access fault, and ends the links that it leaves.
+    fn refuse(&self, fault: AccessFault);
 
-    /// Undoes [`break_credentials`](Self::break_credentials).
-    fn restore_credentials(&self);
-
-    /// Takes the permission to subscribe from the nodes.
-    fn revoke_permission(&self);
-
-    /// Undoes [`revoke_permission`](Self::revoke_permission).
-    fn restore_permission(&self);
-
-    /// Allows fewer connections than the nodes need, and ends their links.
-    fn limit_connections(&self);
-
-    /// Undoes [`limit_connections`](Self::limit_connections).
-    fn lift_connection_limit(&self);
+    /// Undoes [`refuse`](Self::refuse).
+    fn admit(&self, fault: AccessFault);
 
     /// Lets the server soon drop a consumer that does not read; false if it waits instead. Called before any node
     /// connects.

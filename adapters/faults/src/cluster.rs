@@ -1,6 +1,5 @@
 //! Nodes with their connections and publishers, on one executor.
 
-use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use crate::shape::{ClusterShape, HEARTBEAT};
 use crate::workload::{RESIDENTS, Workload, lobby};
 
 /// Nodes on one executor, on a thread of its own, that publish and receive until they are to finish.
+#[derive(Debug)]
 pub struct TestCluster {
     executor: Executor,
     nodes: Vec<RecordedNode>,
@@ -136,15 +136,6 @@ impl TestCluster {
         drop(self.jobs.take());
         let thread = self.thread.take().expect("it is finished once");
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-    }
-}
-
-impl fmt::Debug for TestCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestCluster")
-            .field("executor", &self.executor)
-            .field("nodes", &self.nodes)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,6 @@
 //! A server, and the clusters that use it.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::catch_unwind;
 use std::thread;
@@ -35,6 +34,7 @@ pub enum Route {
 }
 
 /// One server, one cluster on each executor, and what is done to them.
+#[derive(Debug)]
 pub struct Harness<'a> {
     broker: &'a dyn Broker,
     proxy: Proxy,
@@ -244,14 +244,6 @@ impl<'a> Harness<'a> {
             });
             assert!(judged.is_ok(), "on {executor:?}");
         }
-    }
-}
-
-impl fmt::Debug for Harness<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Harness")
-            .field("clusters", &self.clusters)
-            .finish_non_exhaustive()
     }
 }
 

@@ -20,7 +20,7 @@ mod shape;
 mod workload;
 
 pub use attempts::ConnectAttempts;
-pub use broker::Broker;
+pub use broker::{AccessFault, Broker};
 pub use cluster::TestCluster;
 pub use harness::{Harness, Route};
 pub use nats::NatsBroker;
@@ -28,9 +28,22 @@ pub use postgres::PostgresBroker;
 pub use redis::{RedisBroker, RedisClusterBroker, Servers};
 pub use shape::{ClusterShape, HEARTBEAT};
 
-/// Makes one test of each scenario, out of an expression that starts a [`Broker`].
+/// Makes one test of each scenario, or of those that are named, out of an expression that starts a [`Broker`].
 #[macro_export]
 macro_rules! faults {
+    (@each $start:expr, $($module:ident::$scenario:ident)+) => {$(
+        #[test]
+        fn $scenario() {
+            $crate::scenarios::$module::$scenario(&$start);
+        }
+    )+};
+    (@ignored $start:expr, $($module:ident::$scenario:ident)+) => {$(
+        #[test]
+        #[ignore = "it takes longer than a minute"]
+        fn $scenario() {
+            $crate::scenarios::$module::$scenario(&$start);
+        }
+    )+};
     ($start:expr) => {
         $crate::faults!(@each $start,
             outage::bus_killed_for_1_s
@@ -59,17 +72,7 @@ macro_rules! faults {
             load::two_hundred_nodes_reconnect_at_once
         );
     };
-    (@each $start:expr, $($module:ident::$scenario:ident)+) => {$(
-        #[test]
-        fn $scenario() {
-            $crate::scenarios::$module::$scenario(&$start);
-        }
-    )+};
-    (@ignored $start:expr, $($module:ident::$scenario:ident)+) => {$(
-        #[test]
-        #[ignore = "it takes longer than a minute"]
-        fn $scenario() {
-            $crate::scenarios::$module::$scenario(&$start);
-        }
-    )+};
+    ($start:expr, $($module:ident::$scenario:ident)+) => {
+        $crate::faults!(@each $start, $($module::$scenario)+);
+    };
 }

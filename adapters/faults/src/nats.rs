@@ -11,7 +11,7 @@ use midplane_nats::Nats;
 use midplane_testkit::server::Server;
 use tempfile::TempDir;
 
-use crate::Broker;
+use crate::{AccessFault, Broker};
 
 /// A NATS server whose configuration is a file that changes.
 #[derive(Debug)]
@@ -92,41 +92,26 @@ impl Broker for NatsBroker {
 
     /// One connection serves both ways: a new password ends them all, and is taken back at once.
     fn cut_subscribers(&self) {
-        self.break_credentials();
-        self.restore_credentials();
+        self.refuse(AccessFault::Password);
+        self.admit(AccessFault::Password);
     }
 
-    fn break_credentials(&self) {
-        self.configure(&Settings {
-            password: "another",
-            ..Settings::SOUND
-        });
+    fn refuse(&self, fault: AccessFault) {
+        let mut settings = Settings::SOUND;
+        match fault {
+            AccessFault::Password => settings.password = "another",
+            AccessFault::Permission => {
+                settings.permissions = ", permissions { subscribe: { deny: \">\" } }";
+            }
+            AccessFault::ConnectionLimit => settings.connections = 3,
+        }
+        self.configure(&settings);
+        if fault == AccessFault::ConnectionLimit {
+            self.server.restart();
+        }
     }
 
-    fn restore_credentials(&self) {
-        self.configure(&Settings::SOUND);
-    }
-
-    fn revoke_permission(&self) {
-        self.configure(&Settings {
-            permissions: ", permissions { subscribe: { deny: \">\" } }",
-            ..Settings::SOUND
-        });
-    }
-
-    fn restore_permission(&self) {
-        self.configure(&Settings::SOUND);
-    }
-
-    fn limit_connections(&self) {
-        self.configure(&Settings {
-            connections: 3,
-            ..Settings::SOUND
-        });
-        self.server.restart();
-    }
-
-    fn lift_connection_limit(&self) {
+    fn admit(&self, _: AccessFault) {
         self.configure(&Settings::SOUND);
     }
 

@@ -9,7 +9,7 @@ use midplane::bus::Bus;
 use midplane_postgres::Postgres;
 use midplane_testkit::server::Server;
 
-use crate::Broker;
+use crate::{AccessFault, Broker};
 
 /// A Postgres server with a user for the nodes.
 #[derive(Debug)]
@@ -42,12 +42,6 @@ impl PostgresBroker {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{statements}: {said}");
     }
-
-    fn kick(&self, whom: &str) {
-        self.run(&format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'chat' {whom}"
-        ));
-    }
 }
 
 impl Broker for PostgresBroker {
@@ -67,35 +61,26 @@ impl Broker for PostgresBroker {
     }
 
     fn cut_subscribers(&self) {
-        self.kick("");
-    }
-
-    fn break_credentials(&self) {
-        self.run("ALTER USER chat PASSWORD 'another'");
-        self.kick("");
-    }
-
-    fn restore_credentials(&self) {
-        self.run("ALTER USER chat PASSWORD 'hunter2'");
+        let nodes = "FROM pg_stat_activity WHERE usename = 'chat'";
+        self.run(&format!("SELECT pg_terminate_backend(pid) {nodes}"));
     }
 
     /// Postgres has no permission to listen, so the permission to connect is revoked.
-    fn revoke_permission(&self) {
-        self.run("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
-        self.kick("");
+    fn refuse(&self, fault: AccessFault) {
+        self.run(match fault {
+            AccessFault::Password => "ALTER USER chat PASSWORD 'another'",
+            AccessFault::Permission => "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
+            AccessFault::ConnectionLimit => "ALTER USER chat CONNECTION LIMIT 3",
+        });
+        self.cut_subscribers();
     }
 
-    fn restore_permission(&self) {
-        self.run("GRANT CONNECT ON DATABASE postgres TO PUBLIC");
-    }
-
-    fn limit_connections(&self) {
-        self.run("ALTER USER chat CONNECTION LIMIT 3");
-        self.kick("");
-    }
-
-    fn lift_connection_limit(&self) {
-        self.run("ALTER USER chat CONNECTION LIMIT -1");
+    fn admit(&self, fault: AccessFault) {
+        self.run(match fault {
+            AccessFault::Password => "ALTER USER chat PASSWORD 'hunter2'",
+            AccessFault::Permission => "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
+            AccessFault::ConnectionLimit => "ALTER USER chat CONNECTION LIMIT -1",
+        });
     }
 
     fn drop_slow_consumers(&self) -> bool {

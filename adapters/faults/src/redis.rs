@@ -9,7 +9,7 @@ use midplane::bus::Bus;
 use midplane_redis::Redis;
 use midplane_testkit::server::{RedisCluster, Server};
 
-use crate::Broker;
+use crate::{AccessFault, Broker};
 
 /// One Redis server or several, with a user for the nodes.
 #[derive(Debug)]
@@ -152,10 +152,6 @@ impl<S: Servers> RedisBroker<S> {
     fn user(&self, rules: &[&str]) {
         self.command(&[&["ACL", "SETUSER", "chat"], rules].concat());
     }
-
-    fn kick(&self) {
-        self.servers.everywhere(&["CLIENT", "KILL", "USER", "chat"]);
-    }
 }
 
 impl<S: Servers> Broker for RedisBroker<S> {
@@ -178,31 +174,23 @@ impl<S: Servers> Broker for RedisBroker<S> {
             .everywhere(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     }
 
-    fn break_credentials(&self) {
-        self.user(&["resetpass", ">another"]);
-        self.kick();
+    fn refuse(&self, fault: AccessFault) {
+        match fault {
+            AccessFault::Password => self.user(&["resetpass", ">another"]),
+            // The server itself ends the links of subscribers.
+            AccessFault::Permission => return self.user(&["resetchannels"]),
+            AccessFault::ConnectionLimit => self.command(&["CONFIG", "SET", "maxclients", "6"]),
+        }
+        self.servers.everywhere(&["CLIENT", "KILL", "USER", "chat"]);
     }
 
-    fn restore_credentials(&self) {
-        self.user(&["resetpass", ">hunter2"]);
-    }
-
-    fn revoke_permission(&self) {
-        self.user(&["resetchannels"]);
-    }
-
-    fn restore_permission(&self) {
-        self.user(&S::RULES);
-    }
-
-    fn limit_connections(&self) {
-        self.command(&["CONFIG", "SET", "maxclients", "6"]);
-        self.kick();
-    }
-
-    fn lift_connection_limit(&self) {
-        // No command gets in either. Started again, none knows of a limit.
-        self.servers.restart();
+    fn admit(&self, fault: AccessFault) {
+        match fault {
+            AccessFault::Password => self.user(&["resetpass", ">hunter2"]),
+            AccessFault::Permission => self.user(&S::RULES),
+            // No command gets in either. Started again, none knows of a limit.
+            AccessFault::ConnectionLimit => self.servers.restart(),
+        }
     }
 
     fn drop_slow_consumers(&self) -> bool {

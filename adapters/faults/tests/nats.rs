@@ -3,8 +3,4 @@
 use midplane_faults::NatsBroker;
 
 midplane_faults::faults!(NatsBroker::start());
-
-#[test]
-fn descriptor_limit() {
-    midplane_faults::scenarios::access::descriptor_limit(&NatsBroker::start());
-}
+midplane_faults::faults!(NatsBroker::start(), access::descriptor_limit);

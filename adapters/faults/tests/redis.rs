@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use midplane_faults::scenarios::access;
 use midplane_faults::{Harness, RedisBroker, Route};
 
 midplane_faults::faults!(RedisBroker::start());
+midplane_faults::faults!(RedisBroker::start(), access::descriptor_limit);
 
 /// The subscribers of a master that becomes a replica stay connected and receive nothing, and its publishers are
 /// refused.
@@ -16,9 +16,4 @@ fn master_demoted() {
     let outage = Duration::from_secs(3);
     harness.outage(outage, || broker.demote(), || broker.promote());
     harness.finish();
-}
-
-#[test]
-fn descriptor_limit() {
-    access::descriptor_limit(&RedisBroker::start());
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use midplane_faults::scenarios::{access, outage};
 use midplane_faults::{ClusterShape, HEARTBEAT, Harness, RedisClusterBroker, Route};
 use midplane_testkit::executor::Executor;
 
@@ -28,17 +27,9 @@ fn slots_move() {
     harness.finish();
 }
 
-#[test]
-fn subscribers_cut() {
-    outage::subscribers_cut(&RedisClusterBroker::start_cluster());
-}
-
-#[test]
-fn credentials_break_and_heal() {
-    access::credentials_break_and_heal(&RedisClusterBroker::start_cluster());
-}
-
-#[test]
-fn permission_removed_and_given_back() {
-    access::permission_removed_and_given_back(&RedisClusterBroker::start_cluster());
-}
+midplane_faults::faults!(
+    RedisClusterBroker::start_cluster(),
+    outage::subscribers_cut
+    access::credentials_break_and_heal
+    access::permission_removed_and_given_back
+);

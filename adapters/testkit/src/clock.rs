@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 use midplane_core::{Instant, Timer};
+
+use crate::lock::locked;
 
 /// A clock that is moved by hand, and what is to be done when. A clone is the same clock.
 #[derive(Clone, Default)]
@@ -28,8 +29,6 @@ type Action = Box<dyn FnOnce() + Send>;
 /// By when, and in which order.
 type DueKey = (Duration, u64);
 
-type Slot = Arc<Mutex<Option<Waker>>>;
-
 impl VirtualClock {
     /// The time that has passed on the clock.
     #[must_use]
@@ -38,16 +37,23 @@ impl VirtualClock {
     }
 
     /// Resolves when the time has come.
-    pub fn until(&self, due: Duration) -> Until {
-        Until {
-            clock: self.clone(),
-            due,
-            key: None,
+    pub fn until(&self, due: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let clock = self.clone();
+        async move {
+            if clock.elapsed() < due {
+                let (sender, due_now) = oneshot::channel();
+                let key = clock.at(due, move || {
+                    // The waiter may be gone.
+                    let _ = sender.send(());
+                });
+                let _scheduled = Scheduled { clock, key };
+                let _ = due_now.await;
+            }
         }
     }
 
     /// Resolves when so much time has passed.
-    pub fn sleep(&self, duration: Duration) -> Until {
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + use<> {
         self.until(self.elapsed().saturating_add(duration))
     }
 
@@ -83,8 +89,7 @@ impl VirtualClock {
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
-        // Nothing is left half done under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 
@@ -106,46 +111,16 @@ impl Timer for VirtualClock {
     }
 }
 
-/// See [`VirtualClock::until`].
-#[derive(Debug)]
-#[must_use = "time passes only for those who wait"]
-pub struct Until {
+/// Takes an action out of the schedule when its waiter is gone.
+struct Scheduled {
     clock: VirtualClock,
-    due: Duration,
-    key: Option<(DueKey, Slot)>,
+    key: DueKey,
 }
 
-impl Future for Until {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.clock.elapsed() >= self.due {
-            return Poll::Ready(());
-        }
-        let waker = Some(context.waker().clone());
-        if let Some((_, slot)) = &self.key {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = waker;
-            return Poll::Pending;
-        }
-        let slot = Arc::new(Mutex::new(waker));
-        let rings = slot.clone();
-        let key = self.clock.at(self.due, move || {
-            let waker = rings.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        });
-        self.key = Some((key, slot));
-        Poll::Pending
-    }
-}
-
-impl Drop for Until {
+impl Drop for Scheduled {
     fn drop(&mut self) {
-        if let Some((key, _)) = self.key.take() {
-            let action = self.clock.schedule().due.remove(&key);
-            drop(action);
-        }
+        let action = self.clock.schedule().due.remove(&self.key);
+        drop(action);
     }
 }
 
@@ -221,8 +196,7 @@ impl NodeClock {
     }
 
     fn faults(&self) -> MutexGuard<'_, Vec<ClockFault>> {
-        // Nothing is left half done under the lock.
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.faults)
     }
 }
 

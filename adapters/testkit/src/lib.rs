@@ -8,7 +8,7 @@
 //!
 //! # Map
 //!
-//! Real time: [`wait`] is the one bound on every wait, [`executor`] what tests run on. Virtual time: [`clock`] passes
+//! Real time: [`wait`] is the one bound on every wait, [`executor`] what tests run on. [`lock`] outlives panics. Virtual time: [`clock`] passes
 //! only when every task waits, [`tasks`] is an executor of one thread on it that repeats the run of a seed, [`local`] a
 //! smaller one for tasks that are not [`Send`], and [`random`] the numbers of a seed. Processes:
 //! [`child`] runs a program, [`process`] is what the system tells of one, [`server`] starts real brokers and
@@ -18,6 +18,7 @@ pub mod child;
 pub mod clock;
 pub mod executor;
 pub mod local;
+pub mod lock;
 pub mod process;
 pub mod proxy;
 pub mod random;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::clock::VirtualClock;
+use crate::lock::locked;
 use crate::random::{Draw, Random};
 
 /// The number of polls at one instant that shows a task that spins.
@@ -102,19 +103,13 @@ impl Tasks {
 
     /// Drops the process's tasks where they stand.
     pub fn kill(&self, process: ProcessId) {
-        let dropped: Vec<Task> = {
+        let dropped: BTreeMap<u64, Task> = {
             let mut state = locked(&self.state);
             state.stopped.remove(&process);
-            let of_owner: Vec<u64> = state
-                .all
-                .iter()
-                .filter(|(_, task)| task.process == process)
-                .map(|(id, _)| *id)
-                .collect();
-            of_owner
-                .into_iter()
-                .filter_map(|id| state.all.remove(&id))
-                .collect()
+            let all = std::mem::take(&mut state.all).into_iter();
+            let (dropped, kept) = all.partition(|(_, task)| task.process == process);
+            state.all = kept;
+            dropped
         };
         drop(dropped);
     }
@@ -166,15 +161,12 @@ impl Tasks {
     }
 
     fn poll(&self, id: u64) {
-        let (mut future, alarm) = {
-            let mut state = locked(&self.state);
-            let Some(task) = state.all.get_mut(&id) else {
-                return;
-            };
-            let Some(future) = task.future.take() else {
-                return;
-            };
-            (future, task.alarm.clone())
+        let taken = locked(&self.state).all.get_mut(&id).and_then(|task| {
+            let future = task.future.take()?;
+            Some((future, task.alarm.clone()))
+        });
+        let Some((mut future, alarm)) = taken else {
+            return;
         };
         alarm.rung.store(false, Ordering::Relaxed);
         let waker = Waker::from(alarm);
@@ -204,9 +196,4 @@ impl fmt::Debug for Tasks {
             .field("tasks", &locked(&self.state).all.len())
             .finish_non_exhaustive()
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half done under a lock.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

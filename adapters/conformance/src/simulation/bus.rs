@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 
+use super::scenario::Fault;
 use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::lock::locked;
 use midplane_testkit::random::{Draw, Random};
 
 /// The largest frame, in bytes: a burst needs several.
@@ -23,31 +25,6 @@ const INBOX: usize = 400;
 /// The longest way between a node and the bus, in microseconds.
 const LATENCY: u64 = 3_000;
 
-/// What is wrong between one node and the bus.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LinkFaults {
-    /// Connecting is refused, or takes for ever.
-    pub(super) refused: bool,
-    pub(super) hangs: bool,
-    /// Subscribing takes for ever.
-    pub(super) unanswered: bool,
-    /// Sending takes for ever.
-    pub(super) stuck: bool,
-    /// Frames to the node are lost; frames from it are.
-    pub(super) deaf: bool,
-    pub(super) mute: bool,
-    /// Frames to the node wait until this ends.
-    pub(super) held: bool,
-}
-
-/// What is wrong with the bus as a whole: one frame in this many is affected, or none.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FrameFaults {
-    pub(super) lost: Option<u64>,
-    pub(super) repeated: Option<u64>,
-    pub(super) late: Option<u64>,
-}
-
 /// The server between the nodes. A clone is another handle to it.
 #[derive(Clone)]
 pub(super) struct BusServer(Arc<Mutex<State>>);
@@ -55,14 +32,19 @@ pub(super) struct BusServer(Arc<Mutex<State>>);
 struct State {
     clock: VirtualClock,
     random: Random,
-    places: BTreeMap<usize, LinkFaults>,
-    frame_faults: FrameFaults,
+    /// What is wrong between the node at a place and the bus.
+    link_faults: BTreeMap<usize, Fault>,
+    /// What is wrong with one frame in this many.
+    frame_fault: Option<(Fault, u64)>,
+    /// Whether connecting is refused everywhere.
+    down: bool,
     next: u64,
     links: BTreeMap<u64, Open>,
     /// Tasks that wait for a change.
     waiting: Vec<Waker>,
 }
 
+#[derive(Default)]
 struct Open {
     place: usize,
     lanes: BTreeSet<Lane>,
@@ -79,8 +61,9 @@ impl BusServer {
         Self(Arc::new(Mutex::new(State {
             clock,
             random,
-            places: BTreeMap::new(),
-            frame_faults: FrameFaults::default(),
+            link_faults: BTreeMap::new(),
+            frame_fault: None,
+            down: false,
             next: 0,
             links: BTreeMap::new(),
             waiting: Vec::new(),
@@ -93,22 +76,29 @@ impl BusServer {
         Arc::new(SimulatedBus { server, place })
     }
 
-    /// Changes what is wrong at a place.
-    pub(super) fn change(&self, place: usize, change: impl FnOnce(&mut LinkFaults)) {
+    /// Something is wrong at a place from now on.
+    pub(super) fn inject(&self, place: usize, fault: Fault) {
+        self.state().link_faults.insert(place, fault);
+    }
+
+    /// Nothing is wrong at a place any more.
+    pub(super) fn heal(&self, place: usize) {
         let mut state = self.state();
-        let faults = state.places.entry(place).or_default();
-        change(faults);
-        if !faults.held {
-            let links = state.links.values_mut();
-            for open in links.filter(|open| open.place == place) {
-                open.inbox.append(&mut open.held);
-            }
+        state.link_faults.remove(&place);
+        let links = state.links.values_mut();
+        for open in links.filter(|open| open.place == place) {
+            open.inbox.append(&mut open.held);
         }
         wake(state);
     }
 
-    pub(super) fn frame_faults(&self, frame_faults: FrameFaults) {
-        self.state().frame_faults = frame_faults;
+    /// Something is wrong with one frame in this many, or with none.
+    pub(super) fn set_frame_fault(&self, frame_fault: Option<(Fault, u64)>) {
+        self.state().frame_fault = frame_fault;
+    }
+
+    pub(super) fn set_down(&self, down: bool) {
+        self.state().down = down;
     }
 
     /// Ends the links of a place, or all of them.
@@ -132,32 +122,23 @@ impl BusServer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock leaves the state whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// Waits until `look` finds something in the state.
     async fn once<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
-        poll_fn(|context| self.poll(context, &mut look)).await
-    }
-
-    fn poll<T>(
-        &self,
-        context: &mut Context<'_>,
-        look: &mut impl FnMut(&mut State) -> Option<T>,
-    ) -> Poll<T> {
-        let mut state = self.state();
-        if let Some(found) = look(&mut state) {
-            return Poll::Ready(found);
-        }
-        if !state
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(context.waker()))
-        {
-            state.waiting.push(context.waker().clone());
-        }
-        Poll::Pending
+        poll_fn(|context| {
+            let mut state = self.state();
+            if let Some(found) = look(&mut state) {
+                return Poll::Ready(found);
+            }
+            let mut waiting = state.waiting.iter();
+            if !waiting.any(|waker| waker.will_wake(context.waker())) {
+                state.waiting.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Waits for one way between a node and the bus.
@@ -173,7 +154,7 @@ impl BusServer {
     /// Delivers a frame to every link that subscribed its lane.
     fn carry(&self, from: usize, frame: &Outbound) {
         let mut state = self.state();
-        if state.place(from).mute {
+        if state.has(from, &[Fault::Mute, Fault::Apart]) {
             return;
         }
         let to: Vec<u64> = state
@@ -183,11 +164,10 @@ impl BusServer {
             .map(|(id, _)| *id)
             .collect();
         for id in to {
-            let frame_faults = state.frame_faults;
-            if state.chance(frame_faults.lost) {
+            if state.chance(Fault::Lost) {
                 continue;
             }
-            let copies = 1 + u8::from(state.chance(frame_faults.repeated));
+            let copies = 1 + u8::from(state.chance(Fault::Repeated));
             for _ in 0..copies {
                 let due = state.due(id);
                 let inbound = Inbound {
@@ -203,12 +183,16 @@ impl BusServer {
 }
 
 impl State {
-    fn place(&self, place: usize) -> LinkFaults {
-        self.places.get(&place).copied().unwrap_or_default()
+    /// Whether one of the faults is in progress at a place.
+    fn has(&self, place: usize, faults: &[Fault]) -> bool {
+        let fault = self.link_faults.get(&place);
+        fault.is_some_and(|fault| faults.contains(fault))
     }
 
-    fn chance(&mut self, once_in: Option<u64>) -> bool {
-        once_in.is_some_and(|times| self.random.once_in(times))
+    /// Whether the frame fault in progress is this one and affects the next frame.
+    fn chance(&mut self, fault: Fault) -> bool {
+        self.frame_fault
+            .is_some_and(|(now, times)| now == fault && self.random.once_in(times))
     }
 
     fn latency(&mut self) -> Duration {
@@ -218,7 +202,7 @@ impl State {
     /// When a frame sent now arrives: behind those before it, unless it is delayed.
     fn due(&mut self, link: u64) -> Duration {
         let due = self.clock.elapsed() + self.latency();
-        if self.chance(self.frame_faults.late) {
+        if self.chance(Fault::Late) {
             return due + Duration::from_millis(self.random.below(300));
         }
         let Some(open) = self.links.get_mut(&link) else {
@@ -251,20 +235,19 @@ fn arrive(server: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
     let Some(server) = server.upgrade() else {
         return;
     };
-    let mut state = server.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(open) = state.links.get(&link) else {
+    let mut state = locked(&server);
+    let Some(place) = state.links.get(&link).map(|open| open.place) else {
         return;
     };
-    let place = state.place(open.place);
-    let Some(open) = state.links.get_mut(&link) else {
+    let deaf = state.has(place, &[Fault::Deaf, Fault::Apart]);
+    let held = state.has(place, &[Fault::Held]);
+    let open = state.links.get_mut(&link);
+    let Some(open) = open.filter(|open| open.end.is_none() && !deaf) else {
         return;
     };
-    if open.end.is_some() || place.deaf {
-        return;
-    }
     if open.inbox.len() + open.held.len() >= INBOX {
         open.end = Some(BusErrorKind::Overflow);
-    } else if place.held {
+    } else if held {
         open.held.push_back(inbound);
     } else {
         open.inbox.push_back(inbound);
@@ -292,8 +275,8 @@ impl Bus for SimulatedBus {
     async fn connect(&self) -> Result<Link, BusError> {
         self.server.travel().await;
         let refused = self.server.once(|state| {
-            let place = state.place(self.place);
-            (!place.hangs).then_some(place.refused)
+            let refused = state.down || state.has(self.place, &[Fault::Refused]);
+            (!state.has(self.place, &[Fault::Hanging])).then_some(refused)
         });
         if refused.await {
             return Err(failure(BusErrorKind::Unreachable));
@@ -306,11 +289,7 @@ impl Bus for SimulatedBus {
                 id,
                 Open {
                     place: self.place,
-                    lanes: BTreeSet::new(),
-                    inbox: VecDeque::new(),
-                    held: VecDeque::new(),
-                    end: None,
-                    last: Duration::ZERO,
+                    ..Open::default()
                 },
             );
             id
@@ -361,11 +340,11 @@ struct Sender(Arc<Half>);
 
 impl Sender {
     /// Waits until the place has not this fault, or the link is dead.
-    async fn unless(&self, trouble: fn(&LinkFaults) -> bool) -> Result<(), BusError> {
+    async fn unless(&self, fault: Fault) -> Result<(), BusError> {
         let Half { server, place, id } = &*self.0;
         server
             .once(|state| match state.alive(*id) {
-                Ok(()) => (!trouble(&state.place(*place))).then_some(Ok(())),
+                Ok(()) => (!state.has(*place, &[fault])).then_some(Ok(())),
                 dead => Some(dead),
             })
             .await
@@ -386,7 +365,7 @@ impl Sender {
 impl Transmit for Sender {
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
         self.0.server.travel().await;
-        self.unless(|place| place.unanswered).await?;
+        self.unless(Fault::Unanswered).await?;
         self.lanes(|heard| heard.extend(lanes));
         self.0.server.travel().await;
         self.alive()
@@ -406,7 +385,7 @@ impl Transmit for Sender {
         }
         for frame in frames {
             // A fault in the middle takes back no frame that was sent.
-            self.unless(|place| place.stuck).await?;
+            self.unless(Fault::Stuck).await?;
             self.0.server.carry(self.0.place, frame);
         }
         self.0.server.travel().await;

@@ -1,18 +1,19 @@
 //! The places where nodes run, and the faults that are injected there.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use midplane::Cluster;
 use midplane::envelope::NodeId;
 use midplane::node::Config;
 
-use super::bus::{BusServer, FrameFaults};
+use super::bus::BusServer;
 use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
 use super::workload::{RunningNodes, Workload};
 use crate::history::{Fact, RecordedNode, Recorder, TappedBus};
 use midplane_testkit::clock::{NodeClock, VirtualClock};
+use midplane_testkit::lock::locked;
 use midplane_testkit::random::{Draw, Random};
 use midplane_testkit::tasks::{ProcessId, Tasks};
 
@@ -41,6 +42,7 @@ struct State {
     wrong: usize,
 }
 
+#[derive(Default)]
 struct Slot {
     running: Option<RunningNode>,
     /// Whether a fault is in progress here; there is one at a time.
@@ -65,13 +67,9 @@ impl SimulatedCluster {
         let time = clock.clone();
         let recorder = Recorder::new(move || time.elapsed());
         let places = 2 + random.below(2) as usize;
-        let vacant = || Slot {
-            running: None,
-            busy: false,
-        };
         let state = State {
             random,
-            places: std::iter::repeat_with(vacant).take(places).collect(),
+            places: std::iter::repeat_with(Slot::default).take(places).collect(),
             next: 0,
             wrong: 0,
         };
@@ -99,13 +97,11 @@ impl SimulatedCluster {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock leaves the state whole.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.state)
     }
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<ProcessId, RecordedNode>> {
-        let nodes = self.0.nodes.lock();
-        nodes.unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.nodes)
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -173,7 +169,8 @@ impl SimulatedCluster {
             }
             self.0.clock.sleep(pause).await;
             let fault = self.state().random.pick(self.0.scenario.faults).copied();
-            let place = self.below(self.state_places()) as usize;
+            let places = self.state().places.len() as u64;
+            let place = self.below(places) as usize;
             // Most last up to 0.7 s, and one in three up to 7 s, longer than an event lives.
             let longest = if self.below(3) == 0 { 7_000 } else { 700 };
             let length = Duration::from_millis(1 + self.below(longest)).min(LONGEST);
@@ -184,10 +181,6 @@ impl SimulatedCluster {
                 self.0.tasks.spawn(NO_PROCESS, task);
             }
         }
-    }
-
-    fn state_places(&self) -> u64 {
-        self.state().places.len() as u64
     }
 
     async fn run_fault(self, fault: Fault, place: usize, length: Duration) {
@@ -223,54 +216,33 @@ impl SimulatedCluster {
         let node = running.recorded.id();
         match fault {
             Fault::Lost | Fault::Repeated | Fault::Late => {
-                let often = Some(2 + self.below(10));
-                server.frame_faults(FrameFaults {
-                    lost: often.filter(|_| fault == Fault::Lost),
-                    repeated: often.filter(|_| fault == Fault::Repeated),
-                    late: often.filter(|_| fault == Fault::Late),
-                });
+                server.set_frame_fault(Some((fault, 2 + self.below(10))));
                 clock.sleep(length).await;
-                server.frame_faults(FrameFaults::default());
+                server.set_frame_fault(None);
             }
             Fault::Cut => server.cut(Some(place)),
             Fault::Down => {
-                let places = self.state_places() as usize;
-                (0..places).for_each(|place| server.change(place, |place| place.refused = true));
+                server.set_down(true);
                 server.cut(None);
                 clock.sleep(length).await;
-                (0..places).for_each(|place| server.change(place, |place| place.refused = false));
+                server.set_down(false);
             }
             Fault::Refused | Fault::Hanging | Fault::Unanswered => {
-                let set = move |on: bool| {
-                    server.change(place, |place| match fault {
-                        Fault::Refused => place.refused = on,
-                        Fault::Hanging => place.hangs = on,
-                        _ => place.unanswered = on,
-                    });
-                };
-                set(true);
+                server.inject(place, fault);
                 server.cut(Some(place));
                 clock.sleep(length).await;
-                set(false);
+                server.heal(place);
             }
-            Fault::Stuck => {
-                server.change(place, |place| place.stuck = true);
+            Fault::Stuck | Fault::Held => {
+                server.inject(place, fault);
                 clock.sleep(length).await;
-                server.change(place, |place| place.stuck = false);
-            }
-            Fault::Held => {
-                server.change(place, |place| place.held = true);
-                clock.sleep(length).await;
-                server.change(place, |place| place.held = false);
+                server.heal(place);
             }
             Fault::Deaf | Fault::Mute | Fault::Apart => {
                 self.0.recorder.record(Fact::MustNotBeLive(node));
-                server.change(place, |place| {
-                    place.deaf = fault != Fault::Mute;
-                    place.mute = fault != Fault::Deaf;
-                });
+                server.inject(place, fault);
                 clock.sleep(length).await;
-                server.change(place, |place| (place.deaf, place.mute) = (false, false));
+                server.heal(place);
                 self.0.recorder.record(Fact::MayBeLive(node));
             }
             // The fault ends when the node has noticed.

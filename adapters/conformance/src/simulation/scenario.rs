@@ -49,6 +49,30 @@ pub enum Fault {
     Closed,
 }
 
+/// The faults of frames, then those of links, the bus and processes.
+const BUS_FAULTS: &[Fault] = &[
+    Fault::Lost,
+    Fault::Repeated,
+    Fault::Late,
+    Fault::Cut,
+    Fault::Down,
+    Fault::Refused,
+    Fault::Hanging,
+    Fault::Unanswered,
+    Fault::Stuck,
+    Fault::Deaf,
+    Fault::Mute,
+    Fault::Apart,
+    Fault::Held,
+    Fault::Forgotten,
+    Fault::Stalled,
+    Fault::Crashed,
+    Fault::Closed,
+];
+
+/// The number of faults of frames.
+const FRAME_FAULTS: usize = 3;
+
 /// What may go wrong in a run, and how the nodes are set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
@@ -85,28 +109,13 @@ impl Scenario {
 
     /// Frames get lost, repeated and late.
     pub const LOSSY_BUS: Self = Self {
-        faults: &[Fault::Lost, Fault::Repeated, Fault::Late],
+        faults: BUS_FAULTS.split_at(FRAME_FAULTS).0,
         ..Self::NO_FAULTS
     };
 
     /// Links and the bus break in every way, and processes with them.
     pub const BREAKING_LINKS: Self = Self {
-        faults: &[
-            Fault::Cut,
-            Fault::Down,
-            Fault::Refused,
-            Fault::Hanging,
-            Fault::Unanswered,
-            Fault::Stuck,
-            Fault::Deaf,
-            Fault::Mute,
-            Fault::Apart,
-            Fault::Held,
-            Fault::Forgotten,
-            Fault::Stalled,
-            Fault::Crashed,
-            Fault::Closed,
-        ],
+        faults: BUS_FAULTS.split_at(FRAME_FAULTS).1,
         ..Self::NO_FAULTS
     };
 
@@ -125,25 +134,7 @@ impl Scenario {
 
     /// Everything at once, with a small queue.
     pub const EVERYTHING: Self = Self {
-        faults: &[
-            Fault::Lost,
-            Fault::Repeated,
-            Fault::Late,
-            Fault::Cut,
-            Fault::Down,
-            Fault::Refused,
-            Fault::Hanging,
-            Fault::Unanswered,
-            Fault::Stuck,
-            Fault::Deaf,
-            Fault::Mute,
-            Fault::Apart,
-            Fault::Held,
-            Fault::Forgotten,
-            Fault::Stalled,
-            Fault::Crashed,
-            Fault::Closed,
-        ],
+        faults: BUS_FAULTS,
         misbehaviour: true,
         cancels: true,
         lanes: 1,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use midplane::{Audience, ConnectionId, Reach, Target};
 use super::scenario::Scenario;
 use crate::history::{EventTag, RecordedConnection, RecordedNode, RecordedPublisher, SinkOutcome};
 use midplane_testkit::clock::VirtualClock;
+use midplane_testkit::lock::locked;
 use midplane_testkit::random::{Draw, Random};
 use midplane_testkit::tasks::{ProcessId, Tasks};
 
@@ -164,23 +165,22 @@ impl Workload {
                 }
                 (4, Some(connection)) => connection.dissociate(&self.topic()),
                 (5, Some(connection)) => {
-                    self.state()
-                        .connections
-                        .retain(|other| !Arc::ptr_eq(other, &connection));
+                    self.forget(&connection);
                     let detached = connection.detach();
                     let _ = self.perhaps(detached).await;
                 }
-                (6, Some(connection)) => {
-                    self.state()
-                        .connections
-                        .retain(|other| !Arc::ptr_eq(other, &connection));
-                }
+                (6, Some(connection)) => self.forget(&connection),
                 _ => {
                     let plane = self.0.recorded.plane().clone();
                     let _ = self.perhaps(plane.flush()).await;
                 }
             }
         }
+    }
+
+    fn forget(&self, connection: &Arc<RecordedConnection>) {
+        let connections = &mut self.state().connections;
+        connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
     /// Awaits the future; or, if the scenario cancels, may drop it after up to three polls.
@@ -305,9 +305,4 @@ fn behave(
 
 fn connection_id(id: &str) -> ConnectionId {
     ConnectionId::new(id).expect("an id of a few letters")
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic under the lock leaves the state whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,38 +6,30 @@ use midplane::State;
 use midplane_conformance::history::RecordedNode;
 use midplane_testkit::wait::block_until;
 
-use crate::{Broker, Harness, Route};
+use crate::{AccessFault, Broker, Harness, Route};
 
 /// How long nodes are kept out: several connect attempts.
 const LENGTH: Duration = Duration::from_secs(2);
 
 /// The password changes under the nodes, and changes back.
 pub fn credentials_break_and_heal(broker: &dyn Broker) {
-    refused(
-        broker,
-        |broker| broker.break_credentials(),
-        |broker| broker.restore_credentials(),
-    );
+    refused(broker, AccessFault::Password);
 }
 
 /// The nodes lose the permission to subscribe, and get it back.
 pub fn permission_removed_and_given_back(broker: &dyn Broker) {
-    refused(
-        broker,
-        |broker| broker.revoke_permission(),
-        |broker| broker.restore_permission(),
-    );
+    refused(broker, AccessFault::Permission);
 }
 
-fn refused(broker: &dyn Broker, inject: fn(&dyn Broker), heal: fn(&dyn Broker)) {
+fn refused(broker: &dyn Broker, fault: AccessFault) {
     let harness = Harness::start(broker, Route::Direct);
     let inject = || {
-        inject(broker);
+        broker.refuse(fault);
         harness.wait_none_live();
     };
     let heal = || {
         harness.assert_few_attempts(LENGTH);
-        heal(broker);
+        broker.admit(fault);
     };
     harness.outage(LENGTH, inject, heal);
     harness.finish();
@@ -47,10 +39,10 @@ fn refused(broker: &dyn Broker, inject: fn(&dyn Broker), heal: fn(&dyn Broker)) 
 pub fn connection_limit(broker: &dyn Broker) {
     let harness = Harness::start(broker, Route::Direct);
     harness.fault_begins();
-    broker.limit_connections();
+    broker.refuse(AccessFault::ConnectionLimit);
     harness.pass(LENGTH);
     harness.assert_few_attempts(LENGTH);
-    broker.lift_connection_limit();
+    broker.admit(AccessFault::ConnectionLimit);
     harness.fault_ends();
     harness.finish();
 }

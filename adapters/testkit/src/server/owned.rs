@@ -1,17 +1,16 @@
 //! A server that this process starts and ends.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::child::{Child, Log, find, give};
+use crate::lock::locked;
 use crate::process::{limit_descriptors, open_descriptors};
 
 /// Below the ports that Linux gives to outgoing connections (32768 and up), so that none of those takes the port of
@@ -25,8 +24,8 @@ pub(super) struct Recipe {
     pub(super) package: &'static str,
     /// Prepares the directory, once.
     pub(super) prepare: Box<Prepare>,
-    /// The flags for a port and a directory.
-    pub(super) arguments: Box<Arguments>,
+    /// The flags, in which `{port}` stands for the port. The server runs in its directory.
+    pub(super) flags: Vec<String>,
     /// What the server writes once it takes connections.
     pub(super) ready: &'static str,
     /// The user to run it as when we are root.
@@ -34,7 +33,26 @@ pub(super) struct Recipe {
 }
 
 type Prepare = dyn Fn(&Path) + Send;
-type Arguments = dyn Fn(u16, &Path) -> Vec<OsString> + Send;
+
+impl Recipe {
+    /// A recipe with these flags and more, for an empty directory and our own user.
+    pub(super) fn new(
+        program: PathBuf,
+        package: &'static str,
+        ready: &'static str,
+        flags: &[&str],
+        more: &[&str],
+    ) -> Self {
+        Self {
+            program,
+            package,
+            prepare: Box::new(|_| {}),
+            flags: flags.iter().chain(more).map(ToString::to_string).collect(),
+            ready,
+            user: None,
+        }
+    }
+}
 
 impl fmt::Debug for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,8 +107,7 @@ impl OwnedServer {
     }
 
     pub(super) fn log(&self) -> String {
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.clone()
+        locked(&self.log).clone()
     }
 
     /// Starts the process again on its port and directory.
@@ -144,9 +161,10 @@ impl OwnedServer {
             find(program).is_some(),
             "{name} is not installed: apt-get install {package}"
         );
+        let (flags, port) = (self.recipe.flags.iter(), self.port.to_string());
         let mut command = Command::new(program);
         command
-            .args((self.recipe.arguments)(self.port, self.directory.path()))
+            .args(flags.map(|flag| flag.replace("{port}", &port)))
             .current_dir(self.directory.path())
             .env("LC_ALL", "C");
         let child = Child::start_logged(&command, self.recipe.user, self.log.clone())
@@ -178,13 +196,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "no-such-server is not installed: apt-get install its-package")]
     fn a_missing_program_is_named_with_its_package() {
-        drop(OwnedServer::start(Recipe {
-            program: "no-such-server".into(),
-            package: "its-package",
-            prepare: Box::new(|_| {}),
-            arguments: Box::new(|_, _| Vec::new()),
-            ready: "",
-            user: None,
-        }));
+        let recipe = Recipe::new("no-such-server".into(), "its-package", "", &[], &[]);
+        drop(OwnedServer::start(recipe));
     }
 }
