@@ -6,14 +6,11 @@ use std::sync::Arc;
 use async_nats::{Client, ConnectOptions};
 use bytes::Bytes;
 use futures::stream::StreamExt;
-use midplane::bus::Bus;
 use midplane_nats::Nats;
 use midplane_testkit::server::Server;
 
-use super::two_nodes::{self, DRIVER, FLOOR, ORIGINALS, OURS};
-use crate::across::{
-    AWAITED, Driver, DriverClient, Manner, Raw, RawSockets, Streams, Take, failed, midplane,
-};
+use super::two_nodes::{self, DRIVER, ORIGINALS};
+use crate::across::{AWAITED, Driver, Manner, Raw, Take, failed};
 use crate::report::Report;
 
 /// Messages that the driver holds of a subscription before it drops more: more than a race has in flight.
@@ -33,28 +30,14 @@ const PREDECESSORS: Manner = Manner {
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::nats();
-    let url = server.url();
-    two_nodes::run(report, "NATS", None, |size| {
-        let raw = RawSockets::open(server.address(), raw(size))?;
-        let mut contenders = vec![(FLOOR, Streams::new(size, raw))];
-        for (name, subject, manner) in [
-            (DRIVER, "driver.0000", AWAITED),
-            (
-                "the driver, subscribed to itself too",
-                "driver.0002",
-                ECHOED,
-            ),
-            (ORIGINALS, "originals.0000", PREDECESSORS),
-        ] {
-            let client: DriverClient<Connection> = DriverClient::open(&url, subject, size, manner)?;
-            contenders.push((name, Streams::new(size, client)));
-        }
-        let midplane = midplane(size, || {
-            let bus: Arc<dyn Bus> = Arc::new(Nats::new(&url).map_err(failed)?);
-            Ok(bus)
-        })?;
-        contenders.push((OURS, Streams::new(size, midplane)));
-        Ok(contenders)
+    let echoed = "the driver, subscribed to itself too";
+    let drivers = [
+        (DRIVER, "driver.0000", AWAITED),
+        (echoed, "driver.0002", ECHOED),
+        (ORIGINALS, "originals.0000", PREDECESSORS),
+    ];
+    two_nodes::run::<Connection>(report, "NATS", None, &server, raw, &drivers, |url| {
+        Ok(Arc::new(Nats::new(url).map_err(failed)?))
     })
 }
 

@@ -5,16 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use midplane::bus::Bus;
 use midplane_redis::Redis;
 use midplane_testkit::server::Server;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value};
 
-use super::two_nodes::{self, DRIVER, FLOOR, ORIGINALS, OURS};
-use crate::across::{
-    AWAITED, Driver, DriverClient, Manner, Raw, RawSockets, Streams, Take, failed, midplane,
-};
+use super::two_nodes::{self, DRIVER, ORIGINALS};
+use crate::across::{AWAITED, Driver, Manner, Raw, Take, failed};
 use crate::report::Report;
 
 /// The goal for midplane at the smaller size, as a ratio to the floor.
@@ -42,26 +39,16 @@ const TASKS: Manner = Manner {
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::redis();
-    let url = server.url();
-    two_nodes::run(report, "Redis", Some(BATCHED), |size| {
-        let raw = RawSockets::open(server.address(), raw(size))?;
-        let mut contenders = vec![(FLOOR, Streams::new(size, raw))];
-        for (name, channel, manner) in [
-            (DRIVER, "driver:0", AWAITED),
-            ("the driver, 256 calls at a time", "driver:1", CALLS),
-            ("the driver, pipelines of 128", "driver:2", PIPELINES),
-            (ORIGINALS, "originals:1", ONE_TASK),
-            ("the originals' design, 64 tasks", "originals:64", TASKS),
-        ] {
-            let client: DriverClient<Connection> = DriverClient::open(&url, channel, size, manner)?;
-            contenders.push((name, Streams::new(size, client)));
-        }
-        let midplane = midplane(size, || {
-            let bus: Arc<dyn Bus> = Arc::new(Redis::new(&url).map_err(failed)?);
-            Ok(bus)
-        })?;
-        contenders.push((OURS, Streams::new(size, midplane)));
-        Ok(contenders)
+    let drivers = [
+        (DRIVER, "driver:0", AWAITED),
+        ("the driver, 256 calls at a time", "driver:1", CALLS),
+        ("the driver, pipelines of 128", "driver:2", PIPELINES),
+        (ORIGINALS, "originals:1", ONE_TASK),
+        ("the originals' design, 64 tasks", "originals:64", TASKS),
+    ];
+    let batched = Some(BATCHED);
+    two_nodes::run::<Connection>(report, "Redis", batched, &server, raw, &drivers, |url| {
+        Ok(Arc::new(Redis::new(url).map_err(failed)?))
     })
 }
 

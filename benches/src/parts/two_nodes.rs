@@ -1,16 +1,20 @@
 //! The race from one node to another, over any bus.
 
 use std::io;
+use std::sync::Arc;
 
-use crate::across::Streams;
+use midplane::bus::Bus;
+use midplane_testkit::server::Server;
+
+use crate::across::{Driver, DriverClient, Manner, Raw, RawSockets, Streams, midplane};
 use crate::race::{Figures, race};
 use crate::report::{Goal, Lines, Report, Scale};
 
 /// The contenders that goals name.
-pub(super) const FLOOR: &str = "the raw protocol, pipelined";
+const FLOOR: &str = "the raw protocol, pipelined";
 pub(super) const DRIVER: &str = "the driver alone";
 pub(super) const ORIGINALS: &str = "the originals' design";
-pub(super) const OURS: &str = "midplane";
+const OURS: &str = "midplane";
 
 /// The turns of each contender, after some that find out how many events a turn takes.
 const ROUNDS: usize = 7;
@@ -22,14 +26,19 @@ const SIZES: [usize; 2] = [64, 1_024];
 /// The goal for the p50 of a single event, as a ratio to the driver's.
 const PROMPT: f64 = 1.3;
 
-/// Runs the races of contenders for events of each size. `batched` is the goal for the ratio to the floor at the smaller
-/// size, if there is one.
-pub(super) fn run(
+/// Runs the races for events of each size: the raw protocol, the server's driver on the channels and in the manners of
+/// `drivers`, and midplane on the buses that `open` makes of the server's URL. `batched` is the goal for the ratio to
+/// the floor at the smaller size, if there is one.
+pub(super) fn run<D: Driver>(
     report: &mut Report,
     bus: &str,
     batched: Option<f64>,
-    contenders: impl Fn(usize) -> io::Result<Vec<(&'static str, Streams)>>,
+    server: &Server,
+    raw: fn(usize) -> Raw,
+    drivers: &[(&'static str, &'static str, Manner)],
+    open: fn(&str) -> io::Result<Arc<dyn Bus>>,
 ) -> io::Result<()> {
+    let url = server.url();
     let mut picture = Lines::new(
         format!("Events per second from one node to another over {bus}"),
         ("bytes of payload", Scale::Logarithmic),
@@ -37,7 +46,13 @@ pub(super) fn run(
     );
     for size in SIZES {
         report.progress(format!("{size} bytes, as many events as go"));
-        let mut contenders = contenders(size)?;
+        let raw = RawSockets::open(server.address(), raw(size))?;
+        let mut contenders = vec![(FLOOR, Streams::new(size, raw))];
+        for (name, channel, manner) in drivers {
+            let client = DriverClient::<D>::open(&url, channel, size, *manner)?;
+            contenders.push((*name, Streams::new(size, client)));
+        }
+        contenders.push((OURS, Streams::new(size, midplane(size, || open(&url))?)));
         race(&mut contenders, CALIBRATION, Streams::calibrate)?;
         let speed = race(&mut contenders, ROUNDS, Streams::speed)?;
         let speed = speed.most(|speed| *speed);

@@ -9,9 +9,7 @@ use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::any;
-use axum::serve::ListenerExt;
 use futures::{SinkExt, StreamExt};
-use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 
@@ -33,14 +31,8 @@ async fn main() -> io::Result<()> {
         tuned: way != "plain",
         split: way == "split",
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    peers::announce(listener.local_addr()?)?;
-    let listener = listener.tap_io(|stream| {
-        // A socket that takes no options is gone, and its first read says so.
-        let _ = stream.set_nodelay(true);
-    });
     let router = Router::new().route("/ws", any(upgrade)).with_state(app);
-    axum::serve(listener, router).await
+    peers::serve(router).await
 }
 
 async fn upgrade(

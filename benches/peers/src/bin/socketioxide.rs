@@ -2,19 +2,15 @@
 //! the Redis whose URL is the one argument.
 
 use std::error::Error;
-use std::io;
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use redis::Client;
 use serde::Deserialize;
 use serde_json::Value;
 use socketioxide::adapter::Adapter;
 use socketioxide::extract::{Data, SocketRef};
-use socketioxide::layer::SocketIoLayer;
 use socketioxide::{SocketIo, SocketIoBuilder};
 use socketioxide_redis::{RedisAdapter, RedisAdapterCtr};
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,11 +21,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let builder: SocketIoBuilder<RedisAdapter<_>> = builder.with_adapter(adapter);
         let (layer, io) = builder.build_layer();
         io.ns("/", connect).await?;
-        serve(layer).await?;
+        peers::serve(Router::new().layer(layer)).await?;
     } else {
         let (layer, io) = builder.build_layer();
         io.ns("/", connect);
-        serve(layer).await?;
+        peers::serve(Router::new().layer(layer)).await?;
     }
     Ok(())
 }
@@ -55,14 +51,4 @@ async fn connect<A: Adapter>(socket: SocketRef<A>, Data(Hello { room }): Data<He
     }
     // A client that is gone needs no answer.
     let _ = socket.emit("joined", &());
-}
-
-async fn serve<A: Adapter>(layer: SocketIoLayer<A>) -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    peers::announce(listener.local_addr()?)?;
-    let listener = listener.tap_io(|stream| {
-        // A socket that takes no options is gone, and its first read says so.
-        let _ = stream.set_nodelay(true);
-    });
-    axum::serve(listener, Router::new().layer(layer)).await
 }
