@@ -1,18 +1,20 @@
 //! A bus is opened over every server, and is loud where there is none.
 
-use std::error::Error;
+mod common;
+
 use std::fs;
 use std::net::TcpListener;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::{is_child, said_in_environment};
 use midplane::Timer;
 use midplane_conformance::suite::TestLink;
 use midplane_connect::{ConnectError, Settings};
+use midplane_testkit::error::shown;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 const EXECUTORS: [Executor; 4] = [
     Executor::Smol,
@@ -35,24 +37,9 @@ fn settings(backplane: &str, url: &str) -> Settings {
     settings.expect("it is sound").expect("it is set")
 }
 
-/// What the error says, all the way down.
-fn shown(error: &ConnectError) -> String {
-    let mut shown = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        shown.push_str(&format!(" {error} {error:?}"));
-        source = error.source();
-    }
-    shown
-}
-
 /// One bus sends, and another one of the same settings receives it.
 async fn works(settings: &Settings, timer: &dyn Timer) {
-    let open = async || {
-        within("opening", settings.open(timer))
-            .await
-            .expect("a bus")
-    };
+    let open = async || succeeds("opening", settings.open(timer)).await;
     let mut receiver = TestLink::on(&*open().await, &[3]).await;
     let mut sender = TestLink::connect(&*open().await).await;
     sender.send(3, "across").await;
@@ -170,31 +157,14 @@ fn a_server_that_is_silent_is_given_up_at_the_deadline() {
     }
 }
 
-const CHILD: &str = "MIDPLANE_TEST_CONNECT_CHILD";
-
 /// The next test, run by itself in this environment, opens what it names there.
 fn opened_in_environment(variables: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            "what_the_environment_names_is_opened",
-            "--nocapture",
-        ])
-        .env_clear()
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("this program starts");
-    let output = String::from_utf8(output.stdout).expect("text");
-    let said = output.lines().find_map(|line| line.split_once("opened: "));
-    said.unwrap_or_else(|| panic!("nothing is said: {output}"))
-        .1
-        .to_owned()
+    said_in_environment("what_the_environment_names_is_opened", variables)
 }
 
 #[test]
 fn what_the_environment_names_is_opened() {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_child() {
         return;
     }
     let said = Executor::Smol.run(async {
@@ -204,7 +174,7 @@ fn what_the_environment_names_is_opened() {
         let opened = settings.open(&*timer(Executor::Smol)).await;
         opened.map_or_else(|error| shown(&error), |_| "yes".to_owned())
     });
-    println!("opened: {}", said.replace('\n', " "));
+    println!("environment: {}", said.replace('\n', " "));
 }
 
 /// Every adapter asks for the system's certificates, in the one way in which they can be replaced.

@@ -1,22 +1,12 @@
 //! What is made of the settings before anything is connected.
 
-use std::error::Error;
-use std::process::Command;
+mod common;
 
+use common::{is_child, said_in_environment};
 use midplane::threads::Timer;
 use midplane_conformance::suite::TestLink;
-use midplane_connect::{BusKind, ConnectError, Settings};
-
-/// Everything that an error shows, or that what it stands for does.
-fn shown(error: &ConnectError) -> String {
-    let mut shown = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        shown.push_str(&format!(" {error} {error:?}"));
-        source = error.source();
-    }
-    shown
-}
+use midplane_connect::{BusKind, Settings};
+use midplane_testkit::error::shown;
 
 #[test]
 fn a_url_says_which_bus_it_is_of() {
@@ -110,107 +100,79 @@ fn settings_that_make_no_bus_are_loud() {
     const BACKPLANE: &str = "MIDPLANE_BACKPLANE ";
     const URL: &str = "MIDPLANE_BACKPLANE_URL";
     const PREFIX: &str = "MIDPLANE_BACKPLANE_PREFIX";
-    for (backplane, url, prefix, expected) in [
-        (Some(""), None, None, [BACKPLANE, "is empty"]),
-        (Some("  "), Some("memory:"), None, [BACKPLANE, "is empty"]),
-        (None, Some(""), None, [URL, "is empty"]),
-        (Some("redis"), Some(" "), None, [URL, "is empty"]),
-        (Some("hunter2"), None, None, [BACKPLANE, "one of memory"]),
-        (Some("local"), None, None, [BACKPLANE, "one of memory"]),
-        (Some("redis,nats"), None, None, [BACKPLANE, "one of memory"]),
-        (Some("redis://:hunter2@h"), None, None, [BACKPLANE, URL]),
-        (Some("redis"), None, None, [URL, "not set"]),
-        (Some("valkey"), None, None, [URL, "valkey://"]),
-        (Some("nats"), None, None, [URL, "nats://"]),
-        (Some("POSTGRES"), None, None, [URL, "postgres://"]),
-        (
-            Some("redis"),
-            Some("nats://hunter2@h"),
-            None,
-            ["is redis", "that of nats"],
-        ),
-        (
-            Some("nats"),
-            Some("rediss://:hunter2@h"),
-            None,
-            ["is nats", "that of redis"],
-        ),
-        (
-            Some("memory"),
-            Some("redis://:hunter2@h"),
-            None,
-            ["is memory", "that of redis"],
-        ),
-        (
-            Some("postgres"),
-            Some("memory:"),
-            None,
-            ["is postgres", "that of memory"],
-        ),
-        (
-            Some("redis"),
-            Some("http://hunter2@h"),
-            None,
-            [URL, "must start with"],
-        ),
-        (
-            Some("redis"),
-            Some("redis://:hunter2@h:port"),
-            None,
-            [URL, "not usable"],
-        ),
-        (None, None, Some("chat"), [PREFIX, "no backplane"]),
-        (None, Some("nats://h"), Some(""), [PREFIX, "is empty"]),
-        (None, Some("memory:"), Some("a b"), [PREFIX, "not usable"]),
-        (None, Some("nats://h"), Some("a b"), [PREFIX, "not usable"]),
-        (
-            None,
-            Some("postgres://h"),
-            Some("a.b"),
-            [PREFIX, "not usable"],
-        ),
-    ] {
-        let error = Settings::named(backplane, url, prefix)
-            .err()
-            .unwrap_or_else(|| panic!("{backplane:?} {url:?} {prefix:?} is taken"));
+    let refused = |backplane, url, prefix, expected: [&str; 2]| {
+        let set = (backplane, url, prefix);
+        let Err(error) = Settings::named(backplane, url, prefix) else {
+            panic!("{set:?} is taken");
+        };
+        let message = error.to_string();
         for expected in expected {
-            let message = error.to_string();
-            assert!(
-                message.contains(expected),
-                "{backplane:?} {url:?}: {message}"
-            );
+            assert!(message.contains(expected), "{set:?}: {message}");
         }
         assert!(!shown(&error).contains("hunter2"), "{error:?}");
+    };
+    for (backplane, expected) in [
+        ("", [BACKPLANE, "is empty"]),
+        ("hunter2", [BACKPLANE, "one of memory"]),
+        ("local", [BACKPLANE, "one of memory"]),
+        ("redis,nats", [BACKPLANE, "one of memory"]),
+        ("redis://:hunter2@h", [BACKPLANE, URL]),
+        ("redis", [URL, "not set"]),
+        ("valkey", [URL, "valkey://"]),
+        ("nats", [URL, "nats://"]),
+        ("POSTGRES", [URL, "postgres://"]),
+    ] {
+        refused(Some(backplane), None, None, expected);
+    }
+    for (backplane, url, expected) in [
+        ("  ", "memory:", [BACKPLANE, "is empty"]),
+        ("redis", " ", [URL, "is empty"]),
+        ("redis", "nats://hunter2@h", ["is redis", "that of nats"]),
+        ("nats", "rediss://:hunter2@h", ["is nats", "that of redis"]),
+        (
+            "memory",
+            "redis://:hunter2@h",
+            ["is memory", "that of redis"],
+        ),
+        ("postgres", "memory:", ["is postgres", "that of memory"]),
+        ("redis", "http://hunter2@h", [URL, "must start with"]),
+        ("redis", "redis://:hunter2@h:port", [URL, "not usable"]),
+    ] {
+        refused(Some(backplane), Some(url), None, expected);
+    }
+    refused(None, Some(""), None, [URL, "is empty"]);
+    refused(None, None, Some("chat"), [PREFIX, "no backplane"]);
+    for (url, prefix, expected) in [
+        ("nats://h", "", [PREFIX, "is empty"]),
+        ("memory:", "a b", [PREFIX, "not usable"]),
+        ("nats://h", "a b", [PREFIX, "not usable"]),
+        ("postgres://h", "a.b", [PREFIX, "not usable"]),
+    ] {
+        refused(None, Some(url), Some(prefix), expected);
     }
 }
 
 #[test]
 fn settings_that_agree_are_taken() {
-    let kind = |backplane, url| {
+    for (backplane, url, kind) in [
+        (None, None, None),
+        (Some(" Memory\n"), None, Some(BusKind::Memory)),
+        (Some("MEMORY"), Some("memory:chat"), Some(BusKind::Memory)),
+        (Some("Redis"), Some("redis://h"), Some(BusKind::Redis)),
+        (Some("valkey"), Some("rediss://h"), Some(BusKind::Redis)),
+        (Some("redis"), Some("valkey://h"), Some(BusKind::Valkey)),
+        (Some("nats"), Some("tls://h"), Some(BusKind::Nats)),
+        (
+            Some("postgres"),
+            Some("postgresql://h"),
+            Some(BusKind::Postgres),
+        ),
+        (None, Some("nats://h"), Some(BusKind::Nats)),
+    ] {
         let settings = Settings::named(backplane, url, None).expect("it is sound");
-        settings.map(|settings| settings.kind())
-    };
-    assert_eq!(kind(None, None), None);
-    assert_eq!(kind(Some(" Memory\n"), None), Some(BusKind::Memory));
-    assert_eq!(
-        kind(Some("MEMORY"), Some("memory:chat")),
-        Some(BusKind::Memory)
-    );
-    assert_eq!(kind(Some("Redis"), Some("redis://h")), Some(BusKind::Redis));
-    assert_eq!(
-        kind(Some("valkey"), Some("rediss://h")),
-        Some(BusKind::Redis)
-    );
-    assert_eq!(
-        kind(Some("redis"), Some("valkey://h")),
-        Some(BusKind::Valkey)
-    );
-    assert_eq!(kind(Some("nats"), Some("tls://h")), Some(BusKind::Nats));
-    assert_eq!(
-        kind(Some("postgres"), Some("postgresql://h")),
-        Some(BusKind::Postgres)
-    );
-    assert_eq!(kind(None, Some("nats://h")), Some(BusKind::Nats));
+        let found = settings.map(|settings| settings.kind());
+        assert_eq!(found, kind, "{backplane:?} {url:?}");
+    }
 }
 
 #[test]
@@ -241,34 +203,14 @@ fn a_name_in_memory_is_shared_and_no_name_is_not() {
     });
 }
 
-const CHILD: &str = "MIDPLANE_TEST_CONNECT_CHILD";
-
-/// The environment of a process cannot be changed in it without `unsafe`, so a child's is read: the next test run by
-/// itself.
+/// What the next test, run by itself in this environment, makes of it.
 fn in_environment(variables: &[(&str, &str)]) -> String {
-    let output = Command::new(std::env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            "what_the_environment_says_is_printed",
-            "--nocapture",
-        ])
-        .env_clear()
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .expect("this program starts");
-    let output = String::from_utf8(output.stdout).expect("text");
-    let said = output
-        .lines()
-        .find_map(|line| line.split_once("environment: "));
-    said.unwrap_or_else(|| panic!("nothing is said: {output}"))
-        .1
-        .to_owned()
+    said_in_environment("what_the_environment_says_is_printed", variables)
 }
 
 #[test]
 fn what_the_environment_says_is_printed() {
-    if std::env::var_os(CHILD).is_none() {
+    if !is_child() {
         return;
     }
     let said = match Settings::from_env() {

@@ -12,17 +12,17 @@ use midplane_testkit::within;
 
 static SERVER: SharedServer<Server> = SharedServer::new(Server::postgres);
 
+fn bus(url: &str, prefix: &str) -> Postgres {
+    Postgres::new(url).unwrap().with_prefix(prefix).unwrap()
+}
+
 #[test]
 fn a_backend_that_is_terminated_ends_its_link_alone() {
     let server = SERVER.get();
-    let bus = Postgres::new(&server.url())
-        .unwrap()
-        .with_prefix("terminated")
-        .unwrap();
     smol::block_on(async {
-        let mut other = TestLink::on(&bus, &[0]).await;
-        let victim = Postgres::new(&format!("{}?application_name=victim", server.url())).unwrap();
-        let victim = victim.with_prefix("terminated").unwrap();
+        let mut other = TestLink::on(&bus(&server.url(), "terminated"), &[0]).await;
+        let url = format!("{}?application_name=victim", server.url());
+        let victim = bus(&url, "terminated");
         let mut victim = TestLink::on(&victim, &[0]).await;
         let ended = sql(
             &server.url(),
@@ -51,10 +51,7 @@ fn the_password_is_asked_for_at_each_connect() {
 #[test]
 fn equal_frames_of_one_transaction_all_arrive() {
     let server = SERVER.get();
-    let bus = Postgres::new(&server.url())
-        .unwrap()
-        .with_prefix("equal")
-        .unwrap();
+    let bus = bus(&server.url(), "equal");
     smol::block_on(async {
         let mut node = TestLink::on(&bus, &[0]).await;
         let frames: Vec<_> = (0..600).map(|_| outbound(0, "same")).collect();
@@ -70,10 +67,7 @@ fn equal_frames_of_one_transaction_all_arrive() {
 #[test]
 fn what_is_notified_by_hand_arrives_as_its_text() {
     let server = SERVER.get();
-    let bus = Postgres::new(&server.url())
-        .unwrap()
-        .with_prefix("By-Hand")
-        .unwrap();
+    let bus = bus(&server.url(), "By-Hand");
     smol::block_on(async {
         let mut node = TestLink::on(&bus, &[0]).await;
         sql(
@@ -87,10 +81,7 @@ fn what_is_notified_by_hand_arrives_as_its_text() {
 #[test]
 fn a_link_whose_calls_take_in_too_much_is_over() {
     let server = SERVER.get();
-    let bus = Postgres::new(&server.url())
-        .unwrap()
-        .with_prefix("flood")
-        .unwrap();
+    let bus = bus(&server.url(), "flood");
     smol::block_on(async {
         let mut node = TestLink::on(&bus.with_queue(1_000), &[0]).await;
         let frames: Vec<_> = (0..250).map(|_| outbound(0, "more and more")).collect();

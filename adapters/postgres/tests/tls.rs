@@ -100,101 +100,43 @@ fn a_server_is_trusted_as_far_as_sslmode_says() {
     let right = Arc::new(TRUSTED.server(&["localhost", "127.0.0.1"]));
     let misnamed = Arc::new(TRUSTED.server(&["elsewhere"]));
     let plain = Arc::new(Server::postgres_with(&[]));
-    let (ours, other) = (&TRUSTED.file, Authority::new("other"));
-    let theirs = &other.file;
+    let (ours, other) = (&*TRUSTED.file, Authority::new("other"));
+    let theirs = &*other.file;
+    let (here, none) = ("127.0.0.1", "");
     for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
-        for (server, host, query, expected) in [
-            (&right, "127.0.0.1", String::new(), Ok(true)),
-            (&right, "127.0.0.1", "&sslmode=disable".into(), Ok(false)),
-            (&right, "127.0.0.1", "&sslmode=prefer".into(), Ok(true)),
-            (&right, "127.0.0.1", "&sslmode=require".into(), Ok(true)),
-            (
-                &right,
-                "127.0.0.1",
-                format!("&sslmode=require&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                format!("&sslmode=require&sslrootcert={theirs}"),
-                Err("trust"),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                format!("&sslmode=verify-ca&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                format!("&sslmode=verify-ca&sslrootcert={theirs}"),
-                Err("trust"),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                "&sslmode=verify-ca".into(),
-                Err("trust"),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                format!("&sslmode=verify-full&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (
-                &right,
-                "localhost",
-                format!("&sslmode=verify-full&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                "&sslmode=verify-full".into(),
-                Err("trust"),
-            ),
-            (
-                &right,
-                "127.0.0.1",
-                "&sslrootcert=system".into(),
-                Err("trust"),
-            ),
-            (&misnamed, "127.0.0.1", "&sslmode=require".into(), Ok(true)),
-            (
-                &misnamed,
-                "127.0.0.1",
-                format!("&sslmode=verify-ca&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (
-                &misnamed,
-                "127.0.0.1",
-                format!("&sslmode=verify-full&sslrootcert={ours}"),
-                Err("trust"),
-            ),
-            (
-                &misnamed,
-                "elsewhere",
-                format!("&hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert={ours}"),
-                Ok(true),
-            ),
-            (&plain, "127.0.0.1", "&sslmode=prefer".into(), Ok(false)),
-            (
-                &plain,
-                "127.0.0.1",
-                "&sslmode=require".into(),
-                Err("sslmode"),
-            ),
-            (
-                &plain,
-                "127.0.0.1",
-                format!("&sslmode=verify-full&sslrootcert={ours}"),
-                Err("sslmode"),
-            ),
+        for (server, host, mode, roots, expected) in [
+            (&right, here, none, none, Ok(true)),
+            (&right, here, "disable", none, Ok(false)),
+            (&right, here, "prefer", none, Ok(true)),
+            (&right, here, "require", none, Ok(true)),
+            (&right, here, "require", ours, Ok(true)),
+            (&right, here, "require", theirs, Err("trust")),
+            (&right, here, "verify-ca", ours, Ok(true)),
+            (&right, here, "verify-ca", theirs, Err("trust")),
+            (&right, here, "verify-ca", none, Err("trust")),
+            (&right, here, "verify-full", ours, Ok(true)),
+            (&right, "localhost", "verify-full", ours, Ok(true)),
+            (&right, here, "verify-full", none, Err("trust")),
+            (&right, here, none, "system", Err("trust")),
+            (&misnamed, here, "require", none, Ok(true)),
+            (&misnamed, here, "verify-ca", ours, Ok(true)),
+            (&misnamed, here, "verify-full", ours, Err("trust")),
+            (&misnamed, "elsewhere", "verify-full", ours, Ok(true)),
+            (&plain, here, "prefer", none, Ok(false)),
+            (&plain, here, "require", none, Err("sslmode")),
+            (&plain, here, "verify-full", ours, Err("sslmode")),
         ] {
+            let mut query = String::new();
+            // A name that the system does not know comes with its address.
+            let address = if host == "elsewhere" { here } else { none };
+            let parameters = [
+                ("hostaddr", address),
+                ("sslmode", mode),
+                ("sslrootcert", roots),
+            ];
+            for (name, value) in parameters.into_iter().filter(|(_, value)| *value != none) {
+                query.push_str(&format!("&{name}={value}"));
+            }
             let server = server.clone();
             executor.run(async move {
                 let found = encrypted(&server, host, &query).await;

@@ -14,7 +14,7 @@ use midplane_redis::Redis;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::{Lease, RedisCluster, SharedServer};
-use midplane_testkit::{eventually, within};
+use midplane_testkit::{eventually, succeeds, within};
 
 static CLUSTER: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::start);
 static VALKEY: SharedServer<RedisCluster> = SharedServer::new(RedisCluster::valkey);
@@ -33,21 +33,11 @@ impl OverCluster {
         static NEXT: AtomicU32 = AtomicU32::new(0);
 
         let user = format!("check-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let channels = format!("&{user}*");
-        cluster.everywhere(&[
-            "ACL",
-            "SETUSER",
-            &user,
-            "on",
-            ">right",
-            "resetchannels",
-            &channels,
-            "+hello",
-            "+cluster|slots",
-            "+ssubscribe",
-            "+sunsubscribe",
-            "+spublish",
-        ]);
+        let command = format!(
+            "ACL SETUSER {user} on >right resetchannels &{user}* \
+             +hello +cluster|slots +ssubscribe +sunsubscribe +spublish"
+        );
+        cluster.everywhere(&command.split(' ').collect::<Vec<_>>());
         Self {
             proxy: Proxy::start(cluster.nodes()[0].address()),
             cluster,
@@ -163,9 +153,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
             let bus = bus(&cluster).with_prefix("spread").expect("a prefix");
             let lanes: Vec<_> = (0..LANES).map(Lane).collect();
             let mut receiver = TestLink::connect(&bus).await;
-            within("subscribing", receiver.transmit.subscribe(&lanes))
-                .await
-                .expect("subscribed");
+            succeeds("subscribing", receiver.transmit.subscribe(&lanes)).await;
             let counts: Vec<usize> = cluster
                 .everywhere(&["PUBSUB", "SHARDCHANNELS", "spread:*"])
                 .iter()
@@ -182,9 +170,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
                     frame: lane.0.to_string().into(),
                 })
                 .collect();
-            within("sending", sending.transmit.send(&frames))
-                .await
-                .expect("sent");
+            succeeds("sending", sending.transmit.send(&frames)).await;
             let mut heard = Vec::new();
             for _ in 0..LANES {
                 let frame = within("a frame", receiver.frames.next()).await;
@@ -204,9 +190,7 @@ fn what_a_program_that_is_no_node_publishes_is_heard() {
         let cluster = CLUSTER.get();
         let bus = bus(&cluster).with_prefix("foreign").expect("a prefix");
         let mut node = TestLink::connect(&bus).await;
-        within("subscribing", node.transmit.subscribe(&[Lane::JSON]))
-            .await
-            .expect("subscribed");
+        succeeds("subscribing", node.transmit.subscribe(&[Lane::JSON])).await;
         // All but one of the shards send it on to that one.
         let heard: Vec<_> = cluster
             .everywhere(&["SPUBLISH", "foreign:json", "{}"])
@@ -300,9 +284,7 @@ fn nodes_heal_by_themselves_when_their_slots_move() {
                 .insert(event.as_text().map(str::to_owned));
         });
         let phone = nodes[1].attach(ConnectionId::new("phone").expect("an id"), sink);
-        within("associating", phone.associate(&topic))
-            .await
-            .expect("it is attached");
+        succeeds("associating", phone.associate(&topic)).await;
         let crosses = async |what: &str| {
             let event = Event::text(what);
             eventually(what, || {

@@ -1,12 +1,12 @@
 //! What a Redis server does to its links, on the executors that the driver runs on differently.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_redis::Redis;
+use midplane_testkit::error::shown;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::{Proxy, Way};
 use midplane_testkit::server::Server;
@@ -16,24 +16,14 @@ const EXECUTORS: [Executor; 3] = [Executor::Smol, Executor::TokioCurrent, Execut
 
 /// A user that may do what the documentation says it must be allowed to, and no more.
 fn with_user(server: &Server) -> String {
-    acl(
-        server,
-        &[
-            "reset",
-            "on",
-            ">hunter2",
-            "&midplane:*",
-            "+hello",
-            "+subscribe",
-            "+unsubscribe",
-            "+publish",
-        ],
-    );
+    let rules = "reset on >hunter2 &midplane:* +hello +subscribe +unsubscribe +publish";
+    acl(server, rules);
     format!("redis://chat:hunter2@{}", server.address())
 }
 
-fn acl(server: &Server, rules: &[&str]) {
-    let answer = server.redis_command(&[&["ACL", "SETUSER", "chat"], rules].concat());
+fn acl(server: &Server, rules: &str) {
+    let rules: Vec<_> = rules.split(' ').collect();
+    let answer = server.redis_command(&[&["ACL", "SETUSER", "chat"], &rules[..]].concat());
     assert_eq!(answer, "+OK\r\n");
 }
 
@@ -80,7 +70,7 @@ fn a_permission_that_is_taken_ends_the_link_and_heals() {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&with_user(&server)).expect("a url");
             let mut node = TestLink::working(&bus).await;
-            acl(&server, &["resetchannels"]);
+            acl(&server, "resetchannels");
             node.end().await;
             let mut node = TestLink::connect(&bus).await;
             let refused = node.transmit.subscribe(&[Lane(1)]).await;
@@ -88,14 +78,14 @@ fn a_permission_that_is_taken_ends_the_link_and_heals() {
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
             node.end().await;
 
-            acl(&server, &["&midplane:*", "-publish"]);
+            acl(&server, "&midplane:* -publish");
             let mut node = TestLink::connect(&bus).await;
             let refused = node.transmit.send(&[outbound(1, "mute")]).await;
             let error = refused.expect_err("publishing is not allowed");
             assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
             node.end().await;
 
-            acl(&server, &["+publish"]);
+            acl(&server, "+publish");
             TestLink::working(&bus).await;
         });
     }
@@ -111,7 +101,7 @@ fn a_password_that_is_rotated_is_denied_until_it_is_told() {
             .expect("a url")
             .with_password(move || (*current.lock().expect("nobody panics")).to_owned());
         let node = TestLink::working(&bus).await;
-        acl(&server, &["resetpass", ">hunter3"]);
+        acl(&server, "resetpass >hunter3");
         let error = refusal(&bus).await;
         assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
         *password.lock().expect("nobody panics") = "hunter3";
@@ -146,12 +136,7 @@ fn a_server_without_hello_does_not_make_us_show_the_password() {
         let bus = Redis::new(&url).expect("a url");
         let error = refusal(&bus).await;
         assert_eq!(error.kind(), BusErrorKind::Protocol, "{error}");
-        let mut shown = format!("{error} {error:?}");
-        let mut source = error.source();
-        while let Some(error) = source {
-            shown.push_str(&format!("{error} {error:?}"));
-            source = error.source();
-        }
+        let shown = shown(&error);
         assert!(!shown.contains("hunter2"), "{shown}");
     });
 }

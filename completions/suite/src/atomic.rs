@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use midplane::completions::{CompletionStream, Filter, Outcome, StreamItem};
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 use crate::fixture::{Fixture, Transaction};
 use crate::script::{
@@ -16,7 +16,7 @@ async fn finish_in(transaction: &mut Box<dyn Transaction>, id: &str, bytes: &'st
     let id = execution(id);
     let bytes = Some(Bytes::from_static(bytes.as_bytes()));
     let finished = transaction.finish(&id, &Outcome::Success, bytes);
-    within("finishing", finished).await.expect("it finishes");
+    succeeds("finishing", finished).await;
 }
 
 /// "There is no completion of what did not happen."
@@ -53,9 +53,7 @@ pub(crate) async fn what_commits_late_is_not_skipped(fixture: Arc<dyn Fixture>) 
         let ready = ready_item(&mut before);
         // The place of this one is given out while the late one has its number and is not committed.
         let between = subscribe(&*fixture.backend()).await;
-        within("committing", transaction.commit())
-            .await
-            .expect("it commits");
+        succeeds("committing", transaction.commit()).await;
         let both = BTreeSet::from([&*late, &*early]);
         expect_each(before, ready, both).await;
         let one = BTreeSet::from([&*late]);
@@ -96,9 +94,7 @@ pub(crate) async fn equal_payloads_of_one_transaction_both_arrive(fixture: Arc<d
     };
     finish_in(&mut transaction, "one", "the same").await;
     finish_in(&mut transaction, "two", "the same").await;
-    within("committing", transaction.commit())
-        .await
-        .expect("it commits");
+    succeeds("committing", transaction.commit()).await;
     for id in ["one", "two"] {
         let arrived = expect(&mut stream, id).await;
         assert_eq!(arrived.bytes.as_deref(), Some(&b"the same"[..]));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use midplane::completions::{BackendErrorKind, CompletionBackend, SubscribeError};
+use midplane_testkit::error::shown;
 use midplane_testkit::wait::pause;
 use midplane_testkit::{eventually, within};
 
@@ -54,12 +55,7 @@ async fn refusal(backend: &Arc<dyn CompletionBackend>) -> (BackendErrorKind, Str
     let error = within("subscribing", backend.subscribe_completions())
         .await
         .expect_err("there is nothing to subscribe to");
-    let mut text = format!("{error} {error:?}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(&format!(" {cause} {cause:?}"));
-        source = cause.source();
-    }
+    let text = shown(&error);
     match error {
         SubscribeError::Backend(error) => (error.kind(), text),
         error => panic!("the store should be at fault, not {error:?}"),
@@ -102,10 +98,12 @@ pub(crate) async fn dropping_an_idle_stream_releases_its_connection(fixture: Arc
     expect_idle(&mut waiting);
     drop(unpolled);
     drop(waiting);
-    eventually("the connections are closed", || {
-        fixture.connections() == before
-    })
-    .await;
+    closes_all_but(before, &*fixture).await;
+}
+
+async fn closes_all_but(before: usize, fixture: &dyn Fixture) {
+    let closed = || fixture.connections() == before;
+    eventually("the connections are closed", closed).await;
 }
 
 /// "Dropping it releases the connection" while the stream tries to connect again.
@@ -124,8 +122,5 @@ pub(crate) async fn dropping_a_stream_that_is_cut_off_leaves_nothing(fixture: Ar
     run(&*fixture.producer(), "fence").await;
     expect(&mut fence, "fence").await;
     drop(fence);
-    eventually("the connections are closed", || {
-        fixture.connections() == before
-    })
-    .await;
+    closes_all_but(before, &*fixture).await;
 }

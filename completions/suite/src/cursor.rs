@@ -19,28 +19,29 @@ async fn resumes(fixture: &Arc<dyn Fixture>) -> bool {
     if backend.capabilities().resumes() {
         return true;
     }
-    let cursor = Cursor::new("nobody", 0, 0, b"");
-    let error = within(
-        "subscribing",
-        backend.subscribe_from(&cursor, &Filter::all()),
-    )
-    .await
-    .expect_err("there is nothing to resume");
+    let error = refusal(fixture, &Cursor::new("nobody", 0, 0, b"")).await;
     assert!(matches!(error, SubscribeError::NotDurable), "{error:?}");
     false
 }
 
+async fn refusal(fixture: &Arc<dyn Fixture>, cursor: &Cursor) -> SubscribeError {
+    let (backend, everything) = (fixture.backend(), Filter::all());
+    let resumed = within("subscribing", backend.subscribe_from(cursor, &everything)).await;
+    resumed.expect_err("the cursor should be refused")
+}
+
 async fn refused(fixture: &Arc<dyn Fixture>, cursor: &Cursor) -> CursorError {
-    let backend = fixture.backend();
-    match within(
-        "subscribing",
-        backend.subscribe_from(cursor, &Filter::all()),
-    )
-    .await
-    {
-        Err(SubscribeError::Cursor(error)) => error,
+    match refusal(fixture, cursor).await {
+        SubscribeError::Cursor(error) => error,
         other => panic!("the cursor should be refused, not {other:?}"),
     }
+}
+
+/// The cursor of the first completion of the store.
+async fn first_cursor(fixture: &Arc<dyn Fixture>) -> Cursor {
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*fixture.producer(), "job").await;
+    expect(&mut stream, "job").await.cursor.expect("a cursor")
 }
 
 /// "Resuming yields strictly later events."
@@ -79,20 +80,17 @@ pub(crate) async fn resuming_passes_what_the_filter_leaves_out(fixture: Arc<dyn 
         return;
     }
     let producer = fixture.producer();
-    let filter = Filter::all().with_tag(Tag::new("wanted").expect("an id"));
-    let tagged =
-        |id: &str| Execution::new(execution(id)).with_tag(Tag::new("wanted").expect("an id"));
+    let tag = Tag::new("wanted").expect("an id");
+    let filter = Filter::all().with_tag(tag.clone());
     let mut stream = subscribe_filtered(&*fixture.backend(), &filter).await;
     for id in ["first", "second"] {
-        start(&*producer, &tagged(id)).await;
+        let tagged = Execution::new(execution(id)).with_tag(tag.clone());
+        start(&*producer, &tagged).await;
     }
     complete(&*producer, "first").await;
     let cursor = expect(&mut stream, "first").await.cursor.expect("a cursor");
-    run_all(
-        &*producer,
-        (0..600).map(|number| format!("unwanted {number}")),
-    )
-    .await;
+    let unwanted = (0..600).map(|number| format!("unwanted {number}"));
+    run_all(&*producer, unwanted).await;
     complete(&*producer, "second").await;
     expect(&mut stream, "second").await;
     let mut resumed = subscribe_from(&*fixture.backend(), &cursor, &filter).await;
@@ -104,9 +102,7 @@ pub(crate) async fn a_foreign_cursor_is_refused(fixture: Arc<dyn Fixture>) {
     if !resumes(&fixture).await {
         return;
     }
-    let mut stream = subscribe(&*fixture.backend()).await;
-    run(&*fixture.producer(), "job").await;
-    let cursor = expect(&mut stream, "job").await.cursor.expect("a cursor");
+    let cursor = first_cursor(&fixture).await;
     let text = cursor.to_string();
     let parts: Vec<_> = text.split('.').collect();
     let another_store = match parts[1] {
@@ -131,9 +127,7 @@ pub(crate) async fn a_malformed_cursor_is_refused(fixture: Arc<dyn Fixture>) {
     if !resumes(&fixture).await {
         return;
     }
-    let mut stream = subscribe(&*fixture.backend()).await;
-    run(&*fixture.producer(), "job").await;
-    let cursor = expect(&mut stream, "job").await.cursor.expect("a cursor");
+    let cursor = first_cursor(&fixture).await;
     let text = cursor.to_string();
     let parts: Vec<_> = text.split('.').collect();
     for malformed in [
@@ -193,11 +187,8 @@ pub(crate) async fn a_stream_whose_place_expired_says_so_and_goes_on(fixture: Ar
                 }
                 // What was held already when the history was forgotten.
                 StreamItem::Completion(completion) => {
-                    assert_eq!(
-                        completion.execution.as_str(),
-                        id,
-                        "nothing is skipped untold"
-                    );
+                    let arrived = completion.execution.as_str();
+                    assert_eq!(arrived, id, "nothing is skipped untold");
                     break;
                 }
                 item => panic!("the next item should be a notice, not {item:?}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use midplane::completions::{Claim, ExecutionId, Ledger, Outcome, Scan};
 use midplane_testkit::wait::pause;
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 use crate::fixture::Fixture;
 use crate::script::{begin, execution, finish, run, run_all};
@@ -23,9 +23,7 @@ impl LedgerScript {
         let mut seen = Vec::new();
         let mut scan = Scan::new(Duration::ZERO, most);
         loop {
-            let page = within("scanning", self.0.scan(&scan))
-                .await
-                .expect("a page");
+            let page = succeeds("scanning", self.0.scan(&scan)).await;
             assert!(
                 page.completions.len() <= most.max(1),
                 "a page has its bound"
@@ -41,21 +39,15 @@ impl LedgerScript {
 
     async fn claim(&self, ids: &[&str], lease: Duration) -> Vec<Claim> {
         let ids: Vec<ExecutionId> = ids.iter().map(execution).collect();
-        within("claiming", self.0.claim(&ids, lease))
-            .await
-            .expect("an answer")
+        succeeds("claiming", self.0.claim(&ids, lease)).await
     }
 
     async fn handled(&self, claims: &[Claim]) {
-        within("settling", self.0.handled(claims))
-            .await
-            .expect("an answer");
+        succeeds("settling", self.0.handled(claims)).await;
     }
 
     async fn release(&self, claims: &[Claim], pause: Duration) {
-        within("settling", self.0.release(claims, pause))
-            .await
-            .expect("an answer");
+        succeeds("settling", self.0.release(claims, pause)).await;
     }
 }
 
@@ -70,9 +62,7 @@ pub(crate) async fn what_finished_is_scanned_until_it_is_handled(fixture: Arc<dy
         finish(&*producer, &id, outcome, Some("result".into())).await;
     }
     let scan = Scan::new(Duration::ZERO, 10);
-    let page = within("scanning", ledger.0.scan(&scan))
-        .await
-        .expect("a page");
+    let page = succeeds("scanning", ledger.0.scan(&scan)).await;
     let outcomes: Vec<_> = page
         .completions
         .iter()
@@ -107,9 +97,7 @@ pub(crate) async fn what_finished_is_scanned_until_it_is_handled(fixture: Arc<dy
 pub(crate) async fn what_finished_just_now_is_not_stale(fixture: Arc<dyn Fixture>) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     run(&*producer, "job").await;
-    let page = within("scanning", ledger.0.scan(&Scan::new(LONG, 10)))
-        .await
-        .expect("a page");
+    let page = succeeds("scanning", ledger.0.scan(&Scan::new(LONG, 10))).await;
     assert!(page.completions.is_empty(), "it finished just now");
     assert_eq!(ledger.scan(10).await, ["job"]);
 }
@@ -126,9 +114,7 @@ pub(crate) async fn pages_show_everything_once(fixture: Arc<dyn Fixture>) {
     let head = ledger.claim(&["job 00", "job 01"], LONG).await;
     ledger.release(&head, LONG).await;
     assert_eq!(ledger.scan(2).await, ids[2..]);
-    let first = within("scanning", ledger.0.scan(&Scan::new(Duration::ZERO, 2)))
-        .await
-        .expect("a page");
+    let first = succeeds("scanning", ledger.0.scan(&Scan::new(Duration::ZERO, 2))).await;
     let first: Vec<_> = first
         .completions
         .iter()

@@ -9,7 +9,7 @@ use midplane::completions::{
     Change, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
     Filter, Outcome, Producer, StreamItem, SubscribeError,
 };
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 /// The id that a text spells.
 ///
@@ -112,7 +112,7 @@ pub async fn subscribe_from(
 async fn live(
     call: impl Future<Output = Result<CompletionStream, SubscribeError>>,
 ) -> CompletionStream {
-    within("subscribing", call).await.expect("a subscription")
+    succeeds("subscribing", call).await
 }
 
 /// The next item of the stream.

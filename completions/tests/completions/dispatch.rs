@@ -6,23 +6,10 @@ use futures::stream::{self, StreamExt};
 use midplane::completions::{Claim, Drained, Ledger, ListenerSettings};
 
 use crate::kit::{
-    Behaviour, PlainBackend, RecordingHandler, assert_handled, execution, finish_all, listen,
-    listen_to, store,
+    Behaviour, PlainBackend, RecordingHandler, SECOND, assert_handled, execution, finish_all, ids,
+    listen, listen_to, produce, store, stream_alone,
 };
 use midplane_testkit::local::LocalTasks;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-/// Settings under which the reconciler does nothing after its first walk.
-fn stream_alone() -> ListenerSettings {
-    let mut settings = ListenerSettings::default();
-    settings.interval = SECOND * 500_000;
-    settings
-}
-
-fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
-    (0..count).map(move |number| format!("{prefix}{number}"))
-}
 
 #[test]
 fn promise_9_so_many_handlers_run_at_once_and_no_more() {
@@ -209,8 +196,7 @@ fn promise_10_closing_waits_for_what_runs_and_gives_back_what_does_not() {
     settings.concurrency = 3;
     let handle = listen(&tasks, &store, &handler, settings);
     tasks.pass(Duration::ZERO);
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("", 10)).await });
+    produce(&mut tasks, &store, ids("", 10));
     tasks.pass(Duration::from_millis(1));
     let late = store.clone();
     let drained = tasks.run(async move {

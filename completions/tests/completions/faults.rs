@@ -1,63 +1,27 @@
 //! Everything at once, at random: what is committed is handled, what is rolled back is not.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::{ready, select};
 use midplane::Random;
 use midplane::completions::{
-    Capabilities, CompletionBackend, CompletionStream, Cursor, Execution, Filter, FlowId, Listener,
-    ListenerSettings, MemoryStore, Outcome, Producer, StreamItem, SubscribeError,
+    Execution, FlowId, Listener, ListenerSettings, MemoryStore, Outcome, Producer, StreamItem,
 };
-use std::sync::Mutex;
 
-use crate::kit::{Behaviour, RecordingHandler, execution, store};
+use crate::kit::{Behaviour, PlainBackend, RecordingHandler, execution, start, store};
 use midplane_testkit::local::LocalTasks;
 
-/// A stream that loses what it carries, one time in so many.
-#[derive(Debug)]
-struct LossyBackend {
-    store: MemoryStore,
-    one_in: u64,
-    seed: u64,
-}
-
-#[async_trait]
-impl CompletionBackend for LossyBackend {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_filter()
-    }
-
-    async fn subscribe_completions(&self) -> Result<CompletionStream, SubscribeError> {
-        self.subscribe_completions_filtered(&Filter::all()).await
-    }
-
-    async fn subscribe_completions_filtered(
-        &self,
-        filter: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        let stream = self
-            .store
-            .backend()
-            .subscribe_completions_filtered(filter)
-            .await?;
-        let mut random = Random::new(self.seed);
-        let one_in = self.one_in;
-        Ok(CompletionStream::new(stream.filter(move |item| {
+/// A backend whose stream loses completions, one in so many.
+fn lossy_backend(store: &MemoryStore, one_in: u64, seed: u64) -> Arc<PlainBackend> {
+    PlainBackend::mapping(store, move |stream| {
+        let mut random = Random::new(seed);
+        stream.filter(move |item| {
             ready(!matches!(item, StreamItem::Completion(_)) || random.below(one_in) != 0)
-        })))
-    }
-
-    async fn subscribe_from(
-        &self,
-        _: &Cursor,
-        _: &Filter,
-    ) -> Result<CompletionStream, SubscribeError> {
-        Err(SubscribeError::NotDurable)
-    }
+        })
+    })
 }
 
 /// One run: two nodes with a listener each, that are killed and started again; a store that is cut, away
@@ -101,11 +65,7 @@ fn run(seed: u64) {
                 let node = &mut nodes[random.below(2) as usize];
                 *node = None;
                 if random.below(3) > 0 {
-                    let backend = Arc::new(LossyBackend {
-                        store: store.clone(),
-                        one_in: 1 + random.below(4),
-                        seed: random.draw(),
-                    });
+                    let backend = lossy_backend(&store, 1 + random.below(4), random.draw());
                     let ledger = Arc::new(store.clone());
                     let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
                     let (_, running) = listener.with_settings(settings).start();
@@ -150,8 +110,7 @@ fn run(seed: u64) {
     nodes.clear();
     let backend = Arc::new(store.backend());
     let listener = Listener::new(backend, Arc::new(store), handler.clone(), tasks.timer());
-    let (handle, running) = listener.with_settings(settings).start();
-    tasks.spawn(running);
+    let handle = start(&tasks, listener.with_settings(settings));
     for _ in 0..100 {
         tasks.pass(Duration::from_secs(300));
         if handler.handled().len() == committed.lock().unwrap().len() {

@@ -9,14 +9,12 @@ use futures::StreamExt;
 use futures::future::{Either, pending, select};
 use midplane::completions::{
     BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Follower,
-    Journal, JournalReader, MemoryStore, Page, ReadError, StreamItem, SubscribeError, Tag,
+    Journal, JournalReader, MemoryStore, Pace, Page, ReadError, StreamItem, SubscribeError, Tag,
 };
 
-use crate::kit::{finish, finish_all, store};
+use crate::kit::{SECOND, finish, finish_all, store};
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// What arrives within this time, or `None`.
 async fn within(
@@ -116,6 +114,22 @@ impl JournalReader for FaultyReader {
     }
 }
 
+/// Runs a test on a stream that follows a journal with this fault.
+fn follow<F: Future<Output = ()> + 'static>(
+    fault: Fault,
+    pace: Pace,
+    test: impl FnOnce(MemoryStore, FaultyJournal, CompletionStream, VirtualClock) -> F + 'static,
+) {
+    let mut tasks = LocalTasks::new();
+    let (store, timer, clock) = (store(&tasks), tasks.timer(), tasks.clock());
+    tasks.run(async move {
+        let faulty = FaultyJournal::new(&store, fault);
+        let follower = Follower::new(Arc::new(faulty.clone()), timer).with_pace(pace);
+        let stream = follower.subscribe_completions().await.unwrap();
+        test(store, faulty, stream, clock).await;
+    });
+}
+
 #[test]
 fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
     let mut tasks = LocalTasks::new();
@@ -127,73 +141,60 @@ fn promise_9_resync_comes_once_the_store_has_answered_and_not_before() {
         finish(&store, "meanwhile").await;
         assert_eq!(within(&clock, SECOND * 3_600, &mut stream).await, None);
         store.unblock();
-        assert_eq!(
-            within(&clock, SECOND * 10, &mut stream).await,
-            Some(StreamItem::Resync)
-        );
+        let item = within(&clock, SECOND * 10, &mut stream).await;
+        assert_eq!(item, Some(StreamItem::Resync));
         assert_eq!(id(within(&clock, SECOND, &mut stream).await), "meanwhile");
     });
 }
 
 #[test]
 fn promise_9_a_store_that_is_away_is_asked_again_and_not_in_a_frenzy() {
-    let mut tasks = LocalTasks::new();
-    let store = store(&tasks);
-    let timer = tasks.timer();
-    let clock = tasks.clock();
-    tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::None);
-        let follower = Follower::new(Arc::new(faulty.clone()), timer);
-        let mut stream = follower.subscribe_completions().await.unwrap();
-        store.block();
-        faulty.connects.store(0, SeqCst);
-        assert_eq!(within(&clock, SECOND * 3_600, &mut stream).await, None);
-        // Full jitter up to 5 s: 1,440 attempts on average.
-        let attempts = faulty.connects.load(SeqCst);
-        assert!((1_300..1_600).contains(&attempts), "{attempts} attempts");
-    });
+    follow(
+        Fault::None,
+        Pace::default(),
+        async |store, faulty, mut stream, clock| {
+            store.block();
+            faulty.connects.store(0, SeqCst);
+            assert_eq!(within(&clock, SECOND * 3_600, &mut stream).await, None);
+            // Full jitter up to 5 s: 1,440 attempts on average.
+            let attempts = faulty.connects.load(SeqCst);
+            assert!((1_300..1_600).contains(&attempts), "{attempts} attempts");
+        },
+    );
 }
 
 #[test]
 fn promise_9_a_wake_up_that_is_lost_costs_a_poll_and_no_completion() {
-    let mut tasks = LocalTasks::new();
-    let store = store(&tasks);
-    let timer = tasks.timer();
-    let clock = tasks.clock();
-    tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::NeverWakes);
-        let follower = Follower::new(Arc::new(faulty), timer);
-        let mut stream = follower.subscribe_completions().await.unwrap();
-        for round in 0..10 {
-            finish(&store, format!("{round}")).await;
-            let item = within(&clock, Duration::from_millis(1_001), &mut stream).await;
-            assert_eq!(id(item), format!("{round}"));
-        }
-    });
+    follow(
+        Fault::NeverWakes,
+        Pace::default(),
+        async |store, _, mut stream, clock| {
+            for round in 0..10 {
+                finish(&store, format!("{round}")).await;
+                let item = within(&clock, Duration::from_millis(1_001), &mut stream).await;
+                assert_eq!(id(item), format!("{round}"));
+            }
+        },
+    );
 }
 
 #[test]
 fn promise_9_a_connection_that_says_nothing_is_given_up() {
-    let mut tasks = LocalTasks::new();
-    let store = store(&tasks);
-    let timer = tasks.timer();
-    let clock = tasks.clock();
-    tasks.run(async move {
-        let faulty = FaultyJournal::new(&store, Fault::ReadHangs(3));
-        let follower = Follower::new(Arc::new(faulty.clone()), timer);
-        let mut stream = follower.subscribe_completions().await.unwrap();
-        finish_all(&store, ["a".into(), "b".into()]).await;
-        assert_eq!(id(within(&clock, SECOND, &mut stream).await), "a");
-        assert_eq!(id(within(&clock, SECOND, &mut stream).await), "b");
-        // Read for read, until the one that never ends.
-        assert_eq!(
-            within(&clock, SECOND * 20, &mut stream).await,
-            Some(StreamItem::Resync)
-        );
-        finish(&store, "c").await;
-        assert_eq!(id(within(&clock, SECOND * 2, &mut stream).await), "c");
-        assert_eq!(faulty.connects.load(SeqCst), 2);
-    });
+    follow(
+        Fault::ReadHangs(3),
+        Pace::default(),
+        async |store, faulty, mut stream, clock| {
+            finish_all(&store, ["a".into(), "b".into()]).await;
+            assert_eq!(id(within(&clock, SECOND, &mut stream).await), "a");
+            assert_eq!(id(within(&clock, SECOND, &mut stream).await), "b");
+            // Read for read, until the one that never ends.
+            let item = within(&clock, SECOND * 20, &mut stream).await;
+            assert_eq!(item, Some(StreamItem::Resync));
+            finish(&store, "c").await;
+            assert_eq!(id(within(&clock, SECOND * 2, &mut stream).await), "c");
+            assert_eq!(faulty.connects.load(SeqCst), 2);
+        },
+    );
 }
 
 #[test]
@@ -205,41 +206,27 @@ fn promise_9_a_backend_that_cannot_filter_streams_nothing_rather_than_everything
         let faulty = FaultyJournal::new(&store, Fault::NoCapabilities);
         let follower = Follower::new(Arc::new(faulty.clone()), timer);
         let filter = Filter::all().with_tag(Tag::new("t").unwrap());
-        let error = follower
-            .subscribe_completions_filtered(&filter)
-            .await
-            .unwrap_err();
+        let filtered = follower.subscribe_completions_filtered(&filter).await;
+        let error = filtered.unwrap_err();
         assert!(matches!(error, SubscribeError::CannotFilter));
         let mut reader = store.connect(&Filter::all()).await.unwrap();
         let cursor = reader.head().await.unwrap();
-        let error = follower
-            .subscribe_from(&cursor, &Filter::all())
-            .await
-            .unwrap_err();
+        let resumed = follower.subscribe_from(&cursor, &Filter::all()).await;
+        let error = resumed.unwrap_err();
         assert!(matches!(error, SubscribeError::NotDurable));
         assert_eq!(faulty.connects.load(SeqCst), 0, "it was not even asked");
-        assert!(
-            follower
-                .subscribe_completions_filtered(&Filter::all())
-                .await
-                .is_ok()
-        );
+        let everything = Filter::all();
+        let unfiltered = follower.subscribe_completions_filtered(&everything).await;
+        assert!(unfiltered.is_ok());
     });
 }
 
 #[test]
 fn promise_9_a_short_page_and_an_eager_store_change_nothing() {
     for fault in [Fault::WakesAlways, Fault::None] {
-        let mut tasks = LocalTasks::new();
-        let store = store(&tasks);
-        let timer = tasks.timer();
-        let clock = tasks.clock();
-        tasks.run(async move {
-            let mut pace = midplane::completions::Pace::default();
-            pace.page = 0;
-            let faulty = FaultyJournal::new(&store, fault);
-            let follower = Follower::new(Arc::new(faulty), timer).with_pace(pace);
-            let mut stream = follower.subscribe_completions().await.unwrap();
+        let mut pace = Pace::default();
+        pace.page = 0;
+        follow(fault, pace, async |store, _, mut stream, clock| {
             finish_all(&store, (0..50).map(|number| format!("{number}"))).await;
             for number in 0..50 {
                 let item = within(&clock, SECOND, &mut stream).await;

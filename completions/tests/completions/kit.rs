@@ -20,6 +20,19 @@ use crate::meant::panic_as_meant;
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
 
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Settings under which the reconciler does nothing after its first walk.
+pub(crate) fn stream_alone() -> ListenerSettings {
+    let mut settings = ListenerSettings::default();
+    settings.interval = SECOND * 500_000;
+    settings
+}
+
+pub(crate) fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
+    (0..count).map(move |number| format!("{prefix}{number}"))
+}
+
 pub(crate) fn execution(id: impl AsRef<str>) -> ExecutionId {
     ExecutionId::new(id).unwrap()
 }
@@ -47,6 +60,16 @@ pub(crate) async fn finish_all(store: &MemoryStore, ids: impl IntoIterator<Item 
     for id in ids {
         finish(store, id).await;
     }
+}
+
+/// Starts and completes executions on the store, among the tasks.
+pub(crate) fn produce(
+    tasks: &mut LocalTasks,
+    store: &MemoryStore,
+    ids: impl Iterator<Item = String> + 'static,
+) {
+    let store = store.clone();
+    tasks.run(async move { finish_all(&store, ids).await });
 }
 
 /// What a handler does with an execution.
@@ -237,7 +260,12 @@ pub(crate) fn listen_to(
 ) -> ListenerHandle<Std> {
     let ledger = Arc::new(store.clone());
     let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
-    let (handle, run) = listener.with_settings(settings).start();
+    start(tasks, listener.with_settings(settings))
+}
+
+/// Runs a listener among the tasks.
+pub(crate) fn start(tasks: &LocalTasks, listener: Listener) -> ListenerHandle<Std> {
+    let (handle, run) = listener.start();
     tasks.spawn(run);
     handle
 }

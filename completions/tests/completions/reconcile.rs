@@ -1,7 +1,7 @@
 //! From the ledger to the handler.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,16 +15,10 @@ use midplane::completions::{
 };
 
 use crate::kit::{
-    Behaviour, PlainBackend, RecordingHandler, assert_handled, execution, finish, finish_all,
-    listen, listen_to, store,
+    Behaviour, PlainBackend, RecordingHandler, SECOND, assert_handled, execution, finish,
+    finish_all, ids, listen, listen_to, produce, start, store, stream_alone,
 };
 use midplane_testkit::local::LocalTasks;
-
-const SECOND: Duration = Duration::from_secs(1);
-
-fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + use<'_> {
-    (0..count).map(move |number| format!("{prefix}{number}"))
-}
 
 /// A backend whose stream cannot be had, or never yields.
 fn dead_backend(silent: bool) -> Arc<PlainBackend> {
@@ -46,8 +40,7 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
         let backend = dead_backend(silent);
         let handle = listen_to(&tasks, backend, &store, &handler, settings);
         tasks.pass(Duration::ZERO);
-        let producer = store.clone();
-        tasks.run(async move { finish_all(&producer, ids("", 1_000)).await });
+        produce(&mut tasks, &store, ids("", 1_000));
         tasks.pass(settings.interval * 3);
         assert_handled(&handler, ids("", 1_000), 1);
         assert_eq!(handle.counters().reconciled.reconciled, 1_000);
@@ -60,8 +53,7 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
 fn promise_9_what_finished_before_anybody_listened_is_found_at_once() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("", 600)).await });
+    produce(&mut tasks, &store, ids("", 600));
     let handler = RecordingHandler::quick(&tasks);
     let _handle = listen(&tasks, &store, &handler, ListenerSettings::default());
     tasks.pass(Duration::ZERO);
@@ -73,13 +65,11 @@ fn promise_9_what_the_history_forgot_is_found_with_the_new_subscription() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::quick(&tasks);
-    let mut settings = ListenerSettings::default();
-    settings.interval = SECOND * 500_000;
+    let settings = stream_alone();
     let handle = listen(&tasks, &store, &handler, settings);
     tasks.pass(Duration::ZERO);
     store.block();
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("", 100)).await });
+    produce(&mut tasks, &store, ids("", 100));
     store.trim();
     tasks.pass(SECOND * 30);
     assert!(handler.handled().is_empty());
@@ -95,8 +85,7 @@ fn promise_9_the_reconciler_walks_after_each_subscription() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::quick(&tasks);
-    let mut settings = ListenerSettings::default();
-    settings.interval = SECOND * 500_000;
+    let settings = stream_alone();
     let backend = PlainBackend::mapping(&store, |stream| {
         stream.filter(|item| ready(!matches!(item, StreamItem::Completion(_))))
     });
@@ -113,19 +102,43 @@ fn promise_9_the_reconciler_walks_after_each_subscription() {
     }
 }
 
-/// A ledger that does something the first time it has been scanned: the pause between the steps.
+/// A ledger that does not answer while it is away.
 #[derive(Debug)]
-struct Paused {
+struct FaultyLedger {
     store: MemoryStore,
-    done: AtomicBool,
+    away: AtomicBool,
+    calls: AtomicUsize,
+    /// Finishes once the ledger was scanned for the first time: in the pause between the steps.
+    between: Mutex<Option<&'static str>>,
+}
+
+impl FaultyLedger {
+    fn new(store: &MemoryStore, between: Option<&'static str>) -> Arc<Self> {
+        Arc::new(Self {
+            store: store.clone(),
+            away: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            between: Mutex::new(between),
+        })
+    }
+
+    async fn answer(&self) -> Result<(), BackendError> {
+        self.calls.fetch_add(1, SeqCst);
+        match self.away.load(SeqCst) {
+            true => std::future::pending().await,
+            false => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
-impl Ledger for Paused {
+impl Ledger for FaultyLedger {
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
+        self.answer().await?;
         let page = self.store.scan(scan).await?;
-        if !self.done.swap(true, SeqCst) {
-            finish(&self.store, "between").await;
+        let between = self.between.lock().unwrap().take();
+        if let Some(id) = between {
+            finish(&self.store, id).await;
         }
         Ok(page)
     }
@@ -135,14 +148,17 @@ impl Ledger for Paused {
         executions: &[ExecutionId],
         lease: Duration,
     ) -> Result<Vec<Claim>, BackendError> {
+        self.answer().await?;
         self.store.claim(executions, lease).await
     }
 
     async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
+        self.answer().await?;
         self.store.handled(claims).await
     }
 
     async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
+        self.answer().await?;
         self.store.release(claims, pause).await
     }
 }
@@ -153,8 +169,7 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::quick(&tasks);
-    let mut settings = ListenerSettings::default();
-    settings.interval = SECOND * 500_000;
+    let settings = stream_alone();
     let (slow, clock) = (Arc::new(store.backend()), tasks.clock());
     let backend = PlainBackend::new(move || {
         let (slow, clock) = (Arc::clone(&slow), clock.clone());
@@ -163,13 +178,9 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
             slow.subscribe_completions().await
         }
     });
-    let ledger = Arc::new(Paused {
-        store,
-        done: AtomicBool::new(false),
-    });
+    let ledger = FaultyLedger::new(&store, Some("between"));
     let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
-    let (_handle, run) = listener.with_settings(settings).start();
-    tasks.spawn(run);
+    let _handle = start(&tasks, listener.with_settings(settings));
     tasks.pass(SECOND);
     assert_handled(&handler, ["between".into()], 1);
 }
@@ -205,8 +216,7 @@ fn promise_9_a_report_counts_what_the_walk_found() {
     });
     let backend = dead_backend(true);
     let listener = Listener::new(backend, Arc::new(store), handler, tasks.timer());
-    let (handle, run) = listener.with_filter(Filter::all().with_tag(tag)).start();
-    tasks.spawn(run);
+    let handle = start(&tasks, listener.with_filter(Filter::all().with_tag(tag)));
     tasks.pass(Duration::ZERO);
     let mut expected = WalkReport::default();
     expected.scanned = 14;
@@ -233,12 +243,9 @@ fn promise_9_a_stuck_head_starves_nobody() {
         _ if id.starts_with("hangs") => Behaviour::Hang,
         _ => Behaviour::Work(Duration::ZERO),
     });
-    let producer = store.clone();
-    tasks.run(async move {
-        finish_all(&producer, ids("hangs", 10)).await;
-        finish_all(&producer, ids("fails", 100)).await;
-        finish_all(&producer, ids("works", 100)).await;
-    });
+    for (prefix, count) in [("hangs", 10), ("fails", 100), ("works", 100)] {
+        produce(&mut tasks, &store, ids(prefix, count));
+    }
     let mut settings = ListenerSettings::default();
     settings.page = 10;
     settings.pages = 3;
@@ -257,20 +264,15 @@ fn promise_9_leases_of_a_listener_that_died_come_back() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let hung = RecordingHandler::new(&tasks, |_, _| Behaviour::Hang);
-    let listener = Listener::new(
-        Arc::new(store.backend()),
-        Arc::new(store.clone()),
-        hung.clone(),
-        tasks.timer(),
-    );
+    let (backend, ledger) = (Arc::new(store.backend()), Arc::new(store.clone()));
+    let listener = Listener::new(backend, ledger, hung.clone(), tasks.timer());
     let (_handle, run) = listener.start();
     let (kill, killed) = futures::channel::oneshot::channel::<()>();
     tasks.spawn(async move {
         futures::future::select(run, killed).await;
     });
     tasks.pass(Duration::ZERO);
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("", 20)).await });
+    produce(&mut tasks, &store, ids("", 20));
     tasks.pass(SECOND);
     assert_eq!(hung.order().len(), 20);
     kill.send(()).unwrap();
@@ -283,74 +285,22 @@ fn promise_9_leases_of_a_listener_that_died_come_back() {
     assert_handled(&handler, ids("", 20), 1);
 }
 
-/// A ledger that does not answer for a while.
-#[derive(Debug)]
-struct Away {
-    store: MemoryStore,
-    away: AtomicBool,
-    calls: AtomicUsize,
-}
-
-impl Away {
-    async fn answer(&self) -> Result<(), BackendError> {
-        self.calls.fetch_add(1, SeqCst);
-        match self.away.load(SeqCst) {
-            true => std::future::pending().await,
-            false => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Ledger for Away {
-    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        self.answer().await?;
-        self.store.scan(scan).await
-    }
-
-    async fn claim(
-        &self,
-        executions: &[ExecutionId],
-        lease: Duration,
-    ) -> Result<Vec<Claim>, BackendError> {
-        self.answer().await?;
-        self.store.claim(executions, lease).await
-    }
-
-    async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
-        self.answer().await?;
-        self.store.handled(claims).await
-    }
-
-    async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
-        self.answer().await?;
-        self.store.release(claims, pause).await
-    }
-}
-
 #[test]
 fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(SECOND));
-    let ledger = Arc::new(Away {
-        store: store.clone(),
-        away: AtomicBool::new(false),
-        calls: AtomicUsize::new(0),
-    });
+    let ledger = FaultyLedger::new(&store, None);
     let settings = ListenerSettings::default();
     let backend = Arc::new(store.backend());
     let listener = Listener::new(backend, ledger.clone(), handler.clone(), tasks.timer());
-    let (handle, run) = listener.start();
-    tasks.spawn(run);
+    let handle = start(&tasks, listener);
     tasks.pass(Duration::ZERO);
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("before ", 20)).await });
+    produce(&mut tasks, &store, ids("before ", 20));
     tasks.pass(Duration::from_millis(500));
     // In the middle of the work of some, and before the claims of others.
     ledger.away.store(true, SeqCst);
-    let producer = store.clone();
-    tasks.run(async move { finish_all(&producer, ids("behind ", 20)).await });
+    produce(&mut tasks, &store, ids("behind ", 20));
     ledger.calls.store(0, SeqCst);
     tasks.pass(SECOND * 100);
     assert!(
@@ -379,16 +329,10 @@ fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
     let handler = RecordingHandler::quick(&tasks);
     let tag = Tag::new("wanted").unwrap();
     let backend = PlainBackend::mapping(&store, |stream| stream);
-    let listener = Listener::new(
-        backend,
-        Arc::new(store.clone()),
-        handler.clone(),
-        tasks.timer(),
-    );
-    let (handle, run) = listener
-        .with_filter(Filter::all().with_tag(tag.clone()))
-        .start();
-    tasks.spawn(run);
+    let ledger = Arc::new(store.clone());
+    let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
+    let filter = Filter::all().with_tag(tag.clone());
+    let handle = start(&tasks, listener.with_filter(filter));
     tasks.pass(Duration::ZERO);
     tasks.run(async move {
         let wanted = Execution::new(execution("wanted")).with_tag(tag);

@@ -10,7 +10,7 @@ use midplane::bus::{BusErrorKind, Lane};
 
 use super::BusFixture;
 use super::test_link::{TestLink, outbound};
-use midplane_testkit::{eventually, within};
+use midplane_testkit::{eventually, succeeds, within};
 
 /// "Sends what is buffered and closes the link."
 pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
@@ -26,9 +26,7 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
             .collect();
         sender.send_all(&batch).await;
     }
-    within("closing", sender.transmit.close())
-        .await
-        .expect("everything was sent");
+    succeeds("closing", sender.transmit.close()).await;
     for number in 0..FRAMES {
         reader.receives(1, number.to_string()).await;
     }

@@ -1,9 +1,9 @@
 //! What the errors of a refused bus say, and what they do not show.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use midplane::bus::BusErrorKind;
+use midplane_testkit::error::shown;
 
 use super::{BusFixture, RefusedBus, refusal};
 
@@ -30,15 +30,8 @@ async fn is_refused(refused: &RefusedBus, kind: BusErrorKind) {
         "{message:?} does not name {:?}",
         refused.names
     );
-    let mut shown = vec![format!("{:?}", refused.bus), format!("{error:?}"), message];
-    let mut source = error.source();
-    while let Some(error) = source {
-        shown.extend([error.to_string(), format!("{error:?}")]);
-        source = error.source();
-    }
-    for text in shown {
-        for secret in &refused.secrets {
-            assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");
-        }
+    let text = format!("{:?} {}", refused.bus, shown(&error));
+    for secret in &refused.secrets {
+        assert!(!text.contains(secret.as_str()), "a secret is shown: {text}");
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Outbound, Transmit};
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 /// One link, whose calls wait for no longer than [`PATIENCE`](midplane_testkit::PATIENCE) and panic where they fail.
 pub struct TestLink {
@@ -25,8 +25,7 @@ impl fmt::Debug for TestLink {
 impl TestLink {
     /// A node that is subscribed to nothing.
     pub async fn connect(bus: &dyn Bus) -> Self {
-        let connected = within("connecting", bus.connect()).await;
-        let link = connected.expect("a link");
+        let link = succeeds("connecting", bus.connect()).await;
         Self {
             transmit: link.transmit,
             frames: link.frames,
@@ -51,17 +50,13 @@ impl TestLink {
     /// Subscribes to these lanes.
     pub async fn subscribe(&mut self, lanes: &[u32]) {
         let lanes: Vec<_> = lanes.iter().copied().map(Lane).collect();
-        within("subscribing", self.transmit.subscribe(&lanes))
-            .await
-            .expect("the lanes are subscribed");
+        succeeds("subscribing", self.transmit.subscribe(&lanes)).await;
     }
 
     /// Unsubscribes from these lanes.
     pub async fn unsubscribe(&mut self, lanes: &[u32]) {
         let lanes: Vec<_> = lanes.iter().copied().map(Lane).collect();
-        within("unsubscribing", self.transmit.unsubscribe(&lanes))
-            .await
-            .expect("the lanes are unsubscribed");
+        succeeds("unsubscribing", self.transmit.unsubscribe(&lanes)).await;
     }
 
     /// Sends one frame.
@@ -71,9 +66,7 @@ impl TestLink {
 
     /// Sends these frames.
     pub async fn send_all(&mut self, frames: &[Outbound]) {
-        within("sending", self.transmit.send(frames))
-            .await
-            .expect("the frames are sent");
+        succeeds("sending", self.transmit.send(frames)).await;
     }
 
     /// What arrives next, which must be a frame.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use midplane_completions::{
     BackendErrorKind, Execution, Filter, Ledger, Namespace, Outcome, ProduceError, Producer, Scan,
-    StreamItem,
 };
-use midplane_completions_suite::script::{begin, execution, expect_all, next_item, run};
+use midplane_completions_suite::script::{
+    self, begin, execution, expect, expect_all, finish, run, subscribe_filtered,
+};
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::proxy::Way;
-use midplane_testkit::{eventually, within};
+use midplane_testkit::{eventually, succeeds, within};
 
 use crate::sql::{OpenTransaction, sql};
 use crate::test_store::{TestStore, prompt, store};
@@ -26,14 +27,8 @@ fn many_may_migrate_at_once_and_again() {
         let url = test.server().url();
         let schema = format!("{}-many", test.schema);
         let stores: Vec<_> = (0..8).map(|_| store(&url, &schema)).collect();
-        let migrated = within(
-            "migrating",
-            join_all(stores.iter().map(PostgresStore::migrate)),
-        )
-        .await;
-        for result in migrated {
-            result.expect("it migrates");
-        }
+        let migrating = stores.iter().map(PostgresStore::migrate);
+        succeeds("migrating", try_join_all(migrating)).await;
         let count = format!(
             "SELECT string_agg(version::text, ' ' ORDER BY version) FROM \"{schema}\".migrations"
         );
@@ -71,14 +66,12 @@ fn a_page_is_bounded_by_its_bytes_too() {
         let names = ids("large", 5);
         for id in &names {
             begin(&store, id).await;
-            let id = execution(id);
-            let finished = store.finish(&id, &Outcome::Success, Some(bytes.clone()));
-            within("finishing", finished).await.expect("it finishes");
+            finish(&store, id, &Outcome::Success, Some(bytes.clone())).await;
         }
         let mut pages = Vec::new();
         let mut scan = Scan::new(Duration::ZERO, 100);
         loop {
-            let page = within("scanning", store.scan(&scan)).await.expect("a page");
+            let page = succeeds("scanning", store.scan(&scan)).await;
             pages.push(page.completions.len());
             match page.next {
                 Some(next) => scan = scan.after(Some(next)),
@@ -87,13 +80,8 @@ fn a_page_is_bounded_by_its_bytes_too() {
         }
         assert_eq!(pages, [2, 2, 1]);
         for id in names {
-            match next_item(&mut stream).await {
-                StreamItem::Completion(completion) => {
-                    assert_eq!(completion.execution.as_str(), id);
-                    assert_eq!(completion.bytes.as_ref(), Some(&bytes));
-                }
-                item => panic!("{item:?}"),
-            }
+            let completion = expect(&mut stream, id).await;
+            assert_eq!(completion.bytes.as_ref(), Some(&bytes));
         }
     });
 }
@@ -104,40 +92,24 @@ fn what_does_not_fit_is_refused() {
         let test = TestStore::start();
         let store = test.store();
         let refused = store.start(&Execution::new(execution("a\0b"))).await;
-        assert!(
-            matches!(refused, Err(ProduceError::Unfit(_))),
-            "{refused:?}"
-        );
+        let error = refused.expect_err("a NUL");
+        assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
         begin(&store, "large").await;
         let large = bytes::Bytes::from(vec![0; (16 << 20) + 1]);
-        let refused = store
-            .finish(&execution("large"), &Outcome::Success, Some(large))
-            .await;
-        assert!(
-            matches!(refused, Err(ProduceError::Unfit(_))),
-            "{refused:?}"
-        );
+        let id = execution("large");
+        let refused = store.finish(&id, &Outcome::Success, Some(large)).await;
+        let error = refused.expect_err("too many bytes");
+        assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
         // A filter with a NUL lets nothing through, and is no error.
         let filter = Filter::all().with_namespace(Namespace::new("a\0b").expect("an id"));
         let backend = test.backend();
-        let mut filtered = backend
-            .subscribe_completions_filtered(&filter)
-            .await
-            .expect("one");
-        let mut all = backend
-            .subscribe_completions()
-            .await
-            .expect("a subscription");
+        let mut filtered = subscribe_filtered(&*backend, &filter).await;
+        let mut all = script::subscribe(&*backend).await;
         run(&store, "job").await;
         expect_all(&mut all, ["job".to_owned()], false).await;
         assert_eq!(filtered.next().now_or_never(), None);
-        assert!(
-            store
-                .claim(&[execution("a\0b")], Duration::ZERO)
-                .await
-                .expect("none")
-                .is_empty()
-        );
+        let claimed = store.claim(&[execution("a\0b")], Duration::ZERO).await;
+        assert!(claimed.expect("none").is_empty());
     });
 }
 
@@ -171,6 +143,18 @@ fn the_errors_of_the_procedures_have_codes() {
     });
 }
 
+async fn handle(store: &PostgresStore, id: &str) {
+    let claims = store.claim(&[execution(id)], prompt().poll).await;
+    let claims = claims.expect("a claim");
+    store.handled(&claims).await.expect("it is handled");
+}
+
+/// How many records and executions are pruned.
+async fn prune(store: &PostgresStore, age: Duration) -> (u64, u64) {
+    let pruned = store.prune(age).await.expect("it prunes");
+    (pruned.records, pruned.executions)
+}
+
 #[test]
 fn pruning_keeps_what_is_young_open_or_not_handled() {
     smol::block_on(async {
@@ -179,46 +163,27 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
         for id in ["handled", "not handled"] {
             run(&store, id).await;
         }
-        let claims = store
-            .claim(&[execution("handled")], prompt().poll)
-            .await
-            .expect("a claim");
-        store.handled(&claims).await.expect("it is handled");
-        let pruned = store
-            .prune(Duration::from_secs(3_600))
-            .await
-            .expect("it prunes");
-        assert_eq!((pruned.records, pruned.executions), (0, 0), "all is young");
+        handle(&store, "handled").await;
+        assert_eq!(
+            prune(&store, Duration::from_secs(3_600)).await,
+            (0, 0),
+            "all is young"
+        );
         begin(&store, "open").await;
         let mut begun = Box::new(OpenTransaction::new(test.open().await, &test.schema).await);
         finish_in(&mut begun, "open").await;
         run(&store, "behind").await;
-        let pruned = store.prune(Duration::ZERO).await.expect("it prunes");
-        assert_eq!((pruned.records, pruned.executions), (2, 1));
+        assert_eq!(prune(&store, Duration::ZERO).await, (2, 1));
         begun.commit().await.expect("it commits");
         let left = "SELECT string_agg(execution, ',' ORDER BY number) FROM midplane.outbox";
         assert_eq!(test.sql(left).await.as_deref(), Some("open,behind"));
-        let scanned = store
-            .scan(&Scan::new(Duration::ZERO, 10))
-            .await
-            .expect("a page");
-        let scanned: Vec<_> = scanned
-            .completions
-            .iter()
-            .map(|done| done.execution.as_str())
-            .collect();
+        let scan = Scan::new(Duration::ZERO, 10);
+        let scanned = store.scan(&scan).await.expect("a page").completions;
+        let scanned: Vec<_> = scanned.iter().map(|done| done.execution.as_str()).collect();
         assert_eq!(scanned, ["not handled", "open", "behind"]);
         // Handled after its record went, it goes with the next pruning.
-        let claims = store
-            .claim(&[execution("not handled")], prompt().poll)
-            .await
-            .expect("a claim");
-        store.handled(&claims).await.expect("it is handled");
-        let pruned = store
-            .prune(Duration::from_secs(3_600))
-            .await
-            .expect("it prunes");
-        assert_eq!((pruned.records, pruned.executions), (0, 1));
+        handle(&store, "not handled").await;
+        assert_eq!(prune(&store, Duration::from_secs(3_600)).await, (0, 1));
     });
 }
 
@@ -226,20 +191,14 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
 fn a_server_that_does_not_answer_is_given_up_at_the_deadline() {
     smol::block_on(async {
         let test = TestStore::start();
-        let store = test
-            .listeners("stalled")
-            .with_deadline(Duration::from_secs(2));
+        let store = test.listeners("stalled");
+        let store = store.with_deadline(Duration::from_secs(2));
         test.proxy.hold(Way::ToClient);
-        let error = store
-            .start(&Execution::new(execution("stalled")))
-            .await
-            .unwrap_err();
-        match error {
-            ProduceError::Backend(error) => {
-                assert_eq!(error.kind(), BackendErrorKind::Unreachable);
-            }
-            error => panic!("{error:?}"),
-        }
+        let started = store.start(&Execution::new(execution("stalled"))).await;
+        let Err(ProduceError::Backend(error)) = started else {
+            panic!("the server is at fault, not {started:?}");
+        };
+        assert_eq!(error.kind(), BackendErrorKind::Unreachable);
         test.proxy.pass(Way::ToClient);
         let thawed = Execution::new(execution("thawed"));
         within("the server is back", async {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use midplane_completions::CompletionBackend;
 use midplane_completions_suite::Transaction;
-use midplane_completions_suite::script::{begin, complete, expect_all, run};
+use midplane_completions_suite::script::{begin, complete, expect_all, run, run_all};
 use midplane_testkit::proxy::Way;
 use midplane_testkit::{eventually, within};
 
@@ -25,11 +25,7 @@ fn a_stream_is_woken_for_everything() {
         let names: Vec<_> = (0..PRODUCERS)
             .map(|number| ids(&number.to_string(), EACH))
             .collect();
-        let produced = join_all(names.iter().map(async |names| {
-            for name in names {
-                run(&store, name).await;
-            }
-        }));
+        let produced = join_all(names.iter().map(|names| run_all(&store, names)));
         let arrived = expect_all(&mut stream, names.concat(), false);
         futures::join!(produced, arrived);
     });
@@ -173,17 +169,11 @@ fn a_cut_behind_each_byte_of_a_notification_loses_nothing() {
             let before = format!("fence {byte}");
             run(&store, &before).await;
             expect_all(&mut stream, [before], true).await;
-            eventually("the stream sleeps", || {
-                stream.next().now_or_never().is_none()
-            })
-            .await;
+            let sleeps = || stream.next().now_or_never().is_none();
+            eventually("the stream sleeps", sleeps).await;
             test.proxy.cut_after(Way::ToClient, Some(byte));
             let names = ids(&format!("byte {byte}"), EACH);
-            let produced = async {
-                for id in &names {
-                    run(&store, id).await;
-                }
-            };
+            let produced = run_all(&store, &names);
             let arrived = expect_all(&mut stream, names.clone(), true);
             futures::join!(produced, arrived);
         }

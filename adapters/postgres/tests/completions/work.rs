@@ -5,7 +5,7 @@ use std::time::Duration;
 use midplane_completions::{CompletionStream, Outcome, Pace};
 use midplane_completions_suite::Transaction;
 use midplane_completions_suite::script::{self, execution};
-use midplane_testkit::within;
+use midplane_testkit::succeeds;
 
 use crate::sql::OpenTransaction;
 use crate::test_store::{TestStore, prompt};
@@ -13,7 +13,7 @@ use crate::test_store::{TestStore, prompt};
 pub(crate) async fn finish_in(begun: &mut OpenTransaction, id: &str) {
     let id = execution(id);
     let finished = begun.finish(&id, &Outcome::Success, None);
-    within("finishing", finished).await.expect("it finishes");
+    succeeds("finishing", finished).await;
 }
 
 /// A pace that never polls: every read was woken.

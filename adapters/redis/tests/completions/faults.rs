@@ -7,7 +7,7 @@ use midplane_completions_suite::faults::{EXECUTIONS, FaultyStore, run};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::{Proxy, Way};
 use midplane_testkit::server::Server;
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 
 use crate::test_store::TestStore;
 
@@ -54,9 +54,7 @@ fn every_connection_is_killed(executor: Executor) {
 fn the_connection_is_cut_at_every_byte(executor: Executor) {
     executor.run(async {
         let test = TestStore::start();
-        let mut stream = within("subscribing", test.backend().subscribe_completions())
-            .await
-            .expect("a subscription");
+        let mut stream = succeeds("subscribing", test.backend().subscribe_completions()).await;
         let mut resyncs = 0;
         for byte in 1..=250 {
             let ids: Vec<_> = (0..4)
@@ -68,9 +66,9 @@ fn the_connection_is_cut_at_every_byte(executor: Executor) {
             for id in &ids {
                 let execution = Execution::new(id.clone());
                 let started = test.store.start(&execution);
-                within("starting", started).await.expect("it starts");
+                succeeds("starting", started).await;
                 let finished = test.store.finish(id, &Outcome::Success, None);
-                within("finishing", finished).await.expect("it finishes");
+                succeeds("finishing", finished).await;
             }
             for id in &ids {
                 loop {
@@ -97,8 +95,7 @@ fn the_history_is_trimmed_while_the_backend_is_cut_off(executor: Executor) {
             oracle.reaches(part * EXECUTIONS / 10).await;
             test.cut();
             oracle.reaches(part * EXECUTIONS / 10 + 50).await;
-            let trimmed = within("trimming", test.store.trim(0)).await;
-            trimmed.expect("the history is trimmed");
+            succeeds("trimming", test.store.trim(0)).await;
             test.heal();
         }
     });

@@ -6,15 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
-    BackendErrorKind, Change, CompletionBackend, CompletionStream, CursorError, Filter, Ledger,
-    Outcome, Pace, ProduceError, Producer, Scan, StreamItem, SubscribeError,
+    BackendErrorKind, Change, Completion, CompletionBackend, CompletionStream, CursorError, Filter,
+    Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, StreamItem, SubscribeError,
 };
 use midplane_completions_suite::script::{self, begin, execution, expect, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_redis::RedisStore;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
-use midplane_testkit::{eventually, within};
+use midplane_testkit::{eventually, succeeds, within};
 
 use crate::test_store::{MultiExec, TestStore, prompt_backend, store};
 
@@ -24,12 +24,24 @@ async fn subscribe(store: &RedisStore) -> CompletionStream {
     script::subscribe(&prompt_backend(store)).await
 }
 
+/// What never polls: every read was woken.
+fn asleep(store: &RedisStore) -> Follower {
+    let mut pace = Pace::default();
+    pace.poll = Duration::from_secs(3_600);
+    store.backend().with_pace(pace)
+}
+
+/// Why the stream behind this completion cannot be had.
+async fn refusal(store: &RedisStore, behind: Completion) -> SubscribeError {
+    let (cursor, everything) = (behind.cursor.expect("a cursor"), Filter::all());
+    let backend = prompt_backend(store);
+    let resumed = within("subscribing", backend.subscribe_from(&cursor, &everything)).await;
+    resumed.expect_err("its history is gone")
+}
+
 async fn finish(store: &RedisStore, text: &str) -> Result<Change, ProduceError> {
-    within(
-        "finishing",
-        store.finish(&execution(text), &Outcome::Success, None),
-    )
-    .await
+    let id = execution(text);
+    within("finishing", store.finish(&id, &Outcome::Success, None)).await
 }
 
 /// What the server answers, which is no error.
@@ -41,16 +53,13 @@ fn ask(server: &Server, command: &[&str]) -> String {
 
 async fn handle(store: &RedisStore, text: &str) {
     let ids = [execution(text)];
-    let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
-    let claims = claims.expect("a claim");
-    within("settling", store.handled(&claims))
-        .await
-        .expect("it is settled");
+    let claims = succeeds("claiming", store.claim(&ids, Duration::from_secs(60))).await;
+    succeeds("settling", store.handled(&claims)).await;
 }
 
 async fn unhandled(store: &RedisStore) -> Vec<String> {
     let scan = Scan::new(Duration::ZERO, 1_000);
-    let page = within("scanning", store.scan(&scan)).await.expect("a page");
+    let page = succeeds("scanning", store.scan(&scan)).await;
     let ids = page.completions.iter();
     ids.map(|completion| completion.execution.to_string())
         .collect()
@@ -61,12 +70,7 @@ fn the_wake_up_comes_long_before_the_poll() {
     for executor in EXECUTORS {
         executor.run(async {
             let test = TestStore::start();
-            let mut pace = Pace::default();
-            pace.poll = Duration::from_secs(3_600);
-            let backend = test.store.backend().with_pace(pace);
-            let mut stream = within("subscribing", backend.subscribe_completions())
-                .await
-                .expect("a subscription");
+            let mut stream = script::subscribe(&asleep(&test.store)).await;
             for round in 0..20 {
                 // It waits before the completion is there.
                 assert!(stream.next().now_or_never().is_none());
@@ -84,12 +88,7 @@ fn a_lost_connection_is_noticed_without_a_poll() {
         executor.run(async {
             let test = TestStore::start();
             let url = test.server.url_at(test.proxy.address());
-            let mut pace = Pace::default();
-            pace.poll = Duration::from_secs(3_600);
-            let backend = store(&url, &test.prefix).backend().with_pace(pace);
-            let mut stream = within("subscribing", backend.subscribe_completions())
-                .await
-                .expect("a subscription");
+            let mut stream = script::subscribe(&asleep(&store(&url, &test.prefix))).await;
             // From the second on it waits for a wake-up that nobody sends: it has read, and nothing is under way.
             for _ in 0..3 {
                 assert!(stream.next().now_or_never().is_none());
@@ -107,19 +106,15 @@ fn a_stream_that_is_dropped_idle_leaves_no_connection() {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let store = store(&server.url(), "jobs");
-            within("installing", store.install())
-                .await
-                .expect("a store");
+            succeeds("installing", store.install()).await;
             assert_eq!(server.redis_connections(), 1, "that of the producer");
             let mut waiting = subscribe(&store).await;
             let unpolled = subscribe(&store).await;
             assert_eq!(server.redis_connections(), 3, "one for each subscription");
             assert!(waiting.next().now_or_never().is_none());
             drop((waiting, unpolled));
-            eventually("the connections are closed", || {
-                server.redis_connections() == 1
-            })
-            .await;
+            let one = || server.redis_connections() == 1;
+            eventually("the connections are closed", one).await;
             drop(store);
             eventually("the last one is closed", || server.redis_connections() == 0).await;
         });
@@ -176,10 +171,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
             }
             let copy = |from: &str, to: &str| {
                 for name in names {
-                    let (from, to) = (
-                        test.key(&format!("{name}{from}")),
-                        test.key(&format!("{name}{to}")),
-                    );
+                    let [from, to] = [from, to].map(|end| test.key(&format!("{name}{end}")));
                     let answer = ask(&test.server, &["COPY", &from, &to, "REPLACE"]);
                     assert_eq!(answer, ":1\r\n");
                 }
@@ -189,10 +181,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
             let mut last = None;
             for text in ["lost 1", "lost 2"] {
                 run(&test.store, text).await;
-                match next_item(&mut stream).await {
-                    StreamItem::Completion(completion) => last = completion.cursor,
-                    item => panic!("the next item should be {text}, not {item:?}"),
-                }
+                last = Some(expect(&mut stream, text).await);
             }
             copy("-kept", "");
             for text in ["other 1", "other 2", "other 3"] {
@@ -201,14 +190,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
             assert_eq!(next_item(&mut stream).await, StreamItem::Resync);
             run(&test.store, "after").await;
             expect(&mut stream, "after").await;
-            let backend = prompt_backend(&test.store);
-            let cursor = last.expect("a cursor");
-            let refused = within(
-                "subscribing",
-                backend.subscribe_from(&cursor, &Filter::all()),
-            )
-            .await;
-            let error = refused.expect_err("its history is gone");
+            let error = refusal(&test.store, last.expect("a completion")).await;
             assert!(
                 matches!(error, SubscribeError::Cursor(CursorError::Expired)),
                 "{error:?}"
@@ -227,9 +209,7 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
         let test = TestStore::start();
         let mut stream = subscribe(&test.store).await;
         run(&test.store, "before").await;
-        let StreamItem::Completion(before) = next_item(&mut stream).await else {
-            panic!("a completion");
-        };
+        let before = expect(&mut stream, "before").await;
         for name in ["store", "executions", "history", "unhandled", "leases"] {
             ask(&test.server, &["DEL", &test.key(name)]);
         }
@@ -253,14 +233,7 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
             }
         })
         .await;
-        let backend = prompt_backend(&test.store);
-        let cursor = before.cursor.expect("a cursor");
-        let refused = within(
-            "subscribing",
-            backend.subscribe_from(&cursor, &Filter::all()),
-        )
-        .await;
-        let error = refused.expect_err("its store is gone");
+        let error = refusal(&test.store, before).await;
         assert!(
             matches!(error, SubscribeError::Cursor(CursorError::Foreign { .. })),
             "{error:?}"
@@ -310,11 +283,8 @@ fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
         }
         let count = |command: &str, name: &str| {
             let answer = ask(&test.server, &[command, &test.key(name)]);
-            answer
-                .trim()
-                .trim_start_matches(':')
-                .parse::<usize>()
-                .expect("a number")
+            let number = answer.trim().trim_start_matches(':');
+            number.parse::<usize>().expect("a number")
         };
         assert_eq!(count("XLEN", "history"), 10);
         assert_eq!(unhandled(&small).await.len(), 25);
@@ -334,23 +304,16 @@ fn a_connection_that_died_costs_a_producer_nothing() {
             let test = TestStore::alone();
             begin(&test.store, "job").await;
             ask(&test.server, &["CLIENT", "KILL", "TYPE", "normal"]);
-            assert_eq!(
-                finish(&test.store, "job").await.expect("it finishes"),
-                Change::Made
-            );
+            script::complete(&test.store, "job").await;
             test.server.kill();
-            let error = finish(&test.store, "job")
-                .await
-                .expect_err("nobody is there");
-            let ProduceError::Backend(error) = error else {
+            let error = finish(&test.store, "job").await;
+            let Err(ProduceError::Backend(error)) = error else {
                 panic!("the server is at fault, not {error:?}");
             };
             assert_eq!(error.kind(), BackendErrorKind::Unreachable);
             test.server.restart();
-            assert_eq!(
-                finish(&test.store, "job").await.expect("it had finished"),
-                Change::AlreadySo
-            );
+            let finished = finish(&test.store, "job").await.expect("it had finished");
+            assert_eq!(finished, Change::AlreadySo);
         });
     }
 }
@@ -370,13 +333,9 @@ fn a_mebibyte_is_taken_and_no_byte_more() {
         assert!(matches!(error, ProduceError::Unfit(_)), "{error:?}");
         assert!(error.to_string().contains("1 MiB"), "{error}");
         let largest = large.slice(1..);
-        let finished = test
-            .store
-            .finish(&job, &Outcome::Success, Some(largest.clone()));
-        within("finishing", finished).await.expect("it fits");
-        let StreamItem::Completion(completion) = next_item(&mut stream).await else {
-            panic!("a completion");
-        };
+        let fits = Some(largest.clone());
+        script::finish(&test.store, "job", &Outcome::Success, fits).await;
+        let completion = expect(&mut stream, "job").await;
         assert_eq!(completion.bytes, Some(largest));
     });
 }
@@ -387,23 +346,17 @@ fn large_completions_come_in_several_pages() {
     Executor::TokioMulti.run(async {
         let test = TestStore::start();
         let mut stream = subscribe(&test.store).await;
-        let large = Bytes::from(vec![b'x'; 700_000]);
+        let large = Some(Bytes::from(vec![b'x'; 700_000]));
         for round in 0..10 {
             let job = format!("job {round}");
             begin(&test.store, &job).await;
-            let job = execution(&job);
-            let finished = test
-                .store
-                .finish(&job, &Outcome::Success, Some(large.clone()));
-            within("finishing", finished).await.expect("it finishes");
+            script::finish(&test.store, &job, &Outcome::Success, large.clone()).await;
         }
         for round in 0..10 {
             expect(&mut stream, &format!("job {round}")).await;
         }
         let scan = Scan::new(Duration::ZERO, 10);
-        let page = within("scanning", test.store.scan(&scan))
-            .await
-            .expect("a page");
+        let page = succeeds("scanning", test.store.scan(&scan)).await;
         assert_eq!(page.completions.len(), 2, "about a mebibyte");
         assert!(page.next.is_some());
     });
@@ -422,7 +375,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         assert_eq!(answer, "+OK\r\n");
         let url = format!("redis://jobs:hunter2@{}", server.address());
         let store = store(&url, "jobs").with_retention(3);
-        within("installing", store.install()).await.expect("a store");
+        succeeds("installing", store.install()).await;
         let mut stream = subscribe(&store).await;
         for round in 0..5 {
             let job = format!("job {round}");
@@ -430,14 +383,10 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
             expect(&mut stream, &job).await;
         }
         let ids = ["job 0", "job 1"].map(execution);
-        let claims = within("claiming", store.claim(&ids, Duration::from_secs(60))).await;
-        let (done, failed) = {
-            let mut claims = claims.expect("claims");
-            let failed = claims.split_off(1);
-            (claims, failed)
-        };
-        within("settling", store.handled(&done)).await.expect("settled");
-        within("settling", store.release(&failed, Duration::ZERO)).await.expect("settled");
+        let mut done = succeeds("claiming", store.claim(&ids, Duration::from_secs(60))).await;
+        let failed = done.split_off(1);
+        succeeds("settling", store.handled(&done)).await;
+        succeeds("settling", store.release(&failed, Duration::ZERO)).await;
         assert_eq!(unhandled(&store).await.len(), 4);
         // An alien entry, behind which the numbers go on.
         ask(&server, &["XADD", "{jobs}:history", "*", "what", "ever"]);
@@ -457,21 +406,17 @@ fn a_store_of_another_version_is_refused() {
     Executor::Smol.run(async {
         let test = TestStore::start();
         ask(&test.server, &["HSET", &test.key("store"), "version", "2"]);
-        let error = finish(&test.store, "job")
-            .await
-            .expect_err("another version");
-        let ProduceError::Backend(error) = error else {
+        let error = finish(&test.store, "job").await;
+        let Err(ProduceError::Backend(error)) = error else {
             panic!("the store is at fault, not {error:?}");
         };
         assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
         let backend = prompt_backend(&test.store);
         let refused = within("subscribing", backend.subscribe_completions()).await;
-        match refused.expect_err("another version") {
-            SubscribeError::Backend(error) => {
-                assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
-            }
-            error => panic!("the store is at fault, not {error:?}"),
-        }
+        let Err(SubscribeError::Backend(error)) = refused else {
+            panic!("the store is at fault, not {refused:?}");
+        };
+        assert_eq!(error.kind(), BackendErrorKind::NotInstalled);
     });
 }
 

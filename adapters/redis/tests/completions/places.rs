@@ -1,27 +1,20 @@
 //! Where else a store may be: on a cluster, behind Sentinels, on a master that is one no more.
 
-use std::time::Duration;
-
 use futures::StreamExt;
-use futures_timer::Delay;
 use midplane::completions::{
-    CompletionBackend, CompletionStream, Execution, ExecutionId, Outcome, Producer, StreamItem,
+    CompletionStream, Execution, ExecutionId, Outcome, Producer, StreamItem,
 };
+use midplane_completions_suite::script;
 use midplane_redis::RedisStore;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
-use midplane_testkit::within;
+use midplane_testkit::{eventually, succeeds, within};
 
 use crate::test_store::{prompt_backend, store};
 
 async fn listening(store: &RedisStore) -> CompletionStream {
-    within("installing", store.install())
-        .await
-        .expect("it is installed");
-    let backend = prompt_backend(store);
-    within("subscribing", backend.subscribe_completions())
-        .await
-        .expect("a subscription")
+    succeeds("installing", store.install()).await;
+    script::subscribe(&prompt_backend(store)).await
 }
 
 /// Finishes an execution, as soon as that works.
@@ -95,13 +88,10 @@ fn a_store_behind_a_sentinel_follows_the_master() {
         run(&store, "first").await;
         expect(&mut stream, "first").await;
         follow(&replica, &master).await;
-        within("the sentinel knows the replica", async {
-            while !sentinel
-                .redis_command(&["SENTINEL", "REPLICAS", "jobs"])
-                .contains(&replica.address().port().to_string())
-            {
-                Delay::new(Duration::from_millis(20)).await;
-            }
+        let port = replica.address().port().to_string();
+        eventually("the sentinel knows the replica", || {
+            let known = sentinel.redis_command(&["SENTINEL", "REPLICAS", "jobs"]);
+            known.contains(&port)
         })
         .await;
         master.kill();
@@ -112,19 +102,12 @@ fn a_store_behind_a_sentinel_follows_the_master() {
 
 /// Makes one a replica of the other, and waits until it has everything.
 async fn follow(replica: &Server, master: &Server) {
-    let (host, port) = (
-        master.address().ip().to_string(),
-        master.address().port().to_string(),
-    );
-    let answer = replica.redis_command(&["REPLICAOF", &host, &port]);
+    let port = master.address().port().to_string();
+    let answer = replica.redis_command(&["REPLICAOF", "127.0.0.1", &port]);
     assert!(answer.starts_with('+'), "{answer}");
-    within("replicating", async {
-        while !replica
-            .redis_command(&["INFO", "replication"])
-            .contains("master_link_status:up")
-        {
-            Delay::new(Duration::from_millis(20)).await;
-        }
+    eventually("replicating", || {
+        let known = replica.redis_command(&["INFO", "replication"]);
+        known.contains("master_link_status:up")
     })
     .await;
 }

@@ -18,7 +18,7 @@ use midplane_redis::{Redis, RedisStore};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::{Server, SharedServer};
-use midplane_testkit::within;
+use midplane_testkit::{succeeds, within};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Value};
 
@@ -67,8 +67,7 @@ impl TestStore {
         let installing = self::store(&server.url(), &prefix);
         let thread = std::thread::spawn(move || {
             Executor::TokioCurrent.run(async move {
-                let installed = within("installing", installing.install()).await;
-                installed.expect("a store");
+                succeeds("installing", installing.install()).await;
             });
         });
         thread.join().expect("it is installed");
@@ -135,9 +134,7 @@ impl Fixture for TestStore {
     }
 
     async fn expire_history(&self) {
-        within("trimming", self.store.trim(0))
-            .await
-            .expect("trimmed");
+        succeeds("trimming", self.store.trim(0)).await;
     }
 
     async fn poison(&self) {
