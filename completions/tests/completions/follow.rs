@@ -1,5 +1,6 @@
 //! The follower: how it turns a journal into a stream when the journal loses wake-ups, hangs, is away, or cannot filter.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -22,7 +23,7 @@ async fn within(
     time: Duration,
     stream: &mut CompletionStream,
 ) -> Option<StreamItem> {
-    match select(stream.next(), clock.sleep(time)).await {
+    match select(stream.next(), pin!(clock.sleep(time))).await {
         Either::Left((item, _)) => Some(item.expect("the stream goes on")),
         Either::Right(_) => None,
     }
