@@ -1,4 +1,4 @@
-//! What an error shows to whoever logs it.
+//! What an error shows in a log.
 
 use std::error::Error;
 

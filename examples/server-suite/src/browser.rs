@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use midplane_testkit::child::Child;
 use midplane_testkit::{PATIENCE, succeeds};
 
-use crate::fixture::Endpoint;
+use crate::endpoint::Endpoint;
 
 const MISSING: &str = "install chromium and chromium-driver (Debian), or put chromedriver and its browser on the path";
 

@@ -11,7 +11,7 @@ use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
 use midplane_testkit::{succeeds, within};
 
-use crate::fixture::{Endpoint, target};
+use crate::endpoint::{Endpoint, target};
 use crate::http::{connect, narrow};
 
 /// A peer that has taken nothing for this time is holding its client back. Were it merely slow, a

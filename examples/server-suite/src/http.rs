@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use midplane_testkit::{succeeds, within};
 
-use crate::fixture::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A connected socket whose receive buffer is as small as the system lets it be, so that a peer
 /// that writes notices early that nobody reads.

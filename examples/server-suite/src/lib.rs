@@ -28,6 +28,7 @@ mod browser;
 pub mod checks;
 mod client;
 pub mod cluster;
+mod endpoint;
 mod fixture;
 mod flags;
 mod flood;
