@@ -31,13 +31,16 @@ pub(crate) fn request(target: &Value, n: u64, size: usize) -> String {
 /// Takes events with consecutive numbers from `next` on, until anything else arrives, which is returned.
 pub(crate) async fn take(client: &mut Client, next: &mut u64) -> Arrival {
     loop {
-        match client.next().await {
-            Arrival::Event(event) if let Some(number) = number(&event) => {
-                assert_eq!(number, *next, "a gap without a word, or an event twice");
-                *next += 1;
-            }
-            other => return other,
-        }
+        let arrival = client.next().await;
+        let number = match &arrival {
+            Arrival::Event(event) => number(event),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return arrival;
+        };
+        assert_eq!(number, *next, "a gap without a word, or an event twice");
+        *next += 1;
     }
 }
 
