@@ -411,9 +411,10 @@ impl Node {
         self.peers.values_mut().for_each(|peer| peer.heard = now);
         self.news.push_back(News::Live);
         if let Some(since) = self.deaf_since.take() {
-            let (origin, until) = (None, now);
+            let (origin, lane, until) = (None, None, now);
             self.news.push_back(News::Deaf {
                 origin,
+                lane,
                 since,
                 until,
             });

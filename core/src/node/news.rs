@@ -32,6 +32,10 @@ pub enum News {
         lane: Lane,
         /// The sequence numbers of the messages.
         run: Run,
+        /// The earliest instant, on the clock of this node, at which one of them can have been published.
+        since: Instant,
+        /// The latest such instant.
+        until: Instant,
     },
     /// Our own heartbeats come back: what others publish from now on arrives, or lies in a gap.
     Live,
@@ -41,6 +45,8 @@ pub enum News {
     Deaf {
         /// The node whose events may be missing; `None` for all other nodes, reported when this node is live again.
         origin: Option<NodeId>,
+        /// The lane of the events; `None` for every lane.
+        lane: Option<Lane>,
         /// The last instant at which this node is known to have received.
         since: Instant,
         /// The instant from which everything arrives or lies in a gap.

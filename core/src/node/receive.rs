@@ -47,7 +47,7 @@ impl Node {
             }
             let new = match peer.arrive(lane, number, ours) {
                 Arrival::New(missing) => {
-                    self.gap(origin, lane, missing);
+                    self.gap(now, origin, lane, missing);
                     true
                 }
                 Arrival::Old => {
@@ -116,7 +116,7 @@ impl Node {
                 }
             };
             if lost {
-                self.gap(origin, lane, Some(Run::of(number)));
+                self.gap(now, origin, lane, Some(Run::of(number)));
             }
         }
     }
@@ -135,12 +135,13 @@ impl Node {
             let origin = Some(origin);
             self.news.push_back(News::Deaf {
                 origin,
+                lane: None,
                 since,
                 until,
             });
         }
         for (lane, run) in shown.missing {
-            self.gap(origin, lane, Some(run));
+            self.gap(now, origin, lane, Some(run));
         }
         // Who has just come needs to know how far our numbers are. One answer serves all who come together.
         if heartbeat.hello {
@@ -165,7 +166,7 @@ impl Node {
         since.collect()
     }
 
-    fn gap(&mut self, origin: NodeId, lane: Lane, run: Option<Run>) {
+    fn gap(&mut self, now: Instant, origin: NodeId, lane: Lane, run: Option<Run>) {
         let ours = self.first_live.is_some() && self.subscribed.contains_key(&lane);
         let Some(run) = run.filter(|_| ours) else {
             return;
@@ -175,14 +176,24 @@ impl Node {
             origin: of,
             lane: on,
             run: before,
+            until,
+            ..
         }) = self.news.back_mut()
             && (*of, *on) == (origin, lane)
             && before.last.checked_add(1) == Some(run.first)
         {
             before.last = run.last;
+            *until = now;
             return;
         }
-        self.news.push_back(News::Gap { origin, lane, run });
+        let (since, until) = (now, now);
+        self.news.push_back(News::Gap {
+            origin,
+            lane,
+            run,
+            since,
+            until,
+        });
     }
 
     /// Makes room for the origin, if it is new: a peer that is no member gives way.

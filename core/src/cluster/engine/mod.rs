@@ -256,11 +256,14 @@ impl<H: Host> Engine<H> {
             } => {
                 registry.deliver(&scope, &audience, &event);
             }
-            News::Gap { origin, lane, run } => notices.report(&Notice::Gap { origin, lane, run }),
+            News::Gap {
+                origin, lane, run, ..
+            } => notices.report(&Notice::Gap { origin, lane, run }),
             News::Deaf {
                 origin,
                 since,
                 until,
+                ..
             } => notices.report(&Notice::Deaf {
                 origin,
                 since,

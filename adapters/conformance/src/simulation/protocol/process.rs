@@ -241,7 +241,9 @@ impl Process {
                 }
                 News::Live => Fact::State { node, live: true },
                 News::Down => Fact::State { node, live: false },
-                News::Gap { origin, lane, run } => Fact::Gap {
+                News::Gap {
+                    origin, lane, run, ..
+                } => Fact::Gap {
                     node,
                     origin,
                     lane: lane.0,
@@ -252,6 +254,7 @@ impl Process {
                     origin,
                     since,
                     until,
+                    ..
                 } => Fact::Deaf {
                     node,
                     origin,
