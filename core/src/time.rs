@@ -8,12 +8,19 @@ use futures::future::{BoxFuture, Either, select};
 
 /// A monotonic clock and a way to wait, provided by the runtime that the host runs.
 ///
-/// The `midplane` crate has one for tokio, one for smol and one for plain threads.
+/// The clock should count the time in which the machine is suspended: ages are measured by it, and events that were
+/// sent before a suspension of ten minutes are ten minutes old after it. On a clock that stands meanwhile, as
+/// `CLOCK_MONOTONIC` of Linux does, such events would pass for fresh.
+///
+/// The `midplane` crate has one timer for tokio, one for smol and one for plain threads. Their clocks count suspend on
+/// Linux and Android (`CLOCK_BOOTTIME`), on Apple's systems (`CLOCK_MONOTONIC`, which goes on there) and on Windows.
+/// Elsewhere they read std's clock, of which that is not promised.
 pub trait Timer: Send + Sync + 'static {
     /// The present instant. An instant is never before one that this timer gave earlier.
     fn now(&self) -> Instant;
 
-    /// Resolves when `duration` has passed, never earlier. Dropping the future releases the timer.
+    /// Resolves when `duration` has passed, never earlier; later where the machine was suspended meanwhile, by up to
+    /// the time of the suspension. Dropping the future releases the timer.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
 

@@ -53,6 +53,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(any(feature = "tokio", feature = "smol", feature = "threads"))]
+mod clock;
 #[cfg(feature = "completions")]
 pub mod completions;
 mod host;

@@ -1,20 +1,23 @@
 //! Spawning and time on smol.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+
+use crate::clock::SystemClock;
 
 /// Runs the future on smol's global executor, detached. `SMOL_THREADS` says on how many threads.
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     smol::spawn(future).detach();
 }
 
-/// The system's monotonic clock, and async-io's timers.
+/// The system's clock, which counts the time in which the machine is suspended where
+/// [a clock does](midplane_core::Timer), and async-io's timers.
 #[derive(Debug, Clone)]
 pub struct Timer {
-    start: Instant,
+    clock: SystemClock,
 }
 
 impl Timer {
@@ -22,7 +25,7 @@ impl Timer {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            start: Instant::now(),
+            clock: SystemClock::new(),
         }
     }
 }
@@ -35,7 +38,7 @@ impl Default for Timer {
 
 impl midplane_core::Timer for Timer {
     fn now(&self) -> midplane_core::Instant {
-        midplane_core::Instant::from_origin(self.start.elapsed())
+        midplane_core::Instant::from_origin(self.clock.elapsed())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::executor::ThreadPool;
 use futures::future::BoxFuture;
 use futures_timer::Delay;
+
+use crate::clock::SystemClock;
 
 /// One thread per core, started by the first [`spawn`].
 static POOL: OnceLock<ThreadPool> = OnceLock::new();
@@ -26,10 +28,11 @@ pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     pool.spawn_ok(AssertUnwindSafe(future).catch_unwind().map(drop));
 }
 
-/// The system's monotonic clock, and timers on a thread of their own.
+/// The system's clock, which counts the time in which the machine is suspended where
+/// [a clock does](midplane_core::Timer), and timers on a thread of their own.
 #[derive(Debug, Clone)]
 pub struct Timer {
-    start: Instant,
+    clock: SystemClock,
 }
 
 impl Timer {
@@ -37,7 +40,7 @@ impl Timer {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            start: Instant::now(),
+            clock: SystemClock::new(),
         }
     }
 }
@@ -50,7 +53,7 @@ impl Default for Timer {
 
 impl midplane_core::Timer for Timer {
     fn now(&self) -> midplane_core::Instant {
-        midplane_core::Instant::from_origin(self.start.elapsed())
+        midplane_core::Instant::from_origin(self.clock.elapsed())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
