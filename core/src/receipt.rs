@@ -202,6 +202,7 @@ impl core::error::Error for FlushError {}
 #[must_use = "the report says what was not sent"]
 #[non_exhaustive]
 pub struct CloseReport {
-    /// Events that were accepted for relay and not handed to the bus.
+    /// Events that were accepted for relay and not handed to the bus: those that still waited when the close ended, and
+    /// those that were given up while it went on, having waited past their time to live.
     pub unsent: usize,
 }

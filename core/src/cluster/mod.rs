@@ -203,7 +203,7 @@ impl<H: Host> Backplane for Cluster<H> {
             return CloseReport::default();
         }
         notices.report(&Notice::State(State::Closed));
-        outgoing.refuse(Refusal::Closed);
+        let lost = outgoing.refuse(Refusal::Closed);
         registry.close();
         let (answer, closed) = oneshot::channel();
         outgoing.command(Command::Close { answer });
@@ -212,7 +212,7 @@ impl<H: Host> Backplane for Cluster<H> {
             outgoing.abandon();
         }
         CloseReport {
-            unsent: outgoing.backlog().messages,
+            unsent: outgoing.unsent(lost),
         }
     }
 }

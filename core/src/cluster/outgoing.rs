@@ -83,6 +83,8 @@ struct OutgoingState {
     left: Backlog,
     /// What the driver took and did not hand over yet.
     taken: Backlog,
+    /// Messages that the driver took and gave up.
+    lost: u64,
     /// The budget, in bytes.
     capacity: usize,
     /// Why nothing more is let in.
@@ -101,6 +103,7 @@ impl<H: Host> Outgoing<H> {
                 commands: Vec::new(),
                 left: Backlog::default(),
                 taken: Backlog::default(),
+                lost: 0,
                 capacity,
                 refusal: None,
                 abandoned: false,
@@ -143,9 +146,11 @@ impl<H: Host> Outgoing<H> {
         self.driver.wake();
     }
 
-    /// Lets nothing more in.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.state.lock().refusal = Some(refusal);
+    /// Lets nothing more in, and says how many messages were given up before.
+    pub(super) fn refuse(&self, refusal: Refusal) -> u64 {
+        let mut state = self.state.lock();
+        state.refusal = Some(refusal);
+        state.lost
     }
 
     /// Asks the driver to end at once.
@@ -160,6 +165,13 @@ impl<H: Host> Outgoing<H> {
         state.left + state.taken
     }
 
+    /// How many messages wait for the bus, or were given up since these were.
+    pub(super) fn unsent(&self, lost: u64) -> usize {
+        let state = self.state.lock();
+        let given_up = usize::try_from(state.lost - lost).unwrap_or(usize::MAX);
+        (state.left + state.taken).messages.saturating_add(given_up)
+    }
+
     /// The driver is to be woken when there is something for it.
     pub(super) fn register(&self, driver: &Waker) {
         self.driver.register(driver);
@@ -169,11 +181,12 @@ impl<H: Host> Outgoing<H> {
         self.driver.wake();
     }
 
-    /// Swaps what waits for two empty lists, and records what the driver still holds of what it took before. False if
-    /// the driver is to end.
+    /// Swaps what waits for two empty lists, and records what the driver still holds of what it took before, and how
+    /// many messages it gave up in all. False if the driver is to end.
     pub(super) fn take(
         &self,
         held: Backlog,
+        lost: u64,
         messages: &mut Vec<Queued>,
         commands: &mut Vec<Command>,
     ) -> bool {
@@ -182,6 +195,7 @@ impl<H: Host> Outgoing<H> {
         core::mem::swap(&mut state.commands, commands);
         // Until the driver says otherwise it holds what it took.
         state.taken = held + core::mem::take(&mut state.left);
+        state.lost = lost;
         !state.abandoned
     }
 
@@ -216,10 +230,15 @@ mod tests {
         queued.unwrap()
     }
 
-    /// What a driver does that still holds this much of what it took.
+    /// What a driver does that still holds this much of what it took, and has given up nothing.
     fn take(queue: &Queue, held: Backlog) -> (usize, bool) {
+        take_lossy(queue, held, 0)
+    }
+
+    /// What a driver does that still holds this much of what it took, and has given up so many messages.
+    fn take_lossy(queue: &Queue, held: Backlog, lost: u64) -> (usize, bool) {
         let mut messages = Vec::new();
-        let goes_on = queue.take(held, &mut messages, &mut Vec::new());
+        let goes_on = queue.take(held, lost, &mut messages, &mut Vec::new());
         (messages.len(), goes_on)
     }
 
@@ -250,6 +269,20 @@ mod tests {
         assert_eq!(queue.push(message()), Err(Refusal::Closed));
         queue.abandon();
         assert_eq!(take(&queue, backlog(0)), (0, false));
+    }
+
+    #[test]
+    fn what_is_given_up_after_a_refusal_is_unsent_like_what_waits() {
+        let queue = Queue::new(usize::MAX);
+        (0..4).for_each(|_| queue.push(message()).unwrap());
+        take(&queue, backlog(0));
+        take_lossy(&queue, backlog(3), 1);
+        let before = queue.refuse(Refusal::Closed);
+        assert_eq!((before, queue.unsent(before)), (1, 3));
+        take_lossy(&queue, backlog(1), 3);
+        assert_eq!(queue.unsent(before), 3);
+        take_lossy(&queue, backlog(0), 4);
+        assert_eq!(queue.unsent(before), 3);
     }
 
     #[test]

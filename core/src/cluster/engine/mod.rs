@@ -88,7 +88,8 @@ impl<H: Host> Engine<H> {
                 bytes: self.node.queued_bytes(),
             };
         let outgoing = &self.shared.outgoing;
-        let goes_on = outgoing.take(held, &mut self.messages, &mut self.commands);
+        let lost = self.in_flight.lost();
+        let goes_on = outgoing.take(held, lost, &mut self.messages, &mut self.commands);
         for queued in self.messages.drain(..) {
             self.node.enqueue(queued);
         }
