@@ -71,6 +71,7 @@ mod id;
 mod lane_map;
 mod local;
 pub mod mailbox;
+mod missed;
 pub mod node;
 mod node_id;
 mod notice;
@@ -90,6 +91,7 @@ pub use host::{Host, Panicked, SingleThread};
 pub use id::{IdError, MAX_ID_BYTES, check_id};
 pub use lane_map::LaneMap;
 pub use local::Local;
+pub use missed::{Missed, MissedLanes};
 pub use notice::Notice;
 pub use question::{Answer, Answers, Question};
 pub use receipt::{

@@ -8,8 +8,9 @@ use std::task::{Context, Wake, Waker};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::executor::block_on;
+use midplane::bus::Lane;
 use midplane::mailbox::{self, Capacity, Item, Overflow};
-use midplane::{Event, Verdict};
+use midplane::{Event, Instant, Missed, Verdict};
 
 /// A mailbox that holds two events counts the one it had no room for apart from the two, and the
 /// control message, that nobody reads any more.
@@ -149,4 +150,80 @@ fn promise_5_a_destructor_that_panics_loses_no_marker() {
     let mut context = Context::from_waker(Waker::noop());
     assert!(receiver.poll_batch(&mut context, &mut batch, 4).is_ready());
     assert_eq!(batch, [Item::Lost(1), Item::Event(last)]);
+}
+
+fn missed(events: u64) -> Missed {
+    Missed::counted(events, Lane(3), Instant::ZERO, Instant::ZERO)
+}
+
+/// Two events before a report and one after it, in a mailbox for two: the oldest is dropped, the report is not.
+#[test]
+fn a_report_keeps_its_place_when_events_before_it_are_dropped() {
+    let capacity = Capacity {
+        messages: 2,
+        ..Capacity::default()
+    };
+    let (sender, receiver) = mailbox::channel(capacity, Overflow::DropOldest);
+    let [first, second, third] = ["first", "second", "third"].map(Event::text);
+    sender.push(&first);
+    sender.push(&second);
+    assert_eq!(sender.missed(&missed(1)), Verdict::Accepted);
+    assert_eq!(sender.missed(&missed(2)), Verdict::Accepted);
+    sender.push(&third);
+    drop(sender);
+    let items: Vec<Item> = block_on(receiver.collect());
+    let report = Item::Missed(Box::new(missed(3)));
+    let rest = [Item::Event(second), report, Item::Event(third)];
+    assert_eq!(items, [[Item::Lost(1)].as_slice(), &rest].concat());
+}
+
+/// The events around a report give way one after the other, and then the mailbox is given up.
+#[test]
+fn a_report_is_never_shed() {
+    for (overflow, messages) in [
+        (Overflow::DropOldest, 1),
+        (Overflow::DropNewest, 1),
+        (Overflow::KeepLatest, 1),
+        (Overflow::Disconnect, 2),
+    ] {
+        let capacity = Capacity {
+            messages,
+            ..Capacity::default()
+        };
+        let (sender, receiver) = mailbox::channel(capacity, overflow);
+        sender.push(&Event::text("before"));
+        sender.missed(&missed(5));
+        for _ in 0..3 {
+            sender.push(&Event::text("after"));
+        }
+        drop(sender);
+        let items: Vec<Item> = block_on(receiver.collect());
+        let reports = items.iter().filter(|item| matches!(item, Item::Missed(_)));
+        assert_eq!(reports.count(), 1, "{overflow:?}: {items:?}");
+    }
+}
+
+#[test]
+fn a_report_for_a_reader_that_is_gone_finds_the_mailbox_closed() {
+    let (sender, receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    drop(receiver);
+    assert_eq!(sender.missed(&missed(1)), Verdict::Closed);
+}
+
+#[test]
+fn a_report_wakes_the_reader() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    let task = Arc::new(Task::default());
+    let waker = Waker::from(task.clone());
+    let mut batch = Vec::new();
+    let mut context = Context::from_waker(&waker);
+    assert!(
+        receiver
+            .poll_batch(&mut context, &mut batch, 8)
+            .is_pending()
+    );
+    sender.missed(&missed(1));
+    assert_eq!(task.0.load(Ordering::Relaxed), 1);
+    assert!(receiver.poll_batch(&mut context, &mut batch, 8).is_ready());
+    assert_eq!(batch, [Item::Missed(Box::new(missed(1)))]);
 }

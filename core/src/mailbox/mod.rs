@@ -18,6 +18,7 @@
 
 mod queue;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,6 +32,7 @@ use futures::Stream;
 use lock_api::{Mutex, RawMutex};
 
 use crate::event::Event;
+use crate::missed::Missed;
 use crate::registry::{Deliver, Sink, Verdict};
 use queue::Queue;
 
@@ -70,8 +72,8 @@ pub enum Overflow {
     /// A waiting event gives way to a new one of its [key](Event::key), always and not at the bounds
     /// alone; where that does not make room, the oldest give way.
     KeepLatest,
-    /// What waits is dropped, the mailbox is closed, and its reader sees the loss and then the end:
-    /// the verdict is [`Verdict::Closed`].
+    /// What waits is dropped, the mailbox is closed, and its reader sees the loss, a report that still waited, and
+    /// then the end: the verdict is [`Verdict::Closed`].
     Disconnect,
 }
 
@@ -97,6 +99,9 @@ pub enum Item {
     Control(Event),
     /// The number of events that were dropped between the event before and the event after.
     Lost(u64),
+    /// A report that events of other nodes may be missing: those that should have come before the event after. No
+    /// policy drops it, and several between the same two events arrive as one.
+    Missed(Box<Missed>),
 }
 
 /// The flag stands before the state, and `lock_api` puts the lock behind it: [`Deliver::warm`] looks at both ends.
@@ -154,6 +159,13 @@ impl<R: RawMutex> Sender<R> {
     /// Puts an event in without waiting. [`Closed`](Verdict::Closed) when the reader is gone.
     pub fn push(&self, event: &Event) -> Verdict {
         self.change(|queue, removed| queue.push(event, removed))
+    }
+
+    /// Puts in a report that events may be missing, behind what waits. No bound and no [policy](Overflow) drops it:
+    /// while nothing is read, there is at most one report before, between and behind the events that wait.
+    /// [`Closed`](Verdict::Closed) when the reader is gone, or the mailbox was closed by [`Overflow::Disconnect`].
+    pub fn missed(&self, missed: &Missed) -> Verdict {
+        self.change(|queue, _| queue.missed(missed))
     }
 
     /// Puts a message into the control lane, which overtakes waiting events and is never shed.
@@ -240,6 +252,10 @@ impl<R> MailboxShared<R> {
 impl<R: RawMutex + Send + Sync> Deliver for Sender<R> {
     fn deliver(&self, event: &Event) -> Verdict {
         self.push(event)
+    }
+
+    fn missed(&self, missed: &Missed) -> Verdict {
+        self.missed(missed)
     }
 
     fn warm(&self) -> bool {

@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 use super::{Capacity, Item, MailboxCounters, Overflow};
 use crate::event::Event;
+use crate::missed::Missed;
 use crate::registry::Verdict;
 use crate::target::EventKey;
 
@@ -39,16 +40,67 @@ enum Slot {
     Event(Event),
     /// The number of events that stood here and were dropped.
     Lost(u64),
+    /// A marker with a report in it. Reports are seldom, and a slot is no larger for them.
+    Missed(Box<Marker>),
     /// An event that a later one of its key replaced. The place stays until it is passed or swept, so
     /// that the numbers in `latest` stay true.
     Superseded,
 }
 
 impl Slot {
-    fn into_event(self) -> Option<Event> {
+    /// Puts a marker of its own there, or adds to the one that the slot is. False if the slot is no marker.
+    fn mark(&mut self, marker: &mut Marker) -> bool {
         match self {
-            Self::Event(event) => Some(event),
-            Self::Lost(_) | Self::Superseded => None,
+            Self::Lost(lost) => {
+                marker.lost += mem::take(lost);
+                *self = mem::take(marker).into_slot();
+                true
+            }
+            Self::Missed(there) => {
+                there.add(mem::take(marker));
+                true
+            }
+            Self::Event(_) | Self::Superseded => false,
+        }
+    }
+}
+
+/// What the reader gets between two events.
+#[derive(Default)]
+struct Marker {
+    /// The number of events that stood here and were dropped.
+    lost: u64,
+    /// What may have been missed here.
+    missed: Option<Box<Missed>>,
+}
+
+impl Marker {
+    fn is_empty(&self) -> bool {
+        self.lost == 0 && self.missed.is_none()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        match (&mut self.missed, other.missed) {
+            (Some(missed), Some(other)) => missed.merge(&other),
+            (missed @ None, other) => *missed = other,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Adds what a slot says that holds no event.
+    fn add_slot(&mut self, slot: Slot) {
+        match slot {
+            Slot::Lost(lost) => self.lost += lost,
+            Slot::Missed(marker) => self.add(*marker),
+            Slot::Event(_) | Slot::Superseded => {}
+        }
+    }
+
+    fn into_slot(self) -> Slot {
+        match self.missed {
+            None => Slot::Lost(self.lost),
+            Some(_) => Slot::Missed(Box::new(self)),
         }
     }
 }
@@ -129,15 +181,22 @@ impl Queue {
         self.clear(removed);
     }
 
-    /// Removes everything but the control messages.
-    fn clear(&mut self, removed: &mut Vec<Event>) {
-        removed.extend(self.slots.drain(..).filter_map(Slot::into_event));
+    /// Removes everything but the control messages, and gives what the markers said.
+    fn clear(&mut self, removed: &mut Vec<Event>) -> Marker {
+        let mut marker = Marker::default();
+        for slot in self.slots.drain(..) {
+            match slot {
+                Slot::Event(event) => removed.push(event),
+                other => marker.add_slot(other),
+            }
+        }
         if let Some(seldom) = &mut self.seldom {
             seldom.latest.clear();
         }
         self.events = 0;
         self.bytes = 0;
         self.give_back();
+        marker
     }
 
     pub(super) fn push(&mut self, event: &Event, removed: &mut Vec<Event>) -> Verdict {
@@ -169,6 +228,18 @@ impl Queue {
         self.slots.push_back(Slot::Event(event.clone()));
         self.events += 1;
         self.bytes += weight;
+        Verdict::Accepted
+    }
+
+    /// Puts a report behind what waits, in one marker with what already stands there.
+    pub(super) fn missed(&mut self, missed: &Missed) -> Verdict {
+        if self.closed {
+            return Verdict::Closed;
+        }
+        self.mark(Marker {
+            lost: 0,
+            missed: Some(Box::new(*missed)),
+        });
         Verdict::Accepted
     }
 
@@ -205,18 +276,32 @@ impl Queue {
         message.map(Item::Control).or_else(|| self.next_event())
     }
 
-    /// The next event, or all the markers before it as one.
+    /// The next event, or all the markers before it as one: the loss first, and then the report.
     fn next_event(&mut self) -> Option<Item> {
-        let mut lost = 0;
-        while lost == 0 || !matches!(self.slots.front(), Some(Slot::Event(_))) {
+        let mut marker = Marker::default();
+        while marker.is_empty() || !matches!(self.slots.front(), Some(Slot::Event(_))) {
             match self.pop() {
                 Some(Slot::Event(event)) => return Some(Item::Event(event)),
-                Some(Slot::Lost(count)) => lost += count,
-                Some(Slot::Superseded) => {}
+                Some(slot) => marker.add_slot(slot),
                 None => break,
             }
         }
-        (lost > 0).then_some(Item::Lost(lost))
+        let lost = mem::take(&mut marker.lost);
+        if lost == 0 {
+            return marker.missed.map(Item::Missed);
+        }
+        if !marker.is_empty() {
+            self.put_back(marker);
+        }
+        Some(Item::Lost(lost))
+    }
+
+    /// Puts a marker where a slot was popped.
+    fn put_back(&mut self, marker: Marker) {
+        if let Some(seldom) = &mut self.seldom {
+            seldom.front -= 1;
+        }
+        self.slots.push_front(marker.into_slot());
     }
 
     /// Frees the buffers of what is empty.
@@ -261,37 +346,44 @@ impl Queue {
             let lost = others + 1;
             self.seldom().counters.dropped += others;
             self.close();
-            self.clear(removed);
-            self.slots.push_back(Slot::Lost(lost));
+            let mut marker = self.clear(removed);
+            marker.lost += lost;
+            self.slots.push_back(marker.into_slot());
             return Verdict::Closed;
         }
-        match self.slots.back_mut() {
-            Some(Slot::Lost(count)) => *count += 1,
-            _ => self.slots.push_back(Slot::Lost(1)),
+        self.mark(Marker {
+            lost: 1,
+            missed: None,
+        });
+        Verdict::Full
+    }
+
+    /// Adds to the marker at the end, or puts one there.
+    fn mark(&mut self, mut marker: Marker) {
+        let last = self.slots.back_mut();
+        if !last.is_some_and(|last| last.mark(&mut marker)) {
+            self.slots.push_back(marker.into_slot());
         }
         self.sweep_if_due();
-        Verdict::Full
     }
 
     /// Replaces what stands before the first event that stays by one marker.
     fn drop_oldest(&mut self, removed: &mut Vec<Event>) {
         // Made here if it was not, so that it counts what is popped. Events wait, or there would be room.
         self.seldom().counters.dropped += 1;
-        let mut lost = 0;
+        let mut marker = Marker::default();
         while let Some(slot) = self.pop() {
             match slot {
                 Slot::Event(event) => {
                     removed.push(event);
-                    lost += 1;
+                    marker.lost += 1;
                     break;
                 }
-                Slot::Lost(count) => lost += count,
-                Slot::Superseded => {}
+                other => marker.add_slot(other),
             }
         }
         // At least one slot was popped, so there is a number for the marker.
-        self.seldom().front -= 1;
-        self.slots.push_front(Slot::Lost(lost));
+        self.put_back(marker);
     }
 
     fn supersede(&mut self, key: &EventKey, removed: &mut Vec<Event>) {
@@ -326,17 +418,22 @@ impl Queue {
     fn sweep(&mut self) {
         self.seldom().front = 0;
         for slot in mem::take(&mut self.slots) {
-            match (slot, self.slots.back_mut()) {
-                (Slot::Superseded, _) => {}
-                (Slot::Lost(more), Some(Slot::Lost(count))) => *count += more,
-                (slot, _) => {
-                    if let Slot::Event(event) = &slot
-                        && let Some(key) = event.key()
-                    {
+            match slot {
+                Slot::Superseded => {}
+                Slot::Event(event) => {
+                    if let Some(key) = event.key() {
                         let number = self.slots.len() as u64;
                         self.seldom().latest.insert(key.clone(), number);
                     }
-                    self.slots.push_back(slot);
+                    self.slots.push_back(Slot::Event(event));
+                }
+                other => {
+                    let mut marker = Marker::default();
+                    marker.add_slot(other);
+                    let last = self.slots.back_mut();
+                    if !last.is_some_and(|last| last.mark(&mut marker)) {
+                        self.slots.push_back(marker.into_slot());
+                    }
                 }
             }
         }

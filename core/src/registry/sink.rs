@@ -8,8 +8,12 @@ use core::marker::PhantomData;
 use super::connection::{Connection, Head, Latch, Member};
 use super::verdict::{Deliver, Verdict};
 use crate::event::Event;
+use crate::missed::Missed;
 
-/// Takes the events of one connection: a closure of `&Event` that returns a [`Verdict`] or nothing.
+/// Takes what one connection gets: events, and reports that some may be [missing](Missed).
+///
+/// A sink is a closure of `&Event` that returns a [`Verdict`] or nothing, [two closures](Self::with_missed), or the
+/// sending end of a [mailbox](crate::mailbox), which takes both.
 ///
 /// It runs in the publisher's call, outside every lock, and may attach, detach, associate or publish.
 /// Several publishers may run it at once. It must not block: it hands the event on (to a
@@ -19,15 +23,39 @@ use crate::event::Event;
 pub struct Sink(Box<dyn Build>);
 
 impl Sink {
-    /// The sink that calls `deliver`.
+    /// The sink that calls `deliver` with each event. Reports that events may be missing end here: the connection
+    /// does not get them.
     pub fn new<F, V>(deliver: F) -> Self
     where
         F: Fn(&Event) -> V + Send + Sync + 'static,
         V: Into<Verdict> + 'static,
     {
-        Self::of(Closure {
+        Self::with_missed(deliver, |_: &Missed| {})
+    }
+
+    /// The sink that calls `deliver` with each event, and `missed` with each report that some may be missing: behind
+    /// the events that came before what is missing, and before those that come after it.
+    ///
+    /// ```
+    /// use midplane_core::{Event, Missed, Sink};
+    ///
+    /// let sink = Sink::with_missed(
+    ///     |event: &Event| println!("{:?}", event.as_text()),
+    ///     |missed: &Missed| println!("fetch the state again: {missed}"),
+    /// );
+    /// # drop(sink);
+    /// ```
+    pub fn with_missed<F, V, M, W>(deliver: F, missed: M) -> Self
+    where
+        F: Fn(&Event) -> V + Send + Sync + 'static,
+        V: Into<Verdict> + 'static,
+        M: Fn(&Missed) -> W + Send + Sync + 'static,
+        W: Into<Verdict> + 'static,
+    {
+        Self::of(Closures {
             deliver,
-            verdict: PhantomData,
+            missed,
+            verdicts: PhantomData,
         })
     }
 
@@ -61,18 +89,25 @@ impl<D: Deliver + 'static> Build for D {
     }
 }
 
-struct Closure<F, V> {
+struct Closures<F, V, M, W> {
     deliver: F,
-    verdict: PhantomData<fn() -> V>,
+    missed: M,
+    verdicts: PhantomData<fn() -> (V, W)>,
 }
 
-impl<F, V> Deliver for Closure<F, V>
+impl<F, V, M, W> Deliver for Closures<F, V, M, W>
 where
     F: Fn(&Event) -> V + Send + Sync,
     V: Into<Verdict>,
+    M: Fn(&Missed) -> W + Send + Sync,
+    W: Into<Verdict>,
 {
     fn deliver(&self, event: &Event) -> Verdict {
         (self.deliver)(event).into()
+    }
+
+    fn missed(&self, missed: &Missed) -> Verdict {
+        (self.missed)(missed).into()
     }
 }
 
@@ -85,6 +120,10 @@ struct Latched<D> {
 impl<D: Deliver> Deliver for Latched<D> {
     fn deliver(&self, event: &Event) -> Verdict {
         self.sink.deliver(event)
+    }
+
+    fn missed(&self, missed: &Missed) -> Verdict {
+        self.sink.missed(missed)
     }
 
     fn warm(&self) -> bool {

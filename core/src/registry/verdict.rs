@@ -1,11 +1,12 @@
-//! What a sink says of an event, and the call that asks it.
+//! What a sink says of an event or a report, and the call that asks it.
 
 use crate::event::Event;
+use crate::missed::Missed;
 
-/// The outcome of an event at one sink.
+/// The outcome of an event, or of a report that events may be missing, at one sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The sink took the event.
+    /// The sink took the event or the report.
     Accepted,
     /// The sink had no room: the event is dropped for this connection and counted.
     Full,
@@ -23,6 +24,9 @@ impl From<()> for Verdict {
 /// The sink of a connection, as a fan-out calls it.
 pub(crate) trait Deliver: Send + Sync {
     fn deliver(&self, event: &Event) -> Verdict;
+
+    /// Takes a report that events may be missing, in its place among the events.
+    fn missed(&self, missed: &Missed) -> Verdict;
 
     /// Reads what the next [`deliver`](Self::deliver) will read first, and says whether there was anything to read. A
     /// fan-out to very many asks several sinks for it before it calls them: their memory then comes at the same time,

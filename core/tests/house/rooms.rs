@@ -7,7 +7,7 @@ use crate::circles::arrows;
 use crate::sources::crates;
 
 /// Each room of `core/src`, from the ground up, and the rooms that it imports from.
-const KNOWS: [(&str, &[&str]); 21] = [
+const KNOWS: [(&str, &[&str]); 22] = [
     ("id", &[]),
     ("host", &[]),
     ("time", &[]),
@@ -15,6 +15,7 @@ const KNOWS: [(&str, &[&str]); 21] = [
     ("node_id", &[]),
     ("target", &["id"]),
     ("audience", &["target"]),
+    ("missed", &["bus", "time"]),
     ("backoff", &["time"]),
     ("event", &["target"]),
     ("receipt", &["audience"]),
@@ -26,10 +27,10 @@ const KNOWS: [(&str, &[&str]); 21] = [
     (
         "registry",
         &[
-            "audience", "event", "host", "id", "question", "receipt", "target",
+            "audience", "event", "host", "id", "missed", "question", "receipt", "target",
         ],
     ),
-    ("mailbox", &["event", "registry", "target"]),
+    ("mailbox", &["event", "missed", "registry", "target"]),
     (
         "envelope",
         &[

@@ -22,6 +22,8 @@ enum Entry {
     Event(String, Option<u8>),
     Control(String),
     Lost(u64),
+    /// A report, by the number of its events.
+    Missed(u64),
 }
 
 impl Model {
@@ -59,7 +61,9 @@ impl Model {
         }
         if self.overflow == Overflow::Disconnect {
             let lost = self.sizes().0 as u64 + 1;
-            self.waiting = Vec::from([Entry::Lost(lost)]);
+            self.waiting
+                .retain(|entry| matches!(entry, Entry::Missed(_)));
+            self.waiting.push(Entry::Lost(lost));
             self.closed = true;
             return Verdict::Closed;
         }
@@ -67,15 +71,33 @@ impl Model {
         Verdict::Full
     }
 
-    fn drain(&mut self, most: usize) -> Vec<Entry> {
-        self.waiting
-            .dedup_by(|later, earlier| match (later, earlier) {
-                (Entry::Lost(more), Entry::Lost(count)) => {
-                    *count += *more;
-                    true
+    /// One loss and one report between two events.
+    fn join_markers(&mut self) {
+        let mut joined = Vec::new();
+        let (mut lost, mut missed) = (0, 0);
+        let put = |joined: &mut Vec<Entry>, lost: &mut u64, missed: &mut u64| {
+            let loss = (mem::take(lost), Entry::Lost as fn(u64) -> Entry);
+            let report = (mem::take(missed), Entry::Missed as fn(u64) -> Entry);
+            for (count, entry) in [loss, report] {
+                joined.extend((count > 0).then(|| entry(count)));
+            }
+        };
+        for entry in self.waiting.drain(..) {
+            match entry {
+                Entry::Lost(count) => lost += count,
+                Entry::Missed(count) => missed += count,
+                event => {
+                    put(&mut joined, &mut lost, &mut missed);
+                    joined.push(event);
                 }
-                _ => false,
-            });
+            }
+        }
+        put(&mut joined, &mut lost, &mut missed);
+        self.waiting = joined;
+    }
+
+    fn drain(&mut self, most: usize) -> Vec<Entry> {
+        self.join_markers();
         let controls = self.control.len().min(most);
         let mut out: Vec<Entry> = self.control.drain(..controls).map(Entry::Control).collect();
         let events = self.waiting.len().min(most - out.len());
@@ -95,6 +117,14 @@ fn view(item: Item) -> Entry {
         ),
         Item::Control(event) => Entry::Control(text(&event)),
         Item::Lost(count) => Entry::Lost(count),
+        Item::Missed(missed) => Entry::Missed(missed.events),
+    }
+}
+
+fn missed(events: u64) -> Missed {
+    Missed {
+        events,
+        ..Missed::NOTHING
     }
 }
 
@@ -105,6 +135,7 @@ const OVERSIZE: usize = 1_000;
 enum Step {
     Push(usize, Option<u8>),
     Control,
+    Missed(u64),
     Drain(usize),
 }
 
@@ -115,16 +146,21 @@ fn push(key: impl Strategy<Value = Option<u8>>) -> impl Strategy<Value = Step> {
 }
 
 /// With a reader, or with none and a key in every event: then nothing but a sweep takes away what
-/// replaced events and markers leave between each other.
+/// replaced events, markers and reports leave between each other.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let read = prop_oneof![
         6 => push(prop::option::of(0..4_u8)),
         1 => Just(Step::Control),
+        1 => (1..9_u64).prop_map(Step::Missed),
         1 => (1..8_usize).prop_map(Step::Drain),
+    ];
+    let unread = prop_oneof![
+        3 => push((0..4_u8).prop_map(Some)),
+        1 => (1..9_u64).prop_map(Step::Missed),
     ];
     prop_oneof![
         prop::collection::vec(read, 1..300),
-        prop::collection::vec(push((0..4_u8).prop_map(Some)), 1..300),
+        prop::collection::vec(unread, 1..300),
     ]
 }
 
@@ -226,6 +262,47 @@ fn promise_5_the_largest_bounds_do_not_overflow() {
     assert_eq!(items, [Item::Lost(1), Item::Event(b)]);
 }
 
+/// Reports between events that are dropped one after the other, and between events that are refused.
+#[test]
+fn promise_5_reports_do_not_pile_up() {
+    for overflow in [
+        Overflow::DropOldest,
+        Overflow::DropNewest,
+        Overflow::KeepLatest,
+    ] {
+        let capacity = Capacity {
+            messages: 4,
+            ..Capacity::default()
+        };
+        let mut queue = Queue::new(capacity, overflow);
+        let latest = Event::text("v").keyed(EventKey::new("k").unwrap());
+        for event in [Event::text("e"), latest].iter().cycle().take(1_000) {
+            queue.push(event, &mut Vec::new());
+            assert_eq!(queue.missed(&missed(1)), Verdict::Accepted);
+            assert!(
+                queue.slots.len() <= 3 * 4 + SLACK,
+                "{} slots",
+                queue.slots.len()
+            );
+        }
+        let mut items = Vec::new();
+        queue.drain(usize::MAX, &mut items);
+        let reports = items.iter().filter_map(|item| match item {
+            Item::Missed(missed) => Some(missed.events),
+            _ => None,
+        });
+        assert_eq!(reports.sum::<u64>(), 1_000, "{overflow:?}");
+        assert!(items.len() <= 3 * (4 + 1), "{overflow:?}: {}", items.len());
+    }
+}
+
+/// A fan-out to very many mailboxes reads both, and a reader's batch is a list of items.
+#[test]
+fn a_report_makes_no_slot_and_no_item_larger() {
+    assert_eq!(size_of::<Slot>(), 16);
+    assert_eq!(size_of::<Item>(), 16);
+}
+
 proptest! {
     /// Every policy against the model: verdicts, order, markers, bounds, and counted drops.
     #[test]
@@ -239,7 +316,7 @@ proptest! {
         let mut queue = Queue::new(capacity, overflow);
         let mut model =
             Model { capacity, overflow, waiting: Vec::new(), control: Vec::new(), closed: false };
-        let (mut pushed, mut accepted) = (0_u64, 0);
+        let (mut pushed, mut accepted, mut reported) = (0_u64, 0, 0);
         let (mut removed, mut out) = (Vec::new(), Vec::new());
         for (number, step) in steps.into_iter().enumerate() {
             match step {
@@ -262,6 +339,14 @@ proptest! {
                         model.control.push(text);
                     }
                 }
+                Step::Missed(events) => {
+                    let verdict = queue.missed(&missed(events));
+                    prop_assert_eq!(verdict == Verdict::Accepted, !model.closed);
+                    if !model.closed {
+                        model.waiting.push(Entry::Missed(events));
+                        reported += events;
+                    }
+                }
                 Step::Drain(most) => {
                     let mut items = Vec::new();
                     queue.drain(most, &mut items);
@@ -277,16 +362,18 @@ proptest! {
         let mut items = Vec::new();
         queue.drain(usize::MAX, &mut items);
         out.extend(items.into_iter().map(view));
-        let (mut events, mut lost) = (0_usize, 0);
+        let (mut events, mut lost, mut missed) = (0_usize, 0, 0);
         for entry in out {
             match entry {
                 Entry::Event(..) => events += 1,
                 Entry::Lost(count) => lost += count,
+                Entry::Missed(count) => missed += count,
                 Entry::Control(_) => {}
             }
         }
         let MailboxCounters { dropped, superseded, abandoned } = queue.counters();
         prop_assert_eq!(abandoned, 0);
+        prop_assert_eq!(missed, reported, "a report was dropped");
         prop_assert_eq!(lost, dropped, "the markers and the counter disagree");
         prop_assert_eq!(events as u64 + dropped + superseded, pushed, "an event is unaccounted for");
         prop_assert_eq!(events + removed.len(), accepted, "an event was dropped in the queue");
