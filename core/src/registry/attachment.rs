@@ -24,6 +24,7 @@ pub(crate) trait Membership: Send + Sync {
         target: &Target,
     ) -> Result<ReachAnswer, AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
+    fn reach_of(&self, scope: &Scope, target: &Target) -> ReachAnswer;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn targets(&self, member: &Member) -> Vec<Target>;
     fn detach(&self, member: &Member);
@@ -108,6 +109,18 @@ impl Attachment {
     pub fn associate(&self, target: &Target) -> Associate {
         let outcome = self.with(|registry, member| registry.associate(&self.scope, member, target));
         Associate(outcome.unwrap_or(Err(AssociateError::Detached)))
+    }
+
+    /// Asks how far a target that the connection is in reaches, and joins nothing: a host asks again when the
+    /// backplane is [`Live`](crate::State::Live) after an [`associate`](Self::associate) that said
+    /// [`Here`](Reach::Here), and asks of the connection's own target, which attaching joined. The future is
+    /// ready when that of an associate would be.
+    pub fn reach(&self, target: &Target) -> Associate {
+        let answer = self.with(|registry, member| match member.is_closed() {
+            true => Err(AssociateError::Detached),
+            false => Ok(registry.reach_of(&self.scope, target)),
+        });
+        Associate(answer.unwrap_or(Err(AssociateError::Detached)))
     }
 
     /// Takes the connection out of the target; false if it was not in it, or is detached. A
@@ -212,7 +225,8 @@ pub enum Reach {
     /// Publishers on every node reach the connection there.
     Everywhere,
     /// Publishers on this node do; the bus is away. Those on other nodes will when it is back, and nothing
-    /// more is to be done for it. The backplane is [`Degraded`](crate::State::Degraded) until then.
+    /// more is to be done for it; [`Attachment::reach`] says when. The backplane is
+    /// [`Degraded`](crate::State::Degraded) until then.
     Here,
 }
 

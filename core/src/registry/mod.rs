@@ -312,6 +312,10 @@ impl<H: Host> Membership for Registry<H> {
         true
     }
 
+    fn reach_of(&self, scope: &Scope, target: &Target) -> ReachAnswer {
+        self.reach(KeyRef::new(scope, target))
+    }
+
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let key = KeyRef::new(scope, target);
         let hash = self.entry_hash(member);

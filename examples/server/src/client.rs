@@ -1,9 +1,14 @@
 //! What a client may do: its requests, carried out and answered.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
+use futures::FutureExt;
 use midplane::{
-    AgentId, AssociateError, Attachment, Audience, Refusal, Relay, SessionId, Target, TopicId,
+    AgentId, Associate, AssociateError, Attachment, Audience, Reach, Refusal, Relay, SessionId,
+    Target, TopicId,
 };
 use serde_json::value::RawValue;
 
@@ -17,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) app: Arc<App>,
     pub(crate) attachment: Attachment,
     pub(crate) identity: Identity,
+    /// Whether the client was told last that publishers on every node reach it in all its targets.
+    everywhere: AtomicBool,
 }
 
 /// Why a request was not carried out. It left nothing behind.
@@ -46,35 +53,73 @@ impl From<AssociateError> for Refused {
 }
 
 impl Client {
+    pub(crate) fn new(app: Arc<App>, attachment: Attachment, identity: Identity) -> Self {
+        Self {
+            app,
+            attachment,
+            identity,
+            everywhere: AtomicBool::new(true),
+        }
+    }
+
     /// Joins the user and the org that the client is, and gives the first message that the client gets,
     /// or nothing where it may not stay. Nothing a client asks for joins either.
     pub(crate) async fn welcome(&self) -> Option<String> {
-        match self.identify().await {
+        let reach = match self.identify().await {
+            Ok(reach) => reach,
             // A drain has begun; the mailbox has ended and the client will be told.
-            Ok(()) | Err(AssociateError::Detached) => {}
+            Err(AssociateError::Detached) => Reach::Here,
             Err(error) => {
                 tracing::error!(%error, "client not identified");
                 return None;
             }
-        }
+        };
         let body = Body::Welcome {
             connection: self.attachment.id(),
             user: self.identity.user.as_ref(),
             org: self.identity.org.as_ref(),
+            reach: reach.into(),
         };
         Some(body.unasked())
     }
 
-    async fn identify(&self) -> Result<(), AssociateError> {
-        if let Some(user) = &self.identity.user {
-            self.attachment
-                .associate(&Target::User(user.clone()))
-                .await?;
+    async fn identify(&self) -> Result<Reach, AssociateError> {
+        let user = self.identity.user.clone().map(Target::User);
+        let org = self.identity.org.clone().map(Target::Org);
+        let own = Target::Connection(self.attachment.id().clone());
+        let mut reach = self.reach(self.attachment.reach(&own)).await?;
+        for target in [user, org].into_iter().flatten() {
+            let next = self.reach(self.attachment.associate(&target)).await?;
+            reach = narrower(reach, next);
         }
-        if let Some(org) = &self.identity.org {
-            self.attachment.associate(&Target::Org(org.clone())).await?;
-        }
-        Ok(())
+        Ok(reach)
+    }
+
+    /// How far an association reaches: it is waited for only while the node is live. The connection's
+    /// [`ConnectionReach`](crate::connection_reach::ConnectionReach) has its task woken when that changes.
+    async fn reach(&self, mut associate: Associate) -> Result<Reach, AssociateError> {
+        let live = &self.app.live;
+        let outcome = poll_fn(|context| match associate.poll_unpin(context) {
+            Poll::Pending if !live.is_live() => Poll::Ready(Ok(Reach::Here)),
+            outcome => outcome,
+        });
+        let reach = match outcome.await? {
+            Reach::Everywhere if live.is_live() => Reach::Everywhere,
+            _ => self.says(Reach::Here),
+        };
+        Ok(reach)
+    }
+
+    /// Whether the client was told last that publishers on every node reach it in all its targets.
+    pub(crate) fn reaches_everywhere(&self) -> bool {
+        self.everywhere.load(Ordering::Relaxed)
+    }
+
+    /// Remembers what the client is being told of all its targets.
+    pub(crate) fn says(&self, reach: Reach) -> Reach {
+        let everywhere = reach == Reach::Everywhere;
+        self.everywhere.store(everywhere, Ordering::Relaxed);
+        reach
     }
 
     /// Carries out the request in `text` and gives the answer.
@@ -126,30 +171,34 @@ impl Client {
     ) -> Result<String, Refused> {
         let target = Target::Session(session.clone());
         let was_in = self.is_in(&target);
-        self.attachment.associate(&target).await?;
-        if let Some(agent) = &agent
-            && let Err(error) = self
-                .attachment
-                .associate(&Target::Agent(agent.clone()))
-                .await
-        {
-            if !was_in {
-                self.attachment.dissociate(&target);
+        let mut reach = self.reach(self.attachment.associate(&target)).await?;
+        if let Some(agent) = &agent {
+            let joined = self.attachment.associate(&Target::Agent(agent.clone()));
+            match self.reach(joined).await {
+                Ok(next) => reach = narrower(reach, next),
+                Err(error) => {
+                    if !was_in {
+                        self.attachment.dissociate(&target);
+                    }
+                    return Err(error.into());
+                }
             }
-            return Err(error.into());
         }
         let body = Body::Session {
             session: &session,
             agent: agent.as_ref(),
+            reach: reach.into(),
         };
         Ok(body.answering(id))
     }
 
     async fn join(&self, topic: TopicId, id: Option<&RawValue>) -> Result<String, Refused> {
-        self.attachment
-            .associate(&Target::Topic(topic.clone()))
-            .await?;
-        Ok(Body::Joined { topic: &topic }.answering(id))
+        let joined = self.attachment.associate(&Target::Topic(topic.clone()));
+        let body = Body::Joined {
+            topic: &topic,
+            reach: self.reach(joined).await?.into(),
+        };
+        Ok(body.answering(id))
     }
 
     /// Leaving a topic it is not in is answered like leaving one it is in: after both it is not.
@@ -187,6 +236,14 @@ impl Client {
 
     fn is_in(&self, target: &Target) -> bool {
         self.attachment.is_in(target)
+    }
+}
+
+/// How far two associations reach together.
+fn narrower(one: Reach, other: Reach) -> Reach {
+    match (one, other) {
+        (Reach::Everywhere, Reach::Everywhere) => Reach::Everywhere,
+        _ => Reach::Here,
     }
 }
 

@@ -23,6 +23,7 @@ use tungstenite::{Error, Message};
 
 use crate::bounded::Bounded;
 use crate::client::Client;
+use crate::connection_reach::ConnectionReach;
 use crate::heartbeat::{Beat, Heartbeat};
 use crate::identity::{Identity, NoEntropy, new_connection};
 use crate::message::Body;
@@ -69,11 +70,7 @@ pub(crate) fn open<S: Socket>(
 ) -> Result<Box<Connection<S>>, NoEntropy> {
     let (sender, mailbox) = mailbox::channel(app.config.capacity(), app.config.overflow());
     let attachment = app.plane.attach(new_connection()?, sender.into_sink());
-    let client = Arc::new(Client {
-        app: app.clone(),
-        attachment,
-        identity,
-    });
+    let client = Arc::new(Client::new(app.clone(), attachment, identity));
     let welcome = client.clone();
     Ok(Box::new(Connection {
         websocket: WebSocket::new(socket, read, websocket_config(&app)),
@@ -85,6 +82,7 @@ pub(crate) fn open<S: Socket>(
             app.config.ping_interval,
             app.config.pong_timeout,
         ),
+        reach: ConnectionReach::new(app.live.watch()),
         app,
         welcomed: false,
         items: Vec::new(),
@@ -115,6 +113,7 @@ pub(crate) struct Connection<S> {
     mailbox: Receiver,
     client: Arc<Client>,
     heartbeat: Heartbeat,
+    reach: ConnectionReach,
     /// Whether the first message is written; events come after it.
     welcomed: bool,
     /// The answer that is worked at: `None` is for a client that may not stay. Those that wait for it
@@ -155,8 +154,10 @@ impl<S: Socket> Connection<S> {
     /// goes before the answers, so an event that a request lets in never comes before an answer that
     /// had nothing to wait for.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.reach.watch(context);
         if self.welcomed {
             self.poll_items(context);
+            self.poll_reach(context);
         }
         if self.items.is_empty() {
             self.poll_passes(context);
@@ -217,6 +218,15 @@ impl<S: Socket> Connection<S> {
         self.items.drain(..written);
         if self.items.is_empty() && self.items.capacity() > KEPT {
             self.items = Vec::new();
+        }
+    }
+
+    /// Tells the client when it reaches farther, or less far, than it was told last.
+    fn poll_reach(&mut self, context: &mut Context<'_>) {
+        if let Some(reach) = self.reach.change(&self.client, context) {
+            let reach = reach.into();
+            let changed = Body::Reach { reach }.unasked();
+            self.websocket.push(Data::Text, changed.as_bytes());
         }
     }
 
@@ -303,6 +313,7 @@ impl<S: Socket> Connection<S> {
             client,
             requests,
             answer: begun,
+            reach,
             ..
         } = *self;
         if let End::Left = end {
@@ -311,7 +322,7 @@ impl<S: Socket> Connection<S> {
                 let _ = answer(client.clone(), request).now_or_never();
             }
         }
-        drop((begun, client, mailbox));
+        drop((begun, client, mailbox, reach));
         let goodbye = match end {
             End::Silent | End::Refused => return,
             End::Left => None,

@@ -35,19 +35,19 @@
 //! welcome:
 //!
 //! ```json
-//! {"midplane":"welcome","connection":"8c1f...","user":"ada","org":"engines"}
+//! {"midplane":"welcome","connection":"8c1f...","user":"ada","org":"engines","reach":"everywhere"}
 //! ```
 //!
 //! A client sends requests as text messages, and each is answered, in their order. An `id`, any
-//! JSON, is echoed as it was written. A join is answered once events from every node reach the client,
-//! which takes long where the bus between the nodes is away; what comes from this node does not wait,
-//! nor do pings.
+//! JSON, is echoed as it was written. A join is answered once publishers on every node reach the client
+//! there, and then its `reach` is `everywhere`; or at once with the `reach` `here` where the bus between the
+//! nodes is away, and then only what is published on this node comes for now. See [below](#what-a-client-may-miss).
 //!
 //! | request | answer |
 //! |---|---|
-//! | `{"request":"create_session","agent":"a1"}` (the agent is optional) | `{"midplane":"session","session":"...","agent":"a1"}` |
+//! | `{"request":"create_session","agent":"a1"}` (the agent is optional) | `{"midplane":"session","session":"...","agent":"a1","reach":"everywhere"}` |
 //! | `{"request":"resume_session","session":"...","agent":"a1"}` (likewise) | the same |
-//! | `{"request":"join","topic":"t"}` | `{"midplane":"joined","topic":"t"}` |
+//! | `{"request":"join","topic":"t"}` | `{"midplane":"joined","topic":"t","reach":"everywhere"}` |
 //! | `{"request":"leave","topic":"t"}` | `{"midplane":"left","topic":"t"}`, also if it was not in it |
 //! | `{"request":"publish","target":{"type":"topic","id":"t"},"event":...}` | `{"midplane":"published","accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}` |
 //! | anything else | `{"midplane":"error","code":"...","message":"..."}` |
@@ -125,6 +125,7 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+mod connection_reach;
 mod error;
 mod flows;
 mod gauge;
@@ -133,6 +134,7 @@ mod health;
 mod heartbeat;
 mod http;
 mod identity;
+mod live_watch;
 mod message;
 mod notice_log;
 mod notices;

@@ -1,7 +1,8 @@
 //! What clients are told: the JSON of the server's own messages.
 
 use midplane::{
-    AgentId, ConnectionId, Delivered, OrgId, Receipt, Refusal, Relay, SessionId, TopicId, UserId,
+    AgentId, ConnectionId, Delivered, OrgId, Reach, Receipt, Refusal, Relay, SessionId, TopicId,
+    UserId,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -24,14 +25,17 @@ pub(crate) enum Body<'a> {
         user: Option<&'a UserId>,
         #[serde(skip_serializing_if = "Option::is_none")]
         org: Option<&'a OrgId>,
+        reach: ReachWord,
     },
     Session {
         session: &'a SessionId,
         #[serde(skip_serializing_if = "Option::is_none")]
         agent: Option<&'a AgentId>,
+        reach: ReachWord,
     },
     Joined {
         topic: &'a TopicId,
+        reach: ReachWord,
     },
     Left {
         topic: &'a TopicId,
@@ -43,6 +47,9 @@ pub(crate) enum Body<'a> {
     },
     Lost {
         count: u64,
+    },
+    Reach {
+        reach: ReachWord,
     },
     Closing {
         reason: &'a str,
@@ -59,6 +66,23 @@ impl<'a> Body<'a> {
     /// The message, that answers nothing.
     pub(crate) fn unasked(self) -> String {
         self.answering(None)
+    }
+}
+
+/// How far a client reaches: whether publishers on every node reach it, or only those on its own.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReachWord {
+    Everywhere,
+    Here,
+}
+
+impl From<Reach> for ReachWord {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Everywhere => Self::Everywhere,
+            _ => Self::Here,
+        }
     }
 }
 

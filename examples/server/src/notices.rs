@@ -25,6 +25,7 @@ fn record(app: &App, notice: Notice) {
                 noticed.bus = None;
             }
             drop(noticed);
+            app.live.set(state == State::Live);
             match state {
                 State::Live => tracing::info!("backplane live"),
                 State::Closed => tracing::info!("backplane closed"),

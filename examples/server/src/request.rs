@@ -308,14 +308,14 @@ mod tests {
     #[test]
     fn an_id_is_echoed_whatever_it_is() {
         for id in ["7", "null", r#"{ "a" : [1] }"#, r#""x""#] {
-            let text = format!(r#"{{"request":"join","topic":"t","id": {id} }}"#);
-            let (Request::Join { topic }, Some(echo)) = parse(&text).unwrap() else {
+            let text = format!(r#"{{"request":"leave","topic":"t","id": {id} }}"#);
+            let (Request::Leave { topic }, Some(echo)) = parse(&text).unwrap() else {
                 panic!("{text}");
             };
-            let answer = Body::Joined { topic: &topic }.answering(Some(echo));
+            let answer = Body::Left { topic: &topic }.answering(Some(echo));
             assert_eq!(
                 answer,
-                format!(r#"{{"midplane":"joined","topic":"t","id":{id}}}"#)
+                format!(r#"{{"midplane":"left","topic":"t","id":{id}}}"#)
             );
         }
     }

@@ -10,6 +10,7 @@ use crate::backplane::Plane;
 use crate::config::Config;
 use crate::flows::Flows;
 use crate::gauge::Gauge;
+use crate::live_watch::LiveWatch;
 use crate::notice_log::NoticeLog;
 use crate::runtime::Runtime;
 
@@ -21,6 +22,8 @@ pub(crate) struct App {
     /// Where there are other nodes: the sort of bus, and this node.
     pub(crate) cluster: Option<(BusKind, Cluster)>,
     noticed: Mutex<NoticeLog>,
+    /// Whether the backplane is live, for the tasks of the clients.
+    pub(crate) live: Arc<LiveWatch>,
     /// The sockets that speak HTTP.
     pub(crate) sockets: Arc<Gauge>,
     /// The sockets that became WebSocket connections.
@@ -42,6 +45,7 @@ impl App {
             connections: Gauge::new(config.max_connections),
             config,
             runtime,
+            live: LiveWatch::new(plane.backplane.state() == State::Live),
             plane: plane.backplane,
             cluster: plane.cluster,
             noticed: Mutex::default(),
