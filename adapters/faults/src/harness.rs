@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use midplane::envelope::NodeId;
 use midplane::{Audience, State, Target};
-use midplane_conformance::history::{Bounds, EventTag, Fact, History, RecordedNode};
+use midplane_conformance::history::{Accounting, Bounds, EventTag, Fact, History, RecordedNode};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::wait::{block_until, patience};
@@ -303,6 +303,9 @@ fn bounds(shape: &ClusterShape) -> Bounds {
         notice: config.heartbeat * 2 + config.heartbeat / 8 + Duration::from_millis(500),
         queue: config.queue as u64,
         heal: config.heartbeat * 16,
+        accounting: Accounting::Node,
+        whole: None,
+        clock: Duration::ZERO,
     }
 }
 

@@ -50,6 +50,9 @@ pub enum Fact {
         first: u64,
         /// The last missing number.
         last: u64,
+        /// When, on the clock of the history, the node says that they were published at the earliest and at the
+        /// latest; `None` if it did not say.
+        published: Option<(Duration, Duration)>,
     },
     /// A node reported that it may have missed anything between two moments.
     Deaf {
@@ -57,6 +60,8 @@ pub enum Fact {
         node: NodeId,
         /// The node that was not heard; `None` for all others.
         origin: Option<NodeId>,
+        /// The lane on which it was not heard; `None` for every lane.
+        lane: Option<u32>,
         /// The begin, on the clock of the history.
         since: Duration,
         /// The end, on the clock of the history.
@@ -165,6 +170,21 @@ pub enum Fact {
         hash: u64,
         /// What the sink returns.
         outcome: SinkOutcome,
+    },
+    /// A connection was told that it may have missed events.
+    Missed {
+        /// The attachment.
+        attachment: AttachmentId,
+        /// When the earliest of the events can have been published, on the clock of the history.
+        since: Duration,
+        /// When the latest of the events can have been published, on the clock of the history.
+        until: Duration,
+        /// How many events are known to be missing.
+        events: u64,
+        /// Whether no others are missing.
+        exact: bool,
+        /// The lanes of the events; `None` for any.
+        lanes: Option<Vec<u32>>,
     },
     /// An unknown sender put an event on the bus: every node may deliver it.
     Forged {

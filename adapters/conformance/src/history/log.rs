@@ -37,6 +37,7 @@ impl History {
             }
             Fact::Gap { .. }
             | Fact::Deaf { .. }
+            | Fact::Missed { .. }
             | Fact::State { .. }
             | Fact::Silent { .. }
             | Fact::Joined { .. }
@@ -74,6 +75,7 @@ fn line(fact: &Fact) -> impl fmt::Display {
             lane,
             first,
             last,
+            ..
         } => format!(
             "{} misses {first}..={last} of {} on lane {lane}",
             name(*node),
@@ -82,10 +84,11 @@ fn line(fact: &Fact) -> impl fmt::Display {
         Fact::Deaf {
             node,
             origin,
+            lane,
             since,
             until,
         } => format!(
-            "{} was deaf to {} from {:.3} to {:.3}",
+            "{} was deaf to {} on lane {lane:?} from {:.3} to {:.3}",
             name(*node),
             origin.map_or_else(|| "all".to_owned(), name),
             since.as_secs_f64(),

@@ -22,7 +22,7 @@ mod tag;
 mod tapped;
 
 pub use fact::{AttachmentId, Fact, Relayed, SinkCounts, SinkOutcome};
-pub use judge::{Bounds, Check, Violation, judge};
+pub use judge::{Accounting, Bounds, Check, Exemption, Exemptions, Judgement, Violation, judge};
 pub use log::{History, Record};
 pub use node::{RecordedConnection, RecordedNode, RecordedPublisher};
 pub use recorder::Recorder;

@@ -90,6 +90,7 @@ impl RecordedNode {
                 lane: lane.0,
                 first: run.first,
                 last: run.last,
+                published: None,
             },
             Notice::Deaf {
                 origin,
@@ -98,6 +99,7 @@ impl RecordedNode {
             } => Fact::Deaf {
                 node,
                 origin,
+                lane: None,
                 since: moment(since.since_origin()),
                 // Where the node's clock stood at `until`, the end of that stop counts.
                 until: moment(until.since_origin())

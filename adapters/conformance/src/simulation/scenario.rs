@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::Bounds;
+use crate::history::{Accounting, Bounds};
 
 /// One thing that goes wrong for a while, at one place or with the whole bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +164,9 @@ impl Scenario {
             notice: HEARTBEAT * 3 + Duration::from_millis(50),
             queue: self.queue as u64,
             heal: HEARTBEAT * 10,
+            accounting: Accounting::Node,
+            whole: None,
+            clock: Duration::ZERO,
         }
     }
 }

@@ -5,20 +5,25 @@ mod mutations;
 mod story;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use midplane_conformance::history::{Check, Fact, Relayed, judge};
+use midplane_conformance::history::{Check, Exemption, Fact, Relayed, judge};
 use mutations::MUTATIONS;
 use story::{BOUNDS, Run, Story, node};
 
 /// The checks that find something.
 fn checks(story: &Story) -> BTreeSet<Check> {
-    let found = judge(&story.history, &BOUNDS);
+    let found = judge(&story.history, &story.bounds).violations;
     found.iter().map(|violation| violation.check).collect()
 }
 
 #[test]
 fn a_good_history_passes() {
-    assert_eq!(judge(&Story::new().history, &BOUNDS), []);
+    let judgement = judge(&Story::new().history, &BOUNDS);
+    assert_eq!(judgement.violations, []);
+    // Four for the connection of the other node that stays, and one for the connection that leaves.
+    let expected = "5 events owed, 1 told as lost";
+    assert_eq!(judgement.exemptions.to_string(), expected);
 }
 
 #[test]
@@ -26,7 +31,7 @@ fn each_mutation_is_found_by_its_check_alone() {
     for (name, check, mutate) in MUTATIONS {
         let mut story = Story::new();
         mutate(&mut story);
-        let found = judge(&story.history, &BOUNDS);
+        let found = judge(&story.history, &story.bounds).violations;
         assert_eq!(
             checks(&story),
             BTreeSet::from([*check]),
@@ -104,11 +109,83 @@ fn a_node_may_be_deaf_through_two_faults_that_leave_no_time_to_heal() {
         run.record(Fact::Deaf {
             node,
             origin: None,
+            lane: None,
             since,
             until: run.now(),
         });
-        let found = judge(&run.finish(), &BOUNDS);
+        let found = judge(&run.finish(), &BOUNDS).violations;
         let checks: Vec<Check> = found.iter().map(|violation| violation.check).collect();
         assert_eq!(checks, expected, "{found:#?}");
     }
+}
+
+#[test]
+fn nothing_is_wrong_where_nothing_is_lost() {
+    let judgement = judge(&Story::whole().history, &Story::whole().bounds);
+    assert_eq!(judgement.violations, []);
+}
+
+/// Where everything is to be whole, a report is a violation even if it is true.
+#[test]
+fn what_is_to_be_whole_is_not_given_up() {
+    let mut lost = Story::new();
+    lost.bounds.whole = Some(Duration::ZERO);
+    assert_eq!(checks(&lost), BTreeSet::from([Check::Whole]));
+    // Published before everything was to be whole, it may be lost.
+    lost.bounds.whole = Some(Duration::from_secs(80));
+    assert_eq!(checks(&lost), BTreeSet::new());
+
+    let mut told = Story::whole();
+    let last = told.last();
+    told.insert(last, told.missed_before(last));
+    assert_eq!(checks(&told), BTreeSet::from([Check::Whole]));
+
+    let mut deaf = Story::whole();
+    let last = deaf.last();
+    let until = deaf.history.records[last].at;
+    deaf.insert(
+        last,
+        Fact::Deaf {
+            node: node(1),
+            origin: Some(node(0)),
+            lane: None,
+            since: until - Duration::from_secs(1),
+            until,
+        },
+    );
+    assert_eq!(checks(&deaf), BTreeSet::from([Check::Whole]));
+}
+
+/// A connection that fetches everything anew when it is told needs no second telling for what came before.
+#[test]
+fn what_was_published_before_a_connection_is_told_is_covered() {
+    let mut story = Story::new();
+    story.alter(|fact| {
+        if let Fact::Missed {
+            since,
+            until,
+            exact,
+            ..
+        } = fact
+        {
+            *until += Duration::from_secs(1);
+            (*since, *exact) = (*until, false);
+        }
+    });
+    assert_eq!(checks(&story), BTreeSet::new());
+}
+
+/// A node that died is silent at its end; what nobody alive ever heard of it is exempt, and counted.
+#[test]
+fn what_is_exempt_is_counted() {
+    let mut story = Story::new();
+    let fault = story.find_gap();
+    story.remove(fault);
+    story.remove(story.find_missed());
+    let late = story.late;
+    story.remove_delivery(story.far, late);
+    story.insert(story.last(), Fact::Crashed(node(0)));
+    let found = judge(&story.history, &story.bounds);
+    assert_eq!(found.violations, []);
+    assert_eq!(found.exemptions.exempt[&Exemption::HistoryEnded], 2);
 }

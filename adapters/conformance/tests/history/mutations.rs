@@ -176,24 +176,30 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         },
     ),
     (
-        "a gap claims what was sent long before the node was live",
+        "a gap claims what was sent long before anyone was owed it",
         Check::NoFalseGap,
         |story| {
             let started = story.find(|fact| *fact == Fact::Started(node(1)));
             // Nothing but the age speaks against the gap: a fault lasts from the start on.
             story.insert(started, story.sent(node(0), 40));
             story.insert(started, Fact::FaultBegan);
+            let gap = story.find_gap();
+            story.insert(gap, story.gap(40, 40));
+        },
+    ),
+    (
+        "a gap names another time than that of its events",
+        Check::NoFalseGap,
+        |story| {
             story.alter(|fact| {
-                if let Fact::State { live, .. } = fact {
-                    *live = false;
+                if let Fact::Gap {
+                    published: Some((_, until)),
+                    ..
+                } = fact
+                {
+                    *until -= Duration::from_millis(1);
                 }
             });
-            let fault = story.find_gap();
-            story.insert(fault, story.gap(40, 40));
-            for number in 0..2 {
-                let (node, live) = (node(number), true);
-                story.insert(fault, Fact::State { node, live });
-            }
         },
     ),
     (
@@ -207,10 +213,85 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
                 Fact::Deaf {
                     node: node(1),
                     origin: None,
+                    lane: None,
                     since: until - Duration::from_secs(1),
                     until,
                 },
             );
+        },
+    ),
+    (
+        "a loss is told where nothing was to be lost",
+        Check::Whole,
+        |story| story.bounds.whole = Some(Duration::ZERO),
+    ),
+    (
+        "a connection is not told what its node reported",
+        Check::Told,
+        |story| drop(story.remove(story.find_missed())),
+    ),
+    (
+        "a connection is told before the event is published",
+        Check::Told,
+        |story| {
+            let missed = story.remove(story.find_missed());
+            let began = story.find(|fact| *fact == Fact::FaultBegan);
+            story.insert(began, missed);
+        },
+    ),
+    (
+        "a connection is told of another lane",
+        Check::Told,
+        |story| {
+            story.alter(|fact| {
+                if let Fact::Missed { lanes, .. } = fact {
+                    *lanes = Some(vec![1]);
+                }
+            });
+        },
+    ),
+    (
+        "a connection is told while nothing was wrong",
+        Check::Told,
+        |story| {
+            let detached = story.find_detached();
+            story.insert(detached, story.missed_before(detached));
+        },
+    ),
+    (
+        "a connection is told of a time before it was there",
+        Check::Told,
+        |story| {
+            let position = story.find_missed();
+            let began = story.history.records[0].at;
+            let Fact::Missed { since, until, .. } = &mut story.history.records[position].fact
+            else {
+                unreachable!("it was found")
+            };
+            (*since, *until) = (began, began);
+        },
+    ),
+    (
+        "a connection is told of more events than were lost",
+        Check::Told,
+        |story| {
+            story.alter(|fact| {
+                if let Fact::Missed { events, .. } = fact {
+                    *events += 1;
+                }
+            });
+        },
+    ),
+    (
+        "a connection is told after its awaited detach",
+        Check::Detached,
+        |story| {
+            let position = story.find_missed();
+            let mut missed = story.history.records[position].fact.clone();
+            if let Fact::Missed { attachment, .. } = &mut missed {
+                *attachment = story.gone;
+            }
+            story.insert(position, missed);
         },
     ),
 ];

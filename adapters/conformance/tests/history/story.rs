@@ -8,8 +8,8 @@ use std::time::Duration;
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Reach, Scope, Target};
 use midplane_conformance::history::{
-    AttachmentId, Bounds, EventTag, Fact, History, Record, Recorder, Relayed, SinkCounts,
-    SinkOutcome, hash,
+    Accounting, AttachmentId, Bounds, EventTag, Fact, History, Record, Recorder, Relayed,
+    SinkCounts, SinkOutcome, hash,
 };
 
 pub(crate) const BOUNDS: Bounds = Bounds {
@@ -20,6 +20,9 @@ pub(crate) const BOUNDS: Bounds = Bounds {
     notice: Duration::from_secs(7),
     queue: 1_000,
     heal: Duration::from_secs(5),
+    accounting: Accounting::Exact,
+    whole: None,
+    clock: Duration::ZERO,
 };
 
 /// The bytes of each event behind its tag.
@@ -32,6 +35,8 @@ pub(crate) fn node(number: u8) -> NodeId {
 /// What mutations are applied to: the run of two nodes with three connections in one topic, one of which leaves.
 pub(crate) struct Story {
     pub(crate) history: History,
+    /// What the history is held to.
+    pub(crate) bounds: Bounds,
     pub(crate) first: EventTag,
     pub(crate) second: EventTag,
     /// Published to a topic without members.
@@ -47,7 +52,19 @@ pub(crate) struct Story {
 }
 
 impl Story {
+    /// A story in which one event is lost, and told.
     pub(crate) fn new() -> Self {
+        Self::run(true)
+    }
+
+    /// A story in which nothing is lost, and nothing is to be.
+    pub(crate) fn whole() -> Self {
+        let mut story = Self::run(false);
+        story.bounds.whole = Some(Duration::ZERO);
+        story
+    }
+
+    fn run(lossy: bool) -> Self {
         let mut run = Run::new(2);
         let near = run.attach(0, "near");
         let far = run.attach(1, "far");
@@ -58,13 +75,14 @@ impl Story {
         run.detach(gone);
         run.pass(30_000);
         run.begin_fault();
-        run.lossy = true;
+        run.lossy = lossy;
         run.publish("t");
         run.end_fault();
         run.pass(30_000);
         let late = run.publish("t");
         Self {
             history: run.finish(),
+            bounds: BOUNDS,
             first,
             second,
             aside,
@@ -83,6 +101,23 @@ impl Story {
 
     pub(crate) fn find_gap(&self) -> usize {
         self.find(|fact| matches!(fact, Fact::Gap { .. }))
+    }
+
+    pub(crate) fn find_missed(&self) -> usize {
+        self.find(|fact| matches!(fact, Fact::Missed { .. }))
+    }
+
+    /// That the connection on the other node was told, at the position, of something a moment before.
+    pub(crate) fn missed_before(&self, position: usize) -> Fact {
+        let until = self.history.records[position].at;
+        Fact::Missed {
+            attachment: self.far,
+            since: until - Duration::from_secs(1),
+            until,
+            events: 1,
+            exact: false,
+            lanes: None,
+        }
     }
 
     pub(crate) fn find_detached(&self) -> usize {
@@ -135,6 +170,7 @@ impl Story {
             lane: 0,
             first,
             last,
+            published: None,
         }
     }
 
@@ -160,7 +196,8 @@ pub(crate) struct Run {
     number: u32,
     /// Whether events are lost on their way.
     lossy: bool,
-    lost: Option<u64>,
+    /// The number of the event that was lost, and when it was published.
+    lost: Option<(u64, Duration)>,
 }
 
 impl Run {
@@ -239,6 +276,7 @@ impl Run {
             number: self.number,
         };
         let event = tag.event(PADDING);
+        let published = self.now();
         self.record(Fact::Publishing {
             tag,
             node: node(0),
@@ -269,7 +307,7 @@ impl Run {
         });
         self.pass(1);
         if self.lossy {
-            self.lost = Some(number);
+            self.lost = Some((number, published));
         } else if members {
             for other in 1..self.nodes {
                 self.deliver(other, tag);
@@ -296,12 +334,22 @@ impl Run {
         self.record(Fact::FaultBegan);
     }
 
-    /// Ends the fault, and has the other nodes report what was lost.
+    /// Ends the fault, and has the other nodes report what was lost, and tell their connections.
     pub(crate) fn end_fault(&mut self) {
         self.lossy = false;
         self.record(Fact::FaultEnded);
         self.pass(1_000);
-        if let Some(number) = self.lost.take() {
+        if let Some((number, published)) = self.lost.take() {
+            for (attachment, _) in self.connections.iter().filter(|(_, on)| **on != 0) {
+                self.record(Fact::Missed {
+                    attachment: *attachment,
+                    since: published,
+                    until: published,
+                    events: 1,
+                    exact: true,
+                    lanes: Some(vec![0]),
+                });
+            }
             for other in 1..self.nodes {
                 self.record(Fact::Gap {
                     node: node(other),
@@ -309,6 +357,7 @@ impl Run {
                     lane: 0,
                     first: number,
                     last: number,
+                    published: Some((published, published)),
                 });
             }
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use midplane::envelope::NodeId;
 use midplane::{Audience, ConnectionId, Event, Reach, Scope, Target};
 use midplane_conformance::history::{
-    AttachmentId, Bounds, Check, EventTag, Fact, History, Recorder, Relayed, SinkCounts,
-    SinkOutcome, StallWatch, hash,
+    Accounting, AttachmentId, Bounds, Check, EventTag, Fact, History, Recorder, Relayed,
+    SinkCounts, SinkOutcome, StallWatch, hash,
 };
 use midplane_testkit::child::Signal;
 use midplane_testkit::process;
@@ -143,6 +143,9 @@ fn bounds() -> Bounds {
         notice: HEARTBEAT * 3,
         queue: u64::MAX,
         heal: HEARTBEAT * 16,
+        accounting: Accounting::Node,
+        whole: None,
+        clock: Duration::ZERO,
     }
 }
 

@@ -39,12 +39,14 @@ fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
             lane: field(line, " lane=")?.parse().ok()?,
             first: number(" first=")?,
             last: number(" last=")?,
+            published: None,
         }
     } else if says("messages may be lost") {
         let until = at.saturating_sub(duration(field(line, " ago=")?)?);
         Fact::Deaf {
             node,
             origin: origin(),
+            lane: None,
             since: until.saturating_sub(duration(field(line, " time=")?)?),
             until,
         }
@@ -117,6 +119,7 @@ mod tests {
                     lane: 3,
                     first: 4,
                     last: 17,
+                    published: None,
                 },
             ),
             (
@@ -124,6 +127,7 @@ mod tests {
                 Fact::Deaf {
                     node,
                     origin: None,
+                    lane: None,
                     since: seconds(12.0),
                     until: seconds(14.5),
                 },
@@ -133,6 +137,7 @@ mod tests {
                 Fact::Deaf {
                     node,
                     origin: Some(other),
+                    lane: None,
                     since: seconds(15.0),
                     until: seconds(16.0),
                 },

@@ -1,16 +1,17 @@
-//! C4 accounted: no event is lost without a report.
-
-use std::collections::HashMap;
-use std::time::Duration;
+//! C4 accounted, C11 whole, C12 told: what became of the events that did not arrive.
 
 use midplane::envelope::NodeId;
 
 use super::attachment::AttachmentSpan;
+use super::bounds::Accounting;
 use super::check::Check;
 use super::context::Context;
-use super::node::{Deaf, NodeTimeline};
+use super::excused::{UnsentEvents, excuse};
+use super::exempt::Exemption;
+use super::node::NodeTimeline;
 use super::point::Point;
 use super::publish::PublishRecord;
+use super::reported::{flight, is_reported, is_told};
 use crate::history::fact::{AttachmentId, name};
 use crate::history::tag::EventTag;
 
@@ -18,68 +19,114 @@ pub(super) fn judge(context: &mut Context<'_>) {
     let index = context.index;
     let mut tags: Vec<_> = index.events.keys().copied().collect();
     tags.sort_unstable();
-    // By closed node, how many of its events were lost unsent: its close's report accounts for that many.
-    let mut unsent = HashMap::<NodeId, usize>::new();
+    let mut unsent = UnsentEvents::default();
     for tag in tags {
         let publish = &index.events[&tag];
-        let missing = missing(context, tag, publish);
-        if missing.is_empty() {
-            continue;
-        }
-        let timeline = index.nodes.get(&publish.node);
-        if let Some(reported) = timeline.and_then(|timeline| timeline.unsent)
-            && publish.sent.is_none()
-        {
-            let count = unsent.entry(publish.node).or_default();
-            *count += 1;
-            if *count <= reported {
+        let mut reported = None;
+        for (node, timeline) in &index.nodes {
+            if *node == publish.node {
+                judge_local(context, tag, publish);
                 continue;
             }
-        }
-        let sent = match publish.sent {
-            Some((number, point)) => format!("sent as {number} at {:?}", point.at),
-            None => "not sent".to_owned(),
-        };
-        for (attachment, why) in missing {
-            let what = format!(
-                "{} did not get event {tag} of {} (lane {}, {sent}), was in its audience throughout, {why}",
-                index.attachments[&attachment].name(),
-                name(publish.node),
-                publish.lane
-            );
-            context.report(Check::Accounted, Some(tag), what);
+            if !publish.is_queued() {
+                continue;
+            }
+            let until = end_of_flight(context, tag, publish, timeline);
+            let missed = missed(context, *node, publish, until);
+            if missed.is_empty() {
+                continue;
+            }
+            let reported = *reported.get_or_insert_with(|| unsent.account_for(context, publish));
+            let excuse = match reported {
+                true => Some(Exemption::Unsent),
+                false => excuse(context, publish, timeline, flight(context, tag, publish)),
+            };
+            if let Some(excuse) = excuse {
+                missed.iter().for_each(|_| context.exemptions.add(excuse));
+            } else {
+                judge_remote(context, tag, publish, timeline, &missed);
+            }
         }
     }
 }
 
-/// The attachments of every node that had to get the event and did not.
-fn missing(
-    context: &Context<'_>,
+/// On the publisher's own node every member gets the event before the publish returns.
+fn judge_local(context: &mut Context<'_>, tag: EventTag, publish: &PublishRecord<'_>) {
+    let Some((returned, ..)) = publish.returned else {
+        return;
+    };
+    for attachment in missed(context, publish.node, publish, returned) {
+        let why = "and is on its publisher's node";
+        report(context, Check::Accounted, tag, publish, attachment, why);
+    }
+}
+
+/// These attachments of another node were owed the event and did not get it.
+fn judge_remote(
+    context: &mut Context<'_>,
     tag: EventTag,
     publish: &PublishRecord<'_>,
-) -> Vec<(AttachmentId, &'static str)> {
-    let mut missing = Vec::new();
-    for (node, timeline) in &context.index.nodes {
-        let (until, why) = if *node == publish.node {
-            match publish.returned {
-                Some((returned, ..)) => (returned, "and is on its publisher's node"),
-                None => continue,
+    timeline: &NodeTimeline,
+    missed: &[AttachmentId],
+) {
+    let reported = is_reported(context, tag, publish, timeline);
+    for attachment in missed {
+        let told = is_told(&context.index.attachments[attachment], publish);
+        let (check, why) = match (context.bounds.accounting, reported, told) {
+            (Accounting::Node | Accounting::Exact, false, _) => {
+                (Check::Accounted, "and its node reported no gap")
             }
-        } else if is_owed(context, tag, publish, timeline) {
-            let until = end_of_flight(context, tag, publish, timeline);
-            (until, "and its node reported no gap")
-        } else {
-            continue;
+            (Accounting::Connection, false, false) => (
+                Check::Accounted,
+                "and was not told, nor did its node report a gap",
+            ),
+            (Accounting::Exact | Accounting::Connection, true, false) => {
+                (Check::Told, "and was not told, though its node reported it")
+            }
+            _ if context
+                .bounds
+                .whole
+                .is_some_and(|from| from <= publish.called.at) =>
+            {
+                (
+                    Check::Whole,
+                    "and is told, but the event could have been had again",
+                )
+            }
+            _ => {
+                context.exemptions.told += 1;
+                continue;
+            }
         };
-        let missed = missed(context, *node, publish, until);
-        missing.extend(missed.into_iter().map(|attachment| (attachment, why)));
+        report(context, check, tag, publish, *attachment, why);
     }
-    missing
+}
+
+fn report(
+    context: &mut Context<'_>,
+    check: Check,
+    tag: EventTag,
+    publish: &PublishRecord<'_>,
+    attachment: AttachmentId,
+    why: &str,
+) {
+    let sent = match publish.sent {
+        Some((number, point)) => format!("sent as {number} at {:?}", point.at),
+        None => "not sent".to_owned(),
+    };
+    let what = format!(
+        "{} did not get event {tag} of {} (published at {:?}, lane {}, {sent}), was in its audience throughout, {why}",
+        context.index.attachments[&attachment].name(),
+        name(publish.node),
+        publish.called.at,
+        publish.lane
+    );
+    context.report(check, Some(tag), what);
 }
 
 /// The attachments of a node that were in the audience from the call until then, and did not get the event.
 fn missed(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     node: NodeId,
     publish: &PublishRecord<'_>,
     until: Point,
@@ -96,6 +143,7 @@ fn missed(
             {
                 continue;
             }
+            context.exemptions.owed += u64::from(node != publish.node);
             let mut deliveries = publish.deliveries.iter();
             if !deliveries.any(|position| index.deliveries[*position].attachment == *attachment) {
                 missed.push(*attachment);
@@ -120,7 +168,9 @@ fn was_member_throughout(
         // With one lane every node can reach an attachment at once; with more that takes a subscription that
         // nobody awaits.
         let own = which == 0 && context.bounds.lanes == 1;
-        let from = if local || own {
+        // A connection that is judged by what it was told is owed everything from the association on.
+        let node = context.bounds.accounting == Accounting::Node;
+        let from = if local || own || !node {
             membership.here
         } else {
             membership.everywhere
@@ -149,127 +199,4 @@ fn end_of_flight(
             .and_then(|arrivals| arrivals.above(u64::from(tag.number))),
     };
     later.unwrap_or(context.index.end)
-}
-
-/// Whether the node has to deliver the event, having reported nothing that accounts for its loss.
-fn is_owed(
-    context: &Context<'_>,
-    tag: EventTag,
-    publish: &PublishRecord<'_>,
-    timeline: &NodeTimeline,
-) -> bool {
-    let Context { index, bounds, .. } = context;
-    let origin = index.nodes.get(&publish.node);
-    let Some(origin) = origin.filter(|_| publish.is_queued()) else {
-        return false;
-    };
-    // A crash takes what was not sent with it, and the heartbeat that would have reported what was lost.
-    if origin.ended.is_some() && origin.unsent.is_none() {
-        return false;
-    }
-    let (from, until) = match publish.sent {
-        Some((_, sent)) => (sent, sent.at + bounds.delay),
-        // An event that was given up used a number by the time the next one of its publisher was sent.
-        None => (publish.called, next_sent(context, tag, publish)),
-    };
-    if timeline.first_live().is_none_or(|live| from <= live) {
-        return false;
-    }
-    // A forged heartbeat can claim for any number that it was sent before the node was live.
-    let lane = (publish.node, publish.lane);
-    if context.is_impersonated(timeline, lane, from.at, until) {
-        return false;
-    }
-    // A closed node sends no more heartbeats: its silence reports a lost tail.
-    if origin.ended.is_some() && index.faults.overlap(from.at, until) {
-        return false;
-    }
-    // A node that ended need not know what the next heartbeat that arrives would have reported.
-    if let Some(end) = timeline.closing.or(timeline.ended)
-        && !index.faults.leave(from.at, end.at, bounds.lookback())
-    {
-        return false;
-    }
-    let covers = |deaf: &Deaf| {
-        deaf.origin.is_none_or(|origin| origin == publish.node)
-            && deaf.since <= until
-            && from.at <= deaf.until
-    };
-    let mut lagged = timeline.lagged.iter();
-    let accounted = lies_in_gap(context, tag, publish, timeline)
-        || timeline.deaf.iter().any(covers)
-        || lagged.any(|lagged| *lagged > publish.called)
-        || is_silent(context, publish.node, timeline, from.at, until);
-    !accounted
-}
-
-fn lies_in_gap(
-    context: &Context<'_>,
-    tag: EventTag,
-    publish: &PublishRecord<'_>,
-    timeline: &NodeTimeline,
-) -> bool {
-    let mut gaps = timeline.gaps.iter().filter(|gap| {
-        gap.origin == publish.node && gap.lane == publish.lane && gap.reported > publish.called
-    });
-    if let Some((number, _)) = publish.sent {
-        return gaps.any(|gap| (gap.first..=gap.last).contains(&number));
-    }
-    if !context.index.is_tapped(publish.node) {
-        return gaps.next().is_some();
-    }
-    // Its number lies between those of the events that its publisher published before and after it.
-    let (before, after) = neighbours(context, tag, publish);
-    let after = after.map_or(u64::MAX, |(number, _)| number);
-    gaps.any(|gap| gap.first.max(before + 1) <= gap.last.min(after - 1))
-}
-
-/// The moment a later event of the same publisher and lane was first sent, or else the end.
-fn next_sent(context: &Context<'_>, tag: EventTag, publish: &PublishRecord<'_>) -> Duration {
-    let (_, after) = neighbours(context, tag, publish);
-    after.map_or(context.index.end.at, |(_, point)| point.at)
-}
-
-/// The numbers nearest to an event that was not sent: those of the events that its publisher published on its
-/// lane before and after it.
-fn neighbours(
-    context: &Context<'_>,
-    tag: EventTag,
-    publish: &PublishRecord<'_>,
-) -> (u64, Option<(u64, Point)>) {
-    let Some(sent) = context.index.sent.get(&(publish.node, publish.lane)) else {
-        return (0, None);
-    };
-    let mut before = 0;
-    let mut after = None;
-    for (number, sending) in sent {
-        let same = |other: &EventTag| other.publisher == tag.publisher;
-        let Some(other) = sending.tag.filter(same) else {
-            continue;
-        };
-        if other.number < tag.number {
-            before = *number;
-        } else if after.is_none() {
-            after = Some((*number, sending.point));
-        }
-    }
-    (before, after)
-}
-
-/// Whether the node reported that the origin is silent, at a time when the event was on its way.
-fn is_silent(
-    context: &Context<'_>,
-    origin: NodeId,
-    timeline: &NodeTimeline,
-    from: Duration,
-    until: Duration,
-) -> bool {
-    let silence = context.bounds.silence();
-    let mut silences = timeline.silences.iter().filter(|(_, of)| *of == origin);
-    silences.any(|(reported, _)| {
-        let mut joined = timeline.joined.iter();
-        let back = joined.find(|(back, of)| *of == origin && back > reported);
-        let back = back.map_or(Duration::MAX, |(back, _)| back.at);
-        reported.at.saturating_sub(silence) <= until && from <= back
-    })
 }

@@ -1,5 +1,7 @@
 //! What became of one attachment.
 
+use std::time::Duration;
+
 use midplane::envelope::NodeId;
 use midplane::{ConnectionId, Reach, Scope, Target};
 
@@ -21,6 +23,42 @@ pub(super) struct AttachmentSpan {
     pub(super) detached: Option<Point>,
     /// The first membership is that in the connection's own target.
     pub(super) memberships: Vec<(Target, Membership)>,
+    /// What it was told that it may have missed.
+    pub(super) missed: Vec<Missed>,
+}
+
+/// One time that an attachment was told that it may have missed events.
+#[derive(Debug, Clone)]
+pub(super) struct Missed {
+    pub(super) told: Point,
+    pub(super) since: Duration,
+    pub(super) until: Duration,
+    pub(super) events: u64,
+    pub(super) exact: bool,
+    lanes: Option<Vec<u32>>,
+}
+
+impl Missed {
+    pub(super) fn new(
+        told: Point,
+        (since, until): (Duration, Duration),
+        (events, exact): (u64, bool),
+        lanes: Option<Vec<u32>>,
+    ) -> Self {
+        Self {
+            told,
+            since,
+            until,
+            events,
+            exact,
+            lanes,
+        }
+    }
+
+    pub(super) fn names(&self, lane: u32) -> bool {
+        let lanes = self.lanes.as_ref();
+        lanes.is_none_or(|lanes| lanes.contains(&lane))
+    }
 }
 
 /// One membership in one target, from an associate to a dissociate.
@@ -55,6 +93,7 @@ impl AttachmentSpan {
             gone: None,
             detached: None,
             memberships: vec![(own, Membership::begin(from))],
+            missed: Vec::new(),
         }
     }
 

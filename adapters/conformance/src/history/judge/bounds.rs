@@ -19,6 +19,23 @@ pub struct Bounds {
     pub queue: u64,
     /// The longest time from the end of the last fault until every node is live.
     pub heal: Duration,
+    /// What accounts for a lost event.
+    pub accounting: Accounting,
+    /// From when on, if ever, C11 holds: events published from then on arrive, and nobody is told that one did not.
+    pub whole: Option<Duration>,
+    /// By how much the clocks of the nodes may differ where one node dates what another did.
+    pub clock: Duration,
+}
+
+/// What accounts for a lost event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounting {
+    /// A report of the node, by number or time; nobody looks at what the connections were told.
+    Node,
+    /// A report of the node, by number or time, and that the connection was told.
+    Exact,
+    /// That the connection was told.
+    Connection,
 }
 
 impl Bounds {

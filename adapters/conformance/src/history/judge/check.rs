@@ -13,7 +13,7 @@ pub enum Check {
     Ordered,
     /// C3: each recipient was in the audience at some instant of the event's flight.
     Member,
-    /// C4: each connection that was in the audience throughout got the event, or a gap was reported, or the
+    /// C4: each connection that was in the audience throughout got the event, or its loss was reported, or the
     /// receipt said that the event is not relayed.
     Accounted,
     /// C5: nothing arrived after an awaited detach.
@@ -28,11 +28,16 @@ pub enum Check {
     Truthful,
     /// C10: gaps claim no more than could have been lost.
     NoFalseGap,
+    /// C11: where every origin lives and nothing is away for longer than what is kept, nothing is lost and nobody is
+    /// told of a loss.
+    Whole,
+    /// C12: each connection that missed an event was told so itself, and no other was.
+    Told,
 }
 
 impl Check {
     /// Every check, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Unique,
         Self::Ordered,
         Self::Member,
@@ -43,6 +48,8 @@ impl Check {
         Self::Bounded,
         Self::Truthful,
         Self::NoFalseGap,
+        Self::Whole,
+        Self::Told,
     ];
 }
 
@@ -59,6 +66,8 @@ impl fmt::Display for Check {
             Self::Bounded => "C8 bounded",
             Self::Truthful => "C9 truthful",
             Self::NoFalseGap => "C10 no false gap",
+            Self::Whole => "C11 whole",
+            Self::Told => "C12 told",
         })
     }
 }

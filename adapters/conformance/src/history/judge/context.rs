@@ -6,6 +6,7 @@ use midplane::envelope::NodeId;
 
 use super::bounds::Bounds;
 use super::check::{Check, Violation};
+use super::exempt::Exemptions;
 use super::index::Index;
 use super::node::NodeTimeline;
 use crate::history::tag::EventTag;
@@ -15,15 +16,16 @@ pub(super) struct Context<'a> {
     pub(super) index: &'a Index<'a>,
     pub(super) bounds: &'a Bounds,
     pub(super) found: Vec<Violation>,
+    pub(super) exemptions: Exemptions,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(index: &'a Index<'a>, bounds: &'a Bounds) -> Self {
-        let found = Vec::new();
         Self {
             index,
             bounds,
-            found,
+            found: Vec::new(),
+            exemptions: Exemptions::default(),
         }
     }
 

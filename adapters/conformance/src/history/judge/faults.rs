@@ -51,6 +51,12 @@ impl Faults {
         periods.any(|(begin, end)| begin.at <= until && from <= end.at)
     }
 
+    /// The latest end of a fault that began before then.
+    pub(super) fn last_end_before(&self, moment: Duration) -> Duration {
+        let begun = self.periods.iter().filter(|(begin, _)| begin.at <= moment);
+        begun.map(|(_, end)| end.at).max().unwrap_or_default()
+    }
+
     /// Whether, between these moments, nothing was wrong for `length` at a stretch.
     pub(super) fn leave(&self, from: Duration, until: Duration, length: Duration) -> bool {
         let begins = self.periods.iter().map(|(begin, _)| begin.at);

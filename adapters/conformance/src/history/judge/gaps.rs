@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
+use midplane::{LaneMap, Scope};
 
+use super::bounds::Accounting;
 use super::check::Check;
 use super::context::Context;
 use super::node::{Deaf, Gap, NodeTimeline};
-use super::publish::PublishRecord;
+use super::publish::{PublishRecord, Sending};
 use crate::history::fact::{Relayed, name};
 use crate::history::tag::EventTag;
 
@@ -16,6 +18,19 @@ pub(super) fn judge(context: &mut Context<'_>) {
     let deaf_periods = index.faults.deaf_periods(context.bounds);
     for (node, timeline) in &index.nodes {
         for gap in &timeline.gaps {
+            if let Some(tag) = could_be_had(context, gap) {
+                let what = format!(
+                    "{} gives up {}..={} of {} on lane {} at {:?}, but the origin could have been asked",
+                    name(*node),
+                    gap.first,
+                    gap.last,
+                    name(gap.origin),
+                    gap.lane,
+                    gap.reported.at
+                );
+                context.report(Check::Whole, tag, what);
+                continue;
+            }
             if let Some((why, tag)) = false_gap(context, *node, timeline, gap) {
                 let Gap { first, last, .. } = gap;
                 let what = format!(
@@ -29,6 +44,19 @@ pub(super) fn judge(context: &mut Context<'_>) {
             }
         }
         for deaf in &timeline.deaf {
+            if context.bounds.whole.is_some_and(|from| from <= deaf.since) {
+                let what = format!(
+                    "{} reports at {:?} that it was deaf to {} on lane {:?} from {:?} to {:?}, but nothing was to be lost",
+                    name(*node),
+                    deaf.reported.at,
+                    deaf.origin.map_or_else(|| "all".to_owned(), name),
+                    deaf.lane,
+                    deaf.since,
+                    deaf.until
+                );
+                context.report(Check::Whole, None, what);
+                continue;
+            }
             if let Some(why) = not_deaf(context, &deaf_periods, timeline, deaf) {
                 let what = format!(
                     "{} reports at {:?} that it was deaf from {:?} to {:?}, but {why}",
@@ -40,6 +68,22 @@ pub(super) fn judge(context: &mut Context<'_>) {
                 context.report(Check::NoFalseGap, None, what);
             }
         }
+    }
+}
+
+/// Whether the gap gives up what was not to be lost, and an event of it if one is known.
+fn could_be_had(context: &Context<'_>, gap: &Gap) -> Option<Option<EventTag>> {
+    let from = context.bounds.whole?;
+    let sent = context.index.sent.get(&(gap.origin, gap.lane));
+    let mut sent = sent.into_iter().flatten();
+    let found = sent.find(|(number, sending)| {
+        let tag = sending.tag.and_then(|tag| context.index.events.get(&tag));
+        (gap.first..=gap.last).contains(number)
+            && tag.is_some_and(|publish| from <= publish.called.at)
+    });
+    match found {
+        Some((_, sending)) => Some(sending.tag),
+        None => (from == Duration::ZERO).then_some(None),
     }
 }
 
@@ -78,8 +122,7 @@ fn false_gap(
         return Some((format!("{number} arrived at {:?}", point.at), tag));
     }
     let frames = timeline.frames.get(&lane);
-    let oldest = timeline.first_live().map(|live| live.at);
-    let oldest = oldest.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()));
+    let oldest = oldest(context, node, timeline, gap.lane);
     let mut used = 0;
     for (number, sending) in sent.into_iter().flat_map(|sent| sent.range(first..=last)) {
         let at = sending.point.at;
@@ -89,7 +132,9 @@ fn false_gap(
         } else if frames.is_some_and(|frames| frames.contains(&sending.frame)) {
             format!("{number} arrived with others of its frame")
         } else if at < oldest {
-            format!("{number} was sent at {at:?}, long before the node was live")
+            format!("{number} was sent at {at:?}, long before anyone here was owed it")
+        } else if let Some(published) = published_elsewhen(context, gap, sending) {
+            format!("{number} was published at {published:?}, not in the time it names")
         } else if !may_be_lost(context, timeline, at, at) {
             format!("nothing was wrong when {number} was sent, at {at:?}")
         } else {
@@ -104,6 +149,32 @@ fn false_gap(
         let why = format!("of these only {used} were sent and {unsent} given up");
         (why, None)
     })
+}
+
+/// From when on a gap may name what was sent on the lane.
+fn oldest(context: &Context<'_>, node: NodeId, timeline: &NodeTimeline, lane: u32) -> Duration {
+    let Context { index, bounds, .. } = context;
+    let since = if bounds.accounting == Accounting::Node {
+        timeline.first_live().map(|live| live.at)
+    } else {
+        let lanes = LaneMap::new(bounds.lanes);
+        let spans = index.attachments.values().filter(|span| span.node == node);
+        let memberships = spans.flat_map(|span| &span.memberships);
+        let concerned = memberships.filter(|(target, _)| {
+            lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
+        });
+        concerned.map(|(_, membership)| membership.from.at).min()
+    };
+    since.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()))
+}
+
+/// When the event was published, if that is not in the time that the gap names.
+fn published_elsewhen(context: &Context<'_>, gap: &Gap, sending: &Sending) -> Option<Duration> {
+    let (since, until) = gap.published?;
+    let published = context.index.events.get(&sending.tag?)?.called.at;
+    let clock = context.bounds.clock;
+    let named = since.saturating_sub(clock)..=until + clock;
+    (!named.contains(&published)).then_some(published)
 }
 
 /// Whether the event may have used a number of the gap without being sent.
@@ -135,8 +206,15 @@ fn may_be_lost(
     if first_live.is_none_or(|live| from <= live.at && live.at <= soon) {
         return true;
     }
+    // Where nothing is repaired, what came before the first subscription of a lane may be taken for lost.
+    let node = bounds.accounting == Accounting::Node;
     let mut associations = timeline.associations.iter();
-    bounds.lanes > 1 && associations.any(|point| since <= point.at && point.at <= soon)
+    let soon_after_end = bounds.time_to_live + bounds.lookback();
+    let mut ended = index.nodes.values().filter_map(|node| node.ended);
+    if ended.any(|ended| from <= ended.at && ended.at <= until + soon_after_end) {
+        return !node;
+    }
+    node && bounds.lanes > 1 && associations.any(|point| since <= point.at && point.at <= soon)
 }
 
 /// Why the node was not deaf throughout, if it was not.
@@ -167,5 +245,10 @@ fn not_deaf(
         && timeline
             .first_live()
             .is_none_or(|live| until <= live.at + context.bounds.lookback());
-    (!covers && !joining).then(|| "nothing was wrong for that long".to_owned())
+    let silent = deaf.origin.and_then(|origin| {
+        let ended = context.index.nodes.get(&origin)?.ended?;
+        Some(since.saturating_sub(context.bounds.lookback()) <= ended.at && ended.at <= until)
+    });
+    (!covers && !joining && silent != Some(true))
+        .then(|| "nothing was wrong for that long".to_owned())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use midplane::envelope::NodeId;
 use midplane::{Scope, Target};
 
-use super::attachment::{AttachmentSpan, Membership};
+use super::attachment::{AttachmentSpan, Membership, Missed};
 use super::faults::Faults;
 use super::node::{Deaf, Gap, NodeTimeline};
 use super::point::Point;
@@ -27,6 +27,11 @@ pub(super) struct Index<'a> {
     pub(super) forged: HashSet<u64>,
     /// By origin and lane, the numbers that were handed to the bus.
     pub(super) sent: HashMap<(NodeId, u32), BTreeMap<u64, Sending>>,
+    /// By publisher and lane, by the publisher's numbers, under which number each event was handed to the bus first,
+    /// and when.
+    pub(super) sent_by_publisher: HashMap<(u32, u32), BTreeMap<u32, (u64, Point)>>,
+    /// The nodes whose numbers were recorded.
+    tapped: HashSet<NodeId>,
     pub(super) faults: Faults,
     pub(super) levels: Vec<(&'a str, u64, u64)>,
 }
@@ -48,7 +53,7 @@ impl<'a> Index<'a> {
 
     /// Whether the numbers of this node's messages were recorded.
     pub(super) fn is_tapped(&self, node: NodeId) -> bool {
-        self.sent.keys().any(|(origin, _)| *origin == node)
+        self.tapped.contains(&node)
     }
 
     fn node(&mut self, node: NodeId) -> &mut NodeTimeline {
@@ -89,21 +94,25 @@ impl<'a> Index<'a> {
                 lane,
                 first,
                 last,
+                published,
             } => self.node(*node).gaps.push(Gap {
                 reported: point,
                 origin: *origin,
                 lane: *lane,
                 first: *first,
                 last: *last,
+                published: *published,
             }),
             Fact::Deaf {
                 node,
                 origin,
+                lane,
                 since,
                 until,
             } => self.node(*node).deaf.push(Deaf {
                 reported: point,
                 origin: *origin,
+                lane: *lane,
                 since: *since,
                 until: *until,
             }),
@@ -122,8 +131,14 @@ impl<'a> Index<'a> {
                     frame: *frame,
                     tag: *tag,
                 };
+                self.tapped.insert(*origin);
                 let sendings = self.sent.entry((*origin, *lane)).or_default();
                 sendings.entry(*number).or_insert(sending);
+                if let Some(tag) = tag {
+                    let sent = self.sent_by_publisher.entry((tag.publisher, *lane));
+                    let first = sent.or_default().entry(tag.number);
+                    first.or_insert((*number, point));
+                }
                 if let Some(publish) = tag.and_then(|tag| self.events.get_mut(&tag)) {
                     publish.sent.get_or_insert((*number, point));
                 }
@@ -240,6 +255,18 @@ impl<'a> Index<'a> {
                 hash: *hash,
                 outcome: *outcome,
             }),
+            Fact::Missed {
+                attachment,
+                since,
+                until,
+                events,
+                exact,
+                lanes,
+            } => {
+                let (times, count) = ((*since, *until), (*events, *exact));
+                let missed = Missed::new(point, times, count, lanes.clone());
+                self.span(*attachment).missed.push(missed);
+            }
             _ => {}
         }
     }

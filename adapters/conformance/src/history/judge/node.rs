@@ -96,6 +96,7 @@ pub(super) struct Gap {
     pub(super) lane: u32,
     pub(super) first: u64,
     pub(super) last: u64,
+    pub(super) published: Option<(Duration, Duration)>,
 }
 
 /// A time of deafness that the node reported.
@@ -103,6 +104,7 @@ pub(super) struct Gap {
 pub(super) struct Deaf {
     pub(super) reported: Point,
     pub(super) origin: Option<NodeId>,
+    pub(super) lane: Option<u32>,
     pub(super) since: Duration,
     pub(super) until: Duration,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use midplane::node::Config;
 
 use super::process::STEP;
-use crate::history::Bounds;
+use crate::history::{Accounting, Bounds};
 
 /// What may go wrong in a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +63,9 @@ impl ProtocolFaults {
             queue: config.queue as u64,
             // A forged number is refuted within eight heartbeats after the last forgery.
             heal: config.heartbeat * 9,
+            accounting: Accounting::Node,
+            whole: None,
+            clock: Duration::ZERO,
         }
     }
 }

@@ -249,15 +249,17 @@ impl Process {
                     lane: lane.0,
                     first: run.first,
                     last: run.last,
+                    published: None,
                 },
                 News::Deaf {
                     origin,
+                    lane,
                     since,
                     until,
-                    ..
                 } => Fact::Deaf {
                     node,
                     origin,
+                    lane: lane.map(|lane| lane.0),
                     since: self.started + since.since_origin(),
                     until: self.started + until.since_origin(),
                 },

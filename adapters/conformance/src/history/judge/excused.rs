@@ -1,0 +1,108 @@
+//! Whether nobody has to account for the loss of an event.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use midplane::envelope::NodeId;
+
+use super::bounds::Accounting;
+use super::context::Context;
+use super::exempt::Exemption;
+use super::node::NodeTimeline;
+use super::publish::PublishRecord;
+
+/// The events of closed nodes that were lost unsent, by node: the report of the close accounts for that many.
+#[derive(Debug, Default)]
+pub(super) struct UnsentEvents(HashMap<NodeId, usize>);
+
+impl UnsentEvents {
+    /// Whether the report of the origin's close accounts for one more event, which is this one.
+    pub(super) fn account_for(
+        &mut self,
+        context: &Context<'_>,
+        publish: &PublishRecord<'_>,
+    ) -> bool {
+        let timeline = context.index.nodes.get(&publish.node);
+        let Some(reported) = timeline.and_then(|timeline| timeline.unsent) else {
+            return false;
+        };
+        if publish.sent.is_some() {
+            return false;
+        }
+        let count = self.0.entry(publish.node).or_default();
+        *count += 1;
+        *count <= reported
+    }
+}
+
+/// Why nobody has to account for the loss of the event at this node, if that is so. The event was on its way between
+/// these moments.
+pub(super) fn excuse(
+    context: &Context<'_>,
+    publish: &PublishRecord<'_>,
+    timeline: &NodeTimeline,
+    (from, until): (Duration, Duration),
+) -> Option<Exemption> {
+    let Context { index, bounds, .. } = context;
+    let lane = (publish.node, publish.lane);
+    if context.is_impersonated(timeline, lane, from, until) {
+        return Some(Exemption::Impersonated);
+    }
+    let origin = index.nodes.get(&publish.node)?;
+    if bounds.accounting == Accounting::Node {
+        return excuse_of_node(context, publish, timeline, origin, (from, until));
+    }
+    if let Some(end) = timeline.closing.or(timeline.ended)
+        && end.at <= known_by(context, origin, until)
+    {
+        return Some(Exemption::ReceiverEnded);
+    }
+    let ended = origin.ended?;
+    if index.end.at <= known_by(context, origin, ended.at) {
+        return Some(Exemption::HistoryEnded);
+    }
+    let mut lives = index.nodes.iter().filter(|(_, node)| node.ended.is_none());
+    let heard = lives.any(|(_, node)| node.joined.iter().any(|(_, of)| *of == publish.node));
+    (!heard).then_some(Exemption::OriginUnheard)
+}
+
+/// The moment by which the loss of an event of this origin is known that was on its way, or due to be, until then.
+fn known_by(context: &Context<'_>, origin: &NodeTimeline, until: Duration) -> Duration {
+    let Context { index, bounds, .. } = context;
+    let died = origin.ended.map_or(Duration::ZERO, |ended| ended.at);
+    let due = until.max(died) + bounds.time_to_live + bounds.lookback();
+    // A node that cannot hear learns of the loss once it can.
+    let healed = index.faults.last_end_before(due);
+    due.max(healed.saturating_add(bounds.time_to_live + bounds.lookback()))
+}
+
+/// The excuses of a node that repairs nothing and is judged by its own reports.
+fn excuse_of_node(
+    context: &Context<'_>,
+    publish: &PublishRecord<'_>,
+    timeline: &NodeTimeline,
+    origin: &NodeTimeline,
+    (from, until): (Duration, Duration),
+) -> Option<Exemption> {
+    let Context { index, bounds, .. } = context;
+    // A crash takes what was not sent with it, and the heartbeat that would have reported what was lost.
+    if origin.ended.is_some() && origin.unsent.is_none() {
+        return Some(Exemption::OriginUnheard);
+    }
+    if timeline.first_live().is_none_or(|live| from <= live.at) {
+        return Some(Exemption::FirstLife);
+    }
+    // A closed node sends no more heartbeats: its silence reports a lost tail.
+    if origin.ended.is_some() && index.faults.overlap(from, until) {
+        return Some(Exemption::HistoryEnded);
+    }
+    // A node that ended need not know what the next heartbeat that arrives would have reported.
+    if let Some(end) = timeline.closing.or(timeline.ended)
+        && !index.faults.leave(from, end.at, bounds.lookback())
+    {
+        return Some(Exemption::ReceiverEnded);
+    }
+    let mut lagged = timeline.lagged.iter();
+    let lagged = lagged.any(|lagged| *lagged > publish.called);
+    lagged.then_some(Exemption::Lagged)
+}

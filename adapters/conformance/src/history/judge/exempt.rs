@@ -1,0 +1,77 @@
+//! The losses that nobody has to account for, by reason, and how many there were.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Why nobody has to account for a lost event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exemption {
+    /// The close of its origin reported that many events as not sent.
+    Unsent,
+    /// The node that lost it ended before it had the time to learn of the loss.
+    ReceiverEnded,
+    /// Its origin died, and no node that lives to the end had ever heard that origin.
+    OriginUnheard,
+    /// Its origin died so late that the history ends before that had to be known.
+    HistoryEnded,
+    /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
+    Impersonated,
+    /// The node reported the loss to a host that did not read the report in time.
+    Lagged,
+    /// Its node was not live before, and what it lost then is looked at only by what connections were told.
+    FirstLife,
+}
+
+impl fmt::Display for Exemption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsent => "reported unsent",
+            Self::ReceiverEnded => "receiver ended",
+            Self::OriginUnheard => "origin died unheard",
+            Self::HistoryEnded => "origin died at the end",
+            Self::Impersonated => "impersonated",
+            Self::Lagged => "report not read",
+            Self::FirstLife => "before the first life",
+        })
+    }
+}
+
+/// How many events were not accounted for at how many attachments, and for which reasons.
+///
+/// Each is one event that one attachment did not get.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exemptions {
+    /// The events that attachments of other nodes were owed.
+    pub owed: u64,
+    /// Those among them that were told as lost.
+    pub told: u64,
+    /// Those that nobody accounts for, by reason.
+    pub exempt: BTreeMap<Exemption, u64>,
+}
+
+impl Exemptions {
+    pub(super) fn add(&mut self, exemption: Exemption) {
+        *self.exempt.entry(exemption).or_default() += 1;
+    }
+}
+
+impl AddAssign for Exemptions {
+    fn add_assign(&mut self, other: Self) {
+        self.owed += other.owed;
+        self.told += other.told;
+        for (exemption, count) in other.exempt {
+            *self.exempt.entry(exemption).or_default() += count;
+        }
+    }
+}
+
+impl fmt::Display for Exemptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events owed, {} told as lost", self.owed, self.told)?;
+        for (exemption, count) in &self.exempt {
+            write!(f, ", {count} exempt ({exemption})")?;
+        }
+        Ok(())
+    }
+}
