@@ -41,6 +41,10 @@ pub(crate) struct Client {
     /// What arrived while something else was waited for.
     stash: VecDeque<Arrival>,
     requests: u64,
+    /// What the server said of how far the connection reaches, unasked, and nobody has taken yet.
+    reaches: VecDeque<String>,
+    /// The first message.
+    pub(crate) welcome: Value,
     /// The id of this connection.
     pub(crate) connection: String,
 }
@@ -66,16 +70,16 @@ impl Client {
             server: *server,
             stash: VecDeque::new(),
             requests: 0,
+            reaches: VecDeque::new(),
+            welcome: Value::Null,
             connection: String::new(),
         };
-        let first = client.next().await;
-        client.connection = match &first {
-            Arrival::Own(welcome) if welcome["midplane"] == "welcome" => {
-                let id = welcome["connection"].as_str();
-                id.expect("the id is text").into()
-            }
-            _ => panic!("the welcome comes first, and not {first:?}"),
+        client.welcome = match client.next().await {
+            Arrival::Own(welcome) if welcome["midplane"] == "welcome" => welcome,
+            first => panic!("the welcome comes first, and not {first:?}"),
         };
+        let id = client.welcome["connection"].as_str();
+        client.connection = id.expect("the id is text").into();
         client
     }
 
@@ -94,22 +98,57 @@ impl Client {
 
     async fn receive(&mut self) -> Arrival {
         loop {
-            let Some(Ok(message)) = within("a message", self.socket.next()).await else {
-                return Arrival::End;
-            };
-            if let Some((code, _)) = message.as_close() {
-                return Arrival::Close(code.into());
-            }
-            if message.is_binary() {
-                panic!("a binary message: {message:?}");
-            }
-            if let Some(text) = message.as_text() {
-                return match serde_json::from_str::<Value>(text) {
-                    Ok(own) if own.get("midplane").is_some() => Arrival::Own(own),
-                    _ => Arrival::Event(text.into()),
-                };
+            if let Some(arrival) = self.take_in().await {
+                return arrival;
             }
         }
+    }
+
+    /// Takes in a message of the socket: what arrives, or nothing if the message says how far the connection reaches,
+    /// which a client may be told at any time and keeps apart.
+    async fn take_in(&mut self) -> Option<Arrival> {
+        let Some(Ok(message)) = within("a message", self.socket.next()).await else {
+            return Some(Arrival::End);
+        };
+        if let Some((code, _)) = message.as_close() {
+            return Some(Arrival::Close(code.into()));
+        }
+        if message.is_binary() {
+            panic!("a binary message: {message:?}");
+        }
+        let text = message.as_text()?;
+        match serde_json::from_str::<Value>(text) {
+            Ok(own) if own["midplane"] == "reach" => {
+                let reach = own["reach"].as_str().expect("a reach is a word");
+                self.reaches.push_back(reach.into());
+                None
+            }
+            Ok(own) if own.get("midplane").is_some() => Some(Arrival::Own(own)),
+            _ => Some(Arrival::Event(text.into())),
+        }
+    }
+
+    /// How far the connection reaches, as the server says next, unasked. What else arrives is kept.
+    pub(crate) async fn reach(&mut self) -> String {
+        loop {
+            if let Some(reach) = self.reaches.pop_front() {
+                return reach;
+            }
+            match self.take_in().await {
+                Some(end @ (Arrival::Close(_) | Arrival::End)) => {
+                    panic!(
+                        "a reach comes, and not {end:?}; before it came {:?}",
+                        self.stash
+                    )
+                }
+                arrival => self.stash.extend(arrival),
+            }
+        }
+    }
+
+    /// Checks that the server has said nothing of the reach that was not taken.
+    pub(crate) fn reaches_as_before(&self) {
+        assert!(self.reaches.is_empty(), "{:?}", self.reaches);
     }
 
     /// The next event; that anything else comes first is a failure.

@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use futures::FutureExt;
 use midplane::{
-    AgentId, Associate, AssociateError, Attachment, Audience, Reach, Refusal, Relay, SessionId,
-    Target, TopicId,
+    AgentId, Associate, AssociateError, Attachment, Audience, Instant, Missed, MissedLanes, Reach,
+    Refusal, Relay, SessionId, Target, TopicId,
 };
 use serde_json::value::RawValue;
 
@@ -25,6 +25,9 @@ pub(crate) struct Client {
     /// Whether the client was told last that publishers on every node reach it in all its targets.
     everywhere: AtomicBool,
 }
+
+/// The most targets that a report of missed events names. One of more targets names none, and is about all.
+const NAMED: usize = 64;
 
 /// Why a request was not carried out. It left nothing behind.
 struct Refused {
@@ -120,6 +123,32 @@ impl Client {
         let everywhere = reach == Reach::Everywhere;
         self.everywhere.store(everywhere, Ordering::Relaxed);
         reach
+    }
+
+    /// The message that the client may have missed events, by age on the clock of the server.
+    pub(crate) fn missed(&self, missed: &Missed) -> String {
+        let now = self.app.runtime.timer.now();
+        let age = |at: Instant| (now - at).as_millis().try_into().unwrap_or(u64::MAX);
+        let body = Body::Missed {
+            events: missed.events,
+            exact: missed.exact,
+            since_ms_ago: age(missed.since),
+            until_ms_ago: age(missed.until),
+            targets: self.targets_on(&missed.lanes),
+        };
+        body.unasked()
+    }
+
+    /// The targets of the client that lie on these lanes; `None` for all that it is or was in.
+    fn targets_on(&self, lanes: &MissedLanes) -> Option<Vec<String>> {
+        if lanes.concern_everyone() {
+            return None;
+        }
+        let (map, scope) = (self.app.lanes, self.attachment.scope());
+        let mut targets = self.attachment.targets();
+        targets.retain(|target| lanes.contains(map.lane(scope, &target.clone().into())));
+        let named = (1..=NAMED).contains(&targets.len());
+        named.then(|| targets.iter().map(Target::to_string).collect())
     }
 
     /// Carries out the request in `text` and gives the answer.

@@ -212,6 +212,11 @@ impl<S: Socket> Connection<S> {
                     let lost = Body::Lost { count: *count }.unasked();
                     self.websocket.push(Data::Text, lost.as_bytes());
                 }
+                Item::Missed(missed) => {
+                    self.app.counts.miss(missed.events);
+                    let told = self.client.missed(missed);
+                    self.websocket.push(Data::Text, told.as_bytes());
+                }
                 _ => {}
             }
         }

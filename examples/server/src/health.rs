@@ -29,6 +29,8 @@ pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
         closed: u64,
         panicked: u64,
         lost: u64,
+        missed: u64,
+        missed_messages: u64,
         refused: u64,
         backplane: Backplane,
     }
@@ -44,6 +46,8 @@ pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
         closed: counts.closed.load(Ordering::Relaxed),
         panicked: counts.panicked.load(Ordering::Relaxed),
         lost: counts.lost.load(Ordering::Relaxed),
+        missed: counts.missed.load(Ordering::Relaxed),
+        missed_messages: counts.missed_messages.load(Ordering::Relaxed),
         refused: counts.refused.load(Ordering::Relaxed),
         backplane: Backplane::of(app),
     };

@@ -70,8 +70,8 @@
 //! | `internal` | failed through no fault of the client |
 //!
 //! Unasked come `{"midplane":"lost","count":3}`, where that many events were dropped because the
-//! client did not keep up, and `{"midplane":"closing","reason":"..."}` before the server shuts down
-//! and closes with 1001. It closes with 1013 a client that lost events under `--overflow
+//! client did not keep up, `missed` and `reach` as [below](#what-a-client-may-miss), and
+//! `{"midplane":"closing","reason":"..."}` before the server shuts down and closes with 1001. It closes with 1013 a client that lost events under `--overflow
 //! disconnect`, and with 1009, 1007 or 1002 one that sends too large a message, text that is not
 //! UTF-8, or breaks the protocol.
 //!
@@ -93,6 +93,25 @@
 //! it. `GET /readyz` is 200 while events of every node come, and else 503 with `draining`, or with
 //! `degraded` and the reason. While it is `degraded`, new clients are still taken, and what they publish
 //! to each other arrives.
+//!
+//! # What a client may miss
+//!
+//! What another node published comes once and in order, late if need be: nodes repair what a fault of the bus cost. Where
+//! nothing can be repaired any more, every client that may be concerned is told, in the place where the events would have
+//! been, whatever `--overflow` is:
+//!
+//! ```json
+//! {"midplane":"missed","events":17,"exact":true,"since_ms_ago":41200,"until_ms_ago":30950,"targets":["topic:news"]}
+//! ```
+//!
+//! At least `events` events are missing, and with `"exact":true` no others are; some of them may have been for others.
+//! They were published between `since_ms_ago` and `until_ms_ago` milliseconds before the message was written. `targets`
+//! are those of the client that may be concerned; without it, all that it is or was in. A client that then fetches the
+//! state of these targets from where it is kept has all that was published before.
+//!
+//! `reach`, in a welcome and in the answer to a request that joins, says of whom events come: `everywhere` for those
+//! published on any node, `here` for those published on this node alone, while the bus is away. When that changes for all
+//! that the client is in, `{"midplane":"reach","reach":"everywhere"}` comes, or one with `here`, once for each change.
 //!
 //! # Other nodes
 //!

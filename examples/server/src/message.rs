@@ -51,6 +51,14 @@ pub(crate) enum Body<'a> {
     Reach {
         reach: ReachWord,
     },
+    Missed {
+        events: u64,
+        exact: bool,
+        since_ms_ago: u64,
+        until_ms_ago: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        targets: Option<Vec<String>>,
+    },
     Closing {
         reason: &'a str,
     },

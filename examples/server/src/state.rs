@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use midplane::{Audience, Backplane, Cluster, Event, Receipt, Relay, State};
+use midplane::{Audience, Backplane, Cluster, Event, LaneMap, Receipt, Relay, State};
 use midplane_connect::BusKind;
 
 use crate::backplane::Plane;
@@ -21,6 +21,8 @@ pub(crate) struct App {
     pub(crate) plane: Arc<dyn Backplane>,
     /// Where there are other nodes: the sort of bus, and this node.
     pub(crate) cluster: Option<(BusKind, Cluster)>,
+    /// The lanes that the targets lie on.
+    pub(crate) lanes: LaneMap,
     noticed: Mutex<NoticeLog>,
     /// Whether the backplane is live, for the tasks of the clients.
     pub(crate) live: Arc<LiveWatch>,
@@ -43,6 +45,7 @@ impl App {
         Self {
             sockets: Gauge::new(SOCKETS),
             connections: Gauge::new(config.max_connections),
+            lanes: LaneMap::new(config.lanes),
             config,
             runtime,
             live: LiveWatch::new(plane.backplane.state() == State::Live),
@@ -102,10 +105,19 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     /// Events dropped from mailboxes, of which clients were noticed.
     pub(crate) lost: AtomicU64,
+    /// Events that clients were told are missing, counted for each client.
+    pub(crate) missed: AtomicU64,
+    /// How often a client was told that it may have missed events.
+    pub(crate) missed_messages: AtomicU64,
 }
 
 impl Counts {
     pub(crate) fn lose(&self, events: u64) {
         self.lost.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn miss(&self, events: u64) {
+        self.missed.fetch_add(events, Ordering::Relaxed);
+        self.missed_messages.fetch_add(1, Ordering::Relaxed);
     }
 }

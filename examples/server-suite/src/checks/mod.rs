@@ -9,6 +9,7 @@ pub mod http;
 pub mod identity;
 pub mod lifetime;
 pub mod limits;
+pub mod missed;
 pub mod page;
 pub mod requests;
 pub mod slow;
@@ -75,6 +76,9 @@ macro_rules! suite {
                 targets_beyond_the_limit_are_refused
                 falling_behind_may_disconnect
                 text_that_is_not_utf8_is_closed
+            }
+            missed {
+                a_join_says_how_far_it_reaches
             }
             page {
                 a_publish_in_one_tab_shows_in_the_other

@@ -6,7 +6,7 @@ pub mod flows;
 pub mod foreign;
 pub mod judged;
 mod log;
-mod nodes;
+pub(crate) mod nodes;
 pub mod reach;
 pub mod readiness;
 pub mod stopping;
