@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -105,6 +105,27 @@ impl Proxy {
         self.change(|faults| faults.way(way).latency = latency);
     }
 
+    /// Sends to the server what the client did not, on each open connection for which `compose` gives bytes: the
+    /// argument is what the client itself sent there, the first 64 KiB of it. Until [`end`](Injection::end) nothing that the server sends
+    /// on those connections reaches the client, so that an answer to these bytes does not.
+    ///
+    /// The bytes go between two pieces of what the client sends. A piece ends where a read of the socket does: inside
+    /// of a message that is larger than 16 KiB.
+    pub fn inject(&self, compose: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Injection {
+        let open: Vec<_> = self.shared.faults().connections.clone();
+        let mut connections = Vec::new();
+        for open in open.iter().filter_map(Weak::upgrade) {
+            let bytes = compose(&open.said.lock().expect("nobody panics holding it"));
+            if let Some(bytes) = bytes {
+                open.swallows.store(true, Ordering::Relaxed);
+                // It fails when the server is gone, as what the client sends would.
+                let _ = open.send(&bytes);
+                connections.push(open);
+            }
+        }
+        Injection(connections)
+    }
+
     /// How many connections are open.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -114,6 +135,34 @@ impl Proxy {
     fn change(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.faults());
         self.shared.changed.notify_all();
+    }
+}
+
+/// Connections on which the server was sent what the client did not send.
+#[derive(Debug)]
+#[must_use]
+pub struct Injection(Vec<Arc<Open>>);
+
+impl Injection {
+    /// How many connections these are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many bytes that the server sent were kept from the clients.
+    #[must_use]
+    pub fn swallowed(&self) -> usize {
+        let each = self.0.iter();
+        each.map(|open| open.swallowed.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Lets through again what the server sends.
+    pub fn end(self) {
+        for open in self.0 {
+            open.swallows.store(false, Ordering::Relaxed);
+        }
     }
 }
 
@@ -142,6 +191,7 @@ struct Faults {
     refusing: bool,
     stopped: bool,
     open: usize,
+    connections: Vec<Weak<Open>>,
     to_server: Direction,
     to_client: Direction,
 }
@@ -205,8 +255,13 @@ impl Shared {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(GLANCE))?;
         }
-        // The last of the four handles to be dropped closes the connection, and counts it out.
-        let open = Arc::new(Open::new(self.clone(), epoch));
+        // The last of the handles to be dropped closes the connection, and counts it out.
+        let open = Arc::new(Open::new(self.clone(), epoch, upstream.try_clone()?));
+        {
+            let mut faults = self.faults();
+            faults.connections.retain(|open| open.strong_count() > 0);
+            faults.connections.push(Arc::downgrade(&open));
+        }
         for (way, from, to) in [
             (Way::ToServer, client, upstream),
             (Way::ToClient, upstream, client),
@@ -262,16 +317,47 @@ struct Open {
     epoch: u64,
     /// Whether one of the directions failed, and with it the other.
     broken: AtomicBool,
+    /// What the client sent first.
+    said: Mutex<Vec<u8>>,
+    /// Where to whole pieces are written, one at a time.
+    server: Mutex<Option<TcpStream>>,
+    /// Whether what the server sends is thrown away.
+    swallows: AtomicBool,
+    /// How many bytes were thrown away.
+    swallowed: AtomicUsize,
 }
 
+/// How much of what a client sends first is kept.
+const KEPT: usize = 64 << 10;
+
 impl Open {
-    fn new(shared: Arc<Shared>, epoch: u64) -> Self {
+    fn new(shared: Arc<Shared>, epoch: u64, server: TcpStream) -> Self {
         shared.faults().open += 1;
         Self {
             shared,
             epoch,
             broken: AtomicBool::new(false),
+            said: Mutex::default(),
+            server: Mutex::new(Some(server)),
+            swallows: AtomicBool::new(false),
+            swallowed: AtomicUsize::new(0),
         }
+    }
+
+    /// Sends a piece to the server.
+    fn send(&self, piece: &[u8]) -> io::Result<()> {
+        let server = self.server.lock().expect("nobody panics holding it");
+        let mut server = server.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        server.write_all(piece)
+    }
+
+    /// Sends a piece to the server for the client.
+    fn forward(&self, piece: &[u8]) -> io::Result<()> {
+        let mut said = self.said.lock().expect("nobody panics holding it");
+        let room = KEPT - said.len();
+        said.extend_from_slice(&piece[..piece.len().min(room)]);
+        drop(said);
+        self.send(piece)
     }
 
     fn over(&self) -> bool {
@@ -306,7 +392,13 @@ impl Open {
                     .allow(way, self.epoch, rest.len())
                     .ok_or(io::ErrorKind::ConnectionReset)?;
                 let (now, later) = rest.split_at(pass);
-                to.write_all(now)?;
+                match way {
+                    Way::ToServer => self.forward(now)?,
+                    Way::ToClient if self.swallows.load(Ordering::Relaxed) => {
+                        self.swallowed.fetch_add(now.len(), Ordering::Relaxed);
+                    }
+                    Way::ToClient => to.write_all(now)?,
+                }
                 if cut {
                     self.shared.faults().epoch += 1;
                     self.shared.changed.notify_all();
@@ -319,6 +411,10 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        // Closed before it is counted out: who sees the count may rely on the close.
+        if let Ok(server) = self.server.get_mut() {
+            *server = None;
+        }
         self.shared.faults().open -= 1;
     }
 }
