@@ -110,21 +110,28 @@ impl Client {
         let Some(Ok(message)) = within("a message", self.socket.next()).await else {
             return Some(Arrival::End);
         };
-        if let Some((code, _)) = message.as_close() {
-            return Some(Arrival::Close(code.into()));
-        }
-        if message.is_binary() {
-            panic!("a binary message: {message:?}");
-        }
-        let text = message.as_text()?;
-        match serde_json::from_str::<Value>(text) {
-            Ok(own) if own["midplane"] == "reach" => {
+        match arrival(&message)? {
+            Arrival::Own(own) if own["midplane"] == "reach" => {
                 let reach = own["reach"].as_str().expect("a reach is a word");
                 self.reaches.push_back(reach.into());
                 None
             }
-            Ok(own) if own.get("midplane").is_some() => Some(Arrival::Own(own)),
-            _ => Some(Arrival::Event(text.into())),
+            arrival => Some(arrival),
+        }
+    }
+
+    /// What arrives next, however long that takes, what the server says of how far the connection reaches with it.
+    pub(crate) async fn next_at_any_time(&mut self) -> Arrival {
+        if let Some(arrival) = self.stash.pop_front() {
+            return arrival;
+        }
+        loop {
+            let Some(Ok(message)) = self.socket.next().await else {
+                return Arrival::End;
+            };
+            if let Some(arrival) = arrival(&message) {
+                return arrival;
+            }
         }
     }
 
@@ -306,6 +313,21 @@ impl Client {
         let stream = self.socket.get_ref();
         stream.set_zero_linger().expect("the socket is open");
     }
+}
+
+/// What a message says, unless it is a ping or a pong.
+fn arrival(message: &Message) -> Option<Arrival> {
+    if let Some((code, _)) = message.as_close() {
+        return Some(Arrival::Close(code.into()));
+    }
+    if message.is_binary() {
+        panic!("a binary message: {message:?}");
+    }
+    let text = message.as_text()?;
+    Some(match serde_json::from_str::<Value>(text) {
+        Ok(own) if own.get("midplane").is_some() => Arrival::Own(own),
+        _ => Arrival::Event(text.into()),
+    })
 }
 
 /// The code of an error message, which must also have words for people.

@@ -19,7 +19,8 @@
 //!
 //! # The map
 //!
-//! [`checks`] holds the promises of one server, [`cluster`] those of several on one bus. Below them are
+//! [`checks`] holds the promises of one server, [`cluster`] those of several on one bus, and [`outages`] counts what clients
+//! get of these while brokers fail. Below them are
 //! the server as a child process (`fixture`) with the sets of flags that checks give it (`flags`), a
 //! WebSocket client (`client`), a plain HTTP client that can also misbehave (`http`), a publisher that
 //! never outruns its answers (`flood`), and a browser (`browser`).
@@ -33,6 +34,7 @@ mod fixture;
 mod flags;
 mod flood;
 mod http;
+pub mod outages;
 
 pub use fixture::Program;
 

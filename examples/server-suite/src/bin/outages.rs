@@ -1,0 +1,142 @@
+//! Counts what clients of three servers get while brokers, links and servers fail.
+//!
+//! ```text
+//! cargo run --release --locked -p server-suite --bin outages -- [BROKER...] [--short] [--fault WORD] [--rate N] [--logs DIRECTORY]
+//! ```
+//!
+//! A BROKER is `redis`, `valkey`, `nats` or `postgres`; all four without any, side by side. `--fault` runs those faults alone
+//! whose name has the word in it, and may be given several times. `--rate` is how many events each server is given in a
+//! second, 20 without it. `--logs` names a directory for what servers logged where a promise was broken. The exit code is 1 if
+//! one was.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Instant;
+
+use server_suite::Program;
+use server_suite::cluster::{Programs, ServerKind};
+use server_suite::outages::{self, Settings, Table};
+
+const BROKERS: [(&str, ServerKind); 4] = [
+    ("redis", ServerKind::Redis),
+    ("valkey", ServerKind::Valkey),
+    ("nats", ServerKind::Nats),
+    ("postgres", ServerKind::Postgres),
+];
+
+fn main() -> ExitCode {
+    let run = arguments().and_then(|(brokers, settings)| {
+        let programs = programs().map_err(|error| error.to_string())?;
+        Ok(all(programs, brokers, &settings))
+    });
+    match run {
+        Ok(table) => {
+            print(&format!("\n{table}"));
+            match table.holds() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
+        }
+        Err(error) => {
+            print(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs on each broker, side by side.
+fn all(programs: Programs, brokers: Vec<ServerKind>, settings: &Settings) -> Table {
+    let start = Instant::now();
+    let say = |line: &str| print(&format!("{:6.1} {line}", start.elapsed().as_secs_f64()));
+    let run = |kind| {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+        runtime.block_on(outages::run(programs, kind, settings, &say))
+    };
+    let mut table = Table::default();
+    thread::scope(|scope| {
+        let runs = brokers
+            .into_iter()
+            .map(|kind| scope.spawn(move || run(kind)));
+        for run in runs.collect::<Vec<_>>() {
+            table.append(run.join().expect("the run does not panic"));
+        }
+    });
+    table
+}
+
+fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
+    let mut brokers = Vec::new();
+    let mut settings = Settings::default();
+    let mut words = env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--short" => settings.short = true,
+            "--fault" => settings.faults.push(value()?),
+            "--logs" => settings.logs = Some(value()?.into()),
+            "--rate" => {
+                let rate = value()?
+                    .parse()
+                    .ok()
+                    .filter(|rate| (1..=1000).contains(rate));
+                settings.rate = rate.ok_or("--rate is a number from 1 to 1000")?;
+            }
+            name => match BROKERS.iter().find(|(broker, _)| *broker == name) {
+                Some((_, kind)) => brokers.push(*kind),
+                None => return Err(format!("{name} is neither a broker nor a flag")),
+            },
+        }
+    }
+    if brokers.is_empty() {
+        brokers = BROKERS.map(|(_, kind)| kind).to_vec();
+    }
+    Ok((brokers, settings))
+}
+
+/// Builds the servers, which then stand beside this program.
+fn programs() -> io::Result<Programs> {
+    let this = env::current_exe()?;
+    let folder = this.parent().unwrap_or(Path::new("."));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // With the environment that cargo gives this program, what depends on it would be built again.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    build.args(["build", "--locked", "--quiet", "-p", "server-suite"]);
+    build.args([
+        "--bin",
+        "tokio-node",
+        "--bin",
+        "smol-node",
+        "--bin",
+        "two-nodes",
+    ]);
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    if !build.status()?.success() {
+        return Err(io::Error::other("the servers do not build"));
+    }
+    let program = |name: &str| {
+        let path = folder.join(name).to_string_lossy().into_owned();
+        Program::new(path.leak())
+    };
+    Ok(Programs {
+        tokio: program("tokio-node"),
+        smol: program("smol-node"),
+        both: program("two-nodes"),
+    })
+}
+
+fn print(line: &str) {
+    // Who reads no more needs no line.
+    let _ = writeln!(io::stdout(), "{line}");
+}
