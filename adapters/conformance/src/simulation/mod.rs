@@ -16,6 +16,7 @@
 mod bus;
 mod cluster;
 pub mod protocol;
+pub mod repair;
 mod scenario;
 mod workload;
 

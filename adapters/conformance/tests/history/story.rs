@@ -107,7 +107,7 @@ impl Story {
         self.find(|fact| matches!(fact, Fact::Missed { .. }))
     }
 
-    /// That the connection on the other node was told, at the position, of something a moment before.
+    /// A report to the connection on the other node, at the position, of a moment before.
     pub(crate) fn missed_before(&self, position: usize) -> Fact {
         let until = self.history.records[position].at;
         Fact::Missed {

@@ -12,21 +12,38 @@
 
 mod nodes;
 mod protocol;
+mod repair;
 
 use std::fmt::Debug;
+use std::ops::AddAssign;
 use std::panic::{RefUnwindSafe, catch_unwind};
 
-/// Runs the scenario with each of `default` seeds, or with those that the environment names.
-fn with_seeds<S: Debug + Copy + RefUnwindSafe>(scenario: S, default: u64, run: fn(u64, S)) {
+use midplane_conformance::history::Exemptions;
+
+/// Runs the scenario with each of `default` seeds, or with those that the environment names. Returns the sum of what
+/// the runs return, and how many they were.
+fn with_seeds<S, T>(scenario: S, default: u64, run: fn(u64, S) -> T) -> (T, u64)
+where
+    S: Debug + Copy + RefUnwindSafe,
+    T: Default + AddAssign,
+{
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let (first, count) = (number("SIMULATION_SEED"), number("SIMULATION_SEEDS"));
     let alone = first.map(|_| 1);
     let (first, count) = (first.unwrap_or(0), count.or(alone).unwrap_or(default));
+    let mut sum = T::default();
     for seed in first..first + count {
         let outcome = catch_unwind(|| run(seed, scenario));
-        assert!(
-            outcome.is_ok(),
-            "SIMULATION_SEED={seed} fails with {scenario:?}"
-        );
+        match outcome {
+            Ok(outcome) => sum += outcome,
+            Err(_) => panic!("SIMULATION_SEED={seed} fails with {scenario:?}"),
+        }
     }
+    (sum, count)
+}
+
+/// Prints what the runs of a scenario exempt.
+#[expect(clippy::print_stderr, reason = "what is exempt is for people to see")]
+fn summary(scenario: impl Debug, runs: u64, exemptions: &Exemptions) {
+    eprintln!("{scenario:?}: {runs} runs, {exemptions}");
 }

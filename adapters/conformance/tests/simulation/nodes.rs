@@ -2,13 +2,14 @@
 
 use midplane_conformance::simulation::{Scenario, run};
 
-use super::with_seeds;
+use super::{summary, with_seeds};
 
 fn hold(scenario: Scenario, default: u64) {
-    with_seeds(scenario, default, |seed, scenario| {
+    let (exemptions, runs) = with_seeds(scenario, default, |seed, scenario| {
         let run = run(seed, scenario);
-        run.history.assert_holds(&run.bounds);
+        run.history.assert_holds(&run.bounds)
     });
+    summary(scenario, runs, &exemptions);
 }
 
 #[test]

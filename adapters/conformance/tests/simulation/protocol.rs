@@ -2,12 +2,14 @@
 
 use midplane_conformance::simulation::protocol::{ProtocolFaults, run};
 
-use super::with_seeds;
+use super::{summary, with_seeds};
 
 const NONE: ProtocolFaults = ProtocolFaults::NONE;
 
 fn hold(faults: ProtocolFaults) {
-    with_seeds(faults, 50, |seed, faults| run(seed, faults).assert_holds());
+    let judged = |seed, faults| run(seed, faults).assert_holds();
+    let (exemptions, runs) = with_seeds(faults, 50, judged);
+    summary(faults, runs, &exemptions);
 }
 
 #[test]

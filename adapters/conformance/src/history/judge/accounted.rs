@@ -61,7 +61,7 @@ fn judge_local(context: &mut Context<'_>, tag: EventTag, publish: &PublishRecord
     }
 }
 
-/// These attachments of another node were owed the event and did not get it.
+/// Judges that these attachments of another node were owed the event and did not get it.
 fn judge_remote(
     context: &mut Context<'_>,
     tag: EventTag,

@@ -32,9 +32,9 @@ pub struct Bounds {
 pub enum Accounting {
     /// A report of the node, by number or time; nobody looks at what the connections were told.
     Node,
-    /// A report of the node, by number or time, and that the connection was told.
+    /// A report of the node, by number or time, and what the connection was told.
     Exact,
-    /// That the connection was told.
+    /// What the connection was told.
     Connection,
 }
 

@@ -11,15 +11,15 @@ pub enum Exemption {
     Unsent,
     /// The node that lost it ended before it had the time to learn of the loss.
     ReceiverEnded,
-    /// Its origin died, and no node that lives to the end had ever heard that origin.
+    /// The origin died, and no node that lives to the end had ever heard that origin.
     OriginUnheard,
-    /// Its origin died so late that the history ends before that had to be known.
+    /// The origin died so late that the history ends before that had to be known.
     HistoryEnded,
     /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
     Impersonated,
     /// The node reported the loss to a host that did not read the report in time.
     Lagged,
-    /// Its node was not live before, and what it lost then is looked at only by what connections were told.
+    /// The node was not live before, and what it lost then is looked at only by what connections were told.
     FirstLife,
 }
 
@@ -44,9 +44,9 @@ impl fmt::Display for Exemption {
 pub struct Exemptions {
     /// The events that attachments of other nodes were owed.
     pub owed: u64,
-    /// Those among them that were told as lost.
+    /// How many of these were told as lost.
     pub told: u64,
-    /// Those that nobody accounts for, by reason.
+    /// How many of these nobody accounts for, by reason.
     pub exempt: BTreeMap<Exemption, u64>,
 }
 

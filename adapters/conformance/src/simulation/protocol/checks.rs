@@ -8,7 +8,7 @@ use midplane::envelope::NodeId;
 use midplane::node::NodeCounters;
 
 use super::faults::ProtocolFaults;
-use crate::history::{Bounds, Fact, History, Record};
+use crate::history::{Bounds, Exemptions, Fact, History, Record};
 
 /// How long a node has to be live before every node that joins learns of it.
 const ACQUAINTED: Duration = Duration::from_secs(1);
@@ -34,12 +34,12 @@ pub struct ProtocolRun {
 }
 
 impl ProtocolRun {
-    /// Judges the run.
+    /// Judges the run, and returns what is exempt.
     ///
     /// # Panics
     /// When a promise is broken; the message says which.
-    pub fn assert_holds(&self) {
-        self.history.assert_holds(&self.bounds);
+    pub fn assert_holds(&self) -> Exemptions {
+        let exemptions = self.history.assert_holds(&self.bounds);
         self.nothing_is_stale();
         self.numbers_rise_and_what_expired_is_counted();
         let mut nodes = BTreeMap::<NodeId, Vec<&Record>>::new();
@@ -70,6 +70,7 @@ impl ProtocolRun {
                 self.what_is_unknown_is_counted(*node, reports);
             }
         }
+        exemptions
     }
 
     /// No event arrives later than its time to live.

@@ -13,22 +13,22 @@ use midplane_testkit::random::{Draw, Random};
 use super::process::topic;
 
 /// A frame that was forged.
-pub(super) struct Forgery {
-    pub(super) bytes: Bytes,
+pub(in crate::simulation) struct Forgery {
+    pub(in crate::simulation) bytes: Bytes,
     /// The node in whose name it is.
-    pub(super) origin: NodeId,
+    pub(in crate::simulation) origin: NodeId,
     /// The lanes about whose numbers a receiver may believe the frame.
-    pub(super) lanes: Range<u32>,
+    pub(in crate::simulation) lanes: Range<u32>,
 }
 
 /// The event in forged frames.
-pub(super) fn event() -> Event {
+pub(in crate::simulation) fn event() -> Event {
     Event::text("forged")
 }
 
 /// A frame in the name of `origin`, or of a node that does not exist, with a number far above the last one `used` on
 /// its lane; or bytes that are no frame at all.
-pub(super) fn forge(
+pub(in crate::simulation) fn forge(
     random: &mut Random,
     origin: NodeId,
     lane: u32,
@@ -124,7 +124,10 @@ fn unbelieved(bytes: Bytes, origin: NodeId) -> Forgery {
 }
 
 /// The lane of a frame, and its last number.
-pub(super) fn last_number(bytes: &Bytes, limit: usize) -> Option<((NodeId, u32), u64)> {
+pub(in crate::simulation) fn last_number(
+    bytes: &Bytes,
+    limit: usize,
+) -> Option<((NodeId, u32), u64)> {
     let Ok(Decoded::Frame(frame)) = Frame::decode(bytes, limit) else {
         return None;
     };

@@ -14,7 +14,7 @@
 
 mod checks;
 mod faults;
-mod forger;
+pub(super) mod forger;
 mod network;
 mod process;
 
