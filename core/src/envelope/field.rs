@@ -3,6 +3,7 @@
 //! The golden frames and the tests below hold both to the same bytes.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::Serialize;
 
@@ -14,6 +15,11 @@ pub(super) fn append(bytes: &mut Vec<u8>, value: &impl Serialize) {
     let written = postcard::to_extend(value, core::mem::take(bytes));
     debug_assert!(written.is_ok(), "postcard refused a plain value");
     *bytes = written.unwrap_or_default();
+}
+
+/// The wire counts microseconds, which last for half a million years.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Appends a number, seven bits in a byte, the lowest first, and the highest bit set in each but the last.

@@ -1,28 +1,73 @@
 //! A frame: its header, and the messages behind it.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::error::{DecodeError, EncodeError};
-use super::field::{append, put_bytes, take_bytes};
-use super::message::{self, Encoded, Heartbeat, Message};
+use super::field::{append, micros, put_bytes, take_bytes};
+use super::message::{self, Encoded, Message};
 use crate::node_id::NodeId;
 use crate::receipt::TooLarge;
 
 /// The frame version that this release writes and reads.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
-/// What stands before the messages of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The most bytes that a frame takes before its messages.
+pub const HEADER: usize = 2 + 16 + 5 + 4 * 10;
+
+/// What stands before the messages of a frame. Times are counted in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The node that sent the frame.
     pub origin: NodeId,
     /// The lane that the frame was sent on.
     pub lane: u32,
-    /// The sequence number of the first message; the others follow in a row.
+    /// The sequence number of the first message that has one; the others follow in a row.
     pub first: u64,
+    /// When the frame was made, on the origin's clock. No two frames of an origin have one stamp, and a later frame has
+    /// a later one.
+    pub stamp: Duration,
+    /// How long before the stamp the last number before `first` was used; the whole stamp if none was.
+    pub before: Duration,
+    /// How long the oldest message of the frame had waited when the frame was made.
+    pub waited: Duration,
+}
+
+impl Header {
+    /// The header of a frame that was made at the origin's first moment, with nothing before it.
+    #[must_use]
+    pub const fn new(origin: NodeId, lane: u32, first: u64) -> Self {
+        Self {
+            origin,
+            lane,
+            first,
+            stamp: Duration::ZERO,
+            before: Duration::ZERO,
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let times = (micros(self.stamp), micros(self.before), micros(self.waited));
+        append(bytes, &(self.origin, self.lane, self.first, times));
+    }
+
+    fn read(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        let (fields, rest) =
+            postcard::take_from_bytes(bytes).map_err(|error| failure(&error))?;
+        let (origin, lane, first, (stamp, before, waited)) = fields;
+        let header = Self {
+            origin,
+            lane,
+            first,
+            stamp: Duration::from_micros(stamp),
+            before: Duration::from_micros(before),
+            waited: Duration::from_micros(waited),
+        };
+        Ok((header, rest))
+    }
 }
 
 /// Writes one frame, message by message, up to a limit in bytes.
@@ -32,16 +77,30 @@ pub struct FrameWriter {
     limit: usize,
     next: Option<u64>,
     messages: usize,
+    numbered: u64,
 }
 
 impl FrameWriter {
     /// An empty frame of at most `limit` bytes.
     ///
     /// # Errors
-    /// When the header alone is larger than the limit; 33 bytes always hold it.
+    /// When the header alone is larger than the limit; [`HEADER`] bytes always hold it.
     pub fn new(header: Header, limit: usize) -> Result<Self, EncodeError> {
-        let mut buffer = Vec::from([VERSION, 0]);
-        append(&mut buffer, &header);
+        Self::with_capacity(header, limit, HEADER)
+    }
+
+    /// An empty frame with room for `capacity` bytes, so that no more is reserved than is written.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_capacity(
+        header: Header,
+        limit: usize,
+        capacity: usize,
+    ) -> Result<Self, EncodeError> {
+        let mut buffer = Vec::with_capacity(capacity.min(limit));
+        buffer.extend_from_slice(&[VERSION, 0]);
+        header.write(&mut buffer);
         let bytes = buffer.len();
         if bytes > limit {
             return Err(TooLarge { bytes, limit }.into());
@@ -51,6 +110,7 @@ impl FrameWriter {
             limit,
             next: Some(header.first),
             messages: 0,
+            numbered: 0,
         })
     }
 
@@ -68,7 +128,12 @@ impl FrameWriter {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn push_encoded(&mut self, message: &Encoded) -> Result<(), EncodeError> {
-        let next = self.next.ok_or(EncodeError::SequenceExhausted)?;
+        let numbered = message::is_numbered(message.bytes());
+        let next = match (numbered, self.next) {
+            (true, None) => return Err(EncodeError::SequenceExhausted),
+            (true, Some(next)) => next.checked_add(1),
+            (false, next) => next,
+        };
         let before = self.bytes.len();
         put_bytes(&mut self.bytes, message.bytes());
         if self.bytes.len() > self.limit {
@@ -77,8 +142,9 @@ impl FrameWriter {
             let limit = self.limit;
             return Err(TooLarge { bytes, limit }.into());
         }
-        self.next = next.checked_add(1);
+        self.next = next;
         self.messages += 1;
+        self.numbered += u64::from(numbered);
         Ok(())
     }
 
@@ -86,6 +152,12 @@ impl FrameWriter {
     #[must_use]
     pub fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// How many of the messages have a sequence number.
+    #[must_use]
+    pub fn numbered(&self) -> u64 {
+        self.numbered
     }
 
     /// The frame.
@@ -130,8 +202,7 @@ impl Frame {
         match &**bytes {
             [] | [VERSION] => Err(DecodeError::Truncated),
             [VERSION, _flags, rest @ ..] => {
-                let (header, rest) =
-                    postcard::take_from_bytes(rest).map_err(|error| failure(&error))?;
+                let (header, rest) = Header::read(rest)?;
                 Ok(Decoded::Frame(Self {
                     header,
                     messages: bytes.slice_ref(rest),
@@ -142,54 +213,60 @@ impl Frame {
         }
     }
 
-    /// The origin of the frame, its lane and its first sequence number.
+    /// The header of the frame.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The messages with their sequence numbers.
+    /// The size of the whole frame, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many sequence numbers the frame uses, up to the largest there is.
+    #[must_use]
+    pub fn numbered(&self) -> u64 {
+        let numbers = self.raw().filter(|(number, _)| number.is_some());
+        let most = (u64::MAX - self.header.first).saturating_add(1);
+        (numbers.count() as u64).min(most)
+    }
+
+    /// The messages, each with its sequence number if messages of its kind have one.
     ///
     /// A message that cannot be read is an error and the next is read behind it; where its end is not
-    /// known, the error is the last item.
-    pub fn messages(&self) -> impl Iterator<Item = (u64, Result<Message, DecodeError>)> {
-        self.raw().map(|(sequence, message)| {
+    /// known, the error is the last item, and has a number.
+    pub fn messages(&self) -> impl Iterator<Item = (Option<u64>, Result<Message, DecodeError>)> {
+        self.raw().map(|(number, message)| {
             let message = message.and_then(|raw| message::read(&self.messages, self.size, raw));
-            (sequence, message)
+            (number, message)
         })
     }
 
-    /// The heartbeat of a frame that our own outbox wrote: it stands right behind the stamp. Nothing else is looked
-    /// at, for a node receives all that it sends.
-    pub(crate) fn own_heartbeat(&self) -> Option<Heartbeat> {
-        let raw = self.raw().nth(1)?.1.ok()?;
-        if raw.first() != Some(&message::HEARTBEAT) {
-            return None;
-        }
-        match message::read(&self.messages, self.size, raw) {
-            Ok(Message::Heartbeat(heartbeat)) => Some(heartbeat),
-            _ => None,
-        }
-    }
-
     /// The messages in bytes.
-    fn raw(&self) -> impl Iterator<Item = (u64, Result<&[u8], DecodeError>)> {
+    fn raw(&self) -> impl Iterator<Item = (Option<u64>, Result<&[u8], DecodeError>)> {
         let mut rest: &[u8] = &self.messages;
         let mut next = Some(self.header.first);
         core::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
-            let Some(sequence) = next else {
-                rest = &[];
-                return Some((u64::MAX, Err(DecodeError::SequenceExhausted)));
-            };
-            next = sequence.checked_add(1);
             let message = take_bytes(&mut rest);
+            if let Ok(message) = message
+                && !message::is_numbered(message)
+            {
+                return Some((None, Ok(message)));
+            }
+            let Some(number) = next else {
+                rest = &[];
+                return Some((Some(u64::MAX), Err(DecodeError::SequenceExhausted)));
+            };
+            next = number.checked_add(1);
             if message.is_err() {
                 rest = &[];
             }
-            Some((sequence, message))
+            Some((Some(number), message))
         })
     }
 }

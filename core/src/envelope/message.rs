@@ -1,18 +1,17 @@
 //! One message of a frame, and how it is written and read.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::time::Duration;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::error::{DecodeError, EncodeError};
 use super::field::{
     append, put_bytes, put_number, put_option, take_bool, take_byte, take_bytes, take_text,
     take_u32,
 };
+use super::heartbeat::{Ask, Heartbeat};
 use super::question::{UnknownKind, append_answer, append_question, read_answer, read_question};
 use crate::audience::{Audience, MAX_AUDIENCE};
 use crate::event::Event;
@@ -21,12 +20,22 @@ use crate::question::{Answer, Question};
 use crate::receipt::TooMany;
 use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
 
+/// Kinds from here on have no sequence number: they carry no event, so a node that misses one, or does not know the
+/// kind, misses none.
+const UNNUMBERED: u8 = 128;
+
 const PUBLISH: u8 = 1;
-pub(super) const HEARTBEAT: u8 = 2;
-const STAMP: u8 = 3;
-const QUESTION: u8 = 4;
-const ANSWER: u8 = 5;
-const GOODBYE: u8 = 6;
+/// A question that publishes an event.
+const CONFIRM: u8 = 2;
+const HEARTBEAT: u8 = 128;
+const ASK: u8 = 129;
+const QUESTION: u8 = 130;
+const ANSWER: u8 = 131;
+
+/// Whether a message in bytes has a sequence number. One without a kind has, for it is none.
+pub(super) fn is_numbered(message: &[u8]) -> bool {
+    message.first().is_none_or(|kind| *kind < UNNUMBERED)
+}
 
 /// One message of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +52,9 @@ pub enum Message {
     },
     /// The sign of life of a node; always on lane 0.
     Heartbeat(Heartbeat),
-    /// When the frame was made, on its origin's clock; the first message of every frame.
-    Stamp(Duration),
-    /// A question to every node; always on lane 0.
+    /// A request to send events again; always on lane 0.
+    Ask(Ask),
+    /// A question to every node; always on lane 0. One that publishes has a sequence number.
     Question {
         /// The number that the answer is to name, chosen by the asking node.
         id: u64,
@@ -63,8 +72,6 @@ pub enum Message {
         /// The answer.
         answer: Answer,
     },
-    /// The origin leaves for good; the last message on lane 0.
-    Goodbye,
     /// A kind that this release does not know, or a question or an answer of such a kind, to be counted and skipped.
     Unknown {
         /// The number of the kind.
@@ -90,15 +97,11 @@ impl Message {
             } => return Ok(Encoded::publish(scope, audience, event)?),
             Self::Heartbeat(heartbeat) => {
                 body.push(HEARTBEAT);
-                append(&mut body, &(&heartbeat.version, heartbeat.hello));
-                append(&mut body, &micros(heartbeat.sent));
-                let earlier = heartbeat.earlier.iter().copied().map(micros);
-                append(&mut body, &earlier.collect::<Vec<u64>>());
-                append(&mut body, &heartbeat.lanes);
+                heartbeat.append(&mut body);
             }
-            Self::Stamp(sent) => {
-                body.push(STAMP);
-                append(&mut body, &micros(*sent));
+            Self::Ask(ask) => {
+                body.push(ASK);
+                ask.append(&mut body);
             }
             Self::Question {
                 id,
@@ -106,7 +109,10 @@ impl Message {
                 question,
             } => {
                 bounded(question.audience())?;
-                body.push(QUESTION);
+                body.push(match question {
+                    Question::Publish(..) => CONFIRM,
+                    _ => QUESTION,
+                });
                 append(&mut body, id);
                 append_question(&mut body, scope, question);
             }
@@ -115,9 +121,8 @@ impl Message {
                 append(&mut body, &(to, id));
                 append_answer(&mut body, answer);
             }
-            Self::Goodbye => body.push(GOODBYE),
             Self::Unknown {
-                kind: kind @ (PUBLISH | HEARTBEAT | STAMP | GOODBYE),
+                kind: kind @ (PUBLISH | HEARTBEAT | ASK),
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
@@ -177,33 +182,6 @@ fn bounded(audience: &Audience) -> Result<(), TooMany> {
     Ok(())
 }
 
-/// The state of a node, as the node sends it every few seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// The software's version, for people.
-    pub version: String,
-    /// Whether the origin has just come and asks everyone for a heartbeat.
-    pub hello: bool,
-    /// When the heartbeat was sent, on the origin's clock, which began when the origin did.
-    pub sent: Duration,
-    /// When the heartbeats before this one were sent, on the origin's clock, oldest first.
-    pub earlier: Vec<Duration>,
-    /// What the origin sent lately, lane by lane.
-    pub lanes: Vec<LaneProgress>,
-}
-
-/// How far an origin's numbers had come on one lane.
-///
-/// The progress ends with the heartbeat before, so that a heartbeat which overtakes frames of another lane does not
-/// make them look lost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LaneProgress {
-    /// The lane.
-    pub lane: u32,
-    /// The last number that was sent by each of the [earlier](Heartbeat::earlier) heartbeats.
-    pub lasts: Vec<u64>,
-}
-
 /// Reads one message of a frame of `size` bytes; `frame` is the memory that the message lies in.
 pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message, DecodeError> {
     let [kind, body @ ..] = message else {
@@ -220,9 +198,9 @@ pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message
     };
     let message = match *kind {
         PUBLISH => publish(&mut reader),
-        HEARTBEAT => heartbeat(&mut reader),
-        STAMP => stamp(&mut reader),
-        QUESTION => match asked(&mut reader) {
+        HEARTBEAT => Heartbeat::read(&mut reader).map(Message::Heartbeat),
+        ASK => Ask::read(&mut reader).map(Message::Ask),
+        CONFIRM | QUESTION => match asked(&mut reader) {
             Some(Ok(asked)) => Some(asked),
             Some(Err(_)) => return Ok(unknown()),
             None => None,
@@ -232,10 +210,15 @@ pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message
             Some(Err(_)) => return Ok(unknown()),
             None => None,
         },
-        GOODBYE => Some(Message::Goodbye),
         _ => return Ok(unknown()),
     };
-    let whole = message.filter(|_| reader.rest.is_empty());
+    // A question that publishes travels under a number, and no other does.
+    let numbered = |question: &Question| matches!(question, Question::Publish(..));
+    let fits = |message: &Message| match message {
+        Message::Question { question, .. } => numbered(question) == (*kind == CONFIRM),
+        _ => true,
+    };
+    let whole = message.filter(|message| reader.rest.is_empty() && fits(message));
     whole.ok_or(DecodeError::Malformed)
 }
 
@@ -249,34 +232,6 @@ fn publish(reader: &mut Reader<'_>) -> Option<Message> {
         audience,
         event,
     })
-}
-
-fn heartbeat(reader: &mut Reader<'_>) -> Option<Message> {
-    let (version, hello, sent): (&str, bool, u64) = reader.take()?;
-    let earlier = reader.list::<u64>()?;
-    let mut lanes = Vec::new();
-    for _ in 0..reader.take::<u32>()? {
-        let lane = reader.take()?;
-        let lasts = reader.list()?;
-        lanes.push(LaneProgress { lane, lasts });
-    }
-    let rising = earlier.iter().chain([&sent]).is_sorted();
-    let told = |progress: &LaneProgress| progress.lasts.len() == earlier.len();
-    let whole = rising && lanes.iter().all(told);
-    whole.then(|| {
-        Message::Heartbeat(Heartbeat {
-            version: version.into(),
-            hello,
-            sent: Duration::from_micros(sent),
-            earlier: earlier.into_iter().map(Duration::from_micros).collect(),
-            lanes,
-        })
-    })
-}
-
-fn stamp(reader: &mut Reader<'_>) -> Option<Message> {
-    let sent = reader.take()?;
-    Some(Message::Stamp(Duration::from_micros(sent)))
 }
 
 fn asked(reader: &mut Reader<'_>) -> Option<Result<Message, UnknownKind>> {
@@ -293,11 +248,6 @@ fn answered(reader: &mut Reader<'_>) -> Option<Result<Message, UnknownKind>> {
     let (to, id) = reader.take()?;
     let answer = read_answer(reader)?;
     Some(answer.map(|answer| Message::Answer { to, id, answer }))
-}
-
-/// The wire counts microseconds, which last for half a million years.
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Takes one value after the other off a message.
@@ -380,9 +330,15 @@ impl<'a> Reader<'a> {
         (count <= MAX_AUDIENCE).then_some(count)
     }
 
-    /// A list, read item by item: a count is only a claim, and nothing is reserved for it.
-    fn list<T: Deserialize<'a>>(&mut self) -> Option<Vec<T>> {
-        (0..self.take::<u32>()?).map(|_| self.take()).collect()
+    /// A list of at most `most`, read item by item: a count is only a claim, and nothing is reserved for it.
+    pub(super) fn list<T>(
+        &mut self,
+        most: usize,
+        read: impl Fn(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let count = usize::try_from(self.take::<u32>()?).ok()?;
+        (count <= most).then_some(())?;
+        (0..count).map(|_| read(self)).collect()
     }
 }
 

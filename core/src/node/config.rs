@@ -2,26 +2,25 @@
 
 use core::time::Duration;
 
-/// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 15
+/// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 25
 /// bytes each.
 pub const MAX_LANES: u32 = 65_536;
 
-/// How many earlier heartbeats a heartbeat lists the progress of each lane for: three may be lost in a row, and the
-/// next one still shows every loss.
-pub(super) const HISTORY: usize = 4;
+/// The most bytes that the events kept by all nodes of a cluster are to have together: what a node that missed
+/// everything has to receive again.
+const KEPT_BY_ALL: usize = 240 << 20;
 
-/// How slow the fastest frame of an origin may have been, and by how much one on another lane may have
-/// overtaken it.
-pub(super) const SLACK: Duration = Duration::from_secs(1);
+/// The most bytes per second that all nodes of a cluster send again together.
+const REPAIRED_BY_ALL: usize = 16 << 20;
 
-/// How a node behaves. The nodes of a cluster should agree on all but `queue`.
+/// How a node behaves. The nodes of a cluster should agree on all but `queue`, `keep` and `hold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The time between two heartbeats, 2 s by default. A node that misses two of its own is not live any
     /// more and has its link rebuilt; a peer that misses ten is no member any more.
     pub heartbeat: Duration,
-    /// How late an event may arrive, or how long it may wait to be sent, 30 s by default. One that is
-    /// later is dropped and lies in a gap.
+    /// How late an event may arrive, or how long it may wait to be sent, counted from its publishing; 30 s by default.
+    /// One that is later is dropped, and those that it was for are told.
     pub time_to_live: Duration,
     /// How many lanes the bus is divided into, 1 by default: every node subscribes to everything. With more, at
     /// most [`MAX_LANES`], a node subscribes to lane 0 and the lanes it has members on.
@@ -31,6 +30,12 @@ pub struct Config {
     /// The budget of the outgoing queue, and of the frames whose news waits to be taken, each in bytes, 8 MiB by
     /// default.
     pub queue: usize,
+    /// How many bytes of what was sent are kept, for at most the time to live, to be sent again to a node that missed
+    /// it; 8 MiB by default, and less in a cluster of more than 30 nodes. With 0 nothing is repaired.
+    pub keep: usize,
+    /// How many bytes of frames wait for others before them to be repaired, 8 MiB by default. What does not fit is
+    /// dropped, and asked for again later.
+    pub hold: usize,
     /// The most other nodes that are kept track of, 1,024 by default.
     pub peers: usize,
 }
@@ -43,6 +48,8 @@ impl Default for Config {
             lanes: 1,
             cool_down: Duration::from_secs(30),
             queue: 8 << 20,
+            keep: 8 << 20,
+            hold: 8 << 20,
             peers: 1_024,
         }
     }
@@ -55,5 +62,25 @@ impl Config {
             lanes: self.lanes.clamp(1, MAX_LANES),
             ..self
         }
+    }
+
+    /// How many bytes a node keeps that has so many members beside it.
+    pub(super) fn kept_bytes(&self, members: usize) -> usize {
+        self.keep.min(KEPT_BY_ALL / members.max(1))
+    }
+
+    /// How many bytes per second a node sends again that has so many members beside it.
+    pub(super) fn repaired_bytes(members: usize) -> usize {
+        REPAIRED_BY_ALL / members.max(1)
+    }
+
+    /// How long a heartbeat lists a lane after its last use, and names a node that is not heard any more.
+    pub(super) fn remembered(&self) -> Duration {
+        self.time_to_live + self.heartbeat * 3
+    }
+
+    /// How long the bounds of a clock count at least.
+    pub(super) fn clock_window(&self) -> Duration {
+        self.heartbeat * 4
     }
 }

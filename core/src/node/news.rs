@@ -24,32 +24,32 @@ pub enum News {
         /// The event.
         event: Event,
     },
-    /// Messages of another node did not come, and will not.
+    /// Events of another node did not come, and will not.
     Gap {
-        /// The node that sent the messages.
+        /// The node that published the events.
         origin: NodeId,
-        /// The lane of the messages.
+        /// The lane of the events.
         lane: Lane,
-        /// The sequence numbers of the messages.
+        /// The sequence numbers of the events, one for each.
         run: Run,
         /// The earliest instant, on the clock of this node, at which one of them can have been published.
         since: Instant,
         /// The latest such instant.
         until: Instant,
     },
-    /// Our own heartbeats come back: what others publish from now on arrives, or lies in a gap.
+    /// Our own heartbeats come back: what others publish arrives, is sent again, or is reported.
     Live,
     /// Deafness may have begun; the link is gone or is to be rebuilt.
     Down,
-    /// Deafness: the node may have missed anything that was published between these instants of its clock.
+    /// Deafness: the node may have missed anything that another one published between these instants of its clock.
     Deaf {
-        /// The node whose events may be missing; `None` for all other nodes, reported when this node is live again.
-        origin: Option<NodeId>,
+        /// The node whose events may be missing.
+        origin: NodeId,
         /// The lane of the events; `None` for every lane.
         lane: Option<Lane>,
-        /// The last instant at which this node is known to have received.
+        /// The earliest instant at which a missing event can have been published.
         since: Instant,
-        /// The instant from which everything arrives or lies in a gap.
+        /// The latest such instant.
         until: Instant,
     },
     /// A node was heard for the first time.
@@ -103,7 +103,13 @@ pub struct NodeCounters {
     pub malformed: u64,
     /// Links given up since the host did not take what they brought.
     pub overflows: u64,
-    /// Frames of nodes beyond [`Config::peers`](super::Config::peers) and on lanes beyond
-    /// [`Config::lanes`](super::Config::lanes), and messages with numbers far beyond their origin's.
+    /// Frames of nodes beyond [`Config::peers`](super::Config::peers), on lanes beyond
+    /// [`Config::lanes`](super::Config::lanes) or with stamps of the future, and nodes that were never proven to live.
     pub implausible: u64,
+    /// Requests to other nodes to send events again.
+    pub asks: u64,
+    /// Frames sent again for other nodes.
+    pub repairs: u64,
+    /// Frames dropped beyond [`Config::hold`](super::Config::hold); they are asked for again.
+    pub unheld: u64,
 }

@@ -5,162 +5,131 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::config::{HISTORY, SLACK};
-use super::offset::Offset;
-use super::run::Run;
-use super::sequence::{Arrival, Sequence};
+use super::clock::PeerClock;
+use super::flow::{Flow, View};
 use crate::bus::Lane;
-use crate::envelope::{Heartbeat, LaneProgress};
 use crate::time::Instant;
+
+/// How a node stands to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A name in a frame: nothing shows yet that the frame was made after we came.
+    Stranger,
+    /// A heartbeat named a stamp of ours, and heartbeats come.
+    Member,
+    /// A member that is not heard for long.
+    Silent,
+    /// A node that said goodbye.
+    Left,
+}
 
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) version: String,
-    /// When anything of it was heard last, on our clock.
+    pub(super) standing: Standing,
+    /// When anything of the node was heard last, by us or by a member that said so.
     pub(super) heard: Instant,
-    /// Whether heartbeats come. It begins with the first one: before, it is but a name someone put into a
-    /// frame. It ends when nothing is heard for long.
-    pub(super) member: bool,
-    /// Until when its heartbeats reported, without a break, which lanes it sent on; on its clock.
-    reported: Option<Duration>,
-    offset: Offset,
-    lanes: BTreeMap<Lane, Sequence>,
+    /// Whether a heartbeat of the node was heard, by us or by a member that said so.
+    pub(super) lives: bool,
+    /// The stamp of the newest heartbeat.
+    pub(super) beat: Option<Duration>,
+    /// The stamp of the newest frame without events, and when it came.
+    pub(super) latest: Option<(Duration, Instant)>,
+    /// When a heartbeat of ours named the node last, and whether the node waits to be named.
+    pub(super) named: Option<Instant>,
+    pub(super) owed: bool,
+    /// Whether it is reported that we may have missed what the node sent last.
+    pub(super) deaf: bool,
+    /// The last numbers of a node that left, and when what did not come of them is given up.
+    pub(super) last: Vec<(u32, u64, Duration)>,
+    pub(super) settles: Option<Instant>,
+    /// The last question of the node that was taken.
+    pub(super) question: u64,
+    /// When the node was asked last to send something again.
+    pub(super) asked: Instant,
+    pub(super) clock: PeerClock,
+    pub(super) flows: BTreeMap<Lane, Flow>,
 }
 
-/// The losses that a heartbeat shows.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    /// Numbers that should have come and did not.
-    pub(super) missing: Vec<(Lane, Run)>,
-    /// A time of our clock in which the origin may have sent what no number reports.
-    pub(super) unreported: Option<(Instant, Instant)>,
+/// What the flows of every peer are judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) heartbeat: Duration,
+    pub(super) time_to_live: Duration,
+    pub(super) jitter: Duration,
 }
 
-/// Since when the numbers on a lane are ours to account for, lane by lane; empty before we were live.
-pub(super) type Since = BTreeMap<Lane, Instant>;
+impl Moment {
+    fn view(self, clock: &PeerClock, since: Instant, proven: bool) -> View<'_> {
+        View {
+            now: self.now,
+            heartbeat: self.heartbeat,
+            time_to_live: self.time_to_live,
+            since,
+            clock,
+            proven,
+            jitter: self.jitter,
+        }
+    }
+}
 
 impl Peer {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(heard: Instant) -> Self {
         Self {
             version: String::new(),
-            heard: now,
-            member: false,
-            reported: None,
-            offset: Offset::default(),
-            lanes: BTreeMap::new(),
+            standing: Standing::Stranger,
+            heard,
+            lives: false,
+            beat: None,
+            latest: None,
+            named: None,
+            owed: false,
+            deaf: false,
+            last: Vec::new(),
+            settles: None,
+            question: 0,
+            asked: Instant::ZERO,
+            clock: PeerClock::default(),
+            flows: BTreeMap::new(),
         }
     }
 
-    /// How old a frame is that its origin made at `sent`, beside the fastest it sent lately, with moments so
-    /// far `apart`.
-    pub(super) fn age(&mut self, now: Instant, sent: Duration, apart: Duration) -> Duration {
-        self.offset.age(now, sent, apart)
+    pub(super) fn is_member(&self) -> bool {
+        self.standing == Standing::Member
     }
 
-    /// A number arrived on a lane. What it shows to be missing counts if the lane is `ours` to account for.
-    pub(super) fn arrive(&mut self, lane: Lane, number: u64, ours: bool) -> Arrival {
-        let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
-        match sequence.arrive(number) {
-            Arrival::New(_) if !ours => Arrival::New(None),
-            arrival => arrival,
-        }
+    /// Whether the node is known to have lived after we came: what it sent is delivered, and its loss reported.
+    pub(super) fn is_proven(&self) -> bool {
+        self.standing != Standing::Stranger
     }
 
-    /// From now on what it sends is ours to account for.
-    pub(super) fn join(&mut self) {
-        self.lanes.values_mut().for_each(Sequence::join);
+    /// Whether the node would send again what it is asked for.
+    pub(super) fn repairs(&self) -> bool {
+        matches!(self.standing, Standing::Member | Standing::Silent)
     }
 
-    /// What the origin sends on this lane is ours to account for from now on.
-    pub(super) fn join_lane(&mut self, lane: Lane) {
-        if let Some(sequence) = self.lanes.get_mut(&lane) {
-            sequence.join();
-        }
-    }
-
-    /// Takes in a heartbeat, and returns what should have come on the lanes that are ours to account for. A `window` is how
-    /// long what may have been forged counts at most.
-    pub(super) fn beat(
+    /// The flow of a lane that is ours to receive since then, and what the flow is judged by.
+    pub(super) fn flow(
         &mut self,
-        now: Instant,
-        window: Duration,
-        beat: &Heartbeat,
-        lanes: u32,
-        since: &Since,
-    ) -> Shown {
-        self.version.clone_from(&beat.version);
-        self.member = true;
-
-        let newest = beat.earlier.last().copied();
-        let come = |reported: &Duration| self.offset.ours(*reported) <= Some(now + SLACK);
-        let reported = self.reported.filter(come);
-        // Four heartbeats may be too few to reach back to the last one we heard. Fewer are all there were.
-        let whole = beat.earlier.len() < HISTORY;
-        let oldest = beat.earlier.first().copied().unwrap_or_default();
-        let follows = reported.is_some_and(|reported| oldest <= reported);
-        self.reported = reported.max(newest).or(Some(Duration::ZERO));
-
-        let mut shown = Shown::default();
-        let mut listed = 0;
-        let mut blank = false;
-        for progress in beat.lanes.iter().filter(|progress| progress.lane < lanes) {
-            let lane = Lane(progress.lane);
-            let (Some(first), Some(last)) = (progress.lasts.first(), progress.lasts.last()) else {
-                continue;
-            };
-            let sequence = self.lanes.entry(lane).or_insert_with(Sequence::new);
-            sequence.verify_mark(now, window, beat, *last);
-            let Some(since) = since.get(&lane) else {
-                sequence.rebase(*last);
-                continue;
-            };
-            listed += 1;
-            let before = match sent_by(*since, beat, progress, &self.offset) {
-                _ if !sequence.is_joining() => 0,
-                Some(last) => last,
-                // No heartbeat until the oldest of these reported the lane, so nothing was sent on it.
-                None if follows || whole => *first,
-                None if self.offset.ours(Duration::ZERO) > Some(*since) => 0,
-                None => {
-                    blank = true;
-                    *first
-                }
-            };
-            let runs = sequence.progress(before, *last);
-            shown
-                .missing
-                .extend(runs.into_iter().flatten().map(|run| (lane, run)));
-        }
-        // What is not listed was not used since the oldest; before, something may have got lost on it.
-        blank |= listed < since.len();
-        if blank && !follows && !whole {
-            shown.unreported = self.unreported(reported, oldest, since);
-        }
-        shown
+        at: Moment,
+        lane: Lane,
+        since: Instant,
+    ) -> (&mut Flow, View<'_>) {
+        let proven = self.is_proven();
+        let Self { clock, flows, .. } = self;
+        let flow = flows.entry(lane).or_insert_with(Flow::new);
+        (flow, at.view(clock, since, proven))
     }
 
-    fn unreported(
-        &self,
-        reported: Option<Duration>,
-        oldest: Duration,
-        since: &Since,
-    ) -> Option<(Instant, Instant)> {
-        let live = *since.values().min()?;
-        let reported = self.offset.ours(reported.unwrap_or_default())?;
-        // The origin's time on our clock may be late by as much as its fastest frame was.
-        let (from, until) = (live.max(reported - SLACK), self.offset.ours(oldest)?);
-        (from < until).then_some((from, until))
+    /// When something of the lane's flow is due.
+    pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
+        let view = at.view(&self.clock, Instant::ZERO, self.is_proven());
+        self.flows.get(&lane)?.due(&view)
     }
-}
 
-/// The last number that the origin had sent by a moment of our clock, if its heartbeats reach back to then.
-fn sent_by(
-    moment: Instant,
-    beat: &Heartbeat,
-    progress: &LaneProgress,
-    offset: &Offset,
-) -> Option<u64> {
-    let snapshots = beat.earlier.iter().zip(&progress.lasts);
-    let by_then = snapshots.filter(|(at, _)| offset.ours(**at).is_some_and(|at| at <= moment));
-    by_then.map(|(_, last)| *last).next_back()
+    /// The link is gone.
+    pub(super) fn disconnected(&mut self) {
+        self.flows.values_mut().for_each(Flow::disconnected);
+    }
 }

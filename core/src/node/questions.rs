@@ -53,8 +53,11 @@ impl Node {
             scope: scope.clone(),
             question: question.clone(),
         };
-        let queued = self.intake.message(now, Lane(0), &message)?;
-        self.enqueue(queued);
+        // What is published is not to overtake what was published before: it goes with the events.
+        match question {
+            Question::Publish(..) => self.enqueue(self.intake.message(now, Lane(0), &message)?),
+            _ => self.enqueue_control(now, &message)?,
+        }
         self.questions.last = id;
         let open = OpenQuestion {
             until,
@@ -70,7 +73,7 @@ impl Node {
     /// Answers a [`News::Asked`].
     ///
     /// # Errors
-    /// When it will not be sent; the asker will count this node as silent.
+    /// When it will not be sent, as when 4,096 messages wait already; the asker will count this node as silent.
     pub fn answer(
         &mut self,
         now: Instant,
@@ -79,20 +82,7 @@ impl Node {
         answer: Answer,
     ) -> Result<(), Refusal> {
         let message = Message::Answer { to, id, answer };
-        let queued = self.intake.message(now, Lane(0), &message)?;
-        self.enqueue(queued);
-        Ok(())
-    }
-
-    /// Says goodbye: the last thing to send. What was sent before is reported once more, so that a node which
-    /// missed the end of it knows.
-    pub fn leave(&mut self, now: Instant) {
-        self.outbox.remember(now);
-        self.outbox.beat(now, false, self.config.heartbeat);
-        // A goodbye fits every frame.
-        if let Ok(goodbye) = self.intake.message(now, Lane(0), &Message::Goodbye) {
-            self.enqueue(goodbye);
-        }
+        self.enqueue_control(now, &message)
     }
 
     pub(super) fn receive_answer(&mut self, now: Instant, from: NodeId, id: u64, answer: Answer) {
@@ -107,13 +97,7 @@ impl Node {
     }
 
     /// A node that has left has no connections.
-    pub(super) fn receive_goodbye(&mut self, now: Instant, from: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&from)
-            && peer.member
-        {
-            peer.member = false;
-            self.news.push_back(News::Left(from));
-        }
+    pub(super) fn forget_answers_of(&mut self, now: Instant, from: NodeId) {
         for open in self.questions.open.values_mut() {
             open.waiting.remove(&from);
         }

@@ -266,7 +266,7 @@ impl<H: Host> Engine<H> {
                 until,
                 ..
             } => notices.report(&Notice::Deaf {
-                origin,
+                origin: Some(origin),
                 since,
                 until,
             }),

@@ -1,0 +1,465 @@
+//! What comes of one origin on one lane: in order, with what is missing asked for, and reported if it does not come.
+
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::clock::PeerClock;
+use super::run::Run;
+use super::wait::Wait;
+use crate::envelope::{AskedRun, Frame, LaneProgress};
+use crate::time::Instant;
+
+/// What a held frame counts beside its bytes.
+const PLACE: usize = 64;
+
+/// The receiver's half of one lane of one origin.
+///
+/// Whatever happens, `next` rises over every number once: with a frame that is delivered, with a report that the number
+/// will not come, or in silence where the number was used before it was ours to receive. Order is judged by stamps of
+/// the origin alone: a heartbeat that was made after a frame reports at least that frame, whatever the delays.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// Every number below is settled.
+    next: u64,
+    /// Whether some numbers from `next` on may have been used before they were ours to receive: those of frames that were
+    /// stamped before `fresh`.
+    joining: bool,
+    fresh: Duration,
+    /// The newest stamp that was heard when `next` moved last: a heartbeat that was made later knows better.
+    top: Duration,
+    /// The newest stamp of a frame that came on the lane.
+    newest: Duration,
+    /// What the newest heartbeat reported of the lane, and the heartbeat's stamp.
+    claim: Option<(LaneProgress, Duration)>,
+    /// Frames that came before others in front of them, by their first number.
+    held: BTreeMap<u64, Held>,
+    held_bytes: usize,
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Held {
+    frame: Frame,
+    last: u64,
+}
+
+impl Held {
+    fn size(&self) -> usize {
+        self.frame.size() + PLACE
+    }
+
+    fn stamp(&self) -> Duration {
+        self.frame.header().stamp
+    }
+}
+
+/// What a flow is judged by beside what came on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) now: Instant,
+    pub(super) heartbeat: Duration,
+    pub(super) time_to_live: Duration,
+    /// Since when the lane is ours to receive.
+    pub(super) since: Instant,
+    pub(super) clock: &'a PeerClock,
+    /// Whether the origin is known to live; nothing of another is delivered or reported.
+    pub(super) proven: bool,
+    /// How long to wait before what is lost is asked for: other nodes may ask for it as well.
+    pub(super) jitter: Duration,
+}
+
+impl View<'_> {
+    /// Whether the frame is older than events are delivered.
+    pub(super) fn is_stale(&self, frame: &Frame) -> bool {
+        let header = frame.header();
+        let age = self.clock.age(self.now, header.stamp);
+        age.saturating_add(header.waited) > self.time_to_live
+    }
+
+    /// When the frame will be stale.
+    fn stale_at(&self, frame: &Frame) -> Instant {
+        let header = frame.header();
+        let made = self.clock.ours(header.stamp).unwrap_or(Instant::MAX);
+        made + self.time_to_live.saturating_sub(header.waited) + Duration::from_micros(1)
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.clock.round_trip().unwrap_or(self.heartbeat / 8)
+    }
+}
+
+/// How some numbers of a flow were settled, in their order.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// The messages of the frame from this number on are to be delivered.
+    Frame(Frame, u64),
+    /// Exactly these numbers will not come; they were used between these moments.
+    Gap(Run, Instant, Instant),
+    /// Exactly these numbers came too late; they were used between these moments.
+    Stale(Run, Instant, Instant),
+    /// Any number of numbers that were used between these moments will not come.
+    Unknown(Instant, Instant),
+}
+
+impl Flow {
+    /// A flow of which nothing was heard.
+    pub(super) fn new() -> Self {
+        Self {
+            next: 1,
+            joining: true,
+            fresh: Duration::ZERO,
+            top: Duration::ZERO,
+            newest: Duration::ZERO,
+            claim: None,
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            wait: None,
+        }
+    }
+
+    /// Whether a frame with this first number can be delivered at once.
+    pub(super) fn is_next(&self, first: u64, proven: bool) -> bool {
+        first == self.next && proven && !self.joining && self.held.is_empty()
+    }
+
+    /// The next frame was delivered; it ends with this number. True if the flow waited for numbers.
+    pub(super) fn passed(&mut self, last: u64, stamp: Duration) -> bool {
+        self.next = last.saturating_add(1);
+        self.top = self.top.max(stamp);
+        self.newest = self.newest.max(stamp);
+        self.wait.is_some()
+    }
+
+    /// Holds a frame that ends with this number. False if its numbers are settled.
+    pub(super) fn hold(&mut self, now: Instant, frame: Frame, last: u64) -> bool {
+        let (first, stamp) = (frame.header().first, frame.header().stamp);
+        if last < self.next {
+            return false;
+        }
+        if stamp < self.newest
+            && let Some(wait) = &mut self.wait
+        {
+            wait.progressed(now);
+        }
+        self.newest = self.newest.max(stamp);
+        let held = Held { frame, last };
+        if let Entry::Vacant(place) = self.held.entry(first) {
+            self.held_bytes += held.size();
+            place.insert(held);
+        }
+        true
+    }
+
+    /// The bytes that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Drops the newest frame that is held; the oldest would be given up for good, and this one can be asked for again.
+    pub(super) fn drop_newest(&mut self) -> bool {
+        let dropped = self.held.pop_last();
+        self.held_bytes -= dropped.as_ref().map_or(0, |(_, held)| held.size());
+        dropped.is_some()
+    }
+
+    /// A heartbeat that was stamped `sent` reports the lane.
+    pub(super) fn report(
+        &mut self,
+        view: &View<'_>,
+        progress: LaneProgress,
+        sent: Duration,
+        out: &mut Vec<Settled>,
+    ) {
+        if self.claim.as_ref().is_some_and(|(_, before)| sent <= *before) {
+            return;
+        }
+        // A frame that was stamped before and is not reported was forged.
+        let forged = |first: u64, held: &Held| first > progress.last && held.stamp() < sent;
+        self.held.retain(|first, held| {
+            let forged = forged(*first, held);
+            self.held_bytes -= if forged { held.size() } else { 0 };
+            !forged
+        });
+        if view.proven && sent > self.top && progress.last.saturating_add(1) < self.next {
+            // What moved `next` was forged. What comes now is new, but what was asked for before must not come twice.
+            out.push(Settled::Unknown(view.clock.ours_at_least(self.top.min(sent)), view.now));
+            self.next = progress.last + 1;
+            self.joining = true;
+            self.fresh = self.fresh.max(sent);
+            self.top = sent;
+        }
+        self.claim = Some((progress, sent));
+        self.advance(view, out);
+    }
+
+    /// Another node says, or the origin did with its goodbye, that the origin left behind this number of the lane.
+    pub(super) fn left(&mut self, lane: u32, last: u64, at: Duration) {
+        let sent = self.claim.map_or(Duration::ZERO, |(_, sent)| sent);
+        if self.claim.is_none_or(|(claim, _)| claim.last < last) {
+            let (keeps, gone) = (last, Duration::ZERO);
+            let claim = LaneProgress {
+                lane,
+                last,
+                at,
+                keeps,
+                gone,
+            };
+            self.claim = Some((claim, sent.max(at)));
+        }
+    }
+
+    /// The link is gone: nothing comes, and nobody can be asked.
+    pub(super) fn disconnected(&mut self) {
+        self.wait = None;
+    }
+
+    /// Settles what can be.
+    pub(super) fn advance(&mut self, view: &View<'_>, out: &mut Vec<Settled>) {
+        if !view.proven {
+            return;
+        }
+        if self.joining {
+            self.fresh = self.fresh.max(view.clock.theirs(view.since));
+        }
+        while self.step(view, out) {}
+        self.set_wait(view);
+    }
+
+    /// Settles the numbers in front, if that can be done.
+    fn step(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        if let Some(entry) = self.held.first_entry() {
+            let (first, last, stamp) = (*entry.key(), entry.get().last, entry.get().stamp());
+            if first <= self.next {
+                let held = entry.remove();
+                self.held_bytes -= held.size();
+                if last >= self.next {
+                    self.take(view, held, stamp, out);
+                }
+                return true;
+            }
+            let before = stamp.saturating_sub(entry.get().frame.header().before);
+            if self.joining && before < self.fresh {
+                self.move_to(first);
+                return true;
+            }
+            if view.is_stale(&entry.get().frame) {
+                // Without a heartbeat that was made later it may be forged.
+                match self.claim.is_some_and(|(_, sent)| sent > stamp) {
+                    true => self.give_up(view, first, out),
+                    false => self.held_bytes -= entry.remove().size(),
+                }
+                return true;
+            }
+        }
+        self.step_over_claim(view, out)
+    }
+
+    /// Settles the numbers of a frame that is in front.
+    fn take(&mut self, view: &View<'_>, held: Held, stamp: Duration, out: &mut Vec<Settled>) {
+        let from = self.next;
+        self.next = held.last.saturating_add(1);
+        self.top = self.top.max(stamp);
+        if self.joining && stamp < self.fresh {
+            return;
+        }
+        self.joining = false;
+        if view.is_stale(&held.frame) {
+            let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
+            let (first, last) = (from, held.last);
+            out.push(Settled::Stale(Run { first, last }, made, view.now));
+        } else {
+            out.push(Settled::Frame(held.frame, from));
+        }
+    }
+
+    /// Settles the numbers that the origin cannot send again, or that are not ours.
+    fn step_over_claim(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        let Some((claim, sent)) = self.claim.filter(|(claim, _)| claim.last >= self.next) else {
+            return false;
+        };
+        let floor = claim.last.saturating_add(1) - claim.keeps;
+        if self.joining && claim.at < self.fresh {
+            // Nothing up to the last number is ours; what was sent after the heartbeat is.
+            self.move_to(claim.last.saturating_add(1));
+            self.joining = sent < self.fresh;
+            return true;
+        }
+        if floor <= self.next {
+            return false;
+        }
+        if self.joining && claim.gone < self.fresh {
+            self.move_to(floor);
+        } else {
+            self.give_up(view, floor, out);
+        }
+        true
+    }
+
+    /// Passes over numbers that are not ours.
+    fn move_to(&mut self, next: u64) {
+        self.next = self.next.max(next);
+        let sent = self.claim.map_or(Duration::ZERO, |(_, sent)| sent);
+        self.top = self.top.max(self.newest).max(sent);
+    }
+
+    /// Reports the numbers in front of this one that are not held.
+    fn give_up(&mut self, view: &View<'_>, next: u64, out: &mut Vec<Settled>) {
+        let held = self.held.first_key_value();
+        let end = held.map_or(next, |(first, _)| next.min(*first));
+        let (first, last) = (self.next, end.saturating_sub(1));
+        let since = view.clock.ours_at_least(self.top).max(match self.joining {
+            true => view.since,
+            false => Instant::ZERO,
+        });
+        let noticed = self.wait.as_ref().and_then(|wait| wait.noticed(last));
+        let until = noticed.unwrap_or(view.now);
+        out.push(match self.joining {
+            true => Settled::Unknown(since.min(until), until),
+            false => Settled::Gap(Run { first, last }, since.min(until), until),
+        });
+        self.move_to(end);
+    }
+
+    /// Reports everything that is missing, and delivers what is held behind it: nobody will send it again.
+    pub(super) fn settle(&mut self, view: &View<'_>, out: &mut Vec<Settled>) {
+        if !view.proven {
+            return;
+        }
+        loop {
+            while self.step(view, out) {}
+            let held = self.held.first_key_value().map(|(first, _)| *first);
+            let claimed = self.claim.map_or(0, |(claim, _)| claim.last);
+            match held {
+                Some(first) => self.give_up(view, first, out),
+                None if claimed >= self.next => self.give_up(view, claimed.saturating_add(1), out),
+                None => break,
+            }
+        }
+        self.wait = None;
+    }
+
+    fn set_wait(&mut self, view: &View<'_>) {
+        let held = self.held.first_key_value().map(|(first, _)| first - 1);
+        let claimed = self.claim.map(|(claim, _)| claim.last);
+        let Some(last) = held.or(claimed.filter(|last| *last >= self.next)) else {
+            self.wait = None;
+            return;
+        };
+        let next = self.next;
+        let wait = self.wait.take().filter(|wait| wait.is_of(next));
+        let mut wait = wait.unwrap_or_else(|| {
+            // A heartbeat may have overtaken the frames that it reports.
+            let overtaken = if held.is_some() { 0 } else { 16 };
+            let pause = view.heartbeat.checked_div(overtaken).unwrap_or_default();
+            Wait::new(view.now, last, view.now + view.jitter + pause)
+        });
+        wait.reaches(last);
+        if held.is_some() {
+            wait.blocks(view.now + view.jitter);
+        }
+        self.wait = Some(wait);
+    }
+
+    /// Whether numbers are missing.
+    pub(super) fn waits(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// When something is to be done that depends on the time alone.
+    pub(super) fn due(&self, view: &View<'_>) -> Option<Instant> {
+        let wait = self.wait.as_ref()?;
+        let stale = self.held.first_key_value().map(|(_, held)| view.stale_at(&held.frame));
+        let given_up = wait.gives_up(view.heartbeat, view.round_trip(), self.newest);
+        let given_up = given_up.filter(|_| !self.held.is_empty());
+        [Some(wait.ask_at()), given_up, stale].into_iter().flatten().min()
+    }
+
+    /// Does what is due; true if what is missing is to be asked for.
+    pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        let given_up = self.wait.as_ref().and_then(|wait| {
+            wait.gives_up(view.heartbeat, view.round_trip(), self.newest)
+        });
+        if given_up.is_some_and(|at| at <= view.now)
+            && let Some((first, _)) = self.held.first_key_value()
+        {
+            self.give_up(view, *first, out);
+        }
+        self.advance(view, out);
+        self.is_asking(view.now)
+    }
+
+    /// Whether what is missing is to be asked for by then.
+    pub(super) fn is_asking(&self, by: Instant) -> bool {
+        self.wait.as_ref().is_some_and(|wait| wait.ask_at() <= by)
+    }
+
+    /// The runs to ask for, at most so many, in an ask that is stamped `stamp`.
+    pub(super) fn ask(
+        &mut self,
+        view: &View<'_>,
+        lane: u32,
+        stamp: Duration,
+        most: usize,
+        runs: &mut Vec<AskedRun>,
+    ) {
+        let Some(wait) = &mut self.wait else {
+            return;
+        };
+        wait.asked(view.now, stamp, view.heartbeat, view.round_trip());
+        let after = if self.joining { self.fresh } else { Duration::ZERO };
+        let claimed = self.claim.map_or(0, |(claim, _)| claim.last);
+        let ends = self.held.iter().map(|(first, held)| (*first, held.last));
+        let mut next = self.next;
+        for (first, last) in ends.chain([(claimed.saturating_add(1), u64::MAX)]) {
+            if runs.len() >= most {
+                return;
+            }
+            if next < first {
+                let last = first - 1;
+                runs.push(AskedRun {
+                    lane,
+                    first: next,
+                    last,
+                    after,
+                });
+            }
+            next = next.max(last.saturating_add(1));
+        }
+    }
+
+    /// The origin has heard our ask or heartbeat of the moment `heard`, as it says in a heartbeat stamped `sent`.
+    pub(super) fn confirmed(&mut self, view: &View<'_>, heard: Duration, sent: Duration) {
+        if let Some(wait) = &mut self.wait {
+            wait.confirmed(view.now, heard, sent, view.heartbeat, view.round_trip());
+        }
+    }
+
+    /// Another node asks the origin for this run: what we miss of it will come.
+    pub(super) fn overheard(&mut self, view: &View<'_>, run: &AskedRun) {
+        let joining = self.joining;
+        if let Some(wait) = &mut self.wait
+            && run.first <= self.next
+            && wait.ends_by(run.last)
+            && !joining
+            && run.after.is_zero()
+        {
+            wait.put_off(view.now + view.round_trip() + view.heartbeat / 16);
+        }
+    }
+
+    /// The origin has come back: what we asked meanwhile it never heard.
+    pub(super) fn ask_again(&mut self, view: &View<'_>) {
+        if let Some(wait) = &mut self.wait {
+            *wait = wait.anew(view.now + view.jitter);
+        }
+    }
+
+    /// Whether a confirmed ask brought nothing for this long.
+    pub(super) fn is_deaf(&self, now: Instant, patience: Duration) -> bool {
+        self.wait
+            .as_ref()
+            .is_some_and(|wait| wait.is_unanswered(now, patience))
+    }
+}

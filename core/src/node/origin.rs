@@ -1,0 +1,330 @@
+//! What this node sends: the events that wait, lane by lane, and the frames that are kept to be sent again.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::bucket::Bucket;
+use super::config::Config;
+use super::intake::Queued;
+use super::line::Line;
+use crate::bus::{Lane, Outbound};
+use crate::envelope::{AskedRun, LaneProgress};
+use crate::node_id::NodeId;
+use crate::time::Instant;
+
+/// The most lanes that were asked for and are therefore listed in the next heartbeat, whenever they were used.
+const ASKED_LANES: usize = 1_024;
+
+/// A backlog is sent within this part of the time that it waited.
+const BACKLOG: u32 = 8;
+
+/// In how many parts what is let through of a backlog in a second is sent.
+const BURSTS: u64 = 100;
+
+/// The sender's half of all lanes.
+#[derive(Debug)]
+pub(super) struct Origin {
+    id: NodeId,
+    /// The largest frame, in bytes.
+    frame: usize,
+    lanes: BTreeMap<Lane, Line>,
+    /// How many messages wait, and their bytes.
+    waiting: usize,
+    bytes: usize,
+    /// The lanes on which something waits, or is to be sent again: of many that were ever used, few are busy at once.
+    busy: BTreeSet<Lane>,
+    wanted: BTreeSet<Lane>,
+    /// The lanes that the next heartbeat lists because they were asked for, and where its list goes on.
+    asked: BTreeSet<Lane>,
+    listing: Option<Lane>,
+    /// The lane and the first number of each frame that is kept, oldest first, and the bytes of all.
+    kept: VecDeque<(Lane, u64)>,
+    kept_bytes: usize,
+    /// The stamp of the newest frame.
+    stamp: Duration,
+    /// The lanes that were served last; the next ones are served next.
+    served: Lane,
+    repaired: Lane,
+    /// Whether the next frame is one to send again, if there is one.
+    repairs_next: bool,
+    bucket: Bucket,
+    /// While a backlog is sent: how many messages may be, and until when it is to be sent.
+    pace: Option<(Bucket, Instant)>,
+    /// How many frames were sent again.
+    repairs: u64,
+}
+
+impl Origin {
+    pub(super) fn new(id: NodeId, frame: usize) -> Self {
+        Self {
+            id,
+            frame,
+            lanes: BTreeMap::new(),
+            waiting: 0,
+            bytes: 0,
+            busy: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            listing: None,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            stamp: Duration::ZERO,
+            served: Lane(u32::MAX),
+            repaired: Lane(u32::MAX),
+            repairs_next: false,
+            bucket: Bucket::new(Instant::ZERO, 1, frame as u64),
+            pace: None,
+            repairs: 0,
+        }
+    }
+
+    /// A stamp for the frame that is made now: later than every one before.
+    pub(super) fn stamp(&mut self, now: Instant) -> Duration {
+        let micros = u64::try_from(now.since_origin().as_micros()).unwrap_or(u64::MAX);
+        let tick = Duration::from_micros(1);
+        self.stamp = Duration::from_micros(micros).max(self.stamp.saturating_add(tick));
+        self.stamp
+    }
+
+    pub(super) fn push(&mut self, queued: Queued) {
+        self.bytes += queued.message.size();
+        self.waiting += 1;
+        self.busy.insert(queued.lane);
+        let line = self.lanes.entry(queued.lane).or_default();
+        line.push(queued.since, queued.message);
+    }
+
+    /// Gives up what waits for longer than its time to live, and forgets what was sent for as long. Gives how many messages
+    /// were given up.
+    pub(super) fn expire(&mut self, now: Instant, ttl: Duration) -> u64 {
+        let before = self.waiting;
+        let Self { lanes, busy, .. } = self;
+        busy.retain(|lane| {
+            let Some(line) = lanes.get_mut(lane) else {
+                return false;
+            };
+            let (count, bytes, forgotten) = line.expire(now, ttl);
+            self.waiting -= count;
+            self.bytes -= bytes;
+            self.kept_bytes -= forgotten;
+            line.waits()
+        });
+        self.forget(|published| now - published > ttl);
+        (before - self.waiting) as u64
+    }
+
+    /// Gives up kept frames, oldest first, while `due` says so of the moment that one was published.
+    fn forget(&mut self, due: impl Fn(Instant) -> bool) {
+        while let Some((lane, first)) = self.kept.front().copied() {
+            let line = self.lanes.entry(lane).or_default();
+            let Some(bytes) = line.give_up(first, &due) else {
+                return;
+            };
+            self.kept_bytes -= bytes;
+            self.kept.pop_front();
+        }
+    }
+
+    /// The bus does not take the frame with this first number: it and what was sent before it will not come.
+    pub(super) fn refuse(&mut self, lane: Lane, first: u64) {
+        if let Some(line) = self.lanes.get_mut(&lane) {
+            self.kept_bytes -= line.forget_until(first);
+        }
+    }
+
+    /// Another node asks for events.
+    pub(super) fn want(&mut self, now: Instant, runs: &[AskedRun], linger: Duration) {
+        for run in runs {
+            let lane = Lane(run.lane);
+            if self.asked.len() < ASKED_LANES {
+                self.asked.insert(lane);
+            }
+            if let Some(line) = self.lanes.get_mut(&lane) {
+                line.want(now, run, linger);
+                if line.is_wanted() {
+                    self.wanted.insert(lane);
+                }
+            }
+        }
+    }
+
+    /// Events may be sent from now on; what waits for long goes out over a part of that time, for it comes to mailboxes
+    /// that would else have to hold all of it at once.
+    pub(super) fn open(&mut self, now: Instant, heartbeat: Duration) {
+        let waited = self.oldest().map_or(Duration::ZERO, |since| now - since);
+        self.pace = (waited > heartbeat / 4).then(|| {
+            let span = waited / BACKLOG;
+            let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+            // What is published meanwhile comes on top, at the rate at which the backlog grew.
+            let count = self.waiting as u64 + self.waiting as u64 / u64::from(BACKLOG);
+            let rate = count.saturating_mul(1_000) / millis + 1;
+            (Bucket::new(now, rate, rate / BURSTS), now + span * 2)
+        });
+    }
+
+    /// The next frame: a new one, where these may be sent, or one to send again, by turns. Where the bus is `slow`, less is
+    /// sent again.
+    pub(super) fn frame(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        members: usize,
+        open: bool,
+        slow: bool,
+    ) -> Option<Outbound> {
+        let rate = Config::repaired_bytes(members) as u64;
+        self.bucket.set_rate(if slow { rate / 2 } else { rate });
+        self.repairs_next = !self.repairs_next;
+        let first = match self.repairs_next {
+            true => self.repair(now),
+            false => None,
+        };
+        first
+            .or_else(|| open.then(|| self.next(now, config, members)).flatten())
+            .or_else(|| self.repair(now))
+    }
+
+    fn repair(&mut self, now: Instant) -> Option<Outbound> {
+        if self.wanted.is_empty() || self.bucket.available(now) == 0 {
+            return None;
+        }
+        while let Some(lane) = after(&self.wanted, self.repaired) {
+            self.repaired = lane;
+            let line = self.lanes.get_mut(&lane);
+            let (frame, more) = line.map_or((None, false), |line| (line.repair(now), line.is_wanted()));
+            if !more {
+                self.wanted.remove(&lane);
+            }
+            if let Some(frame) = frame {
+                self.bucket.take(frame.len() as u64);
+                self.repairs += 1;
+                return Some(Outbound { lane, frame });
+            }
+        }
+        None
+    }
+
+    fn next(&mut self, now: Instant, config: &Config, members: usize) -> Option<Outbound> {
+        let lane = after(&self.busy, self.served)?;
+        let most = self.allowed(now)?;
+        self.served = lane;
+        let stamp = self.stamp(now);
+        let line = self.lanes.get_mut(&lane)?;
+        let (frame, count, bytes) = line.frame(now, (self.id, lane.0), stamp, self.frame, most)?;
+        if !line.waits() {
+            self.busy.remove(&lane);
+        }
+        if let Some((first, size)) = line.newest() {
+            self.kept.push_back((lane, first));
+            self.kept_bytes += size;
+        }
+        self.waiting -= count;
+        self.bytes -= bytes;
+        if let Some((pace, _)) = &mut self.pace {
+            pace.take(count as u64);
+        }
+        if self.waiting == 0 {
+            self.pace = None;
+        }
+        let limit = config.kept_bytes(members);
+        while self.kept_bytes > limit {
+            let Some((lane, first)) = self.kept.pop_front() else {
+                break;
+            };
+            if let Some(bytes) = self.lanes.entry(lane).or_default().give_up(first, |_| true) {
+                self.kept_bytes -= bytes;
+            }
+        }
+        Some(Outbound { lane, frame })
+    }
+
+    /// How many messages the next frame may have.
+    fn allowed(&mut self, now: Instant) -> Option<usize> {
+        match &mut self.pace {
+            Some((_, until)) if now >= *until => self.pace = None,
+            Some((pace, _)) => {
+                let allowed = usize::try_from(pace.available(now)).unwrap_or(usize::MAX);
+                // Frames of a burst each, rather than one for each message.
+                return (now >= pace.due(self.waiting as u64)).then_some(allowed.max(1));
+            }
+            None => {}
+        }
+        Some(usize::MAX)
+    }
+
+    /// When the next frame can be made that has to wait now, where events may be sent.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let repair = (!self.wanted.is_empty()).then(|| self.bucket.due(1));
+        let next = match &self.pace {
+            Some((pace, until)) if self.waiting > 0 => {
+                Some(pace.due(self.waiting as u64).min(*until))
+            }
+            _ => None,
+        };
+        repair.into_iter().chain(next).min()
+    }
+
+    /// How far the lanes have come that were used since this moment of our clock or asked for, at most so many, and
+    /// whether these are all that were ever used. The next call goes on where this one stopped.
+    pub(super) fn progress(&mut self, since: Duration, most: usize) -> (Vec<LaneProgress>, bool) {
+        let begin = self.listing.take();
+        let mut whole = begin.is_none();
+        let mut listed = Vec::new();
+        for (lane, line) in self.lanes.range(begin.unwrap_or(Lane(0))..) {
+            if line.used() < since && !self.asked.contains(lane) {
+                whole = false;
+            } else if listed.len() < most {
+                listed.push(line.progress(lane.0));
+            } else {
+                self.listing = Some(*lane);
+                return (listed, false);
+            }
+        }
+        // A lane that was asked for and never used says so.
+        for lane in core::mem::take(&mut self.asked) {
+            if !self.lanes.contains_key(&lane) && listed.len() < most {
+                listed.push(Line::default().progress(lane.0));
+            }
+        }
+        (listed, whole)
+    }
+
+    /// Whether [`progress`](Self::progress) stopped before the end.
+    pub(super) fn has_more_progress(&self) -> bool {
+        self.listing.is_some()
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many bytes are kept to be sent again.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
+    }
+
+    /// How many frames were sent again.
+    pub(super) fn repairs(&self) -> u64 {
+        self.repairs
+    }
+
+    /// Since when the oldest message waits.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let lanes = self.busy.iter().filter_map(|lane| self.lanes.get(lane));
+        lanes.filter_map(Line::oldest).min()
+    }
+}
+
+/// The lane that comes after this one, in turn.
+fn after(lanes: &BTreeSet<Lane>, served: Lane) -> Option<Lane> {
+    let next = Lane(served.0.saturating_add(1));
+    let mut later = lanes.range(next..);
+    later.next().or_else(|| lanes.first()).copied()
+}
