@@ -84,11 +84,7 @@ fn message(bytes: usize) -> Message {
 
 #[expect(clippy::unwrap_used, reason = "the frame has room for its messages")]
 fn frame(messages: usize, message: &Message) -> bytes::Bytes {
-    let header = Header {
-        origin: NodeId([7; 16]),
-        lane: 0,
-        first: 1,
-    };
+    let header = Header::new(NodeId([7; 16]), 0, 1);
     let mut writer = FrameWriter::new(header, LIMIT).unwrap();
     for _ in 0..messages {
         writer.push(message).unwrap();

@@ -55,8 +55,7 @@ impl Header {
     }
 
     fn read(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
-        let (fields, rest) =
-            postcard::take_from_bytes(bytes).map_err(|error| failure(&error))?;
+        let (fields, rest) = postcard::take_from_bytes(bytes).map_err(|error| failure(&error))?;
         let (origin, lane, first, (stamp, before, waited)) = fields;
         let header = Self {
             origin,

@@ -112,7 +112,10 @@ impl Heartbeat {
         }
         append(bytes, &(self.left.len() as u32));
         for left in &self.left {
-            append(bytes, &(left.node, micros(left.ago), left.lanes.len() as u32));
+            append(
+                bytes,
+                &(left.node, micros(left.ago), left.lanes.len() as u32),
+            );
             for (lane, last, at) in &left.lanes {
                 append(bytes, &(lane, last, micros(*at)));
             }

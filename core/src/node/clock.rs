@@ -163,7 +163,11 @@ mod tests {
         assert_eq!(clock.ours(ms(11_000)), Some(at(1_030)));
         // The origin's clock stood still for 600 s.
         for second in [605, 614, 623_u64] {
-            clock.heard(at(second * 1_000), ms(second * 1_000 + 10_000 - 600_030), WINDOW);
+            clock.heard(
+                at(second * 1_000),
+                ms(second * 1_000 + 10_000 - 600_030),
+                WINDOW,
+            );
         }
         assert_eq!(clock.ours(ms(11_000)), Some(at(601_030)));
     }

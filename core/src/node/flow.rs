@@ -172,7 +172,11 @@ impl Flow {
         sent: Duration,
         out: &mut Vec<Settled>,
     ) {
-        if self.claim.as_ref().is_some_and(|(_, before)| sent <= *before) {
+        if self
+            .claim
+            .as_ref()
+            .is_some_and(|(_, before)| sent <= *before)
+        {
             return;
         }
         // A frame that was stamped before and is not reported was forged.
@@ -184,7 +188,10 @@ impl Flow {
         });
         if view.proven && sent > self.top && progress.last.saturating_add(1) < self.next {
             // What moved `next` was forged. What comes now is new, but what was asked for before must not come twice.
-            out.push(Settled::Unknown(view.clock.ours_at_least(self.top.min(sent)), view.now));
+            out.push(Settled::Unknown(
+                view.clock.ours_at_least(self.top.min(sent)),
+                view.now,
+            ));
             self.next = progress.last + 1;
             self.joining = true;
             self.fresh = self.fresh.max(sent);
@@ -370,17 +377,24 @@ impl Flow {
     /// When something is to be done that depends on the time alone.
     pub(super) fn due(&self, view: &View<'_>) -> Option<Instant> {
         let wait = self.wait.as_ref()?;
-        let stale = self.held.first_key_value().map(|(_, held)| view.stale_at(&held.frame));
+        let stale = self
+            .held
+            .first_key_value()
+            .map(|(_, held)| view.stale_at(&held.frame));
         let given_up = wait.gives_up(view.heartbeat, view.round_trip(), self.newest);
         let given_up = given_up.filter(|_| !self.held.is_empty());
-        [Some(wait.ask_at()), given_up, stale].into_iter().flatten().min()
+        [Some(wait.ask_at()), given_up, stale]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Does what is due; true if what is missing is to be asked for.
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
-        let given_up = self.wait.as_ref().and_then(|wait| {
-            wait.gives_up(view.heartbeat, view.round_trip(), self.newest)
-        });
+        let given_up = self
+            .wait
+            .as_ref()
+            .and_then(|wait| wait.gives_up(view.heartbeat, view.round_trip(), self.newest));
         if given_up.is_some_and(|at| at <= view.now)
             && let Some((first, _)) = self.held.first_key_value()
         {
@@ -408,7 +422,11 @@ impl Flow {
             return;
         };
         wait.asked(view.now, stamp, view.heartbeat, view.round_trip());
-        let after = if self.joining { self.fresh } else { Duration::ZERO };
+        let after = if self.joining {
+            self.fresh
+        } else {
+            Duration::ZERO
+        };
         let claimed = self.claim.map_or(0, |(claim, _)| claim.last);
         let ends = self.held.iter().map(|(first, held)| (*first, held.last));
         let mut next = self.next;

@@ -118,7 +118,8 @@ impl Line {
             before: stamp.saturating_sub(self.at),
             waited: now - published,
         };
-        let mut writer = FrameWriter::with_capacity(header, limit, self.capacity(limit, most)).ok()?;
+        let mut writer =
+            FrameWriter::with_capacity(header, limit, self.capacity(limit, most)).ok()?;
         let mut taken = 0;
         while writer.messages() < most
             && let Some(waiting) = self.waiting.front()
@@ -221,7 +222,10 @@ impl Line {
 
     /// How far the lane has come, for a heartbeat.
     pub(super) fn progress(&self, lane: u32) -> LaneProgress {
-        let keeps = self.last.saturating_add(1).saturating_sub(self.floor.max(1));
+        let keeps = self
+            .last
+            .saturating_add(1)
+            .saturating_sub(self.floor.max(1));
         LaneProgress {
             lane,
             last: self.last,

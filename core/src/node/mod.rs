@@ -203,7 +203,7 @@ impl Node {
             held: 0,
             asking: BTreeSet::new(),
             greeted: false,
-            subscribed: BTreeMap::from([(Lane(0), Instant::ZERO)]),
+            subscribed: BTreeMap::new(),
             lane_heard: BTreeMap::new(),
             questions: Questions::default(),
             news: VecDeque::new(),
@@ -216,10 +216,14 @@ impl Node {
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
         self.pulse.connected(now);
+        self.subscribed.entry(Lane(0)).or_insert(now);
         let members = self.peers.iter().filter(|(_, peer)| peer.is_member());
         self.awaited = members.map(|(id, _)| *id).collect();
         self.lane_heard.clear();
-        let departed = self.peers.values_mut().filter_map(|peer| peer.settles.as_mut());
+        let departed = self
+            .peers
+            .values_mut()
+            .filter_map(|peer| peer.settles.as_mut());
         departed.for_each(|settles| *settles = (*settles).max(now + self.config.heartbeat * 2));
     }
 
@@ -244,25 +248,17 @@ impl Node {
 
     /// The lanes that the link should be subscribed to; lane 0 always is.
     pub fn lanes(&self) -> impl Iterator<Item = Lane> {
-        self.subscribed.keys().copied()
+        let others = self.subscribed.keys().filter(|lane| **lane != Lane(0));
+        core::iter::once(Lane(0)).chain(others.copied())
     }
 
     /// The lane is subscribed, and its events count that were published from `since` on: those that came before the
-    /// subscription are sent again. A lane that is subscribed is ours since the earlier of both moments.
+    /// subscription are sent again. Of a lane that was subscribed already the earlier moment counts; lane 0 is ours from
+    /// the first link on, unless this says an earlier one.
     pub fn subscribed(&mut self, since: Instant, lane: Lane) {
         if lane.0 < self.config.lanes {
-            let new = !self.subscribed.contains_key(&lane);
             let ours = self.subscribed.entry(lane).or_insert(since);
-            if !new {
-                *ours = since.min(*ours);
-            }
-        }
-    }
-
-    /// Lane 0 is ours to receive since then and not before, unless something of it came already.
-    pub fn begins(&mut self, since: Instant) {
-        if self.peers.is_empty() {
-            self.subscribed.insert(Lane(0), since);
+            *ours = since.min(*ours);
         }
     }
 
@@ -304,18 +300,26 @@ impl Node {
         let ttl = self.config.time_to_live;
         let expired = self.origin.expire(now, ttl);
         self.counters.expired += expired;
-        while self.control.front().is_some_and(|(since, _)| now - *since > ttl) {
+        while self
+            .control
+            .front()
+            .is_some_and(|(since, _)| now - *since > ttl)
+        {
             self.control.pop_front();
         }
         expired
     }
 
     /// The bus does not take a frame that [`transmit`](Self::transmit) gave: the frame, and what was sent on its lane
-    /// before, will not be sent again.
-    pub fn refused(&mut self, outbound: &Outbound) {
-        if let Ok(Decoded::Frame(frame)) = Frame::decode(&outbound.frame, usize::MAX) {
+    /// before, will not be sent again. Gives how many events the frame has.
+    pub fn refused(&mut self, outbound: &Outbound) -> u64 {
+        let Ok(Decoded::Frame(frame)) = Frame::decode(&outbound.frame, usize::MAX) else {
+            return 0;
+        };
+        if frame.header().first > 0 {
             self.origin.refuse(outbound.lane, frame.header().first);
         }
+        frame.numbered()
     }
 
     /// The next frame to send, while there is a link.
@@ -332,7 +336,10 @@ impl Node {
         if !self.is_live() {
             return None;
         }
-        if self.opens.is_some_and(|opens| self.awaited.is_empty() || now >= opens) {
+        if self
+            .opens
+            .is_some_and(|opens| self.awaited.is_empty() || now >= opens)
+        {
             self.opens = None;
             self.origin.open(now, self.config.heartbeat);
         }
@@ -411,10 +418,23 @@ impl Node {
         };
         let deadline = self.pulse.deadline().map(|due| due + TICK);
         let flows = self.flows_due();
-        [Some(self.pulse.next()), link, leaving, deadline, flows, self.questions_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            Some(self.pulse.next()),
+            link,
+            leaving,
+            deadline,
+            flows,
+            self.questions_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether there is [`news`](Self::news).
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
     }
 
     /// The next news for the host.
@@ -481,7 +501,11 @@ impl Node {
     /// miss some of it. Then the node says goodbye, the last thing to send.
     pub fn leave(&mut self, now: Instant) {
         let lonely = self.members == 0;
-        let stay = if lonely { Duration::ZERO } else { self.config.heartbeat / 4 };
+        let stay = if lonely {
+            Duration::ZERO
+        } else {
+            self.config.heartbeat / 4
+        };
         self.leaving = Leaving::At(now + stay);
         self.pulse.beat(now);
     }
@@ -578,9 +602,10 @@ impl Node {
 
     /// The nodes that left lately.
     fn left(&self, now: Instant) -> Vec<Left> {
-        let left = self.peers.iter().filter(|(_, peer)| {
-            peer.standing == Standing::Left && peer.last.len() <= LEFT_LANES
-        });
+        let left = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.standing == Standing::Left && peer.last.len() <= LEFT_LANES);
         let left = left.take(LEFT).map(|(node, peer)| Left {
             node: *node,
             ago: now - peer.heard,
@@ -595,7 +620,9 @@ impl Node {
         let peer = self.peers.get_mut(&origin)?;
         peer.asked = now;
         let mut runs = Vec::new();
-        let mut waiting = self.waiting.range((origin, Lane(0))..=(origin, Lane(u32::MAX)));
+        let mut waiting = self
+            .waiting
+            .range((origin, Lane(0))..=(origin, Lane(u32::MAX)));
         while runs.len() < MAX_RUNS
             && let Some((_, lane)) = waiting.next()
         {
@@ -614,7 +641,9 @@ impl Node {
         let heartbeat = self.config.heartbeat;
         // Of many nodes that miss the same, the first to ask spares the others.
         let members = u32::try_from(self.members).unwrap_or(u32::MAX);
-        let spread = (heartbeat / 32).saturating_mul(1 + members / 16).min(heartbeat / 2);
+        let spread = (heartbeat / 32)
+            .saturating_mul(1 + members / 16)
+            .min(heartbeat / 2);
         let nanos = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
         Moment {
             now,

@@ -192,7 +192,8 @@ impl Origin {
         while let Some(lane) = after(&self.wanted, self.repaired) {
             self.repaired = lane;
             let line = self.lanes.get_mut(&lane);
-            let (frame, more) = line.map_or((None, false), |line| (line.repair(now), line.is_wanted()));
+            let (frame, more) =
+                line.map_or((None, false), |line| (line.repair(now), line.is_wanted()));
             if !more {
                 self.wanted.remove(&lane);
             }

@@ -110,12 +110,7 @@ impl Peer {
     }
 
     /// The flow of a lane that is ours to receive since then, and what the flow is judged by.
-    pub(super) fn flow(
-        &mut self,
-        at: Moment,
-        lane: Lane,
-        since: Instant,
-    ) -> (&mut Flow, View<'_>) {
+    pub(super) fn flow(&mut self, at: Moment, lane: Lane, since: Instant) -> (&mut Flow, View<'_>) {
         let proven = self.is_proven();
         let Self { clock, flows, .. } = self;
         let flow = flows.entry(lane).or_insert_with(Flow::new);

@@ -21,9 +21,8 @@ pub(super) enum Link {
 pub(super) struct Pulse {
     heartbeat: Duration,
     pub(super) link: Link,
-    /// When the link began, and when the node was live.
+    /// When the link began.
     pub(super) connected: Instant,
-    pub(super) live: Instant,
     /// When the last heartbeat was due, and the next one is.
     last: Instant,
     next: Instant,
@@ -44,7 +43,6 @@ impl Pulse {
             heartbeat,
             link: Link::Down,
             connected: Instant::ZERO,
-            live: Instant::ZERO,
             last: Instant::ZERO,
             next: Instant::ZERO,
             due: false,

@@ -77,7 +77,10 @@ impl Node {
     }
 
     fn flow_bytes(&self, origin: NodeId, lane: Lane) -> usize {
-        let flow = self.peers.get(&origin).and_then(|peer| peer.flows.get(&lane));
+        let flow = self
+            .peers
+            .get(&origin)
+            .and_then(|peer| peer.flows.get(&lane));
         flow.map_or(0, Flow::held_bytes)
     }
 
@@ -316,7 +319,8 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&origin) else {
             return;
         };
-        peer.clock.echoed(now, sent, made.since_origin(), echo.ago, window);
+        peer.clock
+            .echoed(now, sent, made.since_origin(), echo.ago, window);
         peer.deaf = false;
         if !peer.is_member() {
             peer.standing = Standing::Member;
@@ -324,7 +328,9 @@ impl Node {
             self.members += 1;
             self.news.push_back(News::Joined(origin));
         }
-        let flows = self.waiting.range((origin, Lane(0))..=(origin, Lane(u32::MAX)));
+        let flows = self
+            .waiting
+            .range((origin, Lane(0))..=(origin, Lane(u32::MAX)));
         let lanes: Vec<Lane> = flows.map(|(_, lane)| *lane).collect();
         for lane in lanes {
             self.with_flow(now, origin, lane, |flow, view, _| {
@@ -335,8 +341,11 @@ impl Node {
 
     /// The origin is proven to live: what came of it before counts.
     fn accept(&mut self, now: Instant, origin: NodeId, heartbeat: &Heartbeat) {
-        let subscribed: Vec<(Lane, Instant)> =
-            self.subscribed.iter().map(|(lane, since)| (*lane, *since)).collect();
+        let subscribed: Vec<(Lane, Instant)> = self
+            .subscribed
+            .iter()
+            .map(|(lane, since)| (*lane, *since))
+            .collect();
         for (lane, since) in subscribed {
             let Some(peer) = self.peers.get(&origin) else {
                 return;
@@ -347,7 +356,11 @@ impl Node {
                 let until = peer.clock.ours(heartbeat.since).unwrap_or(now);
                 self.deaf(origin, Some(lane), since, until);
             }
-            if self.peers.get(&origin).is_some_and(|peer| peer.flows.contains_key(&lane)) {
+            if self
+                .peers
+                .get(&origin)
+                .is_some_and(|peer| peer.flows.contains_key(&lane))
+            {
                 self.with_flow(now, origin, lane, |flow, view, out| flow.advance(view, out));
             }
         }
@@ -437,7 +450,9 @@ impl Node {
         let waiting: Vec<(NodeId, Lane)> = self.waiting.iter().copied().collect();
         for (origin, lane) in waiting {
             let mut asks = false;
-            self.with_flow(now, origin, lane, |flow, view, out| asks = flow.tick(view, out));
+            self.with_flow(now, origin, lane, |flow, view, out| {
+                asks = flow.tick(view, out)
+            });
             let peer = self.peers.get(&origin);
             let apart = self.config.heartbeat / 16;
             if asks && peer.is_some_and(|peer| peer.repairs() && now - peer.asked >= apart) {
@@ -467,7 +482,11 @@ impl Node {
     pub(super) fn is_deaf_on_a_lane(&self, now: Instant) -> bool {
         let patience = self.pulse.patience();
         self.waiting.iter().any(|(origin, lane)| {
-            let heard = self.lane_heard.get(lane).copied().unwrap_or(self.pulse.connected);
+            let heard = self
+                .lane_heard
+                .get(lane)
+                .copied()
+                .unwrap_or(self.pulse.connected);
             let flow = self.peers.get(origin).and_then(|peer| peer.flows.get(lane));
             now - heard > patience && flow.is_some_and(|flow| flow.is_deaf(now, patience))
         })

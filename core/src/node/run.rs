@@ -14,9 +14,4 @@ impl Run {
         let (first, last) = (number, number);
         Self { first, last }
     }
-
-    pub(super) fn between(after: u64, until: u64) -> Option<Self> {
-        let first = after.checked_add(1)?;
-        (first <= until).then_some(Self { first, last: until })
-    }
 }

@@ -2,24 +2,36 @@
 
 use std::time::Duration;
 
-use midplane_core::envelope::{Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane_core::envelope::{
+    Ask, AskedRun, Header, Heard, Heartbeat, LaneProgress, Left, Message, NodeId,
+};
 use midplane_core::{
     Answer, Audience, ConnectionId, Delivered, Event, EventKey, Question, Scope, Target,
 };
 
 use crate::publish;
 
+/// Frames of version 1, which this release does not read.
+pub(crate) const VERSION_1: [&str; 5] = [
+    include_str!("golden/one-text.hex"),
+    include_str!("golden/everything.hex"),
+    include_str!("golden/heartbeat.hex"),
+    include_str!("golden/questions.hex"),
+    include_str!("golden/no-messages.hex"),
+];
+
 /// What each golden file means. A file is added when the wire grows; none is ever changed.
 pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
     let header = |lane, first| Header {
-        origin: NodeId(*b"0123456789abcdef"),
-        lane,
-        first,
+        stamp: Duration::from_micros(7_000_001),
+        before: Duration::from_secs(2),
+        waited: Duration::from_micros(300),
+        ..Header::new(NodeId(*b"0123456789abcdef"), lane, first)
     };
     vec![
         (
             "one-text",
-            include_str!("golden/one-text.hex"),
+            include_str!("golden/2-one-text.hex"),
             header(0, 1),
             vec![publish(
                 &[],
@@ -29,7 +41,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
         ),
         (
             "everything",
-            include_str!("golden/everything.hex"),
+            include_str!("golden/2-everything.hex"),
             header(300, u64::MAX - 2),
             vec![
                 publish(
@@ -53,41 +65,60 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
         ),
         (
             "heartbeat",
-            include_str!("golden/heartbeat.hex"),
+            include_str!("golden/2-heartbeat.hex"),
             header(0, 500),
             vec![
-                Message::Stamp(Duration::from_micros(7_000_001)),
                 Message::Heartbeat(Heartbeat {
                     version: "0.1.0".into(),
                     hello: true,
-                    sent: Duration::from_secs(7),
-                    earlier: [1, 3, 5].map(Duration::from_secs).into(),
-                    lanes: vec![
-                        LaneProgress {
-                            lane: 0,
-                            lasts: vec![1, 3, 499],
-                        },
-                        LaneProgress {
-                            lane: 300,
-                            lasts: vec![0, 0, u64::MAX],
-                        },
-                    ],
+                    goodbye: true,
+                    since: Duration::from_secs(1),
+                    lanes: vec![progress(0, 499, 3, 400), progress(300, u64::MAX, 6, 0)],
+                    heard: vec![Heard {
+                        node: NodeId(*b"fedcba9876543210"),
+                        stamp: Duration::from_secs(40),
+                        ago: Duration::from_millis(3),
+                    }],
+                    left: vec![Left {
+                        node: NodeId([7; 16]),
+                        ago: Duration::from_secs(9),
+                        lanes: vec![(0, 12, Duration::from_secs(5))],
+                    }],
+                }),
+                Message::Ask(Ask {
+                    to: NodeId([9; 16]),
+                    runs: vec![AskedRun {
+                        lane: 300,
+                        first: 4,
+                        last: 1_000,
+                        after: Duration::from_secs(6),
+                    }],
                 }),
             ],
         ),
         (
             "questions",
-            include_str!("golden/questions.hex"),
+            include_str!("golden/2-questions.hex"),
             header(0, 90),
             questions(),
         ),
         (
             "no-messages",
-            include_str!("golden/no-messages.hex"),
+            include_str!("golden/2-no-messages.hex"),
             header(7, 0),
             vec![],
         ),
     ]
+}
+
+fn progress(lane: u32, last: u64, at: u64, keeps: u64) -> LaneProgress {
+    LaneProgress {
+        lane,
+        last,
+        at: Duration::from_secs(at),
+        keeps,
+        gone: Duration::from_secs(1),
+    }
 }
 
 pub(crate) fn questions() -> Vec<Message> {
@@ -120,5 +151,5 @@ pub(crate) fn questions() -> Vec<Message> {
         id: u64::MAX,
         answer,
     });
-    asked.chain(answered).chain([Message::Goodbye]).collect()
+    asked.chain(answered).collect()
 }

@@ -2,11 +2,14 @@
 
 mod golden;
 
+use std::time::Duration;
+
 use midplane_core::envelope::{
-    DecodeError, Decoded, EncodeError, Frame, FrameWriter, Header, MAX_AUDIENCE, Message, NodeId,
+    DecodeError, Decoded, EncodeError, Frame, FrameWriter, HEADER, Header, MAX_AUDIENCE, Message,
+    NodeId,
 };
 use midplane_core::{
-    Audience, ConnectionId, Event, EventKey, Kind, Scope, Target, TooLarge, TooMany,
+    Audience, ConnectionId, Event, EventKey, Kind, Question, Scope, Target, TooLarge, TooMany,
 };
 use proptest::prelude::*;
 
@@ -16,7 +19,7 @@ fn frame(bytes: impl Into<Vec<u8>>) -> Result<Decoded, DecodeError> {
     Frame::decode(&bytes.into().into(), LIMIT)
 }
 
-fn messages(frame: &Frame) -> Vec<(u64, Result<Message, DecodeError>)> {
+fn messages(frame: &Frame) -> Vec<(Option<u64>, Result<Message, DecodeError>)> {
     frame.messages().collect()
 }
 
@@ -52,6 +55,23 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
+/// Whether a message of this kind carries an event.
+fn is_numbered(message: &Message) -> bool {
+    match message {
+        Message::Publish { .. } => true,
+        Message::Question { question, .. } => matches!(question, Question::Publish(..)),
+        Message::Unknown { kind, .. } => *kind < 128,
+        _ => false,
+    }
+}
+
+#[test]
+fn frames_of_version_1_are_of_another_version() {
+    for text in golden::VERSION_1 {
+        assert_eq!(frame(unhex(text)), Ok(Decoded::UnknownVersion(1)));
+    }
+}
+
 #[test]
 fn golden_frames_decode_to_what_they_always_meant() {
     for (name, text, header, expected) in golden::all() {
@@ -62,12 +82,17 @@ fn golden_frames_decode_to_what_they_always_meant() {
             )
         };
         assert_eq!(*decoded.header(), header, "{name}");
-        let expected: Vec<_> = expected
-            .into_iter()
-            .zip(header.first..=u64::MAX)
-            .map(|(m, n)| (n, Ok(m)))
-            .collect();
+        let mut next = header.first;
+        let expected = expected.into_iter().map(|message| {
+            let numbered = is_numbered(&message);
+            let number = numbered.then_some(next);
+            next = next.wrapping_add(u64::from(numbered));
+            (number, Ok(message))
+        });
+        let expected: Vec<_> = expected.collect();
         assert_eq!(messages(&decoded), expected, "{name}");
+        let numbered = expected.iter().filter(|(number, _)| number.is_some());
+        assert_eq!(decoded.numbered(), numbered.count() as u64, "{name}");
     }
 }
 
@@ -83,11 +108,7 @@ fn golden_frames_are_what_this_release_writes() {
 /// A payload that is most of its frame shares the frame's memory; a small one must not keep all of it.
 #[test]
 fn only_small_payloads_are_copied() {
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: 0,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, 0);
     let event = |size| {
         let event = Event::text("x".repeat(size));
         publish(&[], Target::topic("t").unwrap().into(), event)
@@ -119,10 +140,10 @@ fn size_comes_before_version_before_the_rest() {
     );
     assert_eq!(frame([99, 1, 2]), Ok(Decoded::UnknownVersion(99)));
     assert_eq!(frame([]), Err(DecodeError::Truncated));
-    assert_eq!(frame([1]), Err(DecodeError::Truncated));
-    assert_eq!(frame([1, 0, 5]), Err(DecodeError::Truncated));
+    assert_eq!(frame([2]), Err(DecodeError::Truncated));
+    assert_eq!(frame([2, 0, 5]), Err(DecodeError::Truncated));
     // A lane of more than 32 bits, and one that goes on for ever.
-    let header = |lane: &[u8]| [&[1, 0][..], &[7; 16], lane, &[1]].concat();
+    let header = |lane: &[u8]| [&[2, 0][..], &[7; 16], lane, &[1, 0, 0, 0]].concat();
     assert!(frame(header(&[0xff, 0xff, 0xff, 0xff, 0x0f])).is_ok());
     assert_eq!(
         frame(header(&[0xff, 0xff, 0xff, 0xff, 0x1f])),
@@ -159,11 +180,7 @@ fn with_raw(header: Header, messages: &[&Message], at: usize, raw: &[u8]) -> Vec
 
 /// What the one message of these bytes is read as.
 fn read_raw(raw: &[u8]) -> Result<Message, DecodeError> {
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: 1,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, 1);
     let Ok(Decoded::Frame(decoded)) = frame(with_raw(header, &[], 0, raw)) else {
         panic!("no frame")
     };
@@ -172,58 +189,85 @@ fn read_raw(raw: &[u8]) -> Result<Message, DecodeError> {
 
 #[test]
 fn a_heartbeat_has_a_form() {
-    // version "", no hello, sent 9, earlier 1 and 2, lane 0 at 5 and 6
-    assert!(read_raw(&[2, 0, 0, 9, 2, 1, 2, 1, 0, 2, 5, 6]).is_ok());
+    // version "", hello, since 9, lane 0 at 5 since 4 with 2 kept and 3 gone, nobody heard, nobody left
+    assert!(read_raw(&[128, 0, 1, 9, 1, 0, 5, 4, 2, 3, 0, 0]).is_ok());
+    let long = [&[128, 65][..], &[b'v'; 65], &[0, 0, 0, 0, 0]].concat();
     for (what, raw) in [
         (
-            "numbers for two of three",
-            &[2, 0, 0, 9, 3, 1, 2, 3, 1, 0, 2, 5, 6][..],
+            "more kept than used",
+            &[128, 0, 1, 9, 1, 0, 5, 4, 6, 3, 0, 0][..],
         ),
-        (
-            "numbers for three of two",
-            &[2, 0, 0, 9, 2, 1, 2, 1, 0, 3, 5, 6, 7],
-        ),
-        ("times that fall", &[2, 0, 0, 9, 2, 2, 1, 1, 0, 2, 5, 6]),
-        (
-            "an earlier one in the future",
-            &[2, 0, 0, 9, 2, 1, 10, 1, 0, 2, 5, 6],
-        ),
-        ("more behind it", &[2, 0, 0, 9, 0, 0, 0]),
+        ("more behind it", &[128, 0, 1, 9, 0, 0, 0, 0]),
         (
             "a count that is a lie",
-            &[2, 0, 0, 9, 0xff, 0xff, 0xff, 0xff, 0x0f],
+            &[128, 0, 0, 9, 0xff, 0xff, 0xff, 0xff, 0x0f],
         ),
+        ("a version of 65 bytes", &long),
     ] {
         assert_eq!(read_raw(raw), Err(DecodeError::Malformed), "{what}");
+    }
+}
+
+#[test]
+fn an_ask_has_a_form() {
+    let run = |first, last| [&[129][..], &[9; 16], &[1, 0, first, last, 0]].concat();
+    assert!(read_raw(&run(4, 4)).is_ok());
+    assert_eq!(read_raw(&run(5, 4)), Err(DecodeError::Malformed));
+    let many = [&[129][..], &[9; 16], &[33], &[0, 4, 4, 0].repeat(33)].concat();
+    let header = Header::new(NodeId([0; 16]), 0, 1);
+    let bytes = [
+        &encode(header, &[])[..],
+        &[many.len() as u8 | 0x80, 1],
+        &many,
+    ]
+    .concat();
+    let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
+        panic!("no frame")
+    };
+    assert_eq!(messages(&decoded)[0].1, Err(DecodeError::Malformed));
+}
+
+/// A question that publishes has a number, and no other has.
+#[test]
+fn a_question_travels_as_its_kind_does() {
+    for message in golden::questions() {
+        let header = Header::new(NodeId([0; 16]), 0, 1);
+        let mut written = encode(header, std::slice::from_ref(&message));
+        let kind = written.len() - encode(header, &[]).len();
+        let at = written.len() - kind + 1;
+        if !matches!(message, Message::Question { .. }) {
+            continue;
+        }
+        written[at] = if is_numbered(&message) { 130 } else { 2 };
+        let Ok(Decoded::Frame(decoded)) = frame(written) else {
+            panic!("no frame")
+        };
+        assert_eq!(messages(&decoded)[0].1, Err(DecodeError::Malformed));
     }
 }
 
 /// A later release may ask what this one does not know; a program that passes the message on must be able to.
 #[test]
 fn questions_and_answers_of_unknown_kinds_are_unknown_messages() {
-    let header = Header {
-        origin: NodeId([1; 16]),
-        lane: 0,
-        first: 1,
-    };
+    let header = Header::new(NodeId([1; 16]), 0, 1);
     let question = Message::Unknown {
-        kind: 4,
+        kind: 130,
         body: vec![7, 200, 1, 2].into(),
     };
     let answer = Message::Unknown {
-        kind: 5,
+        kind: 131,
         body: [&[9; 16][..], &[7, 200]].concat().into(),
     };
     let written = encode(header, &[question.clone(), answer.clone()]);
     let Ok(Decoded::Frame(read)) = frame(written) else {
         panic!("no frame")
     };
-    assert_eq!(messages(&read), [(1, Ok(question)), (2, Ok(answer))]);
+    assert_eq!(messages(&read), [(None, Ok(question)), (None, Ok(answer))]);
 }
 
 #[test]
 fn a_known_kind_cannot_be_written_as_unknown() {
-    for kind in [1, 2, 3, 6] {
+    for kind in [1, 128, 129] {
         let body = vec![0].into();
         let refused = Message::Unknown { kind, body }.encode();
         assert_eq!(refused, Err(EncodeError::KnownKind(kind)));
@@ -254,29 +298,27 @@ fn an_audience_that_travels_is_bounded() {
     ]
     .concat();
     let length = [body.len() as u8 | 0x80, (body.len() >> 7) as u8];
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: 1,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, 1);
     let bytes = [&encode(header, &[])[..], &length, &body].concat();
     let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
         panic!("no frame")
     };
-    assert_eq!(messages(&decoded), [(1, Err(DecodeError::Malformed))]);
+    assert_eq!(messages(&decoded), [(Some(1), Err(DecodeError::Malformed))]);
 }
 
 #[test]
 fn a_frame_holds_its_header_or_is_refused() {
+    let longest = Duration::from_micros(u64::MAX);
     let header = Header {
-        origin: NodeId([0xff; 16]),
-        lane: u32::MAX,
-        first: u64::MAX,
+        stamp: longest,
+        before: longest,
+        waited: longest,
+        ..Header::new(NodeId([0xff; 16]), u32::MAX, u64::MAX)
     };
-    let fits = FrameWriter::new(header, 33).unwrap();
-    assert_eq!(fits.finish().len(), 33);
-    let refused = FrameWriter::new(header, 32).map(FrameWriter::finish);
-    let (bytes, limit) = (33, 32);
+    let fits = FrameWriter::new(header, HEADER).unwrap();
+    assert_eq!(fits.finish().len(), HEADER);
+    let refused = FrameWriter::new(header, HEADER - 1).map(FrameWriter::finish);
+    let (bytes, limit) = (HEADER, HEADER - 1);
     assert_eq!(
         refused,
         Err(EncodeError::TooLarge(TooLarge { bytes, limit }))
@@ -285,11 +327,7 @@ fn a_frame_holds_its_header_or_is_refused() {
 
 #[test]
 fn a_message_that_cannot_be_read_does_not_hide_the_next() {
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: 10,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, 10);
     let good = publish(&[], Target::topic("t").unwrap().into(), Event::text("good"));
     // A publish that claims four billion targets and has none; only reading can tell.
     let hostile = [1, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f];
@@ -300,20 +338,16 @@ fn a_message_that_cannot_be_read_does_not_hide_the_next() {
     assert_eq!(
         messages(&decoded),
         [
-            (10, Ok(good.clone())),
-            (11, Err(DecodeError::Malformed)),
-            (12, Ok(good))
+            (Some(10), Ok(good.clone())),
+            (Some(11), Err(DecodeError::Malformed)),
+            (Some(12), Ok(good))
         ]
     );
 }
 
 #[test]
 fn sequence_numbers_do_not_wrap() {
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: u64::MAX,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, u64::MAX);
     let message = publish(&[], Target::topic("t").unwrap().into(), Event::text("e"));
     let mut writer = FrameWriter::new(header, LIMIT).unwrap();
     writer.push(&message).unwrap();
@@ -335,11 +369,7 @@ fn sequence_numbers_do_not_wrap() {
 
 #[test]
 fn a_frame_stays_within_its_limit() {
-    let header = Header {
-        origin: NodeId([0; 16]),
-        lane: 0,
-        first: 0,
-    };
+    let header = Header::new(NodeId([0; 16]), 0, 0);
     let message = |size| {
         publish(
             &[],
@@ -412,23 +442,31 @@ fn message() -> impl Strategy<Value = Message> {
             publish(&scope, audience, event)
         },
     );
-    let unknown =
-        (7..=255_u8, prop::collection::vec(any::<u8>(), 0..50)).prop_map(|(kind, body)| {
-            Message::Unknown {
-                kind,
-                body: body.into(),
-            }
+    let unknown = (
+        prop_oneof![3..128_u8, 132..=255_u8],
+        prop::collection::vec(any::<u8>(), 0..50),
+    )
+        .prop_map(|(kind, body)| Message::Unknown {
+            kind,
+            body: body.into(),
         });
     let question = prop::sample::select(golden::questions());
     prop_oneof![4 => publish, 1 => unknown, 1 => question]
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    (any::<[u8; 16]>(), any::<u32>(), 0..u64::MAX - 10).prop_map(|(origin, lane, first)| Header {
-        origin: NodeId(origin),
-        lane,
-        first,
-    })
+    let times = [any::<u64>(), any::<u64>(), any::<u64>()];
+    (any::<[u8; 16]>(), any::<u32>(), 0..u64::MAX - 10, times).prop_map(
+        |(origin, lane, first, times)| {
+            let [stamp, before, waited] = times.map(Duration::from_micros);
+            Header {
+                stamp,
+                before,
+                waited,
+                ..Header::new(NodeId(origin), lane, first)
+            }
+        },
+    )
 }
 
 proptest! {

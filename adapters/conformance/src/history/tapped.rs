@@ -33,6 +33,9 @@ pub fn record_frame(recorder: &Recorder, frame: &Bytes, limit: usize) {
     };
     let header = frame.header();
     for (number, message) in frame.messages() {
+        let Some(number) = number else {
+            continue;
+        };
         let tag = match &message {
             Ok(Message::Publish { event, .. }) => EventTag::read(event.bytes()),
             Ok(Message::Unknown { body, .. }) => EventTag::read(body),

@@ -100,12 +100,14 @@ fn hostile(origin: NodeId, limit: usize) -> Vec<Bytes> {
         Message::Heartbeat(Heartbeat {
             version: "forged".into(),
             hello: true,
-            sent: Duration::from_micros(u64::MAX),
-            earlier: vec![Duration::ZERO; 4],
             lanes: vec![LaneProgress {
                 lane: 0,
-                lasts: vec![number; 4],
+                last: number,
+                at: Duration::from_micros(u64::MAX),
+                keeps: 0,
+                gone: Duration::ZERO,
             }],
+            ..Heartbeat::default()
         })
     };
     let mut frames = vec![
@@ -118,11 +120,8 @@ fn hostile(origin: NodeId, limit: usize) -> Vec<Bytes> {
     ];
     for first in [u64::MAX, u64::MAX - 1, 1 << 40, 1] {
         for message in [&event, &beat(first)] {
-            let header = Header {
-                origin,
-                lane: 0,
-                first,
-            };
+            let numbered = matches!(message, Message::Publish { .. });
+            let header = Header::new(origin, 0, if numbered { first } else { 0 });
             let mut writer = FrameWriter::new(header, limit).expect("a header fits");
             writer.push(message).expect("a message fits");
             frames.push(writer.finish());

@@ -1,7 +1,10 @@
-//! What was taken from the queue and is not known to be with the bus: the batch that is sent, and the one to retry.
+//! What was taken from the queue and is not known to be with the bus: the batch that is sent, and those that a link failed
+//! with.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use futures::channel::oneshot;
 
@@ -22,8 +25,6 @@ pub(super) struct Batch {
     backlog: Backlog,
     /// When the oldest of its messages was queued.
     oldest: Option<Instant>,
-    /// The batch was sent before, on a link that failed meanwhile.
-    retried: bool,
 }
 
 impl Batch {
@@ -47,8 +48,22 @@ impl Batch {
                 bytes: queued - node.queued_bytes(),
             },
             oldest,
-            retried: false,
         }
+    }
+
+    /// A batch for each frame; what the batch counts is with the last.
+    fn split(self) -> impl Iterator<Item = Self> {
+        let count = self.frames.len();
+        let frames = Arc::unwrap_or_clone(self.frames);
+        frames.into_iter().zip(1..).map(move |(frame, place)| Self {
+            frames: Arc::new(Vec::from([frame])),
+            backlog: if place == count {
+                self.backlog
+            } else {
+                Backlog::default()
+            },
+            oldest: self.oldest,
+        })
     }
 }
 
@@ -62,8 +77,10 @@ struct Flush {
 #[derive(Default)]
 pub(super) struct InFlight {
     sending: Option<Batch>,
-    /// The batch that a link failed with: it may have arrived, which its sequence numbers will show.
-    retry: Option<Batch>,
+    /// The frames of a batch with one that the bus does not take, each to be sent alone.
+    singly: VecDeque<Batch>,
+    /// The batches that a link failed with: they may have arrived, and are kept to be sent again to those who miss them.
+    unsure: Vec<Batch>,
     /// Messages that were queued and will not be handed over any more.
     lost: u64,
     flushes: Vec<Flush>,
@@ -80,29 +97,42 @@ impl InFlight {
         self.sending = None;
     }
 
-    /// The bus refuses the batch for good.
-    pub(super) fn rejected(&mut self) {
-        if let Some(batch) = self.sending.take() {
-            self.lose(batch.backlog.messages as u64);
+    /// The bus does not take a frame of the batch, and has none of them: each is sent alone. Gives the frame if it was.
+    pub(super) fn rejected(&mut self) -> Option<Outbound> {
+        let batch = self.sending.take()?;
+        if let [frame] = batch.frames.as_slice() {
+            return Some(frame.clone());
         }
+        self.singly.extend(batch.split());
+        None
     }
 
-    /// The link failed: its batch is handed to the next link, once.
+    /// The next frame that is sent alone.
+    pub(super) fn take_single(&mut self) -> Option<Batch> {
+        self.singly.pop_front()
+    }
+
+    /// The link failed.
     pub(super) fn link_failed(&mut self) {
-        match self.sending.take() {
-            Some(batch) if batch.retried => self.lose(batch.backlog.messages as u64),
-            Some(batch) => {
-                self.retry = Some(Batch {
-                    retried: true,
-                    ..batch
-                });
-            }
-            None => {}
-        }
+        self.unsure.extend(self.sending.take());
+        self.unsure.extend(self.singly.drain(..));
     }
 
-    pub(super) fn take_retry(&mut self) -> Option<Batch> {
-        self.retry.take()
+    /// Other nodes hear again: those that miss what a link failed with ask for it.
+    pub(super) fn live(&mut self) {
+        self.unsure.clear();
+    }
+
+    /// Gives up what a link failed with, once it is older than its time to live.
+    pub(super) fn expire(&mut self, now: Instant, time_to_live: Duration) {
+        let expired = |batch: &Batch| {
+            batch
+                .oldest
+                .is_some_and(|oldest| now - oldest > time_to_live)
+        };
+        for batch in self.unsure.extract_if(.., |batch| expired(batch)) {
+            self.lost += batch.backlog.messages as u64;
+        }
     }
 
     /// Messages that were accepted for relay are given up.
@@ -156,55 +186,75 @@ impl InFlight {
     }
 
     fn batches(&self) -> impl Iterator<Item = &Batch> {
-        self.sending.iter().chain(&self.retry)
+        self.sending.iter().chain(&self.singly).chain(&self.unsure)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
+    use bytes::Bytes;
 
     use super::*;
+    use crate::bus::Lane;
+
+    const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 
     fn at(seconds: u64) -> Instant {
         Instant::from_origin(Duration::from_secs(seconds))
     }
 
+    fn frame(byte: u8) -> Outbound {
+        Outbound {
+            lane: Lane(0),
+            frame: Bytes::copy_from_slice(&[byte]),
+        }
+    }
+
     fn batch(messages: usize, oldest: u64) -> Batch {
         Batch {
-            frames: Arc::default(),
+            frames: Arc::new((0..messages as u8).map(frame).collect()),
             backlog: Backlog {
                 messages,
                 bytes: messages * 10,
             },
             oldest: Some(at(oldest)),
-            retried: false,
         }
     }
 
     #[test]
-    fn a_batch_is_retried_once_and_then_lost() {
+    fn what_a_link_failed_with_waits_until_others_hear_again_or_it_expires() {
         let mut in_flight = InFlight::default();
         in_flight.send(batch(3, 1));
         in_flight.link_failed();
-        assert_eq!((in_flight.lost(), in_flight.backlog().messages), (0, 3));
-        let retry = in_flight.take_retry().unwrap();
-        in_flight.send(retry);
+        in_flight.send(batch(2, 9));
         in_flight.link_failed();
-        assert_eq!(in_flight.lost(), 3);
-        assert_eq!(in_flight.backlog(), Backlog::default());
-        assert!(in_flight.take_retry().is_none());
+        in_flight.expire(at(31), TIME_TO_LIVE);
+        assert_eq!((in_flight.lost(), in_flight.backlog().messages), (0, 5));
+        in_flight.expire(at(32), TIME_TO_LIVE);
+        assert_eq!((in_flight.lost(), in_flight.backlog().messages), (3, 2));
+        in_flight.live();
+        in_flight.expire(at(99), TIME_TO_LIVE);
+        assert_eq!((in_flight.lost(), in_flight.backlog().messages), (3, 0));
     }
 
     #[test]
-    fn a_batch_that_the_bus_rejects_is_lost_and_one_that_it_has_is_not() {
+    fn a_batch_that_the_bus_rejects_is_sent_frame_by_frame() {
         let mut in_flight = InFlight::default();
         in_flight.send(batch(3, 1));
-        in_flight.sent();
-        in_flight.send(batch(2, 1));
-        in_flight.rejected();
-        in_flight.link_failed();
-        assert_eq!((in_flight.lost(), in_flight.backlog().messages), (2, 0));
+        assert_eq!(in_flight.rejected(), None);
+        let mut refused = Vec::new();
+        while let Some(single) = in_flight.take_single() {
+            in_flight.send(single);
+            // The bus does not take the second.
+            match in_flight.backlog().messages {
+                3 if refused.is_empty() && in_flight.singly.len() == 1 => {
+                    refused.extend(in_flight.rejected());
+                }
+                _ => in_flight.sent(),
+            }
+        }
+        assert_eq!(refused, [frame(1)]);
+        assert_eq!(in_flight.backlog(), Backlog::default());
     }
 
     #[test]
@@ -221,9 +271,10 @@ mod tests {
         in_flight.answer(Some(at(4)));
         assert_eq!(before.try_recv(), Ok(Some(Ok(()))));
         assert_eq!(behind.try_recv(), Ok(None));
-        in_flight.rejected();
-        in_flight.answer(Some(at(4)));
+        in_flight.link_failed();
+        in_flight.answer(None);
         assert_eq!(behind.try_recv(), Ok(None));
+        in_flight.expire(at(34), TIME_TO_LIVE);
         in_flight.answer(None);
         let lost = Err(FlushError::Lost { count: 2 });
         assert_eq!(behind.try_recv(), Ok(Some(lost)));

@@ -32,7 +32,8 @@ use interest::Interest;
 use questions::OpenQuestions;
 use uplink::{Progress, Uplink};
 
-/// Steps taken in one poll before others on the same executor get a turn.
+/// Steps taken, or pieces of news passed on, in one poll before others on the same executor get a turn: what reads a
+/// mailbox is to come to it before a burst has filled it.
 const STEPS: usize = 64;
 
 pub(super) struct Engine<H: Host> {
@@ -123,7 +124,10 @@ impl<H: Host> Engine<H> {
             self.proceed(now, progress);
             moved = true;
         }
-        if let Some(arrived) = self.uplink.poll_frame(context) {
+        // What came before is passed on before more is taken.
+        if !self.node.has_news()
+            && let Some(arrived) = self.uplink.poll_frame(context)
+        {
             match arrived {
                 Ok(inbound) => self.receive(now, &inbound),
                 Err(reason) => self.fail_link(now, reason),
@@ -137,12 +141,15 @@ impl<H: Host> Engine<H> {
             moved = true;
         }
         if self.uplink.is_pausing() {
-            self.in_flight.lose(self.node.expire(now));
+            self.expire(now);
         }
         if self.node.timeout().is_some_and(|due| due <= now) {
             self.node.tick(now);
         }
-        while let Some(news) = self.node.news() {
+        for _ in 0..STEPS {
+            let Some(news) = self.node.news() else {
+                break;
+            };
             self.report(now, news);
             moved = true;
         }
@@ -161,8 +168,10 @@ impl<H: Host> Engine<H> {
             Progress::Unsubscribed => {}
             Progress::Sent => self.in_flight.sent(),
             Progress::Rejected(reason) => {
-                // The bus takes less than its limits say. Others will see that sequence numbers are missing.
-                self.in_flight.rejected();
+                // The bus takes less than its limits say. Others are told that the events will not come.
+                if let Some(refused) = self.in_flight.rejected() {
+                    self.in_flight.lose(self.node.refused(&refused));
+                }
                 self.shared.notices.report(&Notice::Bus(reason));
             }
             Progress::Closed => self.end(),
@@ -196,8 +205,8 @@ impl<H: Host> Engine<H> {
             cooled.iter().for_each(|lane| self.node.unsubscribed(*lane));
             return Some(Job::Unsubscribe(cooled));
         }
-        if let Some(batch) = self.in_flight.take_retry() {
-            return Some(self.send(batch));
+        if let Some(single) = self.in_flight.take_single() {
+            return Some(self.send(single));
         }
         if let Some(closing) = &mut self.closing
             && !closing.left
@@ -206,12 +215,19 @@ impl<H: Host> Engine<H> {
             closing.left = true;
             self.node.leave(now);
         }
-        self.in_flight.lose(self.node.expire(now));
+        self.expire(now);
         let batch = Batch::gather(&mut self.node, now);
         if !batch.frames.is_empty() {
             return Some(self.send(batch));
         }
-        self.closing.is_some().then_some(Job::Close)
+        let left = self.closing.is_some() && self.node.has_left();
+        left.then_some(Job::Close)
+    }
+
+    /// Gives up what is older than its time to live.
+    fn expire(&mut self, now: Instant) {
+        self.in_flight.lose(self.node.expire(now));
+        self.in_flight.expire(now, self.shared.config.time_to_live);
     }
 
     fn send(&mut self, batch: Batch) -> Job {
@@ -272,6 +288,7 @@ impl<H: Host> Engine<H> {
             }),
             News::Live => {
                 self.uplink.live();
+                self.in_flight.live();
                 notices.report(&Notice::State(State::Live));
             }
             News::Down => notices.report(&Notice::State(State::Degraded)),
@@ -351,6 +368,9 @@ impl<H: Host> Future for Engine<H> {
                 engine.end();
             }
             if engine.step(now, context) {
+                if engine.node.has_news() {
+                    break;
+                }
                 continue;
             }
             if engine.uplink.is_done() {

@@ -54,19 +54,20 @@ pub(in crate::simulation) fn forge(
         audience: topic(0).into(),
         event: event(),
     };
-    let earlier = random.below(6) as usize;
-    let lasts = |last| vec![last; earlier];
+    let keeps = random.below(3);
     let heartbeat = Message::Heartbeat(Heartbeat {
         version: "forged".into(),
         hello: random.once_in(2),
-        sent,
-        earlier: vec![sent; earlier],
         lanes: (0..random.below(5) as u32)
             .map(|lane| LaneProgress {
                 lane,
-                lasts: lasts(first),
+                last: first,
+                at: sent,
+                keeps,
+                gone: sent,
             })
             .collect(),
+        ..Heartbeat::default()
     });
     let messages: &[Message] = match random.below(6) {
         0 => {
@@ -74,13 +75,11 @@ pub(in crate::simulation) fn forge(
             return noise_or_frame(noise.into(), origin, limit);
         }
         1 => {
-            let later = [&[2, 0][..], &[random.draw() as u8; 30]].concat();
+            let later = [&[3, 0][..], &[random.draw() as u8; 30]].concat();
             return unbelieved(later.into(), origin);
         }
-        2 => &[event],
-        3 => &[Message::Stamp(sent), event],
-        4 => &[heartbeat],
-        _ => &[Message::Stamp(sent), heartbeat],
+        2 | 3 => &[event],
+        _ => &[heartbeat],
     };
     // Only a heartbeat reports the numbers of other lanes.
     let lanes = match messages.last() {
@@ -88,9 +87,17 @@ pub(in crate::simulation) fn forge(
         _ => lane..lane + 1,
     };
     let header = Header {
-        origin,
-        lane,
-        first,
+        stamp: sent,
+        before: sent,
+        ..Header::new(
+            origin,
+            lane,
+            if matches!(messages, [Message::Heartbeat(_)]) {
+                0
+            } else {
+                first
+            },
+        )
     };
     let mut writer = FrameWriter::new(header, limit).expect("a header fits");
     for message in messages {
@@ -132,6 +139,6 @@ pub(in crate::simulation) fn last_number(
         return None;
     };
     let header = frame.header();
-    let (last, _) = frame.messages().last()?;
+    let last = header.first.checked_add(frame.numbered().checked_sub(1)?)?;
     Some(((header.origin, header.lane), last))
 }

@@ -238,7 +238,7 @@ impl Network {
             self.note_used(bytes);
         }
         if self.faults.mixed && from == 0 && faulty && self.random.once_in(4) {
-            let later = [&[2][..], &bytes[1..]].concat();
+            let later = [&[3][..], &bytes[1..]].concat();
             self.unknown_versions += 1;
             self.broadcast(from, &later.into(), faulty);
         }
