@@ -18,6 +18,7 @@ const MAX_LANES: usize = 65_536;
 
 const HELLO: u8 = 1;
 const GOODBYE: u8 = 2;
+const PARTIAL: u8 = 4;
 
 /// The state of a node, as the node sends it every few seconds. Its time is the stamp of its frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,9 +29,11 @@ pub struct Heartbeat {
     pub hello: bool,
     /// Whether the origin leaves for good: nothing follows.
     pub goodbye: bool,
-    /// From when on, on the origin's clock, every lane that was used is listed in one of the frames of this heartbeat.
+    /// Whether other lanes are listed in heartbeats right before or behind this one, for they do not fit one frame.
+    pub partial: bool,
+    /// From when on, on the origin's clock, every lane that was used is listed. A lane that is not listed is as it was.
     pub since: Duration,
-    /// What the origin sent, lane by lane. A lane that is not listed is as it was.
+    /// What the origin sent, lane by lane.
     pub lanes: Vec<LaneProgress>,
     /// Which nodes the origin heard, as far as there is room.
     pub heard: Vec<Heard>,
@@ -100,6 +103,7 @@ pub struct AskedRun {
 impl Heartbeat {
     pub(super) fn append(&self, bytes: &mut Vec<u8>) {
         let flags = u8::from(self.hello) * HELLO + u8::from(self.goodbye) * GOODBYE;
+        let flags = flags + u8::from(self.partial) * PARTIAL;
         append(bytes, &(&self.version, flags, micros(self.since)));
         append(bytes, &(self.lanes.len() as u32));
         for lane in &self.lanes {
@@ -129,6 +133,7 @@ impl Heartbeat {
             version: version.into(),
             hello: flags & HELLO > 0,
             goodbye: flags & GOODBYE > 0,
+            partial: flags & PARTIAL > 0,
             since: Duration::from_micros(since),
             lanes: reader.list(MAX_LANES, LaneProgress::read)?,
             heard: reader.list(MAX_NODES, Heard::read)?,

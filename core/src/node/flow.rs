@@ -27,6 +27,8 @@ pub(super) struct Flow {
     /// stamped before `fresh`.
     joining: bool,
     fresh: Duration,
+    /// When the last number below `next` was used, or before.
+    settled: Duration,
     /// The newest stamp that was heard when `next` moved last: a heartbeat that was made later knows better.
     top: Duration,
     /// The newest stamp of a frame that came on the lane.
@@ -110,6 +112,7 @@ impl Flow {
             next: 1,
             joining: true,
             fresh: Duration::ZERO,
+            settled: Duration::ZERO,
             top: Duration::ZERO,
             newest: Duration::ZERO,
             claim: None,
@@ -127,7 +130,7 @@ impl Flow {
     /// The next frame was delivered; it ends with this number. True if the flow waited for numbers.
     pub(super) fn passed(&mut self, last: u64, stamp: Duration) -> bool {
         self.next = last.saturating_add(1);
-        self.top = self.top.max(stamp);
+        (self.settled, self.top) = (stamp, self.top.max(stamp));
         self.newest = self.newest.max(stamp);
         self.wait.is_some()
     }
@@ -195,10 +198,40 @@ impl Flow {
             self.next = progress.last + 1;
             self.joining = true;
             self.fresh = self.fresh.max(sent);
-            self.top = sent;
+            (self.settled, self.top) = (sent, sent);
         }
         self.claim = Some((progress, sent));
         self.advance(view, out);
+    }
+
+    /// A heartbeat that was stamped `sent`, and lists every lane that was used from `since` on, does not list this one.
+    pub(super) fn unlisted(
+        &mut self,
+        view: &View<'_>,
+        lane: u32,
+        since: Duration,
+        sent: Duration,
+        out: &mut Vec<Settled>,
+    ) {
+        let known = self.claim.map(|(_, before)| before);
+        let known = known.unwrap_or_else(|| view.clock.theirs(view.since));
+        if known < since {
+            // What was used between may be forgotten.
+            let until = view.clock.ours(since).unwrap_or(view.now);
+            out.push(Settled::Unknown(view.clock.ours_at_least(known), until));
+        }
+        let never = LaneProgress {
+            lane,
+            last: 0,
+            at: Duration::ZERO,
+            keeps: 0,
+            gone: Duration::ZERO,
+        };
+        match self.claim {
+            Some((claim, _)) => self.report(view, claim, sent, out),
+            None if since.is_zero() => self.report(view, never, sent, out),
+            None => self.advance(view, out),
+        }
     }
 
     /// Another node says, or the origin did with its goodbye, that the origin left behind this number of the lane.
@@ -248,7 +281,7 @@ impl Flow {
             }
             let before = stamp.saturating_sub(entry.get().frame.header().before);
             if self.joining && before < self.fresh {
-                self.move_to(first);
+                self.move_to(first, before);
                 return true;
             }
             if view.is_stale(&entry.get().frame) {
@@ -267,7 +300,7 @@ impl Flow {
     fn take(&mut self, view: &View<'_>, held: Held, stamp: Duration, out: &mut Vec<Settled>) {
         let from = self.next;
         self.next = held.last.saturating_add(1);
-        self.top = self.top.max(stamp);
+        (self.settled, self.top) = (stamp, self.top.max(stamp));
         if self.joining && stamp < self.fresh {
             return;
         }
@@ -289,7 +322,7 @@ impl Flow {
         let floor = claim.last.saturating_add(1) - claim.keeps;
         if self.joining && claim.at < self.fresh {
             // Nothing up to the last number is ours; what was sent after the heartbeat is.
-            self.move_to(claim.last.saturating_add(1));
+            self.move_to(claim.last.saturating_add(1), claim.at);
             self.joining = sent < self.fresh;
             return true;
         }
@@ -297,16 +330,17 @@ impl Flow {
             return false;
         }
         if self.joining && claim.gone < self.fresh {
-            self.move_to(floor);
+            self.move_to(floor, claim.gone);
         } else {
             self.give_up(view, floor, out);
         }
         true
     }
 
-    /// Passes over numbers that are not ours.
-    fn move_to(&mut self, next: u64) {
+    /// Passes over numbers, of which the last was used at `settled` or later.
+    fn move_to(&mut self, next: u64, settled: Duration) {
         self.next = self.next.max(next);
+        self.settled = settled;
         let sent = self.claim.map_or(Duration::ZERO, |(_, sent)| sent);
         self.top = self.top.max(self.newest).max(sent);
     }
@@ -316,17 +350,20 @@ impl Flow {
         let held = self.held.first_key_value();
         let end = held.map_or(next, |(first, _)| next.min(*first));
         let (first, last) = (self.next, end.saturating_sub(1));
-        let since = view.clock.ours_at_least(self.top).max(match self.joining {
-            true => view.since,
-            false => Instant::ZERO,
-        });
+        let since = view
+            .clock
+            .ours_at_least(self.settled)
+            .max(match self.joining {
+                true => view.since,
+                false => Instant::ZERO,
+            });
         let noticed = self.wait.as_ref().and_then(|wait| wait.noticed(last));
         let until = noticed.unwrap_or(view.now);
         out.push(match self.joining {
             true => Settled::Unknown(since.min(until), until),
             false => Settled::Gap(Run { first, last }, since.min(until), until),
         });
-        self.move_to(end);
+        self.move_to(end, self.settled);
     }
 
     /// Reports everything that is missing, and delivers what is held behind it: nobody will send it again.

@@ -141,6 +141,8 @@ pub struct Node {
     intake: Intake,
     random: Random,
     pulse: Pulse,
+    /// Whether the node was live before.
+    lived: bool,
     origin: Origin,
     /// What waits to be sent without a number, and since when.
     control: VecDeque<(Instant, Encoded)>,
@@ -192,6 +194,7 @@ impl Node {
             intake: Intake::new(config.lanes, limits),
             random: Random::new((seed ^ (seed >> 64)) as u64),
             pulse: Pulse::new(config.heartbeat),
+            lived: false,
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
             awaited: BTreeSet::new(),
@@ -556,6 +559,7 @@ impl Node {
         let remembered = self.config.remembered();
         let since = (now - remembered).since_origin();
         let room = self.limits.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
+        let behind = self.origin.has_more_progress();
         let (lanes, whole) = self.origin.progress(since, room.max(1));
         let since = if whole { Duration::ZERO } else { since };
         self.pulse.due = self.origin.has_more_progress();
@@ -568,6 +572,7 @@ impl Node {
             version: String::from(VERSION),
             hello: core::mem::take(&mut self.pulse.hello),
             goodbye,
+            partial: behind || self.pulse.due,
             since,
             lanes,
             heard: self.heard(now),
@@ -669,9 +674,9 @@ impl Node {
 
     /// How long after a link began the others have answered our hello. A node that was live before knows them.
     fn introduced(&self) -> Duration {
-        match self.members {
-            0 => self.answers_after() + self.settle() / 2,
-            _ => self.settle(),
+        match self.lived {
+            false => self.answers_after() + self.settle() / 2,
+            true => self.settle(),
         }
     }
 
@@ -686,6 +691,7 @@ impl Node {
             return;
         }
         self.pulse.link = Link::Live;
+        self.lived = true;
         self.opens = Some(now + self.config.heartbeat);
         self.news.push_back(News::Live);
     }

@@ -1,5 +1,6 @@
 //! What a node makes of the frames that arrive, and of the time that passes for what does not.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -276,7 +277,6 @@ impl Node {
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
-        let first = !peer.is_proven();
         self.take_echo(now, origin, sent, &heartbeat.heard);
         let is_proven = self.peers.get(&origin).is_some_and(Peer::is_proven);
         for progress in &heartbeat.lanes {
@@ -289,10 +289,11 @@ impl Node {
             });
         }
         if is_proven {
-            self.take_hearsay(now, heartbeat);
-            if first {
-                self.accept(now, origin, heartbeat);
+            if !heartbeat.partial {
+                self.take_unlisted(now, origin, sent, heartbeat);
             }
+            self.advance_all(now, origin);
+            self.take_hearsay(now, heartbeat);
         }
         self.awaited.remove(&origin);
         if heartbeat.goodbye {
@@ -339,30 +340,42 @@ impl Node {
         }
     }
 
-    /// The origin is proven to live: what came of it before counts.
-    fn accept(&mut self, now: Instant, origin: NodeId, heartbeat: &Heartbeat) {
-        let subscribed: Vec<(Lane, Instant)> = self
+    /// The lanes that a heartbeat does not list are as they were, as far back as its list goes.
+    fn take_unlisted(
+        &mut self,
+        now: Instant,
+        origin: NodeId,
+        sent: Duration,
+        heartbeat: &Heartbeat,
+    ) {
+        let listed: BTreeSet<u32> = heartbeat.lanes.iter().map(|listed| listed.lane).collect();
+        let lanes = self
             .subscribed
-            .iter()
-            .map(|(lane, since)| (*lane, *since))
-            .collect();
-        for (lane, since) in subscribed {
-            let Some(peer) = self.peers.get(&origin) else {
-                return;
-            };
-            // The list begins later than the lane is ours: something on it may be forgotten.
-            let unlisted = !heartbeat.lanes.iter().any(|listed| listed.lane == lane.0);
-            if unlisted && peer.clock.theirs(since) < heartbeat.since {
-                let until = peer.clock.ours(heartbeat.since).unwrap_or(now);
-                self.deaf(origin, Some(lane), since, until);
+            .keys()
+            .filter(|lane| !listed.contains(&lane.0));
+        let unlisted: Vec<Lane> = lanes.copied().collect();
+        for lane in unlisted {
+            let known = self.peers.get(&origin).map(|peer| &peer.flows);
+            // A lane that was never used needs no flow.
+            if heartbeat.since.is_zero() && known.is_some_and(|flows| !flows.contains_key(&lane)) {
+                continue;
             }
-            if self
-                .peers
-                .get(&origin)
-                .is_some_and(|peer| peer.flows.contains_key(&lane))
-            {
-                self.with_flow(now, origin, lane, |flow, view, out| flow.advance(view, out));
-            }
+            self.with_flow(now, origin, lane, |flow, view, out| {
+                flow.unlisted(view, lane.0, heartbeat.since, sent, out);
+            });
+        }
+    }
+
+    /// The origin may just have been proven to live: what came of it before counts.
+    fn advance_all(&mut self, now: Instant, origin: NodeId) {
+        let flows = self.peers.get(&origin).map(|peer| peer.flows.iter());
+        let held = flows
+            .into_iter()
+            .flatten()
+            .filter(|(_, flow)| flow.held_bytes() > 0);
+        let lanes: Vec<Lane> = held.map(|(lane, _)| *lane).collect();
+        for lane in lanes {
+            self.with_flow(now, origin, lane, |flow, view, out| flow.advance(view, out));
         }
     }
 
@@ -373,9 +386,8 @@ impl Node {
             if heard.node == self.id || at < self.pulse.connected {
                 continue;
             }
-            if self.admit(at, heard.node)
-                && let Some(peer) = self.peers.get_mut(&heard.node)
-            {
+            let known = self.peers.contains_key(&heard.node) || self.admit(at, heard.node);
+            if known && let Some(peer) = self.peers.get_mut(&heard.node) {
                 peer.lives = true;
             }
         }

@@ -12,6 +12,8 @@ pub(super) struct Wait {
     first_last: u64,
     /// The last of them that is known now.
     last: u64,
+    /// Whether frames wait behind them.
+    blocks: bool,
     ask_at: Instant,
     /// How often they were asked for since the origin came, and the stamp of the newest ask.
     asks: u32,
@@ -28,6 +30,7 @@ impl Wait {
             noticed: now,
             first_last: last,
             last,
+            blocks: false,
             ask_at,
             asks: 0,
             stamp: Duration::MAX,
@@ -46,10 +49,12 @@ impl Wait {
         self.last = last;
     }
 
-    /// Frames wait behind what is missing: it is lost, and to be asked for by then.
+    /// Frames wait behind what is missing: it is lost, and to be asked for then. What was asked while nothing waited says
+    /// nothing of how long it takes: the lane may have stood still.
     pub(super) fn blocks(&mut self, ask_at: Instant) {
-        if self.asks == 0 {
-            self.ask_at = self.ask_at.min(ask_at);
+        if !self.blocks {
+            *self = self.anew(ask_at);
+            self.blocks = true;
         }
     }
 

@@ -72,6 +72,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
                     version: "0.1.0".into(),
                     hello: true,
                     goodbye: true,
+                    partial: false,
                     since: Duration::from_secs(1),
                     lanes: vec![progress(0, 499, 3, 400), progress(300, u64::MAX, 6, 0)],
                     heard: vec![Heard {

@@ -164,6 +164,17 @@ impl InFlight {
         });
     }
 
+    /// When the next thing expires that a flush waits for, where the oldest message that was not taken yet is of this
+    /// instant.
+    pub(super) fn due(&self, queued: Option<Instant>, time_to_live: Duration) -> Option<Instant> {
+        let unsure = self.unsure.iter().filter_map(|batch| batch.oldest);
+        let oldest = unsure
+            .chain(queued)
+            .min()
+            .filter(|_| !self.flushes.is_empty());
+        oldest.map(|oldest| oldest + time_to_live + Duration::from_micros(1))
+    }
+
     /// Answers the flushes that are done, where the oldest message that was not taken yet is of this instant.
     pub(super) fn answer(&mut self, queued: Option<Instant>) {
         if self.flushes.is_empty() {

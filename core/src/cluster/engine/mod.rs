@@ -220,7 +220,7 @@ impl<H: Host> Engine<H> {
         if !batch.frames.is_empty() {
             return Some(self.send(batch));
         }
-        let left = self.closing.is_some() && self.node.has_left();
+        let left = self.closing.is_some() && self.node.has_left() && self.node.queued() == 0;
         left.then_some(Job::Close)
     }
 
@@ -349,7 +349,9 @@ impl<H: Host> Engine<H> {
     fn due(&self) -> Option<Instant> {
         let idle = self.uplink.is_idle();
         let cooled = self.interest.due().filter(|_| idle);
-        [self.uplink.due(), cooled, self.node.timeout()]
+        let time_to_live = self.shared.config.time_to_live;
+        let expiry = self.in_flight.due(self.node.oldest(), time_to_live);
+        [self.uplink.due(), cooled, self.node.timeout(), expiry]
             .into_iter()
             .flatten()
             .min()
