@@ -76,6 +76,7 @@ pub mod node;
 mod node_id;
 mod notice;
 mod question;
+mod random;
 mod receipt;
 mod registry;
 mod target;
@@ -83,7 +84,7 @@ mod time;
 
 pub use ask::Ask;
 pub use audience::Audience;
-pub use backoff::{Backoff, Random};
+pub use backoff::Backoff;
 pub use backplane::Backplane;
 pub use cluster::{Cluster, ClusterBuilder, Driver, ExternalCounts, ExternalEvent, Status};
 pub use event::{Event, NotUtf8};
@@ -94,6 +95,7 @@ pub use local::Local;
 pub use missed::{Missed, MissedLanes};
 pub use notice::Notice;
 pub use question::{Answer, Answers, Question};
+pub use random::Random;
 pub use receipt::{
     CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State, TooLarge, TooMany,
 };

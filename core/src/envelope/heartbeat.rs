@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::field::{append, micros};
-use super::message::Reader;
+use super::parts::Reader;
 use crate::node_id::NodeId;
 
 /// The most runs that one ask names.

@@ -51,6 +51,7 @@ mod field;
 mod frame;
 mod heartbeat;
 mod message;
+mod parts;
 mod question;
 
 pub use error::{DecodeError, EncodeError};

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::field::append;
-use super::message::{Reader, append_audience, append_event, append_scope, append_target};
+use super::parts::{Reader, append_audience, append_event, append_scope, append_target};
 use crate::question::{Answer, Question};
 use crate::receipt::Delivered;
 use crate::target::Scope;

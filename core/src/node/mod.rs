@@ -89,12 +89,12 @@ pub use intake::{Intake, Queued};
 pub use news::{News, NodeCounters};
 pub use run::Run;
 
-use crate::backoff::Random;
 use crate::bus::{Lane, Limits, Outbound};
 use crate::envelope::{
     Ask, Decoded, Encoded, Frame, FrameWriter, Header, Heard, Heartbeat, Left, MAX_RUNS, Message,
 };
 use crate::node_id::NodeId;
+use crate::random::Random;
 use crate::receipt::Refusal;
 use crate::time::Instant;
 use origin::Origin;

@@ -14,7 +14,7 @@ use crate::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// A name in a frame: nothing shows yet that the frame was made after we came.
-    Stranger,
+    Unproven,
     /// A heartbeat named a stamp of ours, and heartbeats come.
     Member,
     /// A member that is not heard for long.
@@ -78,7 +78,7 @@ impl Peer {
     pub(super) fn new(heard: Instant) -> Self {
         Self {
             version: String::new(),
-            standing: Standing::Stranger,
+            standing: Standing::Unproven,
             heard,
             lives: false,
             beat: None,
@@ -101,7 +101,7 @@ impl Peer {
 
     /// Whether the node is known to have lived after we came: what it sent is delivered, and its loss reported.
     pub(super) fn is_proven(&self) -> bool {
-        self.standing != Standing::Stranger
+        self.standing != Standing::Unproven
     }
 
     /// Whether the node would send again what it is asked for.

@@ -308,7 +308,7 @@ impl Node {
         }
     }
 
-    /// The origin names stamps of ours that it heard: it lives, and hears us.
+    /// The origin names a stamp of ours that it heard: it lives, and our frames come to it.
     fn take_echo(&mut self, now: Instant, origin: NodeId, sent: Duration, heard: &[Heard]) {
         let window = self.config.clock_window();
         let Some(echo) = heard.iter().find(|heard| heard.node == self.id) else {

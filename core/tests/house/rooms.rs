@@ -16,7 +16,8 @@ const KNOWS: [(&str, &[&str]); 22] = [
     ("target", &["id"]),
     ("audience", &["target"]),
     ("missed", &["bus", "time"]),
-    ("backoff", &["time"]),
+    ("random", &["time"]),
+    ("backoff", &["random"]),
     ("event", &["target"]),
     ("receipt", &["audience"]),
     ("lane_map", &["audience", "bus", "target"]),
@@ -40,8 +41,8 @@ const KNOWS: [(&str, &[&str]); 22] = [
     (
         "node",
         &[
-            "audience", "bus", "envelope", "event", "lane_map", "node_id", "question", "receipt",
-            "target", "time",
+            "audience", "bus", "envelope", "event", "lane_map", "node_id", "question", "random",
+            "receipt", "target", "time",
         ],
     ),
     (
@@ -88,6 +89,7 @@ const KNOWS: [(&str, &[&str]); 22] = [
             "node_id",
             "notice",
             "question",
+            "random",
             "receipt",
             "registry",
             "target",

@@ -9,9 +9,10 @@ use core::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 
-use crate::backoff::{Backoff, Random};
+use crate::backoff::Backoff;
 use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link};
 use crate::cluster::polled_link::{Job, PolledLink};
+use crate::random::Random;
 use crate::time::Instant;
 
 /// How many heartbeats a connect may take, and every job of an open link.
