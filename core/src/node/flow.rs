@@ -227,11 +227,8 @@ impl Flow {
             keeps: 0,
             gone: Duration::ZERO,
         };
-        match self.claim {
-            Some((claim, _)) => self.report(view, claim, sent, out),
-            None if since.is_zero() => self.report(view, never, sent, out),
-            None => self.advance(view, out),
-        }
+        let claim = self.claim.map_or(never, |(claim, _)| claim);
+        self.report(view, claim, sent, out);
     }
 
     /// Another node says, or the origin did with its goodbye, that the origin left behind this number of the lane.

@@ -7,7 +7,7 @@ use crate::circles::arrows;
 use crate::sources::crates;
 
 /// Each room of `core/src`, from the ground up, and the rooms that it imports from.
-const KNOWS: [(&str, &[&str]); 22] = [
+const KNOWS: [(&str, &[&str]); 23] = [
     ("id", &[]),
     ("host", &[]),
     ("time", &[]),

@@ -32,9 +32,12 @@ use interest::Interest;
 use questions::OpenQuestions;
 use uplink::{Progress, Uplink};
 
-/// Steps taken, or pieces of news passed on, in one poll before others on the same executor get a turn: what reads a
-/// mailbox is to come to it before a burst has filled it.
+/// Steps taken in one poll before others on the same executor get a turn.
 const STEPS: usize = 64;
+
+/// Pieces of news passed on in one poll: what reads a mailbox is to have many turns before a burst has filled it, also on
+/// an executor that does not take all its tasks in turn.
+const NEWS: usize = 32;
 
 pub(super) struct Engine<H: Host> {
     shared: Arc<ClusterShared<H>>,
@@ -48,6 +51,8 @@ pub(super) struct Engine<H: Host> {
     closing: Option<Closing>,
     messages: Vec<Queued>,
     commands: Vec<Command>,
+    /// The pieces of news that were passed on in this poll.
+    passed: usize,
 }
 
 /// A close that is under way.
@@ -77,6 +82,7 @@ impl<H: Host> Engine<H> {
             closing: None,
             messages: Vec::new(),
             commands: Vec::new(),
+            passed: 0,
             shared,
         }
     }
@@ -146,10 +152,10 @@ impl<H: Host> Engine<H> {
         if self.node.timeout().is_some_and(|due| due <= now) {
             self.node.tick(now);
         }
-        for _ in 0..STEPS {
-            let Some(news) = self.node.news() else {
-                break;
-            };
+        while self.passed < NEWS
+            && let Some(news) = self.node.news()
+        {
+            self.passed += 1;
             self.report(now, news);
             moved = true;
         }
@@ -364,13 +370,14 @@ impl<H: Host> Future for Engine<H> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let engine = &mut *self;
         engine.shared.outgoing.register(context.waker());
+        engine.passed = 0;
         for _ in 0..STEPS {
             let now = engine.shared.timer.now();
             if !engine.take_in(now) {
                 engine.end();
             }
             if engine.step(now, context) {
-                if engine.node.has_news() {
+                if engine.passed >= NEWS {
                     break;
                 }
                 continue;
