@@ -265,7 +265,7 @@ impl Member {
                     let (since, until) = self.moments(since, until);
                     Fact::Deaf {
                         node,
-                        origin,
+                        origin: Some(origin),
                         lane: lane.map(|lane| lane.0),
                         since,
                         until,
