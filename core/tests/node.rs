@@ -101,6 +101,67 @@ fn news_that_nobody_takes_costs_the_link_and_is_repaired() {
     assert_eq!(events, published);
 }
 
+#[test]
+fn a_lane_that_was_never_used_is_not_missed() {
+    let lanes = 2;
+    let mut pair = Pair::new(Config {
+        lanes,
+        ..Config::default()
+    });
+    pair.nodes[1].subscribed(pair.now, Lane(1));
+    // The heartbeats list every lane that was used within three heartbeats and a time to live.
+    for _ in 0..12 {
+        pair.publish(0, "on lane 0").unwrap();
+        pair.pass();
+    }
+    assert_eq!(events(&taken(&mut pair.nodes[1])).len(), 12);
+}
+
+#[test]
+fn a_slow_lane_costs_no_link() {
+    let lanes = 2;
+    let mut pair = Pair::new(Config {
+        lanes,
+        ..Config::default()
+    });
+    pair.nodes[1].subscribed(pair.now, Lane(1));
+    let message = Message::Publish {
+        scope: Scope::default(),
+        audience: audience(),
+        event: Event::text("late"),
+    };
+    let queued = Intake::new(lanes, LIMITS).message(pair.now, Lane(1), &message);
+    pair.nodes[0].enqueue(queued.unwrap());
+    let slow = Duration::from_secs(9);
+    let mut on_its_way = Vec::new();
+    for _ in 0..400 {
+        pair.now += Duration::from_millis(50);
+        let now = pair.now;
+        for sender in [0, 1] {
+            pair.nodes[sender].tick(now);
+            while let Some(sent) = pair.nodes[sender].transmit(now) {
+                let late = if sent.lane == Lane(0) {
+                    Duration::ZERO
+                } else {
+                    slow
+                };
+                on_its_way.push((now + late, sent.frame));
+            }
+        }
+        let (due, later): (Vec<_>, Vec<_>) =
+            on_its_way.into_iter().partition(|(due, _)| *due <= now);
+        on_its_way = later;
+        for (_, frame) in due {
+            pair.nodes
+                .iter_mut()
+                .for_each(|node| node.receive(now, &frame));
+        }
+    }
+    let news = taken(&mut pair.nodes[1]);
+    assert!(!news.contains(&News::Reconnect), "{news:?}");
+    assert_eq!(events(&news), ["late"]);
+}
+
 /// The texts of the events among the news, which has nothing of events that are missing.
 fn events(news: &[News]) -> Vec<String> {
     let texts = news.iter().filter_map(|news| match news {

@@ -58,7 +58,7 @@ impl PeerClock {
 
     /// Whether the origin cannot have stamped a frame with this time yet.
     pub(super) fn is_future(&self, now: Instant, stamp: Duration, tolerance: Duration) -> bool {
-        let Some(ahead) = self.lower.best() else {
+        let Some(ahead) = self.lower.best_at(now) else {
             return false;
         };
         micros(stamp) > micros(now.since_origin()) - ahead + micros(tolerance)
@@ -88,6 +88,7 @@ impl PeerClock {
 #[derive(Debug, Default)]
 struct Extreme {
     since: Instant,
+    window: Duration,
     younger: Option<Difference>,
     older: Option<Difference>,
 }
@@ -98,7 +99,18 @@ impl Extreme {
             self.since = now;
             self.older = self.younger.take();
         }
+        self.window = window;
         self.younger = self.younger.max(Some(value));
+    }
+
+    /// The greatest value that is not to be forgotten by now, whether or not others came.
+    fn best_at(&self, now: Instant) -> Option<Difference> {
+        let age = now - self.since;
+        match () {
+            () if age < self.window => self.best(),
+            () if age < self.window * 2 => self.younger,
+            () => None,
+        }
     }
 
     fn best(&self) -> Option<Difference> {
@@ -154,6 +166,16 @@ mod tests {
         assert!(clock.is_future(at(2_000), ms(12_051), Duration::ZERO));
         assert!(!clock.is_future(at(2_000), ms(12_051), ms(1)));
         assert!(!PeerClock::default().is_future(at(0), Duration::MAX, Duration::ZERO));
+    }
+
+    /// What a node says whose clock leapt is taken for forged, until what is known of the clock is too old.
+    #[test]
+    fn a_bound_of_the_future_is_forgotten_where_nothing_else_comes() {
+        let clock = clock();
+        let leapt = |now: u64| clock.is_future(at(now), ms(now + 20_000), Duration::ZERO);
+        assert!(leapt(2_000));
+        assert!(leapt(15_999));
+        assert!(!leapt(16_000));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Flow {
     /// stamped before `fresh`.
     joining: bool,
     fresh: Duration,
-    /// When the last number below `next` was used, or before.
+    /// When the event of the last number below `next` was published, or before: what comes behind it is younger.
     settled: Duration,
     /// The newest stamp that was heard when `next` moved last: a heartbeat that was made later knows better.
     top: Duration,
@@ -128,9 +128,9 @@ impl Flow {
     }
 
     /// The next frame was delivered; it ends with this number. True if the flow waited for numbers.
-    pub(super) fn passed(&mut self, last: u64, stamp: Duration) -> bool {
+    pub(super) fn passed(&mut self, last: u64, stamp: Duration, waited: Duration) -> bool {
         self.next = last.saturating_add(1);
-        (self.settled, self.top) = (stamp, self.top.max(stamp));
+        (self.settled, self.top) = (stamp.saturating_sub(waited), self.top.max(stamp));
         self.newest = self.newest.max(stamp);
         self.wait.is_some()
     }
@@ -209,12 +209,16 @@ impl Flow {
         &mut self,
         view: &View<'_>,
         lane: u32,
-        since: Duration,
-        sent: Duration,
+        (since, sent): (Duration, Duration),
+        listed: (Duration, Duration),
         out: &mut Vec<Settled>,
     ) {
         let known = self.claim.map(|(_, before)| before);
         let known = known.unwrap_or_else(|| view.clock.theirs(view.since));
+        let known = match known >= listed.0 {
+            true => known.max(listed.1),
+            false => known,
+        };
         if known < since {
             // What was used between may be forgotten.
             let until = view.clock.ours(since).unwrap_or(view.now);
@@ -278,7 +282,7 @@ impl Flow {
             }
             let before = stamp.saturating_sub(entry.get().frame.header().before);
             if self.joining && before < self.fresh {
-                self.move_to(first, before);
+                self.move_to(first, before.saturating_sub(view.time_to_live));
                 return true;
             }
             if view.is_stale(&entry.get().frame) {
@@ -297,7 +301,8 @@ impl Flow {
     fn take(&mut self, view: &View<'_>, held: Held, stamp: Duration, out: &mut Vec<Settled>) {
         let from = self.next;
         self.next = held.last.saturating_add(1);
-        (self.settled, self.top) = (stamp, self.top.max(stamp));
+        let published = stamp.saturating_sub(held.frame.header().waited);
+        (self.settled, self.top) = (published, self.top.max(stamp));
         if self.joining && stamp < self.fresh {
             return;
         }
@@ -319,7 +324,8 @@ impl Flow {
         let floor = claim.last.saturating_add(1) - claim.keeps;
         if self.joining && claim.at < self.fresh {
             // Nothing up to the last number is ours; what was sent after the heartbeat is.
-            self.move_to(claim.last.saturating_add(1), claim.at);
+            let published = claim.at.saturating_sub(view.time_to_live);
+            self.move_to(claim.last.saturating_add(1), published);
             self.joining = sent < self.fresh;
             return true;
         }
@@ -327,14 +333,14 @@ impl Flow {
             return false;
         }
         if self.joining && claim.gone < self.fresh {
-            self.move_to(floor, claim.gone);
+            self.move_to(floor, claim.gone.saturating_sub(view.time_to_live));
         } else {
             self.give_up(view, floor, out);
         }
         true
     }
 
-    /// Passes over numbers, of which the last was used at `settled` or later.
+    /// Passes over numbers, of which the last was published at `settled` or later.
     fn move_to(&mut self, next: u64, settled: Duration) {
         self.next = self.next.max(next);
         self.settled = settled;

@@ -105,6 +105,9 @@ use questions::Questions;
 /// After how many silent heartbeats a peer is no member any more.
 const SILENCE: u32 = 10;
 
+/// After how many heartbeats without anything on a lane, where the origin heard an ask for more, the lane is deaf.
+const DEAF_LANE: u32 = 8;
+
 /// How many nodes answer a hello at once, each within half of the time that an answer may take. With N times as many,
 /// each node waits up to N times as long: every node receives all the answers, and they come no faster than those of 16.
 const ANSWERING: u32 = 16;

@@ -33,6 +33,8 @@ pub(super) struct Peer {
     pub(super) lives: bool,
     /// The stamp of the newest heartbeat.
     pub(super) beat: Option<Duration>,
+    /// Between which stamps every lane that was used was listed by one of the heartbeats that came.
+    pub(super) listed: (Duration, Duration),
     /// The stamp of the newest frame without events, and when it came.
     pub(super) latest: Option<(Duration, Instant)>,
     /// When a heartbeat of ours named the node last, and whether the node waits to be named.
@@ -82,6 +84,7 @@ impl Peer {
             heard,
             lives: false,
             beat: None,
+            listed: (Duration::ZERO, Duration::ZERO),
             latest: None,
             named: None,
             owed: false,

@@ -9,7 +9,7 @@ use super::news::News;
 use super::peer::{Moment, Peer, Standing};
 use super::pulse::Link;
 use super::run::Run;
-use super::{Node, SILENCE};
+use super::{DEAF_LANE, Node, SILENCE};
 use crate::bus::Lane;
 use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
@@ -55,7 +55,7 @@ impl Node {
         let proven = peer.is_proven();
         let (flow, view) = peer.flow(moment, lane, since);
         if flow.is_next(header.first, proven) && !view.is_stale(&frame) {
-            let waits = flow.passed(last, header.stamp);
+            let waits = flow.passed(last, header.stamp, header.waited);
             self.deliver(now, &frame, header.first);
             if waits {
                 self.with_flow(now, origin, lane, |flow, view, out| flow.advance(view, out));
@@ -354,6 +354,15 @@ impl Node {
             .keys()
             .filter(|lane| !listed.contains(&lane.0));
         let unlisted: Vec<Lane> = lanes.copied().collect();
+        let since = heartbeat.since;
+        let Some(peer) = self.peers.get_mut(&origin) else {
+            return;
+        };
+        let listed = peer.listed;
+        peer.listed = match since <= listed.1 {
+            true => (since.min(listed.0), sent),
+            false => (since, sent),
+        };
         for lane in unlisted {
             let known = self.peers.get(&origin).map(|peer| &peer.flows);
             // A lane that was never used needs no flow.
@@ -361,7 +370,7 @@ impl Node {
                 continue;
             }
             self.with_flow(now, origin, lane, |flow, view, out| {
-                flow.unlisted(view, lane.0, heartbeat.since, sent, out);
+                flow.unlisted(view, lane.0, (since, sent), listed, out);
             });
         }
     }
@@ -492,7 +501,8 @@ impl Node {
 
     /// Whether an ask was heard and its answer does not come, on a lane on which nothing comes: it is not subscribed.
     pub(super) fn is_deaf_on_a_lane(&self, now: Instant) -> bool {
-        let patience = self.pulse.patience();
+        // A slow lane is not a deaf one, and what is under way on it would be lost with the link.
+        let patience = self.config.heartbeat * DEAF_LANE;
         self.waiting.iter().any(|(origin, lane)| {
             let heard = self
                 .lane_heard

@@ -59,9 +59,11 @@ pub(super) fn judge(context: &mut Context<'_>) {
             }
             if let Some(why) = not_deaf(context, &deaf_periods, timeline, deaf) {
                 let what = format!(
-                    "{} reports at {:?} that it was deaf from {:?} to {:?}, but {why}",
+                    "{} reports at {:?} that it was deaf to {} on lane {:?} from {:?} to {:?}, but {why}",
                     name(*node),
                     deaf.reported.at,
+                    deaf.origin.map_or_else(|| "all".to_owned(), name),
+                    deaf.lane,
                     deaf.since,
                     deaf.until
                 );

@@ -119,7 +119,7 @@ fn trouble_of_member(world: &mut World, trouble: Trouble) {
         }
         Trouble::Leave { .. } if member.runs() => {
             world.recorder.record(Fact::Closing(member.id));
-            let stays = world.plan.config.heartbeat / 2;
+            let stays = world.plan.config.heartbeat;
             member.leaving = Some(now + stays);
             member.node.leave(member.now());
             world.pump(which);

@@ -141,11 +141,12 @@ fn windows(random: &mut Random, kind: RunKind) -> (Option<usize>, Option<usize>)
 
 /// The settings of the nodes.
 fn configured(lanes: u32, keep: Option<usize>, hold: Option<usize>) -> Config {
-    // The windows come with the node that repairs.
-    let _ = (keep, hold);
+    let default = Config::default();
     Config {
         lanes,
-        ..Config::default()
+        keep: keep.unwrap_or(default.keep),
+        hold: hold.unwrap_or(default.hold),
+        ..default
     }
 }
 

@@ -218,7 +218,7 @@ impl World {
     /// Does what the node of a member has to do now, and sets its timer.
     pub(super) fn pump(&mut self, which: usize) {
         let member = &mut self.members[which];
-        if !member.runs() {
+        if !member.runs() || member.node.has_left() {
             return;
         }
         let now = member.now();
@@ -235,6 +235,10 @@ impl World {
             record_frame(&self.recorder, &outbound.frame, self.plan.frame);
             self.note_used(&outbound.frame);
             self.after(upstream, Happening::Sent(which, link, outbound));
+        }
+        if self.members[which].node.has_left() {
+            self.after(upstream + millis(1), Happening::Gone(which));
+            return;
         }
         if reconnect {
             let pause = millis(10) + up_to(&mut self.random, millis(500));
