@@ -415,7 +415,7 @@ impl Node {
         let since = self.pulse.connected;
         let link = match self.pulse.link {
             Link::Down => return self.questions_due(),
-            Link::Joining => self.pulse.is_proven().then(|| since + self.introduced()),
+            Link::Joining => self.pulse.is_proven().then(|| since + self.joins_after()),
             Link::Live => self.opens.or_else(|| self.origin.due()),
         };
         let leaving = match self.leaving {
@@ -571,6 +571,10 @@ impl Node {
             self.leaving = Leaving::Done;
         }
         let greeted = core::mem::take(&mut self.greeted);
+        let heard = self.heard(now);
+        if self.peers.values().any(|peer| peer.owed) {
+            self.pulse.hasten(now, self.settle() / 2);
+        }
         Heartbeat {
             version: String::from(VERSION),
             hello: core::mem::take(&mut self.pulse.hello),
@@ -578,7 +582,7 @@ impl Node {
             partial: behind || self.pulse.due,
             since,
             lanes,
-            heard: self.heard(now),
+            heard,
             left: if greeted { self.left(now) } else { Vec::new() },
         }
     }
@@ -669,16 +673,26 @@ impl Node {
     /// How soon after a heartbeat a hello is answered with another, which serves all who greeted meanwhile. After
     /// an outage every node greets: were each answered by every other, what goes around would grow with the
     /// square of their number, and the bus might lose their links of it, and be greeted again.
-    fn answers_after(&self) -> Duration {
-        let members = u32::try_from(self.members).unwrap_or(u32::MAX);
+    fn answers_after(&self, members: usize) -> Duration {
+        let members = u32::try_from(members).unwrap_or(u32::MAX);
         let pause = (self.settle() / 2).saturating_mul((members / ANSWERING).max(1));
         pause.min(self.config.heartbeat)
+    }
+
+    /// How long after a link began the node is live, where its heartbeats come back. A node that was heard and does not
+    /// name us yet is about to.
+    fn joins_after(&self) -> Duration {
+        match self.peers.values().any(Peer::is_new) {
+            true => self.introduced().max(self.config.heartbeat / 2),
+            false => self.introduced(),
+        }
     }
 
     /// How long after a link began the others have answered our hello. A node that was live before knows them.
     fn introduced(&self) -> Duration {
         match self.lived {
-            false => self.answers_after() + self.settle() / 2,
+            // The first to answer name the others.
+            false => self.answers_after(self.peers.len()) + self.settle() / 2,
             true => self.settle(),
         }
     }
@@ -689,7 +703,7 @@ impl Node {
     }
 
     fn go_live(&mut self, now: Instant) {
-        let settled = now - self.pulse.connected >= self.introduced();
+        let settled = now - self.pulse.connected >= self.joins_after();
         if self.pulse.link != Link::Joining || !self.pulse.is_proven() || !settled {
             return;
         }

@@ -107,6 +107,11 @@ impl Peer {
         self.standing != Standing::Unproven
     }
 
+    /// Whether heartbeats come that do not name us yet.
+    pub(super) fn is_new(&self) -> bool {
+        !self.is_proven() && self.beat.is_some()
+    }
+
     /// Whether the node would send again what it is asked for.
     pub(super) fn repairs(&self) -> bool {
         matches!(self.standing, Standing::Member | Standing::Silent)

@@ -303,7 +303,7 @@ impl Node {
         }
         if unnamed {
             self.greeted |= heartbeat.hello;
-            self.pulse.hasten(now, self.answers_after());
+            self.pulse.hasten(now, self.answers_after(self.members));
             self.pulse.tick(now);
         }
     }
