@@ -34,6 +34,11 @@ impl Bucket {
         self.rate = rate.max(1);
     }
 
+    /// Sets the rate, and the most that is let through at once.
+    pub(super) fn pace(&mut self, rate: u64, burst: u64) {
+        (self.rate, self.burst) = (rate.max(1), burst.max(1));
+    }
+
     /// How many units are let through now.
     pub(super) fn available(&mut self, now: Instant) -> u64 {
         let micros = (now - self.filled).as_micros();

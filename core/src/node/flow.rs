@@ -310,7 +310,8 @@ impl Flow {
         if view.is_stale(&held.frame) {
             let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
             let (first, last) = (from, held.last);
-            out.push(Settled::Stale(Run { first, last }, made, view.now));
+            let until = view.clock.ours(stamp).unwrap_or(view.now).min(view.now);
+            out.push(Settled::Stale(Run { first, last }, made.min(until), until));
         } else {
             out.push(Settled::Frame(held.frame, from));
         }
@@ -361,7 +362,18 @@ impl Flow {
                 false => Instant::ZERO,
             });
         let noticed = self.wait.as_ref().and_then(|wait| wait.noticed(last));
-        let until = noticed.unwrap_or(view.now);
+        // The last of them was used before the frame behind them, or when the origin says so.
+        let behind = held.filter(|(first, _)| **first == end).map(|(_, held)| {
+            let header = held.frame.header();
+            header.stamp.saturating_sub(header.before)
+        });
+        let claimed = self.claim.map(|(claim, _)| match end > claim.last {
+            true => claim.at,
+            false => claim.gone,
+        });
+        let used = behind.or(claimed).and_then(|used| view.clock.ours(used));
+        let until = [noticed, used].into_iter().flatten().min();
+        let until = until.map_or(view.now, |until| until.min(view.now));
         out.push(match self.joining {
             true => Settled::Unknown(since.min(until), until),
             false => Settled::Gap(Run { first, last }, since.min(until), until),

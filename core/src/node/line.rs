@@ -44,8 +44,6 @@ struct Kept {
     first: u64,
     last: u64,
     stamp: Duration,
-    /// When the oldest of its messages was published.
-    published: Instant,
     repaired: Option<Instant>,
 }
 
@@ -137,7 +135,6 @@ impl Line {
             first: header.first,
             last: self.last,
             stamp,
-            published,
             repaired: None,
         });
         Some((frame, count, taken))
@@ -160,18 +157,12 @@ impl Line {
         self.kept.back().map(|kept| (kept.first, kept.size()))
     }
 
-    /// Gives up the frame of this first number, if it is the oldest that is kept and `due` says so of the moment its
-    /// oldest message was published; gives its bytes. `None` if the frame is to stay; zero if it is not kept.
-    pub(super) fn give_up(&mut self, first: u64, due: impl Fn(Instant) -> bool) -> Option<usize> {
-        match self.kept.front() {
-            Some(kept) if kept.first == first => {
-                due(kept.published).then_some(())?;
-                let (size, last) = (kept.size(), kept.last);
-                self.forget_until(last);
-                Some(size)
-            }
-            _ => Some(0),
-        }
+    /// Gives up the frame of this first number, if it is the oldest that is kept, and gives its bytes.
+    pub(super) fn give_up(&mut self, first: u64) -> usize {
+        let oldest = self.kept.front().filter(|kept| kept.first == first);
+        oldest
+            .map(|kept| kept.last)
+            .map_or(0, |last| self.forget_until(last))
     }
 
     /// What is up to this number is not kept any more. Gives the bytes of the frames.
@@ -206,8 +197,8 @@ impl Line {
         }
     }
 
-    /// The next frame to send again, in rising order.
-    pub(super) fn repair(&mut self, now: Instant) -> Option<Bytes> {
+    /// The next frame to send again, in rising order, and how many events it has.
+    pub(super) fn repair(&mut self, now: Instant) -> Option<(Bytes, u64)> {
         loop {
             let first = self.wanted.pop_first()?;
             let at = self.kept.partition_point(|kept| kept.first < first);
@@ -215,7 +206,7 @@ impl Line {
                 && kept.first == first
             {
                 kept.repaired = Some(now);
-                return Some(kept.frame.clone());
+                return Some((kept.frame.clone(), kept.last - kept.first + 1));
             }
         }
     }

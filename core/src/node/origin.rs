@@ -22,6 +22,10 @@ const BACKLOG: u32 = 8;
 /// In how many parts what is let through of a backlog in a second is sent.
 const BURSTS: u64 = 100;
 
+/// How many events a second are sent again at least, and how many times as fast as they were published at first.
+const REPAIRS: u64 = 2_000;
+const FASTER: u64 = 8;
+
 /// The sender's half of all lanes.
 #[derive(Debug)]
 pub(super) struct Origin {
@@ -38,9 +42,10 @@ pub(super) struct Origin {
     /// The lanes that the next heartbeat lists because they were asked for, and where its list goes on.
     asked: BTreeSet<Lane>,
     listing: Option<Lane>,
-    /// The lane and the first number of each frame that is kept, oldest first, and the bytes of all.
-    kept: VecDeque<(Lane, u64)>,
+    /// The frames that are kept, oldest first, the bytes of all, and how many events they have.
+    kept: VecDeque<KeptFrame>,
     kept_bytes: usize,
+    kept_events: u64,
     /// The stamp of the newest frame.
     stamp: Duration,
     /// The lanes that were served last; the next ones are served next.
@@ -48,11 +53,22 @@ pub(super) struct Origin {
     repaired: Lane,
     /// Whether the next frame is one to send again, if there is one.
     repairs_next: bool,
+    /// How many bytes, and how many events, may be sent again.
     bucket: Bucket,
+    repair_pace: Bucket,
     /// While a backlog is sent: how many messages may be, and until when it is to be sent.
     pace: Option<(Bucket, Instant)>,
     /// How many frames were sent again.
     repairs: u64,
+}
+
+/// Where a frame is kept, when the oldest of its events was published, and how many it has.
+#[derive(Debug, Clone, Copy)]
+struct KeptFrame {
+    lane: Lane,
+    first: u64,
+    published: Instant,
+    events: u64,
 }
 
 impl Origin {
@@ -69,11 +85,13 @@ impl Origin {
             listing: None,
             kept: VecDeque::new(),
             kept_bytes: 0,
+            kept_events: 0,
             stamp: Duration::ZERO,
             served: Lane(u32::MAX),
             repaired: Lane(u32::MAX),
             repairs_next: false,
             bucket: Bucket::new(Instant::ZERO, 1, frame as u64),
+            repair_pace: Bucket::new(Instant::ZERO, REPAIRS, REPAIRS / BURSTS),
             pace: None,
             repairs: 0,
         }
@@ -110,19 +128,19 @@ impl Origin {
             self.kept_bytes -= forgotten;
             line.waits()
         });
-        self.forget(|published| now - published > ttl);
+        self.forget(|oldest, _| now - oldest.published > ttl);
         (before - self.waiting) as u64
     }
 
-    /// Gives up kept frames, oldest first, while `due` says so of the moment that one was published.
-    fn forget(&mut self, due: impl Fn(Instant) -> bool) {
-        while let Some((lane, first)) = self.kept.front().copied() {
-            let line = self.lanes.entry(lane).or_default();
-            let Some(bytes) = line.give_up(first, &due) else {
-                return;
-            };
-            self.kept_bytes -= bytes;
+    /// Gives up kept frames, oldest first, while they are `due`.
+    fn forget(&mut self, due: impl Fn(&KeptFrame, usize) -> bool) {
+        while let Some(oldest) = self.kept.front().copied()
+            && due(&oldest, self.kept_bytes)
+        {
             self.kept.pop_front();
+            self.kept_events -= oldest.events;
+            let line = self.lanes.entry(oldest.lane).or_default();
+            self.kept_bytes -= line.give_up(oldest.first);
         }
     }
 
@@ -189,6 +207,15 @@ impl Origin {
         if self.wanted.is_empty() || self.bucket.available(now) == 0 {
             return None;
         }
+        // They come to mailboxes that took them at the rate at which they were published.
+        let oldest = self.kept.front().map_or(now, |oldest| oldest.published);
+        let millis = (now - oldest).as_millis().max(1);
+        let rate = u128::from(self.kept_events * FASTER) * 1_000 / millis;
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX).max(REPAIRS);
+        self.repair_pace.pace(rate, rate / BURSTS);
+        if self.repair_pace.available(now) == 0 {
+            return None;
+        }
         while let Some(lane) = after(&self.wanted, self.repaired) {
             self.repaired = lane;
             let line = self.lanes.get_mut(&lane);
@@ -197,7 +224,8 @@ impl Origin {
             if !more {
                 self.wanted.remove(&lane);
             }
-            if let Some(frame) = frame {
+            if let Some((frame, events)) = frame {
+                self.repair_pace.take(events);
                 self.bucket.take(frame.len() as u64);
                 self.repairs += 1;
                 return Some(Outbound { lane, frame });
@@ -212,13 +240,21 @@ impl Origin {
         self.served = lane;
         let stamp = self.stamp(now);
         let line = self.lanes.get_mut(&lane)?;
+        let published = line.oldest()?;
         let (frame, count, bytes) = line.frame(now, (self.id, lane.0), stamp, self.frame, most)?;
         if !line.waits() {
             self.busy.remove(&lane);
         }
         if let Some((first, size)) = line.newest() {
-            self.kept.push_back((lane, first));
+            let events = count as u64;
+            self.kept.push_back(KeptFrame {
+                lane,
+                first,
+                published,
+                events,
+            });
             self.kept_bytes += size;
+            self.kept_events += events;
         }
         self.waiting -= count;
         self.bytes -= bytes;
@@ -229,14 +265,7 @@ impl Origin {
             self.pace = None;
         }
         let limit = config.kept_bytes(members);
-        while self.kept_bytes > limit {
-            let Some((lane, first)) = self.kept.pop_front() else {
-                break;
-            };
-            if let Some(bytes) = self.lanes.entry(lane).or_default().give_up(first, |_| true) {
-                self.kept_bytes -= bytes;
-            }
-        }
+        self.forget(|_, bytes| bytes > limit);
         Some(Outbound { lane, frame })
     }
 
@@ -256,7 +285,8 @@ impl Origin {
 
     /// When the next frame can be made that has to wait now, where events may be sent.
     pub(super) fn due(&self) -> Option<Instant> {
-        let repair = (!self.wanted.is_empty()).then(|| self.bucket.due(1));
+        let repair = self.bucket.due(1).max(self.repair_pace.due(1));
+        let repair = (!self.wanted.is_empty()).then_some(repair);
         let next = match &self.pace {
             Some((pace, until)) if self.waiting > 0 => {
                 Some(pace.due(self.waiting as u64).min(*until))
