@@ -20,8 +20,9 @@ use crate::fixture::Server;
 /// How many servers there are.
 pub(super) const SERVERS: usize = 3;
 
-/// How many lanes there are: more than topics, so that each topic has one of its own.
-const LANES: u32 = 16;
+/// How many lanes there are: so many that a topic and the target that a connection itself is seldom share one, for who
+/// is told of a lane is told for either.
+const LANES: u32 = 4096;
 
 /// The topics to which is published. Behind them is one to which nobody publishes.
 const LOUD: usize = 3;

@@ -62,7 +62,7 @@ pub(super) fn all() -> Vec<Course> {
         Outage::AllCut,
         Outage::OneCut(seconds(3)),
         Outage::OneCut(seconds(12)),
-        Outage::HalfOpen(seconds(3)),
+        Outage::HalfOpen(seconds(8)),
         Outage::ServerStopped(seconds(3)),
         Outage::BrokerStopped(seconds(3)),
     ];
