@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use midplane::{Audience, LaneMap, Scope, Target};
 use midplane_testkit::PATIENCE;
-use midplane_testkit::child;
+use midplane_testkit::child::{self, Signal};
 use midplane_testkit::proxy::{Proxy, Way as Direction};
 use midplane_testkit::server::{Server as Broker, ServerKind};
 use tokio::time::{sleep, timeout};
@@ -135,6 +135,12 @@ impl OutageCluster {
             self.publishers
                 .push(Publisher::start(number, way, loud.clone(), every));
         }
+    }
+
+    /// Kills a server.
+    pub(super) fn kill_server(&mut self, server: usize) {
+        self.killed = Some(server);
+        self.servers[server].signal(Signal::KILL);
     }
 
     /// Lets publishers publish, those of a server that is dead aside.

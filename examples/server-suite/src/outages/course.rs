@@ -79,6 +79,7 @@ pub(super) fn all() -> Vec<Course> {
         course("window", short, false, window, 10),
         course("origin", short, true, vec![Outage::OriginKilled], 10),
         course("unsubscribed", short, true, unsubscribed.to_vec(), 10),
+        course("deaf", short, true, vec![Outage::DeafToKilled], 10),
         course("far", short, true, far, 10),
     ]
 }
