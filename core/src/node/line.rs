@@ -226,3 +226,147 @@ impl Line {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::audience::Audience;
+    use crate::event::Event;
+    use crate::target::{Scope, Target};
+
+    const ORIGIN: (NodeId, u32) = (NodeId([7; 16]), 3);
+    const TTL: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// A line on which this many events were published at each of these seconds and sent one second later, each second in
+    /// a frame of its own.
+    fn line(published: &[(u64, usize)]) -> Line {
+        let mut line = Line::default();
+        for (second, count) in published {
+            publish(&mut line, *second, *count);
+            send(&mut line, second + 1);
+        }
+        line
+    }
+
+    fn publish(line: &mut Line, second: u64, count: usize) {
+        let audience: Audience = Target::topic("t").unwrap().into();
+        for _ in 0..count {
+            let event = Event::text("hello");
+            let message = Encoded::publish(&Scope::default(), &audience, &event).unwrap();
+            line.push(at(second), message);
+        }
+    }
+
+    fn send(line: &mut Line, second: u64) -> Header {
+        let now = at(second);
+        let stamp = now.since_origin();
+        let (frame, ..) = line.frame(now, ORIGIN, stamp, 1_024, usize::MAX).unwrap();
+        header(frame)
+    }
+
+    fn header(frame: Bytes) -> Header {
+        use crate::envelope::{Decoded, Frame};
+        match Frame::decode(&frame, 1_024) {
+            Ok(Decoded::Frame(frame)) => *frame.header(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn run(first: u64, last: u64) -> AskedRun {
+        let (lane, after) = (3, Duration::ZERO);
+        AskedRun {
+            lane,
+            first,
+            last,
+            after,
+        }
+    }
+
+    /// The first numbers of the frames that are sent again.
+    fn repaired(line: &mut Line, now: Instant) -> Vec<u64> {
+        let frames = core::iter::from_fn(|| line.repair(now));
+        frames.map(|(frame, _)| header(frame).first).collect()
+    }
+
+    /// The last number, how many are kept, and when the newest that is not was used.
+    fn progress(line: &Line) -> (u64, u64, u64) {
+        let progress = line.progress(3);
+        (progress.last, progress.keeps, progress.gone.as_secs())
+    }
+
+    #[test]
+    fn a_frame_says_when_it_was_made_and_what_came_before() {
+        let mut line = line(&[(1, 2)]);
+        publish(&mut line, 3, 1);
+        let header = send(&mut line, 7);
+        assert_eq!((header.first, header.lane), (3, 3));
+        assert_eq!(header.stamp.as_secs(), 7);
+        // The frame before was made at 2.
+        assert_eq!(header.before.as_secs(), 5);
+        assert_eq!(header.waited.as_secs(), 4);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_sent_again_in_order_and_not_twice_within_the_linger() {
+        let linger = Duration::from_secs(1);
+        let mut line = line(&[(1, 2), (2, 2), (3, 2)]);
+        line.want(at(9), &run(5, 6), linger);
+        line.want(at(9), &run(2, 3), linger);
+        assert_eq!(repaired(&mut line, at(9)), [1, 3, 5]);
+        line.want(at(9), &run(1, 99), linger);
+        assert_eq!(repaired(&mut line, at(9)), vec![0; 0]);
+        line.want(at(10), &run(4, 4), linger);
+        assert_eq!(repaired(&mut line, at(10)), [3]);
+    }
+
+    #[test]
+    fn a_newcomer_is_sent_nothing_that_was_made_before_it_came() {
+        let mut line = line(&[(1, 2), (2, 2), (3, 2)]);
+        let after = Duration::from_secs(3);
+        let run = AskedRun { after, ..run(1, 6) };
+        line.want(at(9), &run, Duration::ZERO);
+        assert_eq!(repaired(&mut line, at(9)), [3, 5]);
+    }
+
+    #[test]
+    fn what_is_kept_is_the_tail_of_what_was_sent() {
+        let mut line = line(&[(1, 2), (2, 3)]);
+        assert_eq!(progress(&line), (5, 5, 0));
+        // Only the oldest is given up.
+        assert_eq!(line.give_up(3), 0);
+        assert!(line.give_up(1) > PLACE);
+        assert_eq!(progress(&line), (5, 3, 2));
+        line.give_up(3);
+        assert_eq!(progress(&line), (5, 0, 3));
+        line.want(at(9), &run(1, 5), Duration::ZERO);
+        assert!(!line.is_wanted());
+    }
+
+    #[test]
+    fn what_expires_before_it_is_sent_uses_its_numbers_and_takes_with_it_what_is_older() {
+        let mut line = line(&[(1, 2), (2, 2)]);
+        publish(&mut line, 9, 3);
+        publish(&mut line, 20, 1);
+        assert_eq!(line.expire(at(39), TTL).0, 0);
+        let (count, _, forgotten) = line.expire(at(40), TTL);
+        assert_eq!((count, forgotten > 0), (3, true));
+        // The newest that will not come was published at 9.
+        assert_eq!(progress(&line), (7, 0, 9));
+        assert_eq!(send(&mut line, 41).first, 8);
+        assert_eq!(progress(&line), (8, 1, 9));
+    }
+
+    #[test]
+    fn what_the_bus_does_not_take_is_given_up_with_what_is_older() {
+        let mut line = line(&[(1, 2), (2, 2), (3, 2)]);
+        line.forget_until(3);
+        assert_eq!(progress(&line), (6, 2, 3));
+    }
+}
