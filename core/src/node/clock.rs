@@ -76,6 +76,14 @@ impl PeerClock {
         Instant::from_origin(duration(micros(theirs) + ahead.unwrap_or_default()))
     }
 
+    /// The latest time that the origin's clock showed at this moment of ours, as far as is known.
+    pub(super) fn theirs_at_most(&self, ours: Instant) -> Duration {
+        match self.lower.best() {
+            Some(ahead) => duration(micros(ours.since_origin()) - ahead),
+            None => Duration::MAX,
+        }
+    }
+
     /// The earliest time that the origin's clock showed at this moment of ours; zero if it had not begun.
     pub(super) fn theirs(&self, ours: Instant) -> Duration {
         let ahead = self.upper.best().map_or(0, |best| -best);

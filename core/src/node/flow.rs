@@ -27,6 +27,9 @@ pub(super) struct Flow {
     /// stamped before `fresh`.
     joining: bool,
     fresh: Duration,
+    /// The latest that `fresh` can be, as far as was ever known: what is known later of a clock that stood or leapt says
+    /// nothing of the time before.
+    freshest: Duration,
     /// When the event of the last number below `next` was published, or before: what comes behind it is younger.
     settled: Duration,
     /// The newest stamp that was heard when `next` moved last: a heartbeat that was made later knows better.
@@ -112,6 +115,7 @@ impl Flow {
             next: 1,
             joining: true,
             fresh: Duration::ZERO,
+            freshest: Duration::MAX,
             settled: Duration::ZERO,
             top: Duration::ZERO,
             newest: Duration::ZERO,
@@ -262,7 +266,9 @@ impl Flow {
             return;
         }
         if self.joining {
-            self.fresh = self.fresh.max(view.clock.theirs(view.since));
+            self.freshest = self.freshest.min(view.clock.theirs_at_most(view.since));
+            let fresh = view.clock.theirs(view.since).min(self.freshest);
+            self.fresh = self.fresh.max(fresh);
         }
         while self.step(view, out) {}
         self.set_wait(view);

@@ -390,9 +390,11 @@ impl Node {
 
     /// A member names nodes that it heard, and others that left.
     fn take_hearsay(&mut self, now: Instant, heartbeat: &Heartbeat) {
+        let ours = self.subscribed.values().min().copied();
         for heard in &heartbeat.heard {
+            // One that lived when events were ours already may have sent some, even if it died before this link began.
             let at = now - heard.ago;
-            if heard.node == self.id || at < self.pulse.connected {
+            if heard.node == self.id || ours.is_none_or(|ours| at < ours) {
                 continue;
             }
             let known = self.peers.contains_key(&heard.node) || self.admit(at, heard.node);
@@ -410,7 +412,6 @@ impl Node {
             if known.is_some_and(|peer| peer.heard > at + self.config.heartbeat) {
                 continue;
             }
-            let ours = self.subscribed.values().min().copied();
             let unknown = known.is_none_or(|peer| !peer.is_proven());
             if self.admit(at, *node) {
                 self.part(now, *node, at, lanes.clone());

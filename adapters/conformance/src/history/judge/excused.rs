@@ -45,7 +45,8 @@ pub(super) fn excuse(
 ) -> Option<Exemption> {
     let Context { index, bounds, .. } = context;
     let lane = (publish.node, publish.lane);
-    if context.is_impersonated(timeline, lane, from, until) {
+    let whole = bounds.whole.is_some_and(|whole| whole <= publish.called.at);
+    if !whole && context.is_impersonated(timeline, lane, from, until) {
         return Some(Exemption::Impersonated);
     }
     let origin = index.nodes.get(&publish.node)?;
@@ -61,9 +62,23 @@ pub(super) fn excuse(
     if index.end.at <= known_by(context, origin, ended.at) {
         return Some(Exemption::HistoryEnded);
     }
-    let mut lives = index.nodes.iter().filter(|(_, node)| node.ended.is_none());
-    let heard = lives.any(|(_, node)| node.joined.iter().any(|(_, of)| *of == publish.node));
-    (!heard).then_some(Exemption::OriginUnheard)
+    if has_joined(timeline, publish.node) {
+        return None;
+    }
+    // Others name an origin that they do not hear any more for as long as what it sent may be delivered, and a little
+    // longer, and one that said goodbye too.
+    let forgotten = ended.at + bounds.time_to_live + bounds.heartbeat * 3;
+    let away = timeline
+        .first_time(true, publish.called.at, forgotten)
+        .is_none();
+    let mut lives = index.nodes.values().filter(|node| node.ended.is_none());
+    let unheard = !lives.any(|node| has_joined(node, publish.node));
+    (unheard || away || publish.sent.is_none()).then_some(Exemption::OriginUnheard)
+}
+
+/// Whether the node ever reported that this origin is a member.
+fn has_joined(node: &NodeTimeline, origin: NodeId) -> bool {
+    node.joined.iter().any(|(_, of)| *of == origin)
 }
 
 /// The moment by which the loss of an event of this origin is known that was on its way, or due to be, until then.

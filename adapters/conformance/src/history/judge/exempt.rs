@@ -11,7 +11,8 @@ pub enum Exemption {
     Unsent,
     /// The node that lost it ended before it had the time to learn of the loss.
     ReceiverEnded,
-    /// The origin died, and no node that lives to the end had ever heard that origin.
+    /// The origin died before the node ever heard it, and no node that lives to the end had heard that origin, or the
+    /// event; or those had forgotten the origin before the node was live.
     OriginUnheard,
     /// The origin died so late that the history ends before that had to be known.
     HistoryEnded,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use midplane::envelope::NodeId;
 use midplane::{LaneMap, Scope};
 
-use super::bounds::Accounting;
+use super::bounds::{Accounting, Bounds};
 use super::check::Check;
 use super::context::Context;
 use super::node::{Deaf, Gap, NodeTimeline};
@@ -80,7 +80,9 @@ fn could_be_had(context: &Context<'_>, gap: &Gap) -> Option<Option<EventTag>> {
     let mut sent = sent.into_iter().flatten();
     let found = sent.find(|(number, sending)| {
         let tag = sending.tag.and_then(|tag| context.index.events.get(&tag));
+        // What was sent after the report is another event under a number that was forged.
         (gap.first..=gap.last).contains(number)
+            && sending.point < gap.reported
             && tag.is_some_and(|publish| from <= publish.called.at)
     });
     match found {
@@ -135,7 +137,7 @@ fn false_gap(
             format!("{number} arrived with others of its frame")
         } else if at < oldest {
             format!("{number} was sent at {at:?}, long before anyone here was owed it")
-        } else if let Some(published) = published_elsewhen(context, gap, sending) {
+        } else if let Some(published) = published_elsewhen(context, timeline, gap, sending) {
             format!("{number} was published at {published:?}, not in the time it names")
         } else if !may_be_lost(context, timeline, at, at) {
             format!("nothing was wrong when {number} was sent, at {at:?}")
@@ -171,8 +173,17 @@ fn oldest(context: &Context<'_>, node: NodeId, timeline: &NodeTimeline, lane: u3
 }
 
 /// When the event was published, if that is not in the time that the gap names.
-fn published_elsewhen(context: &Context<'_>, gap: &Gap, sending: &Sending) -> Option<Duration> {
-    let (since, until) = gap.published?;
+fn published_elsewhen(
+    context: &Context<'_>,
+    timeline: &NodeTimeline,
+    gap: &Gap,
+    sending: &Sending,
+) -> Option<Duration> {
+    let (mut since, until) = gap.published?;
+    // A node's clock shows nothing of the time before it started.
+    if since <= timeline.started {
+        since = Duration::ZERO;
+    }
     let published = context.index.events.get(&sending.tag?)?.called.at;
     let clock = context.bounds.clock;
     let named = since.saturating_sub(clock)..=until + clock;
@@ -230,10 +241,15 @@ fn not_deaf(
     if since > until {
         return Some("that is no time".to_owned());
     }
-    // A forged time may date what is missing at any moment.
+    // A forged time may date what is missing at any moment, and one who exists in forged frames alone is silent soon.
+    let Bounds { time_to_live, .. } = *context.bounds;
+    let silent = deaf
+        .reported
+        .at
+        .saturating_sub(time_to_live + context.bounds.lookback());
     if let Some(origin) = deaf.origin
         && let Some(lane) = timeline.impersonated.iter().find(|(of, _)| *of == origin)
-        && context.is_impersonated(timeline, *lane, deaf.reported.at, deaf.reported.at)
+        && context.is_impersonated(timeline, *lane, silent, deaf.reported.at)
     {
         return None;
     }

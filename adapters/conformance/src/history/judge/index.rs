@@ -67,7 +67,7 @@ impl<'a> Index<'a> {
 
     fn read(&mut self, point: Point, fact: &'a Fact) {
         match fact {
-            Fact::Started(node) => drop(self.nodes.entry(*node).or_default()),
+            Fact::Started(node) => self.node(*node).started = point.at,
             Fact::Crashed(node) => {
                 self.node(*node).ended = Some(point);
                 self.may_end_attachments(*node, point);

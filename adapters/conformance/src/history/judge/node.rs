@@ -10,6 +10,8 @@ use super::point::Point;
 /// What became of one node: its reports, its end, and what arrived at it.
 #[derive(Debug, Default)]
 pub(super) struct NodeTimeline {
+    /// When it started, as far as that is recorded.
+    pub(super) started: Duration,
     pub(super) ended: Option<Point>,
     pub(super) closing: Option<Point>,
     /// The events that its close reported as not sent; `None` if the node crashed or lives.

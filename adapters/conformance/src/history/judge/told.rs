@@ -119,7 +119,12 @@ fn unseen<'a>(
     missed: &'a Missed,
 ) -> impl Iterator<Item = &'a super::publish::PublishRecord<'a>> {
     let Context { index, bounds, .. } = context;
-    let since = missed.since.saturating_sub(bounds.clock);
+    // A node's clock shows nothing of the time before it started.
+    let started = index.nodes.get(&span.node).map(|node| node.started);
+    let since = match started {
+        Some(started) if missed.since <= started => Duration::ZERO,
+        _ => missed.since.saturating_sub(bounds.clock),
+    };
     let until = missed.until + bounds.clock;
     index.events.values().filter(move |publish| {
         let arrived = |position: &usize| {

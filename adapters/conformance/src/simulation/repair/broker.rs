@@ -22,6 +22,8 @@ pub(super) struct Piped {
 pub(super) struct Pipe {
     pub(super) slowness: Slowness,
     pub(super) frames: VecDeque<Piped>,
+    /// When the last frame is due that was not repeated: no other overtakes it.
+    pub(super) last: Duration,
     /// Until when nothing leaves the pipe.
     pub(super) still_until: Duration,
     /// Until when everything that leaves the pipe is lost.
@@ -54,21 +56,27 @@ impl Pipe {
             link,
             bytes: bytes.clone(),
         };
-        let last = self.frames.back().map_or(Duration::ZERO, |last| last.due);
-        self.frames.push_back(piped(due.max(last)));
+        self.last = self.last.max(due);
+        let last = self.last;
+        self.insert(piped(last));
         if repeats > 0 && random.below(1_000) < repeats {
-            let last = due.max(last) + Duration::from_millis(random.below(500));
-            self.frames.push_back(piped(last));
+            let again = last + Duration::from_millis(random.below(500));
+            self.insert(piped(again));
         }
         if overtakes > 0 && random.below(1_000) < overtakes {
-            let behind =
-                self.frames.len() - 1 - random.below(self.frames.len().min(4) as u64) as usize;
-            let late = self.frames.remove(behind).expect("it is in the pipe");
-            let last = self.frames.back().map_or(late.due, |last| last.due);
+            let behind = random.below(self.frames.len().min(4) as u64) as usize;
+            let late = self.frames.remove(self.frames.len() - 1 - behind);
+            let late = late.expect("it is in the pipe");
             let due = last.max(late.due);
-            self.frames.push_back(Piped { due, ..late });
+            self.insert(Piped { due, ..late });
         }
         true
+    }
+
+    /// Puts a frame behind those that are due by then.
+    fn insert(&mut self, piped: Piped) {
+        let at = self.frames.partition_point(|other| other.due <= piped.due);
+        self.frames.insert(at, piped);
     }
 
     /// When something leaves the pipe next.

@@ -160,8 +160,12 @@ impl Member {
         self.node.unsubscribed(Lane(lane));
     }
 
-    /// The node knows of every lane that has a connection.
+    /// The node knows of every lane that has a connection. Audiences of several targets are on lane 0, whatever lanes
+    /// their targets are on.
     pub(super) fn subscribe(&mut self) {
+        if let Some(since) = self.wanted.values().min() {
+            self.node.subscribed(*since, Lane(0));
+        }
         for (lane, since) in &self.wanted {
             self.node.subscribed(*since, Lane(*lane));
         }
