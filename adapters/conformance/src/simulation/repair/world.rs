@@ -241,13 +241,6 @@ impl World {
             return;
         }
         if reconnect {
-                eprintln!(
-                    "TRACE {:?} {:?} {:#?}",
-                    self.now(),
-                    self.members[which].id,
-                    self.members[which].node
-                );
-            }
             let pause = millis(10) + up_to(&mut self.random, millis(500));
             self.cut(which, pause);
         }
