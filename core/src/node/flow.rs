@@ -38,6 +38,8 @@ pub(super) struct Flow {
     newest: Duration,
     /// What the newest heartbeat reported of the lane, and the heartbeat's stamp.
     claim: Option<(LaneProgress, Duration)>,
+    /// What was used before this is known from a heartbeat that did not list the lane, or reported as unknown.
+    known: Duration,
     /// Frames that came before others in front of them, by their first number.
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
@@ -120,6 +122,7 @@ impl Flow {
             top: Duration::ZERO,
             newest: Duration::ZERO,
             claim: None,
+            known: Duration::ZERO,
             held: BTreeMap::new(),
             held_bytes: 0,
             wait: None,
@@ -223,6 +226,7 @@ impl Flow {
             true => known.max(listed.1),
             false => known,
         };
+        let known = known.max(core::mem::replace(&mut self.known, sent));
         if known < since {
             // What was used between may be forgotten.
             let until = view.clock.ours(since).unwrap_or(view.now);
@@ -235,8 +239,12 @@ impl Flow {
             keeps: 0,
             gone: Duration::ZERO,
         };
-        let claim = self.claim.map_or(never, |(claim, _)| claim);
-        self.report(view, claim, sent, out);
+        match self.claim {
+            Some((claim, _)) => self.report(view, claim, sent, out),
+            None if since.is_zero() => self.report(view, never, sent, out),
+            // Numbers may have been used before the list begins: nothing is disproved.
+            None => self.advance(view, out),
+        }
     }
 
     /// Another node says, or the origin did with its goodbye, that the origin left behind this number of the lane.

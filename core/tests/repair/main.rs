@@ -1,0 +1,26 @@
+//! Nothing is lost that can be repaired, and what cannot is reported: nodes as values on a small simulated bus, and
+//! whole clusters over the memory bus, both in virtual time.
+
+mod ages;
+mod backlog;
+mod beginnings;
+mod closing;
+mod counts;
+mod delays;
+mod door;
+mod forger;
+mod history;
+mod interest;
+mod mixtures;
+mod outages;
+mod rates;
+mod stops;
+mod told;
+mod traps_asking;
+mod traps_forged;
+mod traps_joining;
+mod traps_leaving;
+mod traps_load;
+mod waiting;
+mod wire;
+mod world;

@@ -1,0 +1,191 @@
+//! An origin that is gone leaves nothing open: what came is delivered, and what did not is told.
+
+use midplane_core::node::{Config, News};
+
+use crate::wire::{Wire, ms, secs};
+
+fn lanes(lanes: u32) -> Config {
+    Config {
+        lanes,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn an_origin_that_dies_with_a_hole_open_is_settled() {
+    for (lost, behind) in [(20..22, 6), (20..26, 0), (24..26, 0), (20..21, 1)] {
+        let mut wire = Wire::new(3, lanes(1));
+        wire.flow(secs(2), 10, &[(0, 0)]);
+        let end = lost.end;
+        let (one, count) = (lost.clone(), lost.clone().count());
+        wire.route(move |frame| {
+            let missed = frame.is(0, 1) && one.clone().any(|number| frame.has(0, 0, number));
+            (!missed).then_some(ms(1))
+        });
+        // A frame each, up to the last of the lost and some behind it; the last may be the lost ones.
+        for _ in 20..end + behind {
+            wire.publish(0, 0);
+            wire.run(ms(10));
+        }
+        wire.kill(0);
+        wire.run(secs(60));
+        // What came behind the hole may have grown too old to be delivered before the origin was given up.
+        let missing = wire.history.missing(1).len();
+        assert!(
+            (count..=count + behind as usize).contains(&missing),
+            "{missing}"
+        );
+        wire.history.assert_accounted(1);
+        wire.history.assert_in_order(2);
+        assert_eq!(wire.history.missing(2), []);
+    }
+}
+
+#[test]
+fn an_origin_that_dies_before_its_first_heartbeat_is_told() {
+    for heard in [true, false] {
+        let mut wire = Wire::new(2, lanes(1));
+        let newborn = wire.add();
+        // Node 1 hears none of its heartbeats, and all of its events or none of them; node 0 hears all.
+        wire.route(move |frame| {
+            let deaf = frame.is(2, 1) && (!frame.has_events() || !heard);
+            (!deaf).then_some(ms(1))
+        });
+        wire.link(newborn);
+        wire.flow(secs(8), 5, &[(newborn, 0)]);
+        wire.kill(newborn);
+        wire.run(secs(90));
+        wire.history.assert_accounted(1);
+        assert_eq!(wire.history.missing(0), []);
+    }
+}
+
+#[test]
+fn a_silent_origin_is_told_once_and_not_before_its_events_could_have_been_repaired() {
+    let mut wire = Wire::new(3, lanes(1));
+    wire.flow(secs(2), 10, &[(0, 0)]);
+    wire.kill(0);
+    let died = wire.now();
+    while wire.history.losses(1).is_empty() && wire.now() < died + secs(100) {
+        wire.run(ms(100));
+    }
+    let told = wire.now() - died;
+    assert!((secs(25)..=secs(40)).contains(&told), "{told:?}");
+    wire.run(secs(100));
+    for node in [1, 2] {
+        let losses = wire.history.losses(node);
+        assert_eq!(losses.len(), 1, "{losses:?}");
+        assert!(matches!(losses[0], News::Deaf { .. }));
+    }
+}
+
+#[test]
+fn an_origin_that_is_away_for_less_than_the_time_to_live_is_told_to_nobody() {
+    for away in [secs(5), secs(15), secs(25)] {
+        let mut wire = Wire::new(3, lanes(2));
+        wire.flow(secs(2), 10, &[(0, 0), (0, 1)]);
+        wire.cut(0);
+        wire.flow(away, 10, &[(0, 0), (0, 1)]);
+        wire.link(0);
+        wire.flow(secs(3), 10, &[(0, 0), (0, 1)]);
+        wire.run(secs(20));
+        wire.history.assert_all_whole();
+    }
+}
+
+#[test]
+fn the_tail_of_an_origin_that_left_is_told_though_our_link_was_cut_meanwhile() {
+    for cut_after in [ms(10), ms(500), ms(1_500), secs(3)] {
+        for away in [ms(500), secs(6), secs(20)] {
+            let mut wire = Wire::new(3, lanes(2));
+            wire.flow(secs(2), 10, &[(0, 0), (0, 1)]);
+            let begin = wire.now();
+            wire.route(move |frame| {
+                let missed = frame.is(0, 1) && frame.has_events() && frame.at >= begin;
+                (!missed).then_some(ms(1))
+            });
+            for _ in 0..3 {
+                wire.publish(0, 0);
+                wire.publish(0, 1);
+                wire.run(ms(10));
+            }
+            wire.leave(0);
+            wire.run(cut_after);
+            wire.cut(1);
+            wire.run(away);
+            wire.link(1);
+            wire.run(secs(60));
+            wire.history.assert_accounted(1);
+            assert_eq!(wire.history.missing(1).len(), 6);
+            assert_eq!(wire.history.missing(2), []);
+        }
+    }
+}
+
+#[test]
+fn an_origin_that_left_while_we_were_away_is_told_if_we_missed_something_of_it() {
+    for missed in [true, false] {
+        let mut wire = Wire::new(3, lanes(2));
+        wire.flow(secs(2), 10, &[(0, 0), (0, 1)]);
+        wire.run(ms(50));
+        wire.cut(1);
+        if missed {
+            wire.flow(secs(2), 10, &[(0, 0), (0, 1)]);
+        }
+        wire.leave(0);
+        wire.run(ms(500));
+        wire.kill(0);
+        wire.run(secs(2));
+        wire.link(1);
+        wire.run(secs(60));
+        wire.history.assert_accounted(1);
+        if !missed {
+            assert_eq!(
+                wire.history.losses(1).len(),
+                0,
+                "{:?}",
+                wire.history.losses(1)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_goodbye_that_overtakes_the_last_frames_loses_nothing() {
+    for late in [ms(200), secs(1), secs(3)] {
+        let mut wire = Wire::new(3, lanes(2));
+        wire.route(move |frame| {
+            Some(if frame.is(0, 1) && frame.lane == 1 {
+                late
+            } else {
+                ms(1)
+            })
+        });
+        wire.flow(secs(5), 10, &[(0, 0), (0, 1)]);
+        wire.publish_many(0, 1, 10);
+        wire.run(ms(10));
+        wire.leave(0);
+        wire.run(ms(600));
+        wire.kill(0);
+        wire.run(secs(60));
+        wire.history.assert_whole(1);
+        wire.history.assert_whole(2);
+    }
+}
+
+#[test]
+fn an_origin_that_leaves_repairs_its_last_events_first() {
+    let mut wire = Wire::new(3, lanes(1));
+    wire.flow(secs(2), 10, &[(0, 0)]);
+    let begin = wire.now();
+    wire.route(move |frame| {
+        let missed = frame.is(0, 1) && frame.has_events() && frame.within(begin, begin + ms(50));
+        (!missed).then_some(ms(1))
+    });
+    wire.publish_many(0, 0, 3);
+    wire.run(ms(10));
+    wire.leave(0);
+    wire.run(secs(30));
+    wire.history.assert_whole(1);
+    wire.history.assert_whole(2);
+}
