@@ -15,7 +15,6 @@ mod mixtures;
 mod outages;
 mod rates;
 mod stops;
-mod told;
 mod traps_asking;
 mod traps_forged;
 mod traps_joining;

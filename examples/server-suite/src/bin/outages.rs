@@ -72,7 +72,7 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
     let mut settings = Settings::default();
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
         match word.as_str() {
             "--short" => settings.short = true,
             "--fault" => settings.faults.push(value()?),
@@ -99,7 +99,7 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
 /// Builds the servers, which then stand beside this program.
 fn programs() -> io::Result<Programs> {
     let this = env::current_exe()?;
-    let folder = this.parent().unwrap_or_else(|| Path::new("."));
+    let folder = this.parent().unwrap_or(Path::new("."));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -10,7 +10,7 @@ use super::judgement::{FaultSpan, owed, show};
 use super::publisher::Publication;
 
 /// How many missing events of a client are listed for each fault.
-const LISTED: usize = 200;
+const LISTED: usize = 40;
 
 /// An account of the faults whose promise was broken, with times as the servers log them.
 #[derive(Debug)]

@@ -41,9 +41,6 @@ pub(super) enum Outage {
         /// Whether that of one lane alone.
         one_lane: bool,
     },
-    /// One server's subscriptions are gone and it is not told, and another that goes on publishing is killed before that is
-    /// seen.
-    DeafToKilled,
     /// A fourth server starts, this far from the broker one way, and clients join at once.
     FarStart(Duration),
 }
@@ -51,10 +48,8 @@ pub(super) enum Outage {
 impl Outage {
     pub(super) fn promise(self) -> Promise {
         match self {
-            Self::BeyondWindow(_) | Self::OriginKilled | Self::DeafToKilled => {
-                Promise::MissedAndTold
-            }
-            Self::FarStart(_) => Promise::Told,
+            Self::BeyondWindow(_) | Self::OriginKilled => Promise::MissedAndTold,
+            Self::Unsubscribed { .. } | Self::FarStart(_) => Promise::Told,
             _ => Promise::Whole,
         }
     }
@@ -107,12 +102,6 @@ impl Outage {
             }
             Self::OriginKilled => kill_origin(cluster).await,
             Self::Unsubscribed { one_lane } => unsubscribe(cluster, one_lane).await,
-            Self::DeafToKilled => {
-                unsubscribe(cluster, false).await;
-                // Less than a heartbeat: it is not seen yet.
-                sleep(Duration::from_millis(300)).await;
-                cluster.kill_server(0);
-            }
             Self::FarStart(latency) => {
                 cluster.add_server(latency).await;
                 cluster.add_clients(cluster.servers.len() - 1).await;
@@ -130,7 +119,8 @@ async fn kill_origin(cluster: &mut OutageCluster) {
     // What the other server gets is all there was.
     cluster.rest_at(ORIGIN).await;
     sleep(Duration::from_millis(500)).await;
-    cluster.kill_server(ORIGIN);
+    cluster.killed = Some(ORIGIN);
+    cluster.servers[ORIGIN].signal(Signal::KILL);
     sleep(Duration::from_millis(500)).await;
     cluster.proxies[AWAY].accept();
 }
@@ -199,7 +189,6 @@ impl fmt::Display for Outage {
             Self::OriginKilled => f.write_str("origin killed"),
             Self::Unsubscribed { one_lane: false } => f.write_str("unsubscribed in silence"),
             Self::Unsubscribed { one_lane: true } => f.write_str("unsubscribed, one lane"),
-            Self::DeafToKilled => f.write_str("unsubscribed, origin killed"),
             Self::FarStart(time) => write!(f, "far start, {time:?}"),
         }
     }
