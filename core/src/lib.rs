@@ -86,14 +86,16 @@ pub use ask::Ask;
 pub use audience::Audience;
 pub use backoff::Backoff;
 pub use backplane::Backplane;
-pub use cluster::{Cluster, ClusterBuilder, Driver, ExternalCounts, ExternalEvent, Status};
+pub use cluster::{
+    Cluster, ClusterBuilder, Driver, ExternalCounts, ExternalEvent, MissedCounts, Status,
+};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
 pub use id::{IdError, MAX_ID_BYTES, check_id};
 pub use lane_map::LaneMap;
 pub use local::Local;
 pub use missed::{Missed, MissedLanes};
-pub use notice::Notice;
+pub use notice::{Incident, Notice};
 pub use question::{Answer, Answers, Question};
 pub use random::Random;
 pub use receipt::{

@@ -10,12 +10,10 @@ use core::task::{Context, Poll, Waker};
 use futures::stream::{BoxStream, Stream, StreamExt};
 use lock_api::Mutex;
 
-use crate::bus::Lane;
 use crate::host::Host;
-use crate::node::Run;
+use crate::missed::Missed;
 use crate::node_id::NodeId;
 use crate::receipt::State;
-use crate::time::Instant;
 
 /// How many notices wait for one listener; later ones are counted and dropped.
 const KEPT: usize = 1_024;
@@ -26,25 +24,9 @@ const KEPT: usize = 1_024;
 pub enum Notice {
     /// The state, first as it is when the stream begins and then whenever it changes.
     State(State),
-    /// Messages of another node did not come, and will not.
-    Gap {
-        /// The node that sent the messages.
-        origin: NodeId,
-        /// The lane of the messages.
-        lane: Lane,
-        /// The sequence numbers of the messages.
-        run: Run,
-    },
-    /// Deafness: the node may have missed anything that was published between these instants of its
-    /// [`Timer`](crate::Timer).
-    Deaf {
-        /// The node whose events may be missing; `None` for all other nodes.
-        origin: Option<NodeId>,
-        /// The last instant at which the node is known to have received.
-        since: Instant,
-        /// The instant from which everything arrives or lies in a gap.
-        until: Instant,
-    },
+    /// Events of other nodes did not come, and will not. The connections that this concerns have been
+    /// [told](crate::Sink::with_missed) by now; one notice follows for the whole of an incident.
+    Missed(Incident),
     /// Another node was heard for the first time, or again after silence.
     Joined(NodeId),
     /// Another node said that it leaves.
@@ -54,8 +36,42 @@ pub enum Notice {
     /// The link with the bus ended or could not be opened; another attempt follows. The text is for
     /// people and holds no secret.
     Bus(String),
-    /// The listener was slow and missed this many notices; the state follows.
+    /// The listener was slow: this many notices were dropped that came after those that still wait. The state
+    /// follows behind those.
     Lagged(u64),
+}
+
+/// What one incident cost this node: everything that was found missing until nothing more was for an eighth of a
+/// heartbeat, or for a heartbeat at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Incident {
+    /// How many events are missing, on which lanes, and when they were published.
+    pub missed: Missed,
+    /// How many gaps in the numbers of other nodes, and times of deafness towards them, these are.
+    pub gaps: u64,
+    /// How many nodes published the events.
+    pub origins: usize,
+    /// The first of those nodes, [`Incident::NAMED`] at most.
+    pub first: Vec<NodeId>,
+    /// How many sinks of connections took a report of it.
+    pub connections: u64,
+}
+
+impl Incident {
+    /// How many nodes an incident names.
+    pub const NAMED: usize = 4;
+
+    /// An incident that begins with this.
+    pub(crate) const fn new(missed: Missed) -> Self {
+        Self {
+            missed,
+            gaps: 0,
+            origins: 0,
+            first: Vec::new(),
+            connections: 0,
+        }
+    }
 }
 
 /// Hands each notice to every listener and remembers the state.
@@ -63,6 +79,8 @@ pub(crate) struct Notices<H: Host>(Mutex<H::Mutex, NoticeListeners>);
 
 struct NoticeListeners {
     state: State,
+    /// How many notices were dropped, those of each listener counted.
+    dropped: u64,
     next: u64,
     all: Vec<NoticeListener>,
 }
@@ -70,7 +88,12 @@ struct NoticeListeners {
 struct NoticeListener {
     id: u64,
     waiting: VecDeque<Notice>,
+    /// How many notices were dropped since the listener was last told.
     lagged: u64,
+    /// The listener was told last, and gets a notice next: one that is slow for ever makes progress all the same.
+    reported: bool,
+    /// The state is to follow behind what waits.
+    stale: bool,
     waker: Option<Waker>,
 }
 
@@ -78,6 +101,7 @@ impl<H: Host> Notices<H> {
     pub(crate) fn new(state: State) -> Arc<Self> {
         Arc::new(Self(Mutex::new(NoticeListeners {
             state,
+            dropped: 0,
             next: 0,
             all: Vec::new(),
         })))
@@ -90,7 +114,8 @@ impl<H: Host> Notices<H> {
     /// Gives the notice to every listener, unless it is a state that does not change anything. Closed is for good.
     pub(crate) fn report(&self, notice: &Notice) {
         let wakers: Vec<Waker> = {
-            let mut listeners = self.0.lock();
+            let mut guard = self.0.lock();
+            let listeners = &mut *guard;
             if let Notice::State(state) = notice {
                 if listeners.state == *state || listeners.state == State::Closed {
                     return;
@@ -102,12 +127,22 @@ impl<H: Host> Notices<H> {
                     listener.waiting.push_back(notice.clone());
                 } else {
                     listener.lagged += 1;
+                    listeners.dropped += 1;
                 }
                 listener.waker.take()
             });
             reached.collect()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        for waker in wakers {
+            let mut waker = Some(waker);
+            // One that panics has called its panic hook; the others are woken.
+            let _ = H::contain(&mut || waker.take().into_iter().for_each(Waker::wake));
+        }
+    }
+
+    /// How many notices listeners dropped that were too slow, in all.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.lock().dropped
     }
 
     /// A stream that begins with the state and ends behind [`State::Closed`].
@@ -120,6 +155,8 @@ impl<H: Host> Notices<H> {
             id,
             waiting: VecDeque::from([first]),
             lagged: 0,
+            reported: false,
+            stale: false,
             waker: None,
         });
         drop(listeners);
@@ -129,6 +166,21 @@ impl<H: Host> Notices<H> {
             ended: false,
         }
         .boxed()
+    }
+}
+
+impl NoticeListener {
+    fn next(&mut self, state: State) -> Option<Notice> {
+        if self.lagged > 0 && !self.reported {
+            self.reported = true;
+            self.stale = true;
+            return Some(Notice::Lagged(core::mem::take(&mut self.lagged)));
+        }
+        self.reported = false;
+        self.waiting.pop_front().or_else(|| {
+            let stale = core::mem::take(&mut self.stale);
+            stale.then_some(Notice::State(state))
+        })
     }
 }
 
@@ -152,12 +204,7 @@ impl<H: Host> Stream for NoticeStream<H> {
         let Some(listener) = found else {
             return Poll::Ready(None);
         };
-        if listener.waiting.is_empty() && listener.lagged > 0 {
-            let lagged = core::mem::take(&mut listener.lagged);
-            listener.waiting.push_back(Notice::Lagged(lagged));
-            listener.waiting.push_back(Notice::State(state));
-        }
-        let Some(notice) = listener.waiting.pop_front() else {
+        let Some(notice) = listener.next(state) else {
             let replaced = listener.waker.replace(waker);
             drop(listeners);
             drop(replaced);
@@ -177,5 +224,82 @@ impl<H: Host> Drop for NoticeStream<H> {
             at.map(|at| listeners.all.swap_remove(at))
         };
         drop(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+    use core::task::Context;
+
+    use futures::task::noop_waker_ref;
+
+    use super::*;
+    use crate::host::SingleThread;
+
+    type Board = Notices<SingleThread<midplane::Lock>>;
+
+    fn next(listener: &mut BoxStream<'static, Notice>) -> Option<Notice> {
+        let mut context = Context::from_waker(noop_waker_ref());
+        match listener.poll_next_unpin(&mut context) {
+            Poll::Ready(notice) => notice,
+            Poll::Pending => None,
+        }
+    }
+
+    fn report_many(board: &Board, count: usize) {
+        for number in 0..count {
+            board.report(&Notice::Bus(number.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_slow_listener_is_told_that_it_lagged_at_its_next_item() {
+        let board = Board::new(State::Degraded);
+        let mut listener = board.listen();
+        assert_eq!(next(&mut listener), Some(Notice::State(State::Degraded)));
+        report_many(&board, KEPT);
+        assert_eq!(next(&mut listener), Some(Notice::Bus("0".into())));
+        report_many(&board, 4);
+        board.report(&Notice::State(State::Live));
+        assert_eq!(board.dropped(), 4);
+        assert_eq!(next(&mut listener), Some(Notice::Lagged(4)));
+        // What waits follows, and then the state, which was among what was dropped.
+        for number in 1..KEPT {
+            assert_eq!(next(&mut listener), Some(Notice::Bus(number.to_string())));
+        }
+        assert_eq!(next(&mut listener), Some(Notice::Bus("0".into())));
+        assert_eq!(next(&mut listener), Some(Notice::State(State::Live)));
+        assert_eq!(next(&mut listener), None);
+    }
+
+    /// A listener that falls further behind with every notice that it takes gets notices all the same.
+    #[test]
+    fn a_listener_that_is_always_slow_makes_progress() {
+        let board = Board::new(State::Live);
+        let mut listener = board.listen();
+        report_many(&board, KEPT + 1);
+        for _ in 0..8 {
+            assert!(matches!(next(&mut listener), Some(Notice::Lagged(_))));
+            report_many(&board, 2);
+            let notice = next(&mut listener);
+            assert!(matches!(notice, Some(Notice::Bus(_) | Notice::State(_))));
+            report_many(&board, 2);
+        }
+        assert_eq!(board.dropped(), 2 + 8 * 4 - 8);
+    }
+
+    #[test]
+    fn a_closed_board_is_the_last_that_a_slow_listener_sees() {
+        let board = Board::new(State::Live);
+        let mut listener = board.listen();
+        report_many(&board, KEPT);
+        board.report(&Notice::State(State::Closed));
+        let mut last = None;
+        while let Some(notice) = next(&mut listener) {
+            last = Some(notice);
+        }
+        assert_eq!(last, Some(Notice::State(State::Closed)));
+        assert_eq!(next(&mut listener), None);
     }
 }

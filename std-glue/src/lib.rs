@@ -78,9 +78,10 @@ pub use midplane_core::{
     AgentId, Answer, Answers, Ask, Associate, AssociateError, Attachment, Audience, Backoff,
     Backplane, CloseReport, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
     Driver, Drops, Event, EventKey, ExternalCounts, ExternalEvent, FlushError, Host, IdError,
-    Instant, Kind, LaneMap, MAX_ID_BYTES, Missed, MissedLanes, NotUtf8, Notice, OrgId, Panicked,
-    ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope, SessionId, Sink, State,
-    Status, Target, Timer, TooLarge, TooMany, TopicId, UserId, Verdict, bus, envelope, node,
+    Incident, Instant, Kind, LaneMap, MAX_ID_BYTES, Missed, MissedCounts, MissedLanes, NotUtf8,
+    Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope,
+    SessionId, Sink, State, Status, Target, Timer, TooLarge, TooMany, TopicId, UserId, Verdict,
+    bus, envelope, node,
 };
 pub use node_id::fresh_node_id;
 

@@ -9,8 +9,8 @@ use futures::{FutureExt, StreamExt};
 use midplane::bus::Bus;
 use midplane::node::Config;
 use midplane::{
-    Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Relay,
-    Sink, State, Target, Timer, fresh_node_id,
+    Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Missed, MissedCounts,
+    Notice, Reach, Relay, Sink, State, Target, Timer, fresh_node_id,
 };
 use midplane_testkit::{PATIENCE, eventually};
 
@@ -46,7 +46,14 @@ async fn becomes(cluster: &Cluster, state: State) {
 fn listener(cluster: &Cluster, name: &str) -> (midplane::Attachment, Arc<Mutex<Vec<Event>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let kept = heard.clone();
-    let sink = Sink::new(move |event: &Event| kept.lock().unwrap().push(event.clone()));
+    let missed = kept.clone();
+    let sink = Sink::with_missed(
+        move |event: &Event| kept.lock().unwrap().push(event.clone()),
+        move |report: &Missed| {
+            let report = Event::text(report.to_string());
+            missed.lock().unwrap().push(report);
+        },
+    );
     (
         cluster.attach(ConnectionId::new(name).unwrap(), sink),
         heard,
@@ -95,7 +102,7 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
     }
     let receipt = nodes[1].publish(&topic.clone().into(), &after);
     assert_eq!(receipt.relay, Relay::Queued);
-    for ((_, heard), mut notices) in listeners.iter().zip(notices) {
+    for (((_, heard), mut notices), node) in listeners.iter().zip(notices).zip(&nodes) {
         eventually("the last event arrives", || {
             heard.lock().unwrap().last() == Some(&after)
         })
@@ -104,8 +111,9 @@ async fn events_reach_every_node(timer: Arc<dyn Timer>, spawn: Spawn) {
         assert_eq!(*heard.lock().unwrap(), whole);
         let notices: Vec<Notice> = iter::from_fn(|| notices.next().now_or_never()?).collect();
         assert!(notices.contains(&Notice::State(State::Live)), "{notices:?}");
-        let told = |notice: &Notice| matches!(notice, Notice::Gap { .. } | Notice::Deaf { .. });
+        let told = |notice: &Notice| matches!(notice, Notice::Missed(_));
         assert!(!notices.iter().any(told), "{notices:?}");
+        assert_eq!(node.status().missed, MissedCounts::default());
     }
     for node in &nodes {
         assert_eq!(node.close(PATIENCE).await.unsent, 0);

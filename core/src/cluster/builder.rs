@@ -80,7 +80,7 @@ impl<H: Host> ClusterBuilder<H> {
     ) -> (Cluster<H>, Driver) {
         let config = self.config.checked();
         let outgoing = Arc::new(Outgoing::new(config.queue));
-        let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone()));
+        let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone(), timer.clone()));
         let limits = bus.limits();
         let external = self
             .decode

@@ -1,6 +1,7 @@
 //! Which lanes have members on this node, and which of them the bus brings.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -13,6 +14,7 @@ use crate::bus::Lane;
 use crate::host::Host;
 use crate::lane_map::LaneMap;
 use crate::registry::{KeyRef, Reach, ReachAnswer, TargetWatcher};
+use crate::time::{Instant, Timer};
 
 /// What handles and the driver share of the lanes.
 ///
@@ -24,7 +26,12 @@ pub(super) struct Lanes<H: Host> {
     lanes: Box<[LaneUse]>,
     /// Lanes to look at, each once.
     changed: Mutex<H::Mutex, Vec<Lane>>,
+    /// When each lane got its first member, of those that got it while they were not subscribed.
+    wanted_since: Mutex<H::Mutex, BTreeMap<Lane, Instant>>,
+    /// Whether what others publish on subscribed lanes arrives.
+    live: AtomicBool,
     outgoing: Arc<Outgoing<H>>,
+    timer: Arc<dyn Timer>,
 }
 
 struct LaneUse {
@@ -35,7 +42,7 @@ struct LaneUse {
 }
 
 impl<H: Host> Lanes<H> {
-    pub(super) fn new(count: u32, outgoing: Arc<Outgoing<H>>) -> Self {
+    pub(super) fn new(count: u32, outgoing: Arc<Outgoing<H>>, timer: Arc<dyn Timer>) -> Self {
         let lanes = (0..count).map(|_| LaneUse {
             targets: AtomicI32::new(0),
             subscribed: AtomicBool::new(false),
@@ -45,7 +52,10 @@ impl<H: Host> Lanes<H> {
             map: LaneMap::new(count),
             lanes: lanes.collect(),
             changed: Mutex::new(Vec::new()),
+            wanted_since: Mutex::new(BTreeMap::new()),
+            live: AtomicBool::new(false),
             outgoing,
+            timer,
         }
     }
 
@@ -62,12 +72,41 @@ impl<H: Host> Lanes<H> {
     /// The bus brings the lane from now on.
     pub(super) fn subscribed(&self, lane: Lane) {
         self.lane_use(lane).subscribed.store(true, Ordering::SeqCst);
+        self.wanted_since.lock().remove(&lane);
     }
 
     /// The bus may not bring the lane any more.
     pub(super) fn unsubscribed(&self, lane: Lane) {
+        self.wanted_since.lock().remove(&lane);
         let subscribed = &self.lane_use(lane).subscribed;
         subscribed.store(false, Ordering::SeqCst);
+    }
+
+    /// Since when the lane has members, if it got the first of them while it was not subscribed. Every target counts
+    /// for lane 0: events for several targets travel there.
+    pub(super) fn wanted_since(&self, lane: Lane) -> Option<Instant> {
+        self.wanted_since.lock().get(&lane).copied()
+    }
+
+    /// The lane has a member from now on, if it had none.
+    fn want(&self, lane: Lane) {
+        if self.lane_use(lane).subscribed.load(Ordering::SeqCst) {
+            return;
+        }
+        let now = self.timer.now();
+        let mut wanted_since = self.wanted_since.lock();
+        let since = wanted_since.entry(lane).or_insert(now);
+        // Of two that come at once the earlier counts.
+        *since = now.min(*since);
+    }
+
+    /// What others publish on subscribed lanes arrives from now on, or may not arrive any more.
+    pub(super) fn set_live(&self, live: bool) {
+        self.live.store(live, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::SeqCst)
     }
 
     /// Takes the lanes that were wanted first or last since the call before.
@@ -88,6 +127,10 @@ impl<H: Host> Lanes<H> {
     }
 
     fn count(&self, key: KeyRef<'_>, change: i32) {
+        // Lane 0 is always subscribed while there is a link.
+        if change > 0 {
+            self.want(Lane(0));
+        }
         // With one lane, it is always wanted.
         if self.lanes.len() == 1 {
             return;
@@ -96,14 +139,13 @@ impl<H: Host> Lanes<H> {
         let lane_use = self.lane_use(lane);
         let before = lane_use.targets.fetch_add(change, Ordering::SeqCst);
         let turned = (before > 0) != (before + change > 0);
+        if turned && change > 0 {
+            self.want(lane);
+        }
         if turned && !lane_use.changed.swap(true, Ordering::SeqCst) {
             self.changed.lock().push(lane);
             self.outgoing.wake();
         }
-    }
-
-    fn lane(&self, key: KeyRef<'_>) -> Lane {
-        self.map.lane_of_key(key.scope(), key.kind(), key.id())
     }
 }
 
@@ -117,12 +159,33 @@ impl<H: Host> TargetWatcher for Lanes<H> {
     }
 
     fn reach(&self, key: KeyRef<'_>) -> ReachAnswer {
-        let lane = self.lane(key);
-        if self.lane_use(lane).subscribed.load(Ordering::SeqCst) {
+        if self.reaches(key) == Reach::Everywhere {
             return ReachAnswer::Known(Reach::Everywhere);
         }
+        let lane = self.lane(key);
         let (answer, receiver) = oneshot::channel();
         self.outgoing.command(Command::Subscribe { lane, answer });
         ReachAnswer::Pending(receiver)
+    }
+
+    fn reaches(&self, key: KeyRef<'_>) -> Reach {
+        let lane_use = self.lane_use(self.lane(key));
+        match self.is_live() && lane_use.subscribed.load(Ordering::SeqCst) {
+            true => Reach::Everywhere,
+            false => Reach::Here,
+        }
+    }
+
+    fn lane(&self, key: KeyRef<'_>) -> Lane {
+        self.map.lane_of_key(key.scope(), key.kind(), key.id())
+    }
+
+    fn has_members(&self, lane: Lane) -> bool {
+        // With one lane, its targets are not counted.
+        self.lanes.len() == 1 || self.lane_use(lane).targets.load(Ordering::SeqCst) > 0
+    }
+
+    fn now(&self) -> Instant {
+        self.timer.now()
     }
 }

@@ -22,7 +22,7 @@ use futures::stream::BoxStream;
 pub use builder::ClusterBuilder;
 pub use driver::Driver;
 pub use external::{ExternalCounts, ExternalEvent};
-pub use status::Status;
+pub use status::{MissedCounts, Status};
 
 use crate::audience::Audience;
 use crate::backplane::Backplane;
@@ -49,8 +49,9 @@ use shared::ClusterShared;
 /// # What is reported
 ///
 /// Local delivery never waits for the bus, and is not affected by it. What a receipt says was
-/// [queued](Relay::Queued) reaches every connection of the audience on every node, each once, or the node
-/// that may have missed it gives a [`Notice::Gap`] or [`Notice::Deaf`] that covers it.
+/// [queued](Relay::Queued) reaches every connection of the audience on every node, each once, or each
+/// connection that may have missed it gets a [`Missed`](crate::Missed) that covers it, and its node gives a
+/// [`Notice::Missed`].
 ///
 /// With one lane, events of one handle arrive everywhere in the order published. With several, those for one
 /// target do; events for different targets, or for several at once, may overtake each other.
@@ -100,6 +101,7 @@ impl<H: Host> Cluster<H> {
         Status {
             queued: messages,
             queued_bytes: bytes,
+            notices_dropped: self.shared.notices.dropped(),
             ..status
         }
     }

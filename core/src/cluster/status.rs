@@ -21,8 +21,28 @@ pub struct Status {
     pub queued_bytes: usize,
     /// Messages that were accepted for relay and given up. Other nodes report a gap.
     pub lost: u64,
+    /// What did not come and will not.
+    pub missed: MissedCounts,
+    /// How many notices the listeners of this node dropped since they were too slow, those of each listener counted.
+    pub notices_dropped: u64,
     /// Counts of what was dropped and skipped.
     pub counters: NodeCounters,
     /// What came from external publishers.
     pub external: ExternalCounts,
+}
+
+/// What this node did not get from others and will not, since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissedCounts {
+    /// Events that are known to be missing.
+    pub events: u64,
+    /// Gaps in the numbers of another node.
+    pub gaps: u64,
+    /// Times in which any event of another node may be missing.
+    pub deaf: u64,
+    /// Incidents, of each of which there is one notice.
+    pub incidents: u64,
+    /// Reports that sinks of connections took.
+    pub reports: u64,
 }

@@ -13,7 +13,9 @@ use futures::channel::oneshot;
 use super::connection::{Connection, Latch, Member};
 use super::key::KeyRef;
 use super::verdict::Deliver;
+use crate::bus::Lane;
 use crate::target::{ConnectionId, Scope, Target};
+use crate::time::Instant;
 
 /// The registry, as an attachment calls it.
 pub(crate) trait Membership: Send + Sync {
@@ -24,22 +26,31 @@ pub(crate) trait Membership: Send + Sync {
         target: &Target,
     ) -> Result<ReachAnswer, AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
-    fn reach_of(&self, scope: &Scope, target: &Target) -> ReachAnswer;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
+    fn reach_of(&self, scope: &Scope, target: &Target) -> Reach;
+    fn answer_reach(&self, scope: &Scope, target: &Target) -> ReachAnswer;
     fn targets(&self, member: &Member) -> Vec<Target>;
     fn detach(&self, member: &Member);
     /// Drops what may be the last reference to the connection.
     fn dispose(&self, member: Member);
 }
 
-/// Follows which targets have members on this node.
+/// Follows which targets have members on this node, and knows how they are reached from others.
 pub(crate) trait TargetWatcher: Send + Sync {
     /// The target has its first member.
     fn target_gained(&self, key: KeyRef<'_>);
     /// The target has no member any more.
     fn target_lost(&self, key: KeyRef<'_>);
-    /// Whether publishers on other nodes reach the target here.
+    /// Whether publishers on other nodes reach the target here, now or once the bus has answered.
     fn reach(&self, key: KeyRef<'_>) -> ReachAnswer;
+    /// Whether they do now.
+    fn reaches(&self, key: KeyRef<'_>) -> Reach;
+    /// The lane that events for the target alone travel on.
+    fn lane(&self, key: KeyRef<'_>) -> Lane;
+    /// Whether a target on the lane may have a member on this node.
+    fn has_members(&self, lane: Lane) -> bool;
+    /// The present instant.
+    fn now(&self) -> Instant;
 }
 
 /// How far a target reaches, now or once the bus has confirmed its subscription.
@@ -111,18 +122,6 @@ impl Attachment {
         Associate(outcome.unwrap_or(Err(AssociateError::Detached)))
     }
 
-    /// Asks how far a target that the connection is in reaches, and joins nothing: a host asks again when the
-    /// backplane is [`Live`](crate::State::Live) after an [`associate`](Self::associate) that said
-    /// [`Here`](Reach::Here), and asks of the connection's own target, which attaching joined. The future is
-    /// ready when that of an associate would be.
-    pub fn reach(&self, target: &Target) -> Associate {
-        let answer = self.with(|registry, member| match member.is_closed() {
-            true => Err(AssociateError::Detached),
-            false => Ok(registry.reach_of(&self.scope, target)),
-        });
-        Associate(answer.unwrap_or(Err(AssociateError::Detached)))
-    }
-
     /// Takes the connection out of the target; false if it was not in it, or is detached. A
     /// connection does not leave its own target but by detaching.
     pub fn dissociate(&self, target: &Target) -> bool {
@@ -135,6 +134,34 @@ impl Attachment {
     pub fn is_in(&self, target: &Target) -> bool {
         self.with(|registry, member| registry.is_in(&self.scope, member, target))
             .unwrap_or(false)
+    }
+
+    /// How far the target reaches now. `None` if the connection is not in the target, or is detached.
+    ///
+    /// The answer of [`associate`](Self::associate) changes with the bus, and a host that passes the answer on to its
+    /// client should pass on the change too. Nothing needs to be asked at intervals: with
+    /// [`Notice::State`](crate::Notice::State) every target comes to reach [`Here`](Reach::Here) when the backplane is
+    /// [`Degraded`](crate::State::Degraded), and those that reached no further reach
+    /// [`Everywhere`](Reach::Everywhere) when it is [`Live`](crate::State::Live).
+    #[must_use]
+    pub fn reach(&self, target: &Target) -> Option<Reach> {
+        self.with(|registry, member| {
+            let is_in = registry.is_in(&self.scope, member, target);
+            is_in.then(|| registry.reach_of(&self.scope, target))
+        })
+        .flatten()
+    }
+
+    /// Waits until a target that the connection is in reaches as far as it can for now, as the future of
+    /// [`associate`](Self::associate) does: of its own target, which attaching joined, a connection has no such future.
+    ///
+    /// The future gives [`AssociateError::Detached`] if the connection is not in the target.
+    pub fn await_reach(&self, target: &Target) -> Associate {
+        let answer = self.with(|registry, member| {
+            let is_in = registry.is_in(&self.scope, member, target);
+            is_in.then(|| registry.answer_reach(&self.scope, target))
+        });
+        Associate(answer.flatten().ok_or(AssociateError::Detached))
     }
 
     /// The targets the connection is in, its own first; none once it is detached.

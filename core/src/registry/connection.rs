@@ -81,6 +81,24 @@ impl Connection<dyn Deliver> {
     }
 }
 
+/// What stands for a member in a list of calls to make.
+pub(super) trait AsMember {
+    fn as_member(&self) -> &Member;
+}
+
+impl AsMember for Member {
+    fn as_member(&self) -> &Member {
+        self
+    }
+}
+
+/// A member and what it is to get.
+impl<T> AsMember for (Member, T) {
+    fn as_member(&self) -> &Member {
+        &self.0
+    }
+}
+
 /// What tells members apart and orders them: the address of the connection's allocation.
 pub(crate) fn address(member: &Member) -> usize {
     Arc::as_ptr(member).cast::<()>().addr()

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashSet;
 
 use super::Registry;
-use super::connection::{Member, address};
+use super::connection::{AsMember, Member, address};
 use super::key::KeyRef;
 use super::members::Members;
 use super::verdict::Verdict;
@@ -46,7 +46,7 @@ impl DropCounters {
         self.panicked.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn add(&self, delivered: Delivered) {
+    pub(super) fn add(&self, delivered: Delivered) {
         // Nothing is dropped in the common case, and then nothing shared is written.
         for (counter, count) in [
             (&self.full, delivered.full),
@@ -167,36 +167,42 @@ impl<H: Host> Registry<H> {
                 pays = ahead
                     .iter()
                     .fold(false, |pays, member| pays | member.warm());
-                self.serve_slice(ahead, event, delivered, &mut wanted);
+                self.call_each(ahead, delivered, |member| {
+                    wanted(member).then(|| member.sink().deliver(event))
+                });
                 slice = rest;
             }
-            self.serve_slice(slice, event, delivered, &mut wanted);
+            self.call_each(slice, delivered, |member| {
+                wanted(member).then(|| member.sink().deliver(event))
+            });
         }
     }
 
-    fn serve_slice(
+    /// Makes a call for each member that is still attached. One whose sink is closed, or panics, is detached.
+    pub(super) fn call_each<M: AsMember>(
         &self,
-        slice: &[Member],
-        event: &Event,
+        slice: &[M],
         delivered: &mut Delivered,
-        mut wanted: impl FnMut(&Member) -> bool,
+        mut call: impl FnMut(&M) -> Option<Verdict>,
     ) {
         let mut rest = slice.iter();
         let mut current = None;
         while !rest.as_slice().is_empty() {
             let outcome = H::contain(&mut || {
-                for member in rest.by_ref() {
+                for item in rest.by_ref() {
+                    let member = item.as_member();
                     current = Some(member);
-                    if member.is_closed() || !wanted(member) {
+                    if member.is_closed() {
                         continue;
                     }
-                    match member.sink().deliver(event) {
-                        Verdict::Accepted => delivered.accepted += 1,
-                        Verdict::Full => delivered.full += 1,
-                        Verdict::Closed => {
+                    match call(item) {
+                        Some(Verdict::Accepted) => delivered.accepted += 1,
+                        Some(Verdict::Full) => delivered.full += 1,
+                        Some(Verdict::Closed) => {
                             delivered.closed += 1;
                             self.expel(member);
                         }
+                        None => {}
                     }
                 }
             });

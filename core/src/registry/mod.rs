@@ -12,6 +12,8 @@ mod connection;
 mod fan_out;
 mod key;
 mod members;
+mod missed;
+mod reports;
 mod sink;
 mod table;
 mod verdict;
@@ -35,11 +37,13 @@ pub(crate) use verdict::Deliver;
 
 use crate::host::Host;
 use crate::target::{ConnectionId, Scope, Target};
+use crate::time::Instant;
 use attachment::Membership;
 use connection::{Head, HostLatch, Latch, Member};
 use fan_out::DropCounters;
 use key::Key;
 use members::Removed;
+use reports::RecentReports;
 use table::{ConnectionEntry, ConnectionTable, TargetTable};
 
 /// A power of two well above the cores that publish at once; an empty shard takes under 100 bytes.
@@ -59,6 +63,7 @@ pub struct Registry<H: Host> {
     targets_per_connection: u32,
     closed: AtomicBool,
     drops: DropCounters,
+    reports: Mutex<H::Mutex, RecentReports>,
     watcher: Option<Arc<dyn TargetWatcher>>,
 }
 
@@ -92,6 +97,7 @@ impl<H: Host> Registry<H> {
             targets_per_connection,
             closed: AtomicBool::new(false),
             drops: DropCounters::default(),
+            reports: Mutex::new(RecentReports::default()),
             watcher: None,
         }
     }
@@ -115,14 +121,13 @@ impl<H: Host> Registry<H> {
         self.target_gained(key);
         let unwanted = {
             let mut connections = self.connection_table(hash);
+            // Read under the lock, so that who attached before a look at this table is seen there.
+            let entry = ConnectionEntry::new(member, self.now());
             if self.closed.load(Ordering::Relaxed) {
-                member.close();
-                Some(ConnectionEntry {
-                    member,
-                    joined: Vec::new(),
-                })
+                entry.member.close();
+                Some(entry)
             } else {
-                connections.attach(hash, member, &self.hasher)
+                connections.attach(hash, entry, &self.hasher)
             }
         };
         if let Some(entry) = unwanted {
@@ -211,7 +216,7 @@ impl<H: Host> Registry<H> {
     /// Takes a closed connection, already out of its entry, out of every target it joined. No lock is
     /// held while the last reference drops, for what the closure captured may drop with it.
     fn clear(&self, entry: ConnectionEntry) {
-        for key in &entry.joined {
+        for key in entry.joined() {
             if self.leave(key, &entry.member) {
                 self.target_lost(key.parts());
             }
@@ -241,6 +246,39 @@ impl<H: Host> Registry<H> {
         })
     }
 
+    /// Joins the connection to the target: true if the target had no member before.
+    fn join(&self, member: &Member, key: KeyRef<'_>) -> Result<bool, AssociateError> {
+        let limit = self.targets_per_connection;
+        let hash = key.hash(&self.hasher);
+        let entry_hash = self.entry_hash(member);
+        let mut connections = self.connection_table(entry_hash);
+        let entry = connections
+            .entry(entry_hash, member)
+            .ok_or(AssociateError::Detached)?;
+        if entry.joined().len() >= limit as usize {
+            let joined = entry.joined().any(|joined| joined.parts() == key);
+            return match joined {
+                true => Ok(false),
+                false => Err(AssociateError::TooMany { limit }),
+            };
+        }
+        let joined = self
+            .target_table(hash)
+            .join(hash, key, member, &self.hasher);
+        let Some(joined) = joined else {
+            return Ok(false);
+        };
+        entry.join(joined.key, self.now());
+        Ok(joined.first)
+    }
+
+    /// The present instant, or the first where nothing watches the targets.
+    fn now(&self) -> Instant {
+        self.watcher
+            .as_ref()
+            .map_or(Instant::ZERO, |watcher| watcher.now())
+    }
+
     fn target_gained(&self, key: KeyRef<'_>) {
         if let Some(watcher) = &self.watcher {
             watcher.target_gained(key);
@@ -264,32 +302,14 @@ impl<H: Host> Membership for Registry<H> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
-        let limit = self.targets_per_connection;
         let key = KeyRef::new(scope, target);
-        let hash = key.hash(&self.hasher);
-        let entry_hash = self.entry_hash(member);
-        let mut connections = self.connection_table(entry_hash);
-        let entry = connections
-            .entry(entry_hash, member)
-            .ok_or(AssociateError::Detached)?;
-        if entry.joined.len() >= limit as usize {
-            let joined = entry.joined.iter().any(|joined| joined.parts() == key);
-            return if joined {
-                Ok(self.reach(key))
-            } else {
-                Err(AssociateError::TooMany { limit })
-            };
+        // Before the target is in the table: who finds it there may rely on its being watched.
+        self.target_gained(key);
+        let first = self.join(member, key);
+        if first != Ok(true) {
+            self.target_lost(key);
         }
-        let joined = self
-            .target_table(hash)
-            .join(hash, key, member, &self.hasher);
-        let first = joined.as_ref().is_some_and(|joined| joined.first);
-        entry.joined.extend(joined.map(|joined| joined.key));
-        drop(connections);
-        if first {
-            self.target_gained(key);
-        }
-        Ok(self.reach(key))
+        first.map(|_| self.reach(key))
     }
 
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
@@ -299,10 +319,9 @@ impl<H: Host> Membership for Registry<H> {
         let Some(entry) = connections.entry(hash, member) else {
             return false;
         };
-        let Some(at) = entry.joined.iter().position(|key| key.parts() == parts) else {
+        let Some(key) = entry.leave(parts) else {
             return false;
         };
-        let key = entry.joined.swap_remove(at);
         // The entry keeps the connection, so nothing of it drops under the lock.
         let emptied = self.leave(&key, member);
         drop(connections);
@@ -312,16 +331,24 @@ impl<H: Host> Membership for Registry<H> {
         true
     }
 
-    fn reach_of(&self, scope: &Scope, target: &Target) -> ReachAnswer {
-        self.reach(KeyRef::new(scope, target))
-    }
-
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
         let key = KeyRef::new(scope, target);
         let hash = self.entry_hash(member);
         self.connection_table(hash)
             .entry(hash, member)
             .is_some_and(|entry| entry.keys().any(|joined| joined == key))
+    }
+
+    fn answer_reach(&self, scope: &Scope, target: &Target) -> ReachAnswer {
+        self.reach(KeyRef::new(scope, target))
+    }
+
+    fn reach_of(&self, scope: &Scope, target: &Target) -> Reach {
+        let key = KeyRef::new(scope, target);
+        match &self.watcher {
+            Some(watcher) => watcher.reaches(key),
+            None => Reach::Everywhere,
+        }
     }
 
     fn targets(&self, member: &Member) -> Vec<Target> {

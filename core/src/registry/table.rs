@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -9,20 +10,81 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::connection::{Member, address};
 use super::key::{Key, KeyRef};
 use super::members::{Members, Removed};
+use crate::time::Instant;
 
 /// An attached connection, in the shard of its own key.
 pub(super) struct ConnectionEntry {
     pub(super) member: Member,
+    /// When the connection attached, in microseconds on the clock of the watcher.
+    since: u64,
     /// The targets that the connection joined. The list and the targets change together, under the lock of this entry, so
     /// a detach that takes the list finds every place it must leave.
-    pub(super) joined: Vec<Key>,
+    joined: Vec<JoinedTarget>,
+}
+
+/// A target that a connection is in.
+struct JoinedTarget {
+    key: Key,
+    /// When the connection joined, in microseconds on the clock of the watcher.
+    since: u64,
 }
 
 impl ConnectionEntry {
+    pub(super) fn new(member: Member, since: Instant) -> Self {
+        Self {
+            member,
+            since: micros(since),
+            joined: Vec::new(),
+        }
+    }
+
     /// The key of every target the connection is in, its own first.
     pub(super) fn keys(&self) -> impl Iterator<Item = KeyRef<'_>> {
-        core::iter::once(self.member.key()).chain(self.joined.iter().map(Key::parts))
+        self.targets().map(|(key, _)| key)
     }
+
+    /// When the connection attached.
+    pub(super) fn since(&self) -> Instant {
+        instant(self.since)
+    }
+
+    /// The key of every target the connection is in, its own first, and since when.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (KeyRef<'_>, Instant)> {
+        let own = (self.member.key(), self.since());
+        let joined = self.joined.iter();
+        core::iter::once(own)
+            .chain(joined.map(|target| (target.key.parts(), instant(target.since))))
+    }
+
+    /// The keys of the targets that the connection joined.
+    pub(super) fn joined(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.joined.iter().map(|target| &target.key)
+    }
+
+    /// Adds a target.
+    pub(super) fn join(&mut self, key: Key, since: Instant) {
+        // Most connections are in few targets, and many connections are idle: the list has no room to spare.
+        if self.joined.len() == self.joined.capacity() {
+            self.joined.reserve_exact(1 + self.joined.len() / 8);
+        }
+        let since = micros(since);
+        self.joined.push(JoinedTarget { key, since });
+    }
+
+    /// Takes a target out and gives its key, if the connection had joined the target.
+    pub(super) fn leave(&mut self, key: KeyRef<'_>) -> Option<Key> {
+        let at = self.joined().position(|joined| joined.parts() == key)?;
+        Some(self.joined.swap_remove(at).key)
+    }
+}
+
+/// Half of what an instant takes; rounded down, so that nobody seems to have joined later than it did.
+fn micros(instant: Instant) -> u64 {
+    u64::try_from(instant.since_origin().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn instant(micros: u64) -> Instant {
+    Instant::from_origin(Duration::from_micros(micros))
 }
 
 /// The members of one target. It exists while it has one.
@@ -57,13 +119,9 @@ impl ConnectionTable {
     pub(super) fn attach(
         &mut self,
         hash: u64,
-        member: Member,
+        attached: ConnectionEntry,
         hasher: &DefaultHashBuilder,
     ) -> Option<ConnectionEntry> {
-        let attached = ConnectionEntry {
-            member,
-            joined: Vec::new(),
-        };
         let entry = self.0.entry(
             hash,
             |other| other.member.key() == attached.member.key(),
@@ -103,6 +161,11 @@ impl ConnectionTable {
         let connections: Vec<ConnectionEntry> = self.0.drain().collect();
         connections.iter().for_each(|entry| entry.member.close());
         connections
+    }
+
+    /// Every attached connection.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &ConnectionEntry> {
+        self.0.iter()
     }
 
     pub(super) fn connection(&self, hash: u64, key: KeyRef<'_>) -> Option<&Member> {

@@ -28,7 +28,8 @@ const KNOWS: [(&str, &[&str]); 23] = [
     (
         "registry",
         &[
-            "audience", "event", "host", "id", "missed", "question", "receipt", "target",
+            "audience", "bus", "event", "host", "id", "missed", "question", "receipt", "target",
+            "time",
         ],
     ),
     ("mailbox", &["event", "missed", "registry", "target"]),
@@ -45,10 +46,7 @@ const KNOWS: [(&str, &[&str]); 23] = [
             "receipt", "target", "time",
         ],
     ),
-    (
-        "notice",
-        &["bus", "host", "node", "node_id", "receipt", "time"],
-    ),
+    ("notice", &["host", "missed", "node_id", "receipt"]),
     (
         "backplane",
         &[
@@ -85,6 +83,7 @@ const KNOWS: [(&str, &[&str]); 23] = [
             "host",
             "id",
             "lane_map",
+            "missed",
             "node",
             "node_id",
             "notice",

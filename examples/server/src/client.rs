@@ -90,7 +90,7 @@ impl Client {
         let user = self.identity.user.clone().map(Target::User);
         let org = self.identity.org.clone().map(Target::Org);
         let own = Target::Connection(self.attachment.id().clone());
-        let mut reach = self.reach(self.attachment.reach(&own)).await?;
+        let mut reach = self.reach(self.attachment.await_reach(&own)).await?;
         for target in [user, org].into_iter().flatten() {
             let next = self.reach(self.attachment.associate(&target)).await?;
             reach = narrower(reach, next);

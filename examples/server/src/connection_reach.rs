@@ -71,8 +71,7 @@ fn reaches_everywhere(client: &Client) -> bool {
     let targets = attachment.targets();
     // A connection that is detached is in no target, and its client is told of that alone.
     !targets.is_empty()
-        && targets.iter().all(|target| {
-            let reach = attachment.reach(target).now_or_never();
-            reach == Some(Ok(Reach::Everywhere))
-        })
+        && targets
+            .iter()
+            .all(|target| attachment.reach(target) == Some(Reach::Everywhere))
 }

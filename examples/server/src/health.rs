@@ -97,6 +97,8 @@ struct Backplane {
     gaps: u64,
     missed: u64,
     deaf: u64,
+    incidents: u64,
+    notices_dropped: u64,
     session_failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_failure: Option<String>,
@@ -130,9 +132,6 @@ impl Backplane {
         let NoticeLog {
             since,
             bus,
-            gaps,
-            missed,
-            deaf,
             failures,
         } = app.noticed().clone();
         let (kind, node, status) = match &app.cluster {
@@ -161,9 +160,11 @@ impl Backplane {
             queued: status.queued,
             queued_bytes: status.queued_bytes,
             given_up: status.lost,
-            gaps,
-            missed,
-            deaf,
+            gaps: status.missed.gaps,
+            missed: status.missed.events,
+            deaf: status.missed.deaf,
+            incidents: status.missed.incidents,
+            notices_dropped: status.notices_dropped,
             session_failures: failures,
             session_failure: bus,
             dropped: status.counters.into(),

@@ -2,19 +2,13 @@
 
 use midplane::Instant;
 
-/// What the notices of the backplane say: the last state and reason, and counts.
+/// What the notices of the backplane say: the last state and reason, and how many links ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NoticeLog {
     /// When the state changed last, on the runtime's clock.
     pub(crate) since: Instant,
     /// Why the last link with the bus ended or was not opened.
     pub(crate) bus: Option<String>,
-    /// Gaps: ranges of messages that this node missed.
-    pub(crate) gaps: u64,
-    /// The messages in those gaps.
-    pub(crate) missed: u64,
-    /// Times in which this node may have missed anything.
-    pub(crate) deaf: u64,
     /// Links that ended or were not opened.
     pub(crate) failures: u64,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use midplane::{Notice, State};
+use midplane::{Incident, Missed, Notice, State};
 
 use crate::state::App;
 
@@ -32,24 +32,31 @@ fn record(app: &App, notice: Notice) {
                 _ => tracing::warn!("backplane degraded"),
             }
         }
-        Notice::Gap { origin, lane, run } => {
-            noticed.gaps += 1;
-            noticed.missed += run.last - run.first + 1;
+        Notice::Missed(incident) => {
             drop(noticed);
-            let (first, last) = (run.first, run.last);
-            tracing::warn!(%origin, %lane, first, last, "messages lost");
-        }
-        Notice::Deaf {
-            origin,
-            since,
-            until,
-        } => {
-            noticed.deaf += 1;
-            drop(noticed);
-            // Without an origin, messages of any node. The time lasted for `time`, and ended `ago`.
-            let origin = origin.map(tracing::field::display);
+            let Incident {
+                missed,
+                gaps,
+                origins,
+                connections,
+                ..
+            } = incident;
+            let Missed {
+                events,
+                exact,
+                lanes,
+                since,
+                until,
+                ..
+            } = missed;
+            // The time in which the events were published lasted for `time`, and ended `ago`. With no origin, any node
+            // may have published some.
             let (time, ago) = (until - since, timer.now() - until);
-            tracing::warn!(origin, ?time, ?ago, "messages may be lost");
+            let first = incident.first.first().map(tracing::field::display);
+            tracing::warn!(
+                events, exact, %lanes, gaps, origins, origin = first, connections, ?time, ?ago,
+                "events missed"
+            );
         }
         Notice::Joined(node) => tracing::info!(%node, "node joined"),
         Notice::Left(node) => tracing::info!(%node, "node left"),

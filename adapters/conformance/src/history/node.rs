@@ -10,7 +10,7 @@ use midplane::envelope::NodeId;
 use midplane::node::Config;
 use midplane::{
     AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId, Event, LaneMap,
-    Notice, Reach, Receipt, Relay, Scope, Sink, State, Target, Verdict,
+    Missed, Notice, Reach, Receipt, Relay, Scope, Sink, State, Target, Verdict,
 };
 
 use super::fact::{AttachmentId, Fact, Relayed, SinkCounts, SinkOutcome};
@@ -77,39 +77,33 @@ impl RecordedNode {
     }
 
     fn fact(&self, notice: &Notice) -> Option<Fact> {
-        let Inner { id, moment, .. } = &*self.0;
-        let node = *id;
+        let node = self.0.id;
         Some(match *notice {
             Notice::State(state) => {
                 let live = state == State::Live;
                 Fact::State { node, live }
             }
-            Notice::Gap { origin, lane, run } => Fact::Gap {
-                node,
-                origin,
-                lane: lane.0,
-                first: run.first,
-                last: run.last,
-                published: None,
-            },
-            Notice::Deaf {
-                origin,
-                since,
-                until,
-            } => Fact::Deaf {
-                node,
-                origin,
-                lane: None,
-                since: moment(since.since_origin()),
-                // Where the node's clock stood at `until`, the end of that stop counts.
-                until: moment(until.since_origin())
-                    .max(moment((until + TICK).since_origin()).min(self.0.recorder.now())),
-            },
             Notice::Joined(origin) => Fact::Joined { node, origin },
             Notice::Silent(origin) => Fact::Silent { node, origin },
             Notice::Lagged(_) => Fact::Lagged(node),
             _ => return None,
         })
+    }
+
+    fn missed(&self, attachment: AttachmentId, missed: &Missed) -> Fact {
+        let moment = &self.0.moment;
+        let Missed { since, until, .. } = *missed;
+        let named = missed.lanes.named();
+        Fact::Missed {
+            attachment,
+            since: moment(since.since_origin()),
+            // Where the node's clock stood at `until`, the end of that stop counts.
+            until: moment(until.since_origin())
+                .max(moment((until + TICK).since_origin()).min(self.0.recorder.now())),
+            events: missed.events,
+            exact: missed.exact,
+            lanes: named.map(|lanes| lanes.iter().map(|lane| lane.0).collect()),
+        }
     }
 
     /// Attaches a connection. Its sink calls `behaviour` and returns what that returns; to panic, `behaviour`
@@ -145,7 +139,12 @@ impl RecordedNode {
                 SinkOutcome::Panicked => std::panic::resume_unwind(Box::new("a sink that panics")),
             }
         };
-        let attachment = self.0.plane.attach(connection.clone(), Sink::new(sink));
+        let recorded = self.clone();
+        let missed = move |missed: &Missed| {
+            recorded.0.recorder.record(recorded.missed(id, missed));
+        };
+        let sink = Sink::with_missed(sink, missed);
+        let attachment = self.0.plane.attach(connection.clone(), sink);
         recorder.record(Fact::Attached(id));
         RecordedConnection {
             id,

@@ -121,10 +121,25 @@ impl<H: Host> Interest<H> {
         }
     }
 
-    /// Answers the calls whose lane is subscribed, and all of them if no link is `open`.
+    /// The first instant from which events of the lane are owed to members, when the server of a link confirms it.
+    pub(super) fn owed_since(&self, now: Instant, lane: Lane) -> Instant {
+        // Of a lane that members join while there is a link, they are owed what comes once it is confirmed.
+        let before = self
+            .is_unsubscribed()
+            .then(|| self.lanes.wanted_since(lane));
+        before.flatten().unwrap_or(now)
+    }
+
+    /// Whether what others publish arrives.
+    pub(super) fn set_live(&self, live: bool) {
+        self.lanes.set_live(live);
+    }
+
+    /// Answers the calls whose lane is subscribed once the node is live, and all of them if no link is `open`.
     pub(super) fn answer(&mut self, open: bool) {
+        let live = open && self.lanes.is_live();
         for (lane, answer) in core::mem::take(&mut self.waiting) {
-            if open && self.confirmed.contains(&lane) {
+            if live && self.confirmed.contains(&lane) {
                 let _ = answer.send(Reach::Everywhere);
             } else if open && self.lanes.wanted(lane) {
                 self.waiting.push((lane, answer));
@@ -142,7 +157,10 @@ impl<H: Host> Interest<H> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::boxed::Box;
     use alloc::vec;
+
+    use futures::future::{BoxFuture, pending};
 
     use super::*;
     use crate::cluster::outgoing::Outgoing;
@@ -150,6 +168,7 @@ mod tests {
     use crate::lane_map::LaneMap;
     use crate::registry::{KeyRef, TargetWatcher};
     use crate::target::{Scope, Target};
+    use crate::time::Timer;
 
     type Host = SingleThread<midplane::Lock>;
 
@@ -169,8 +188,22 @@ mod tests {
         LaneMap::new(8).lane(&Scope::default(), &target.clone().into())
     }
 
+    /// A clock that shows one instant for ever.
+    struct Still(Instant);
+
+    impl Timer for Still {
+        fn now(&self) -> Instant {
+            self.0
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(pending())
+        }
+    }
+
     fn interest() -> (Arc<Lanes<Host>>, Interest<Host>) {
-        let lanes = Arc::new(Lanes::new(8, Arc::new(Outgoing::new(1_024))));
+        let outgoing = Arc::new(Outgoing::new(1_024));
+        let lanes = Arc::new(Lanes::new(8, outgoing, Arc::new(Still(at(1)))));
         (lanes.clone(), Interest::new(lanes, false, COOL_DOWN))
     }
 
@@ -206,6 +239,23 @@ mod tests {
         assert_eq!(interest.missing(), vec![]);
     }
 
+    /// Members that came before the link are owed what was published since they came.
+    #[test]
+    fn what_is_owed_begins_with_the_first_member_of_a_lane() {
+        let (lanes, mut interest) = interest();
+        let (scope, target) = (Scope::default(), target());
+        let (key, lane) = (KeyRef::new(&scope, &target), lane(&target));
+        assert_eq!(interest.owed_since(at(5), lane), at(5));
+        lanes.target_gained(key);
+        assert_eq!(interest.owed_since(at(5), lane), at(1));
+        assert_eq!(interest.owed_since(at(5), Lane(0)), at(1));
+        interest.subscribed(at(5), &[Lane(0)]);
+        assert_eq!(interest.owed_since(at(6), lane), at(6), "the link is there");
+        interest.subscribed(at(6), &[lane]);
+        interest.link_lost();
+        assert_eq!(interest.owed_since(at(7), lane), at(7), "it was subscribed");
+    }
+
     #[test]
     fn a_reach_is_everywhere_when_the_server_has_confirmed_and_here_without_a_link() {
         let (lanes, mut interest) = interest();
@@ -221,6 +271,9 @@ mod tests {
         interest.answer(true);
         assert_eq!(asked.try_recv(), Ok(None));
         interest.subscribed(at(1), &[lane]);
+        interest.answer(true);
+        assert_eq!(asked.try_recv(), Ok(None), "nothing has come yet");
+        interest.set_live(true);
         interest.answer(true);
         assert_eq!(asked.try_recv(), Ok(Some(Reach::Everywhere)));
         interest.link_lost();

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod in_flight;
+mod incident;
 mod interest;
 mod questions;
 mod uplink;
@@ -22,12 +23,14 @@ use super::polled_link::Job;
 use super::shared::ClusterShared;
 use crate::bus::{Bus, Inbound, Lane};
 use crate::host::Host;
+use crate::missed::Missed;
 use crate::node::{News, Node, Queued};
 use crate::notice::Notice;
 use crate::receipt::State;
 use crate::time::Instant;
 use alarm::Alarm;
 use in_flight::{Batch, InFlight};
+use incident::Incidents;
 use interest::Interest;
 use questions::OpenQuestions;
 use uplink::{Progress, Uplink};
@@ -47,6 +50,7 @@ pub(super) struct Engine<H: Host> {
     in_flight: InFlight,
     questions: OpenQuestions,
     external: Option<ExternalSubscription>,
+    incidents: Incidents,
     alarm: Alarm,
     closing: Option<Closing>,
     messages: Vec<Queued>,
@@ -78,6 +82,7 @@ impl<H: Host> Engine<H> {
             in_flight: InFlight::default(),
             questions: OpenQuestions::default(),
             external,
+            incidents: Incidents::new(config.heartbeat, config.lanes),
             alarm: Alarm::new(shared.timer.clone()),
             closing: None,
             messages: Vec::new(),
@@ -194,9 +199,10 @@ impl<H: Host> Engine<H> {
             lost.for_each(|lane| self.node.unsubscribed(*lane));
             self.node.connected(now);
         }
-        lanes
-            .iter()
-            .for_each(|lane| self.node.subscribed(now, *lane));
+        for lane in &lanes {
+            let since = self.interest.owed_since(now, *lane);
+            self.node.subscribed(since, *lane);
+        }
         self.interest.subscribed(now, &lanes);
     }
 
@@ -277,27 +283,37 @@ impl<H: Host> Engine<H> {
                 audience,
                 event,
             } => {
+                let missed = self.incidents.before_event(&scope, &audience);
+                self.pass_on(&missed);
+                let registry = &self.shared.registry;
                 registry.deliver(&scope, &audience, &event);
             }
             News::Gap {
-                origin, lane, run, ..
-            } => notices.report(&Notice::Gap { origin, lane, run }),
+                origin,
+                lane,
+                run,
+                since,
+                until,
+            } => {
+                let numbers = (run.last - run.first + 1, lane);
+                self.incidents.gap(now, origin, numbers, (since, until));
+            }
             News::Deaf {
                 origin,
+                lane,
                 since,
                 until,
-                ..
-            } => notices.report(&Notice::Deaf {
-                origin: Some(origin),
-                since,
-                until,
-            }),
+            } => self.incidents.deaf(now, origin, lane, (since, until)),
             News::Live => {
                 self.uplink.live();
                 self.in_flight.live();
+                self.interest.set_live(true);
                 notices.report(&Notice::State(State::Live));
             }
-            News::Down => notices.report(&Notice::State(State::Degraded)),
+            News::Down => {
+                self.interest.set_live(false);
+                notices.report(&Notice::State(State::Degraded));
+            }
             News::Asked {
                 origin,
                 id,
@@ -331,6 +347,23 @@ impl<H: Host> Engine<H> {
         }
     }
 
+    /// Reports what was found missing, and the incident that is over.
+    fn report_missed(&mut self, now: Instant) {
+        let missed = self.incidents.take_unreported();
+        self.pass_on(&missed);
+        if let Some(incident) = self.incidents.take_over(now) {
+            self.shared.notices.report(&Notice::Missed(incident));
+        }
+    }
+
+    /// Reports to the connections here what may be missing.
+    fn pass_on(&mut self, missed: &[Missed]) {
+        if !missed.is_empty() {
+            let delivered = self.shared.registry.missed_on_lanes(missed);
+            self.incidents.reported(delivered.accepted);
+        }
+    }
+
     fn report_member(&self, notice: &Notice) {
         let members = self.node.members();
         let members = members.map(|(id, version)| (id, version.to_string()));
@@ -344,6 +377,7 @@ impl<H: Host> Engine<H> {
         status.lost = self.in_flight.lost();
         status.peers = self.node.peers();
         status.counters = self.node.counters();
+        status.missed = self.incidents.counts();
         if let Some(external) = &self.external
             && status.external != *external.counts()
         {
@@ -357,10 +391,14 @@ impl<H: Host> Engine<H> {
         let cooled = self.interest.due().filter(|_| idle);
         let time_to_live = self.shared.config.time_to_live;
         let expiry = self.in_flight.due(self.node.oldest(), time_to_live);
-        [self.uplink.due(), cooled, self.node.timeout(), expiry]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            self.uplink.due(),
+            cooled,
+            self.node.timeout(),
+            expiry,
+            self.incidents.due(),
+        ];
+        due.into_iter().flatten().min()
     }
 }
 
@@ -382,6 +420,7 @@ impl<H: Host> Future for Engine<H> {
                 }
                 continue;
             }
+            engine.report_missed(now);
             if engine.uplink.is_done() {
                 return Poll::Ready(());
             }
@@ -393,6 +432,8 @@ impl<H: Host> Future for Engine<H> {
                 return Poll::Pending;
             }
         }
+        let now = engine.shared.timer.now();
+        engine.report_missed(now);
         engine.record_status();
         context.waker().wake_by_ref();
         Poll::Pending
@@ -403,6 +444,9 @@ impl<H: Host> Future for Engine<H> {
 impl<H: Host> Drop for Engine<H> {
     fn drop(&mut self) {
         self.shared.outgoing.stop();
+        if let Some(incident) = self.incidents.take_over(Instant::MAX) {
+            self.shared.notices.report(&Notice::Missed(incident));
+        }
         self.shared.notices.report(&Notice::State(State::Degraded));
     }
 }

@@ -25,27 +25,17 @@ pub(crate) fn node_id(text: &str) -> Option<NodeId> {
 
 fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
     let says = |words: &str| line.contains(words);
-    let origin = || node_id(field(line, " origin=")?);
     let other = || node_id(field(line, " node=")?);
-    let number = |name: &str| field(line, name)?.parse().ok();
     Some(if says("backplane live") {
         Fact::State { node, live: true }
     } else if says("backplane degraded") || says("backplane closed") {
         Fact::State { node, live: false }
-    } else if says("messages lost") {
-        Fact::Gap {
-            node,
-            origin: origin()?,
-            lane: field(line, " lane=")?.parse().ok()?,
-            first: number(" first=")?,
-            last: number(" last=")?,
-            published: None,
-        }
-    } else if says("messages may be lost") {
+    } else if says("events missed") {
+        // The line sums an incident up: which numbers of which nodes, only the connections are told.
         let until = at.saturating_sub(duration(field(line, " ago=")?)?);
         Fact::Deaf {
             node,
-            origin: origin(),
+            origin: None,
             lane: None,
             since: until.saturating_sub(duration(field(line, " time=")?)?),
             until,
@@ -102,26 +92,13 @@ mod tests {
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 60 * 60 - 10);
         let log = format!(
             "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: backplane live\n\
-             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: messages lost origin={other} lane=3 first=4 last=17\n\
-             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: messages may be lost time=2.5s ago=500ms\n\
-             1970-01-04T00:00:06.000000Z  WARN midplane_server::backplane: messages may be lost origin={other} time=1s ago=0ns\n\
+             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: events missed events=3 exact=true lanes=1,4 gaps=2 origins=1 origin={other} connections=7 time=2.5s ago=500ms\n\
              1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent node={other} heartbeats=10\n\
              error: something else\n"
         );
         let seconds = Duration::from_secs_f64;
         let expected = [
             (1.5, Fact::State { node, live: true }),
-            (
-                10.0,
-                Fact::Gap {
-                    node,
-                    origin: other,
-                    lane: 3,
-                    first: 4,
-                    last: 17,
-                    published: None,
-                },
-            ),
             (
                 15.0,
                 Fact::Deaf {
@@ -130,16 +107,6 @@ mod tests {
                     lane: None,
                     since: seconds(12.0),
                     until: seconds(14.5),
-                },
-            ),
-            (
-                16.0,
-                Fact::Deaf {
-                    node,
-                    origin: Some(other),
-                    lane: None,
-                    since: seconds(15.0),
-                    until: seconds(16.0),
                 },
             ),
             (

@@ -73,7 +73,7 @@ fn judge_remote(
     for attachment in missed {
         let told = is_told(&context.index.attachments[attachment], publish);
         let (check, why) = match (context.bounds.accounting, reported, told) {
-            (Accounting::Node | Accounting::Exact, false, _) => {
+            (Accounting::Node, false, false) | (Accounting::Exact, false, _) => {
                 (Check::Accounted, "and its node reported no gap")
             }
             (Accounting::Connection, false, false) => (
