@@ -1,4 +1,4 @@
-//! What waited for a bus that was away reaches everyone, whoever is back first.
+//! What waited for a bus that was away reaches everyone in whatever order nodes are back.
 
 use std::time::Duration;
 

@@ -106,7 +106,7 @@ fn a_hundred_thousand_numbers_that_were_lost_at_once_are_accounted_for() {
 }
 
 #[test]
-fn a_cluster_hears_a_fast_publisher_within_two_heartbeats_of_an_outage() {
+fn a_fast_publisher_is_heard_again_within_two_heartbeats_of_an_outage() {
     let config = Config {
         queue: 64 << 20,
         ..brisk()

@@ -71,7 +71,7 @@ fn one_ask_for_a_known_lane_and_one_that_was_just_joined_cuts_nothing_of_the_kno
 }
 
 #[test]
-fn a_repair_for_another_is_the_first_that_a_newcomer_hears() {
+fn a_repair_for_another_is_the_first_that_comes_to_a_newcomer() {
     for heartbeats_late in [ms(1), secs(1), secs(3)] {
         let mut wire = Wire::new(2, lanes(2));
         wire.flow(secs(2), 10, &[(0, 1)]);
@@ -94,7 +94,7 @@ fn a_repair_for_another_is_the_first_that_a_newcomer_hears() {
 }
 
 #[test]
-fn a_frame_of_a_lane_that_stood_still_is_the_first_that_a_newcomer_hears() {
+fn a_frame_of_a_lane_that_stood_still_is_the_first_that_comes_to_a_newcomer() {
     for still in [secs(2), secs(6), secs(12)] {
         let mut wire = Wire::new(1, lanes(2));
         wire.flow(secs(2), 10, &[(0, 1)]);

@@ -46,7 +46,7 @@ fn an_origin_that_dies_before_its_first_heartbeat_is_told() {
     for heard in [true, false] {
         let mut wire = Wire::new(2, lanes(1));
         let newborn = wire.add();
-        // Node 1 hears none of its heartbeats, and all of its events or none of them; node 0 hears all.
+        // Node 1 gets none of its heartbeats, and all of its events or none of them; node 0 gets all.
         wire.route(move |frame| {
             let deaf = frame.is(2, 1) && (!frame.has_events() || !heard);
             (!deaf).then_some(ms(1))

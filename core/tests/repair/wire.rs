@@ -100,7 +100,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// So many nodes, live, on all lanes, with all news taken.
+    /// A bus with this many nodes, live, on all lanes, with all news taken.
     pub(crate) fn new(nodes: usize, config: Config) -> Self {
         let mut wire = Self::down(nodes, config);
         (0..nodes).for_each(|node| wire.link(node));
@@ -110,7 +110,7 @@ impl Wire {
         wire
     }
 
-    /// So many nodes without links. Lane `n` has the topic `n`.
+    /// A bus with this many nodes without links. Lane `n` has the topic `n`.
     pub(crate) fn down(nodes: usize, config: Config) -> Self {
         let map = LaneMap::new(config.lanes);
         let topic = |lane: u32| {
@@ -365,7 +365,7 @@ impl Wire {
     fn send(&mut self, from: usize, to: usize, lane: u32, frame: &Bytes) {
         let station = &self.stations[to];
         let lanes = &self.history.heard[to].lanes;
-        let hears = station.linked && (lane == 0 || lanes.contains_key(&lane));
+        let subscribed = station.linked && (lane == 0 || lanes.contains_key(&lane));
         let at = self.now;
         let passage = Passage {
             at,
@@ -374,7 +374,7 @@ impl Wire {
             lane,
             frame,
         };
-        let Some(delay) = (self.route)(&passage).filter(|_| hears) else {
+        let Some(delay) = (self.route)(&passage).filter(|_| subscribed) else {
             return;
         };
         let last = self.last.entry((from, to, lane)).or_default();

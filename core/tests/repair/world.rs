@@ -214,7 +214,7 @@ impl Client {
         self.items.lock().unwrap().clear();
     }
 
-    /// These texts came, in this order, and nothing else.
+    /// Fails unless these texts came, in this order, and nothing else.
     pub(crate) fn assert_got(&self, expected: &[String]) {
         let (texts, losses) = (self.texts(), self.losses());
         if texts == expected && losses.is_empty() {
