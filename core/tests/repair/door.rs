@@ -49,6 +49,14 @@ struct Cuts {
 }
 
 impl Door {
+    /// A door this far from the bus, by the time that a request and its answer take.
+    pub(crate) fn at(distance: Duration) -> Self {
+        Self {
+            distance: Mutex::new(distance),
+            ..Self::default()
+        }
+    }
+
     /// Ends the node's link.
     pub(crate) fn cut(&self) {
         self.cuts.count.fetch_add(1, SeqCst);

@@ -15,6 +15,7 @@ mod mixtures;
 mod outages;
 mod rates;
 mod stops;
+mod told;
 mod traps_asking;
 mod traps_forged;
 mod traps_joining;

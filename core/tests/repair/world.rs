@@ -11,7 +11,7 @@ use midplane::{Cluster, Memory, mailbox};
 use midplane_core::envelope::NodeId;
 use midplane_core::node::Config;
 use midplane_core::{
-    Attachment, Audience, Backplane, ConnectionId, Event, Notice, Relay, State, Target,
+    Attachment, Audience, Backplane, ConnectionId, Event, Missed, Notice, Relay, State, Target,
 };
 use midplane_testkit::Random;
 use midplane_testkit::clock::VirtualClock;
@@ -208,6 +208,27 @@ impl Client {
         let items = self.items.lock().unwrap();
         let others = items.iter().filter(|item| !matches!(item, Item::Event(_)));
         others.map(|item| format!("{item:?}")).collect()
+    }
+
+    /// The texts of the events, and `missed` where something may be.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let items = self.items.lock().unwrap();
+        let words = items.iter().map(|item| match item {
+            Item::Event(event) => event.as_text().unwrap().to_owned(),
+            Item::Missed(_) => String::from("missed"),
+            other => format!("{other:?}"),
+        });
+        words.collect()
+    }
+
+    /// The reports that something may be missing.
+    pub(crate) fn missed(&self) -> Vec<Missed> {
+        let items = self.items.lock().unwrap();
+        let missed = items.iter().filter_map(|item| match item {
+            Item::Missed(missed) => Some(**missed),
+            _ => None,
+        });
+        missed.collect()
     }
 
     pub(crate) fn forget(&self) {
