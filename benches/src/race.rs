@@ -55,6 +55,11 @@ impl<M> Race<M> {
         self.0.iter().map(|(name, turns)| (*name, &**turns))
     }
 
+    /// Each contender's turns, to keep.
+    pub(crate) fn into_turns(self) -> impl Iterator<Item = (&'static str, Vec<M>)> {
+        self.0.into_iter()
+    }
+
     fn figures(&self, more: bool, of: impl Fn(&M) -> f64) -> Figures {
         let turns = self.turns();
         let turns = turns.map(|(name, turns)| (name, turns.iter().map(&of).collect()));

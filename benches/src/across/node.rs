@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use futures::executor::block_on;
 use instructions::topic;
 use midplane::bus::Bus;
-use midplane::node::Config;
+use midplane::node::{Config, NodeCounters};
 use midplane::{
     Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Notice, Refusal, Relay, Sink,
     State, Target, fresh_node_id,
@@ -132,15 +132,24 @@ impl NodeThread {
 
     /// Publishes, and waits for room in a full queue.
     pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> io::Result<()> {
-        let mut relay = self.cluster.publish(audience, event).relay;
-        while relay == Relay::Refused(Refusal::Full) {
+        while !self.offer(audience, event)? {
             thread::yield_now();
-            relay = self.cluster.publish(audience, event).relay;
         }
-        match relay {
+        Ok(())
+    }
+
+    /// Publishes; false if the queue is full.
+    pub(crate) fn offer(&self, audience: &Audience, event: &Event) -> io::Result<bool> {
+        match self.cluster.publish(audience, event).relay {
+            Relay::Refused(Refusal::Full) => Ok(false),
             Relay::Refused(refusal) => Err(failed(format!("refused: {refusal:?}"))),
-            _ => Ok(()),
+            _ => Ok(true),
         }
+    }
+
+    /// What the node dropped and repaired.
+    pub(crate) fn counters(&self) -> NodeCounters {
+        self.cluster.status().counters
     }
 }
 

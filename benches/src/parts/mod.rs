@@ -7,6 +7,7 @@ mod mailboxes;
 mod memory;
 mod nats;
 mod nodes;
+mod recovery;
 mod redis;
 mod registry;
 mod servers;
@@ -52,6 +53,7 @@ pub(crate) const PARTS: &[Part] = &[
     ),
     part("sockudo", "The workload of Sockudo", sockudo::run),
     part("growth", "Growth", growth::run),
+    part("recovery", "Recovery from an outage", recovery::run),
 ];
 
 const fn part(name: &'static str, title: &'static str, run: Run) -> Part {

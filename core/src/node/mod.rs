@@ -467,8 +467,10 @@ impl Node {
     /// What was dropped and skipped.
     #[must_use]
     pub fn counters(&self) -> NodeCounters {
+        let (repairs, repaired) = self.origin.repairs();
         NodeCounters {
-            repairs: self.origin.repairs(),
+            repairs,
+            repaired,
             ..self.counters
         }
     }

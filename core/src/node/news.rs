@@ -110,6 +110,8 @@ pub struct NodeCounters {
     pub asks: u64,
     /// Frames sent again for other nodes.
     pub repairs: u64,
+    /// The events of these frames.
+    pub repaired: u64,
     /// Frames dropped beyond [`Config::hold`](super::Config::hold); they are asked for again.
     pub unheld: u64,
 }

@@ -58,8 +58,9 @@ pub(super) struct Origin {
     repair_pace: Bucket,
     /// While a backlog is sent: how many messages may be, and until when it is to be sent.
     pace: Option<(Bucket, Instant)>,
-    /// How many frames were sent again.
+    /// How many frames were sent again, and how many events they have.
     repairs: u64,
+    repaired_events: u64,
 }
 
 /// Where a frame is kept, when the oldest of its events was published, and how many it has.
@@ -94,6 +95,7 @@ impl Origin {
             repair_pace: Bucket::new(Instant::ZERO, REPAIRS, REPAIRS / BURSTS),
             pace: None,
             repairs: 0,
+            repaired_events: 0,
         }
     }
 
@@ -228,6 +230,7 @@ impl Origin {
                 self.repair_pace.take(events);
                 self.bucket.take(frame.len() as u64);
                 self.repairs += 1;
+                self.repaired_events += events;
                 return Some(Outbound { lane, frame });
             }
         }
@@ -341,9 +344,9 @@ impl Origin {
         self.kept_bytes
     }
 
-    /// How many frames were sent again.
-    pub(super) fn repairs(&self) -> u64 {
-        self.repairs
+    /// How many frames were sent again, and how many events they have.
+    pub(super) fn repairs(&self) -> (u64, u64) {
+        (self.repairs, self.repaired_events)
     }
 
     /// Since when the oldest message waits.
