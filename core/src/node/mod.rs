@@ -144,8 +144,9 @@ pub struct Node {
     intake: Intake,
     random: Random,
     pulse: Pulse,
-    /// Whether the node was live before.
+    /// Whether the node was live before, and when what it received last came while it was.
     lived: bool,
+    away: Option<Instant>,
     origin: Origin,
     /// What waits to be sent without a number, and since when.
     control: VecDeque<(Instant, Encoded)>,
@@ -198,6 +199,7 @@ impl Node {
             random: Random::new((seed ^ (seed >> 64)) as u64),
             pulse: Pulse::new(config.heartbeat),
             lived: false,
+            away: None,
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
             awaited: BTreeSet::new(),
@@ -236,6 +238,7 @@ impl Node {
     /// The link is gone.
     pub fn disconnected(&mut self) {
         if self.is_live() {
+            self.away = Some(self.pulse.proven());
             self.news.push_back(News::Down);
             self.mark_incomplete();
         }
@@ -711,7 +714,20 @@ impl Node {
         }
         self.pulse.link = Link::Live;
         self.lived = true;
+        self.report_forgotten(now);
         self.opens = Some(now + self.config.heartbeat);
         self.news.push_back(News::Live);
+    }
+
+    /// Nodes that died during an outage longer than members remember are named by nobody.
+    fn report_forgotten(&mut self, now: Instant) {
+        let begun = self.subscribed.values().min().copied();
+        let Some(since) = self.away.take().or(begun) else {
+            return;
+        };
+        let until = now - self.config.remembered();
+        if since < until {
+            self.deaf(None, None, since, until);
+        }
     }
 }

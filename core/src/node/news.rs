@@ -43,8 +43,9 @@ pub enum News {
     Down,
     /// Deafness: the node may have missed anything that another one published between these instants of its clock.
     Deaf {
-        /// The node whose events may be missing.
-        origin: NodeId,
+        /// The node whose events may be missing; `None` for nodes that died in an outage so long that no other node
+        /// remembers them.
+        origin: Option<NodeId>,
         /// The lane of the events; `None` for every lane.
         lane: Option<Lane>,
         /// The earliest instant at which a missing event can have been published.

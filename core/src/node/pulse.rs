@@ -105,6 +105,11 @@ impl Pulse {
         (*made == stamp).then_some(*at)
     }
 
+    /// When the latest frame was made that came back on this link, or the link began.
+    pub(super) fn proven(&self) -> Instant {
+        self.proven.unwrap_or(self.connected)
+    }
+
     /// Whether something of ours came back on this link.
     pub(super) fn is_proven(&self) -> bool {
         self.proven.is_some()
@@ -122,7 +127,7 @@ impl Pulse {
 
     /// Until when the next heartbeat of our own has to come back.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let since = self.proven.unwrap_or(self.connected);
+        let since = self.proven();
         (self.link != Link::Down).then(|| since + self.patience())
     }
 

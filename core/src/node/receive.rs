@@ -127,7 +127,7 @@ impl Node {
                     self.counters.stale += run.last - run.first + 1;
                     self.gap(origin, lane, run, since, until);
                 }
-                Settled::Unknown(since, until) => self.deaf(origin, Some(lane), since, until),
+                Settled::Unknown(since, until) => self.deaf(Some(origin), Some(lane), since, until),
             }
         }
     }
@@ -200,7 +200,7 @@ impl Node {
         });
     }
 
-    fn deaf(&mut self, origin: NodeId, lane: Option<Lane>, since: Instant, until: Instant) {
+    pub(super) fn deaf(&mut self, origin: Option<NodeId>, lane: Option<Lane>, since: Instant, until: Instant) {
         let since = since.min(until);
         self.news.push_back(News::Deaf {
             origin,
@@ -416,7 +416,7 @@ impl Node {
             if self.admit(at, *node) {
                 self.part(now, *node, at, lanes.clone());
                 if unknown && !lanes.is_empty() && ours.is_some_and(|ours| ours < at) {
-                    self.deaf(*node, None, ours.unwrap_or(at), at);
+                    self.deaf(Some(*node), None, ours.unwrap_or(at), at);
                 }
             }
         }
@@ -575,7 +575,7 @@ impl Node {
         let beat = peer.beat.map(|beat| peer.clock.ours_at_least(beat));
         let since = beat.unwrap_or(since).max(since);
         self.awaited.remove(&id);
-        self.deaf(id, None, since, now);
+        self.deaf(Some(id), None, since, now);
     }
 
     /// Nothing more will come of a node.

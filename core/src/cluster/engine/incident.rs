@@ -60,14 +60,15 @@ impl Incidents {
         self.counts.events = self.counts.events.saturating_add(events);
         self.counts.gaps += 1;
         let missed = Missed::counted(events, lane, since, until);
-        self.add(now, origin, Some(lane), missed);
+        self.add(now, Some(origin), Some(lane), missed);
     }
 
-    /// A time in which events of a node may be missing: on this lane or on any.
+    /// A time in which events of a node may be missing, on this lane or on any; without a node, of one that nobody
+    /// remembers.
     pub(super) fn deaf(
         &mut self,
         now: Instant,
-        origin: NodeId,
+        origin: Option<NodeId>,
         lane: Option<Lane>,
         (since, until): (Instant, Instant),
     ) {
@@ -77,7 +78,13 @@ impl Incidents {
         self.add(now, origin, lane, missed);
     }
 
-    fn add(&mut self, now: Instant, origin: NodeId, lane: Option<Lane>, missed: Missed) {
+    fn add(
+        &mut self,
+        now: Instant,
+        origin: Option<NodeId>,
+        lane: Option<Lane>,
+        missed: Missed,
+    ) {
         let unreported = self.unreported.entry(lane);
         unreported
             .and_modify(|others| others.merge(&missed))
@@ -100,7 +107,10 @@ impl Incidents {
         let Some(open) = &mut self.open else { return };
         open.incident.gaps += 1;
         let first = &mut open.incident.first;
-        if open.origins.insert(origin) && first.len() < Incident::NAMED {
+        if let Some(origin) = origin
+            && open.origins.insert(origin)
+            && first.len() < Incident::NAMED
+        {
             first.push(origin);
         }
     }
@@ -220,7 +230,7 @@ mod tests {
     fn an_incident_with_deafness_is_not_exact() {
         let mut incidents = incidents();
         incidents.gap(at(1), node(1), (2, Lane(1)), (at(0), at(1)));
-        incidents.deaf(at(1), node(2), None, (at(0), at(9)));
+        incidents.deaf(at(1), Some(node(2)), None, (at(0), at(9)));
         let incident = incidents.take_over(at(101)).unwrap();
         assert_eq!((incident.origins, incident.gaps), (2, 2));
         assert!(!incident.missed.exact && incident.missed.lanes == MissedLanes::ALL);
@@ -249,7 +259,7 @@ mod tests {
         ];
         assert_eq!(incidents.before_event(&scope, &audience(&here)), reports);
         assert_eq!(incidents.take_unreported(), []);
-        incidents.deaf(at(1), node(1), None, (at(0), at(1)));
+        incidents.deaf(at(1), Some(node(1)), None, (at(0), at(1)));
         assert_eq!(
             incidents.before_event(&scope, &audience(&elsewhere)).len(),
             1

@@ -258,7 +258,7 @@ impl Process {
                     until,
                 } => Fact::Deaf {
                     node,
-                    origin: Some(origin),
+                    origin,
                     lane: lane.map(|lane| lane.0),
                     since: self.started + since.since_origin(),
                     until: self.started + until.since_origin(),

@@ -269,7 +269,7 @@ impl Member {
                     let (since, until) = self.moments(since, until);
                     Fact::Deaf {
                         node,
-                        origin: Some(origin),
+                        origin,
                         lane: lane.map(|lane| lane.0),
                         since,
                         until,
