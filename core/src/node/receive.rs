@@ -200,7 +200,13 @@ impl Node {
         });
     }
 
-    pub(super) fn deaf(&mut self, origin: Option<NodeId>, lane: Option<Lane>, since: Instant, until: Instant) {
+    pub(super) fn deaf(
+        &mut self,
+        origin: Option<NodeId>,
+        lane: Option<Lane>,
+        since: Instant,
+        until: Instant,
+    ) {
         let since = since.min(until);
         self.news.push_back(News::Deaf {
             origin,

@@ -78,13 +78,7 @@ impl Incidents {
         self.add(now, origin, lane, missed);
     }
 
-    fn add(
-        &mut self,
-        now: Instant,
-        origin: Option<NodeId>,
-        lane: Option<Lane>,
-        missed: Missed,
-    ) {
+    fn add(&mut self, now: Instant, origin: Option<NodeId>, lane: Option<Lane>, missed: Missed) {
         let unreported = self.unreported.entry(lane);
         unreported
             .and_modify(|others| others.merge(&missed))
