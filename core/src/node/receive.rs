@@ -15,6 +15,9 @@ use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
+/// For how many heartbeats after a link began a node that is not heard may be about to come back.
+const RETURN: u32 = 4;
+
 impl Node {
     pub(super) fn receive_other(&mut self, now: Instant, frame: Frame) {
         let header = *frame.header();
@@ -524,7 +527,8 @@ impl Node {
     /// Reports the nodes that are not heard any more, and forgets those that are long gone.
     pub(super) fn report_silence(&mut self, now: Instant) {
         let (heartbeat, ttl) = (self.config.heartbeat, self.config.time_to_live);
-        let patient = now - self.pulse.connected > self.pulse.patience();
+        // After an outage nodes come back one after the other, two and a half heartbeats apart at most.
+        let patient = now - self.pulse.connected > heartbeat * RETURN;
         let mut lost = Vec::new();
         let mut settled = Vec::new();
         let mut forgotten = Vec::new();
