@@ -74,3 +74,6 @@ impl<H: Host> Registry<H> {
             .map_or(Lane(0), |watcher| watcher.lane(key))
     }
 }
+
+#[cfg(test)]
+mod tests;

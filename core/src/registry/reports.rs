@@ -27,27 +27,61 @@ const TICK: Duration = Duration::from_micros(1);
 #[derive(Default)]
 pub(super) struct RecentReports(HashMap<Option<Lane>, Vec<PastReport>>);
 
+/// A report, and whom it reached for certain: members that were neither too late nor covered by an earlier one.
 #[derive(Clone, Copy)]
 struct PastReport {
     at: Instant,
-    /// Connections that were members before this instant got the report.
+    /// Members since this instant or later got it, if they attached at `attached` or later, and
+    from: Instant,
+    attached: Instant,
+    /// before this instant.
     until: Instant,
 }
 
 impl PastReport {
-    /// Whether a connection that is a member since then got the report.
-    fn reached(self, since: Instant) -> bool {
-        since + TICK <= self.until
+    /// Whether a connection that is a member, and attached, since these instants got the report.
+    fn reached(&self, member: Instant, attached: Instant) -> bool {
+        self.from <= member && self.attached <= attached && member + TICK <= self.until
+    }
+
+    /// Whether everyone whom `other` reached got this later report too.
+    fn includes(&self, other: &Self) -> bool {
+        self.from <= other.from && self.attached <= other.attached && self.until >= other.until
+    }
+}
+
+/// The earlier reports that came after everything that a report covers was published.
+struct Covering {
+    /// The reports on the lane.
+    on_lane: Vec<PastReport>,
+    /// The reports on all lanes, which went to all who were attached.
+    on_all: Vec<PastReport>,
+}
+
+impl Covering {
+    fn reached(&self, member: Instant, attached: Instant) -> bool {
+        let mut on_lane = self.on_lane.iter();
+        let mut on_all = self.on_all.iter();
+        on_lane.any(|past| past.reached(member, attached))
+            || on_all.any(|past| past.reached(attached, attached))
     }
 }
 
 impl RecentReports {
-    /// The reports on the lane, or on all lanes, that came after everything that `missed` covers was published.
-    fn covering(&self, lane: Option<Lane>, missed: &Missed) -> Vec<PastReport> {
-        let on_lane = lane.and_then(|lane| self.0.get(&Some(lane)));
-        let reports = [on_lane, self.0.get(&None)].into_iter().flatten().flatten();
-        let after = reports.filter(|report| report.at >= missed.until);
-        after.copied().collect()
+    fn covering(&self, lane: Option<Lane>, missed: &Missed) -> Covering {
+        let after = |lane: Option<Lane>| {
+            let reports = self.0.get(&lane).into_iter().flatten();
+            let after = reports.filter(|report| report.at >= missed.until);
+            after.copied().collect()
+        };
+        Covering {
+            on_lane: if lane.is_some() {
+                after(lane)
+            } else {
+                Vec::new()
+            },
+            on_all: after(None),
+        }
     }
 
     /// Remembers a report that is made now.
@@ -55,15 +89,28 @@ impl RecentReports {
         if self.0.len() >= LANES {
             self.0.clear();
         }
-        let until = missed.until;
         for lane in lanes(missed) {
+            // Whom an earlier report reached this one does not; of whom both may have reached nothing is said.
+            let Covering { on_lane, on_all } = self.covering(lane, missed);
+            let latest = |reports: Vec<PastReport>| {
+                let latest = reports.into_iter().map(|report| report.until).max();
+                latest.unwrap_or_default()
+            };
+            let report = PastReport {
+                at,
+                from: latest(on_lane),
+                attached: latest(on_all),
+                until: missed.until,
+            };
+            if report.from.max(report.attached) >= report.until {
+                continue;
+            }
             let reports = self.0.entry(lane).or_default();
-            // What the new report covers as well need not be remembered.
-            reports.retain(|old| old.until > until);
+            reports.retain(|old| !report.includes(old));
             if reports.len() == KEPT {
                 reports.remove(0);
             }
-            reports.push(PastReport { at, until });
+            reports.push(report);
         }
     }
 }
@@ -90,8 +137,7 @@ pub(super) struct Round<'a> {
 struct Part {
     /// The index of the report.
     report: usize,
-    /// The earlier reports by which a connection knows already.
-    covering: Vec<PastReport>,
+    covering: Covering,
 }
 
 impl<'a> Round<'a> {
@@ -114,10 +160,9 @@ impl<'a> Round<'a> {
         round
     }
 
-    /// Whether the part is news to a connection that is a member since then.
-    fn is_news(&self, part: &Part, since: Instant) -> bool {
-        since <= self.reports[part.report].until
-            && !part.covering.iter().any(|past| past.reached(since))
+    /// Whether the part is news to a connection that is a member, and attached, since these instants.
+    fn is_news(&self, part: &Part, member: Instant, attached: Instant) -> bool {
+        member <= self.reports[part.report].until && !part.covering.reached(member, attached)
     }
 
     /// What the connection is to get. `concerned` is a buffer.
@@ -128,13 +173,14 @@ impl<'a> Round<'a> {
         concerned: &mut Vec<usize>,
     ) -> Option<Missed> {
         concerned.clear();
+        let attached = entry.since();
         let everyone = self.everyone.iter();
-        let everyone = everyone.filter(|part| self.is_news(part, entry.since()));
+        let everyone = everyone.filter(|part| self.is_news(part, attached, attached));
         concerned.extend(everyone.map(|part| part.report));
         if !self.members.is_empty() {
             for (key, since) in entry.targets() {
                 let parts = self.members.get(&lane_of(key)).into_iter().flatten();
-                let news = parts.filter(|part| self.is_news(part, since));
+                let news = parts.filter(|part| self.is_news(part, since, attached));
                 concerned.extend(news.map(|part| part.report));
             }
         }

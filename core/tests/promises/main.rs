@@ -6,6 +6,7 @@ mod detach;
 mod isolation;
 #[path = "../common/meant.rs"]
 mod meant;
+mod missed;
 mod once;
 mod order;
 mod scope;
