@@ -303,7 +303,7 @@ fn bounds(shape: &ClusterShape) -> Bounds {
         notice: config.heartbeat * 2 + config.heartbeat / 8 + Duration::from_millis(500),
         queue: config.queue as u64,
         heal: config.heartbeat * 16,
-        accounting: Accounting::Node,
+        accounting: Accounting::Connection,
         whole: None,
         clock: Duration::ZERO,
     }

@@ -240,8 +240,10 @@ impl Flow {
             gone: Duration::ZERO,
         };
         match self.claim {
-            Some((claim, _)) => self.report(view, claim, sent, out),
-            None if since.is_zero() => self.report(view, never, sent, out),
+            _ if since.is_zero() => self.report(view, never, sent, out),
+            Some((claim, _)) if claim.at < since => self.report(view, claim, sent, out),
+            // It would be listed, had it been used then: who said so was not the origin.
+            Some(_) => self.report(view, never, sent, out),
             // Numbers may have been used before the list begins: nothing is disproved.
             None => self.advance(view, out),
         }

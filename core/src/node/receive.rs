@@ -403,7 +403,7 @@ impl Node {
         for heard in &heartbeat.heard {
             // One that lived when events were ours already may have sent some, even if it died before this link began.
             let at = now - heard.ago;
-            if heard.node == self.id || ours.is_none_or(|ours| at < ours) {
+            if heard.node == self.id || ours.is_none_or(|ours| now - ours < heard.ago) {
                 continue;
             }
             let known = self.peers.contains_key(&heard.node) || self.admit(at, heard.node);

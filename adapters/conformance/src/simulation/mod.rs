@@ -16,7 +16,6 @@
 mod bus;
 mod cluster;
 pub mod protocol;
-pub mod repair;
 mod scenario;
 mod workload;
 

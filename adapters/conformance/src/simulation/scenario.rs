@@ -164,7 +164,7 @@ impl Scenario {
             notice: HEARTBEAT * 3 + Duration::from_millis(50),
             queue: self.queue as u64,
             heal: HEARTBEAT * 10,
-            accounting: Accounting::Node,
+            accounting: Accounting::Connection,
             whole: None,
             clock: Duration::ZERO,
         }

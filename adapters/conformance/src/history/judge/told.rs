@@ -60,7 +60,11 @@ fn why_not(
     let timeline = index.nodes.get(&span.node)?;
     if could_be_missed(context, timeline, missed) {
         let most = unseen(context, span, missed).count() as u64;
-        let many = missed.exact && missed.events > most;
+        // How many events a forged number stands for nobody knows.
+        let heal = missed.told.at.saturating_sub(bounds.heal);
+        let forged =
+            !timeline.impersonated.is_empty() && index.faults.overlap(heal, missed.told.at);
+        let many = missed.exact && missed.events > most && !forged;
         return match many {
             true => told(&format!(
                 "of the {} events that are counted exactly at most {most} did not arrive",

@@ -7,28 +7,26 @@ use bytes::Bytes;
 use midplane::envelope::{
     Decoded, Frame, FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId,
 };
-use midplane::{Event, Scope};
+use midplane::{Event, Scope, Target};
 use midplane_testkit::random::{Draw, Random};
 
-use super::process::topic;
-
 /// A frame that was forged.
-pub(in crate::simulation) struct Forgery {
-    pub(in crate::simulation) bytes: Bytes,
+pub(super) struct Forgery {
+    pub(super) bytes: Bytes,
     /// The node in whose name it is.
-    pub(in crate::simulation) origin: NodeId,
+    pub(super) origin: NodeId,
     /// The lanes about whose numbers a receiver may believe the frame.
-    pub(in crate::simulation) lanes: Range<u32>,
+    pub(super) lanes: Range<u32>,
 }
 
 /// The event in forged frames.
-pub(in crate::simulation) fn event() -> Event {
+pub(super) fn event() -> Event {
     Event::text("forged")
 }
 
 /// A frame in the name of `origin`, or of a node that does not exist, with a number far above the last one `used` on
 /// its lane; or bytes that are no frame at all.
-pub(in crate::simulation) fn forge(
+pub(super) fn forge(
     random: &mut Random,
     origin: NodeId,
     lane: u32,
@@ -51,7 +49,7 @@ pub(in crate::simulation) fn forge(
     };
     let event = Message::Publish {
         scope: Scope::default(),
-        audience: topic(0).into(),
+        audience: Target::topic("t0").expect("an id of two letters").into(),
         event: event(),
     };
     let keeps = random.below(3);
@@ -131,10 +129,7 @@ fn unbelieved(bytes: Bytes, origin: NodeId) -> Forgery {
 }
 
 /// The lane of a frame, and its last number.
-pub(in crate::simulation) fn last_number(
-    bytes: &Bytes,
-    limit: usize,
-) -> Option<((NodeId, u32), u64)> {
+pub(super) fn last_number(bytes: &Bytes, limit: usize) -> Option<((NodeId, u32), u64)> {
     let Ok(Decoded::Frame(frame)) = Frame::decode(bytes, limit) else {
         return None;
     };

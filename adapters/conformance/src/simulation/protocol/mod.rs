@@ -1,23 +1,31 @@
-//! The node protocol alone, in simulated time that moves in steps of 50 ms.
+//! The node protocol alone, in simulated time that jumps from one thing that happens to the next.
 //!
-//! A run is made from a seed: three [`Node`](midplane::node::Node)s as values over a bus that loses, repeats, delays
-//! and reorders frames, stands still, cuts links and partitions nodes, while processes stall, crash and come back,
-//! releases mix and frames are forged. Each node has one connection, in every topic, so that the oracle judges the
-//! run like any other.
+//! A run is made from a seed: two to eight [`Node`](midplane::node::Node)s as values, their links and pipes to a broker
+//! that is slow by up to 13 s, stands still, is away, loses and repeats frames, and processes that pause, are suspended
+//! with their clock, crash, leave and start. Each node has a connection on most lanes, and stands in for the
+//! registry: on a gap or a deafness it tells the connections that this concerns. So the oracle judges the run like any
+//! other.
 //!
-//! ```
-//! use midplane_conformance::simulation::protocol::{ProtocolFaults, run};
+//! ```no_run
+//! use midplane_conformance::simulation::protocol::{RunKind, run};
 //!
-//! let lossy = ProtocolFaults { lossy: true, ..ProtocolFaults::NONE };
-//! run(7, lossy).assert_holds(); // panics with what is wrong
+//! run(7, RunKind::Gentle).assert_holds(); // panics with what is wrong
 //! ```
 
+mod agenda;
+mod broker;
 mod checks;
-mod faults;
-pub(super) mod forger;
-mod network;
-mod process;
+mod forger;
+mod kind;
 
-pub use checks::ProtocolRun;
-pub use faults::ProtocolFaults;
-pub use network::run;
+mod member;
+mod mishap;
+mod plan;
+mod slowness;
+mod topics;
+mod trouble;
+mod world;
+
+pub use checks::RepairRun;
+pub use kind::RunKind;
+pub use world::run;

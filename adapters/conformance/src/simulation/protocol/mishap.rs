@@ -5,12 +5,12 @@ use std::time::Duration;
 use midplane::bus::Lane;
 
 use super::agenda::Happening;
+use super::forger;
 use super::kind::RunKind;
 use super::slowness::{Slowness, millis, up_to};
 use super::trouble::Trouble;
 use super::world::World;
 use crate::history::Fact;
-use crate::simulation::protocol::forger;
 
 /// Injects a trouble.
 pub(super) fn inject(world: &mut World, trouble: Trouble) {

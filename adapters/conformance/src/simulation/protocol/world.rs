@@ -12,6 +12,7 @@ use midplane_testkit::random::{Draw, Random};
 use super::agenda::{Agenda, Happening};
 use super::broker::{Broker, Pipe};
 use super::checks::RepairRun;
+use super::forger;
 use super::kind::RunKind;
 use super::member::Member;
 use super::mishap;
@@ -19,7 +20,6 @@ use super::plan::{Burst, Plan};
 use super::slowness::{millis, up_to};
 use super::topics::LaneTopics;
 use crate::history::{Fact, Recorder, hash, record_frame};
-use crate::simulation::protocol::forger;
 
 /// The most often that a node's timer is due at one moment.
 const SPINS: u32 = 1_000;
