@@ -415,14 +415,23 @@ impl Node {
     /// When [`tick`](Self::tick) or [`transmit`](Self::transmit) is due next, on the clock that `now` is of.
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
+        let repairs = self.origin.due(self.opens.is_none());
+        let transmit = repairs.into_iter().chain(self.opens).min();
+        let transmit = transmit.filter(|_| self.is_live());
+        transmit.into_iter().chain(self.tick_due()).min()
+    }
+
+    /// When [`tick`](Self::tick) alone is due next: all that matters while nothing can be sent.
+    #[must_use]
+    pub fn tick_due(&self) -> Option<Instant> {
         let since = self.pulse.connected;
         let link = match self.pulse.link {
             Link::Down => return self.questions_due(),
             Link::Joining => self.pulse.is_proven().then(|| since + self.joins_after()),
-            Link::Live => self.opens.or_else(|| self.origin.due()),
+            Link::Live => None,
         };
         let leaving = match self.leaving {
-            Leaving::At(at) => Some(at),
+            Leaving::At(at) if !self.pulse.due => Some(at),
             _ => None,
         };
         let deadline = self.pulse.deadline().map(|due| due + TICK);

@@ -286,12 +286,12 @@ impl Origin {
         Some(usize::MAX)
     }
 
-    /// When the next frame can be made that has to wait now, where events may be sent.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// When the next frame can be made that has to wait now: one to send again, or a new one, where these may be sent.
+    pub(super) fn due(&self, open: bool) -> Option<Instant> {
         let repair = self.bucket.due(1).max(self.repair_pace.due(1));
         let repair = (!self.wanted.is_empty()).then_some(repair);
         let next = match &self.pace {
-            Some((pace, until)) if self.waiting > 0 => {
+            Some((pace, until)) if open && self.waiting > 0 => {
                 Some(pace.due(self.waiting as u64).min(*until))
             }
             _ => None,

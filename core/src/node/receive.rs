@@ -500,7 +500,10 @@ impl Node {
             time_to_live: self.config.time_to_live,
             jitter: Duration::ZERO,
         };
-        let due = self.waiting.iter().filter_map(|(origin, lane)| {
+        // What is asked with the next frame is not due any more.
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(|(origin, _)| !self.asking.contains(origin));
+        let due = waiting.filter_map(|(origin, lane)| {
             let peer = self.peers.get(origin)?;
             let apart = peer.asked + self.config.heartbeat / 16;
             let due = peer.due(moment, *lane)?;

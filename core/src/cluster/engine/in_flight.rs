@@ -166,12 +166,16 @@ impl InFlight {
 
     /// When the next thing expires that a flush waits for, where the oldest message that was not taken yet is of this
     /// instant.
-    pub(super) fn due(&self, queued: Option<Instant>, time_to_live: Duration) -> Option<Instant> {
+    pub(super) fn due(
+        &self,
+        queued: impl FnOnce() -> Option<Instant>,
+        time_to_live: Duration,
+    ) -> Option<Instant> {
+        if self.flushes.is_empty() {
+            return None;
+        }
         let unsure = self.unsure.iter().filter_map(|batch| batch.oldest);
-        let oldest = unsure
-            .chain(queued)
-            .min()
-            .filter(|_| !self.flushes.is_empty());
+        let oldest = unsure.chain(queued()).min();
         oldest.map(|oldest| oldest + time_to_live + Duration::from_micros(1))
     }
 

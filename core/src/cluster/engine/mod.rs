@@ -151,10 +151,10 @@ impl<H: Host> Engine<H> {
             self.uplink.start(now, job);
             moved = true;
         }
-        if self.uplink.is_pausing() {
+        if self.uplink.is_pausing() || self.expires().is_some_and(|due| due <= now) {
             self.expire(now);
         }
-        if self.node.timeout().is_some_and(|due| due <= now) {
+        if self.node.tick_due().is_some_and(|due| due <= now) {
             self.node.tick(now);
         }
         while self.passed < NEWS
@@ -385,17 +385,25 @@ impl<H: Host> Engine<H> {
         }
     }
 
+    /// When the next thing expires that a flush waits for.
+    fn expires(&self) -> Option<Instant> {
+        let time_to_live = self.shared.config.time_to_live;
+        self.in_flight.due(|| self.node.oldest(), time_to_live)
+    }
+
     /// When something is due next.
     fn due(&self) -> Option<Instant> {
         let idle = self.uplink.is_idle();
         let cooled = self.interest.due().filter(|_| idle);
-        let time_to_live = self.shared.config.time_to_live;
-        let expiry = self.in_flight.due(self.node.oldest(), time_to_live);
+        let node = match idle {
+            true => self.node.timeout(),
+            false => self.node.tick_due(),
+        };
         let due = [
             self.uplink.due(),
             cooled,
-            self.node.timeout(),
-            expiry,
+            node,
+            self.expires(),
             self.incidents.due(),
         ];
         due.into_iter().flatten().min()
