@@ -6,8 +6,8 @@
 //!
 //! A BROKER is `redis`, `valkey`, `nats` or `postgres`; all four without any, side by side. `--fault` runs those faults alone
 //! whose name has the word in it, and may be given several times. `--rate` is how many events each server is given in a
-//! second, 20 without it. `--logs` names a directory for what servers logged where a promise was broken. The exit code is 1 if
-//! one was.
+//! second, 20 without it. `--logs` names a directory for what servers logged and what each client missed and was told. The exit
+//! code is 1 if a promise was broken.
 
 use std::env;
 use std::io::{self, Write};

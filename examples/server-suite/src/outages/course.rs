@@ -151,7 +151,7 @@ impl Course {
                     false => faults.join(", "),
                 }
             ));
-            if !faults.is_empty() {
+            if settings.logs.is_some() {
                 let publications = publications(&cluster, &starts);
                 let what = format!("{fault}: {}", faults.join(", "));
                 evidence.add(&what, span, injected, &publications, &cluster);

@@ -1,4 +1,4 @@
-//! What is kept of a course to find out why a promise was broken.
+//! What is kept of a course, to find out why a promise was broken.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use super::publisher::Publication;
 /// How many missing events of a client are listed for each fault.
 const LISTED: usize = 40;
 
-/// An account of the faults whose promise was broken, with times as the servers log them.
+/// An account of faults, with times as the servers log them.
 #[derive(Debug)]
 pub(super) struct Evidence {
     now: Instant,
@@ -60,12 +60,8 @@ impl Evidence {
         self.text += &text;
     }
 
-    /// Writes the account, what servers logged and how they are, to files of a directory that begin with this name; nothing if
-    /// nothing was broken.
+    /// Writes the account, what servers logged and how they are, to files of a directory that begin with this name.
     pub(super) async fn write(&self, directory: &Path, name: &str, cluster: &OutageCluster) {
-        if self.text.is_empty() {
-            return;
-        }
         let write = |what: &str, text: &str| {
             let path = directory.join(format!("{name}-{what}.txt"));
             fs::write(path, text).expect("the directory is writable");

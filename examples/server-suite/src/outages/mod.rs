@@ -11,7 +11,7 @@
 //! # Map
 //!
 //! [`Settings`] says what is run. A `course` is a `cluster` with the faults that it goes through; `fault` injects them, `publisher` and
-//! `history` record, `judgement` counts, `table` shows the counts, and `evidence` is kept where a promise was broken.
+//! `history` record, `judgement` counts, `table` shows the counts, and `evidence` is kept to find out why a promise was broken.
 
 mod cluster;
 mod course;
@@ -41,7 +41,7 @@ pub struct Settings {
     pub faults: Vec<String>,
     /// How many events each server is given in a second.
     pub rate: u32,
-    /// Where to what servers logged is written when a promise was broken.
+    /// Where to what servers logged and clients missed is written.
     pub logs: Option<PathBuf>,
 }
 
