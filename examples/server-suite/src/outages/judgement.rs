@@ -35,7 +35,7 @@ pub(super) struct FaultSpan {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Judgement {
     pub(super) times: u64,
-    /// Events that servers accepted for all, refused, and did not answer.
+    /// Events that servers accepted for all, refused, and did not answer though none was killed.
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) unanswered: u64,
@@ -74,11 +74,16 @@ impl Judgement {
             let all = publications.iter().map(|publication| publication.accepted);
             all.filter(|is| *is == accepted).count() as u64
         };
+        let unanswered = match span.killed {
+            // Who was killed answers no more.
+            Some(_) => 0,
+            None => count(None),
+        };
         let mut judgement = Self {
             times: 1,
             accepted: count(Some(true)),
             refused: count(Some(false)),
-            unanswered: count(None),
+            unanswered,
             ..Self::default()
         };
         for client in clients {

@@ -9,12 +9,15 @@ use midplane_testkit::eventually;
 use midplane_testkit::lock::locked;
 use midplane_testkit::wait::pause;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_websockets::Message;
 
 use super::history::EventKey;
 use crate::client::{Arrival, Client};
 use crate::endpoint::{Endpoint, publication, target};
+use crate::http::Request;
 
 /// What became of one event.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +156,7 @@ impl Way {
     /// The answer to a request, unless the server is gone.
     async fn publish(&mut self, body: &str, id: usize) -> Option<Value> {
         let client = match self {
-            Self::Http(endpoint) => return Some(endpoint.post(body, 200).await.json()),
+            Self::Http(endpoint) => return post(endpoint, body).await,
             Self::WebSocket(client) => client,
         };
         // The request is the body and what makes it one of a WebSocket.
@@ -168,6 +171,20 @@ impl Way {
             }
         }
     }
+}
+
+/// The answer to a request on a connection of its own, unless the server is gone.
+async fn post(endpoint: &Endpoint, body: &str) -> Option<Value> {
+    let request = Request::publish(body).header("content-type", "application/json");
+    let mut stream = TcpStream::connect(endpoint.address).await.ok()?;
+    let mut answer = String::new();
+    stream
+        .write_all(&request.bytes(endpoint.address))
+        .await
+        .ok()?;
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    serde_json::from_str(body).ok()
 }
 
 /// An event of about 200 bytes.
