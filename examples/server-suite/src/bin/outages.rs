@@ -72,7 +72,7 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
     let mut settings = Settings::default();
     let mut words = env::args().skip(1);
     while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--short" => settings.short = true,
             "--fault" => settings.faults.push(value()?),
@@ -96,34 +96,12 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
     Ok((brokers, settings))
 }
 
-/// Builds the servers, which then stand beside this program.
+/// The servers, which stand beside this program. Where cargo runs this program, it builds them first.
 fn programs() -> io::Result<Programs> {
     let this = env::current_exe()?;
-    let folder = this.parent().unwrap_or(Path::new("."));
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // With the environment that cargo gives this program, what depends on it would be built again.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
-    }
-    build.args(["build", "--locked", "--quiet", "-p", "server-suite"]);
-    build.args([
-        "--bin",
-        "tokio-node",
-        "--bin",
-        "smol-node",
-        "--bin",
-        "two-nodes",
-    ]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    if !build.status()?.success() {
-        return Err(io::Error::other("the servers do not build"));
+    let folder = this.parent().unwrap_or_else(|| Path::new("."));
+    if let Some(cargo) = env::var_os("CARGO") {
+        build(Command::new(cargo), folder.ends_with("release"))?;
     }
     let program = |name: &str| {
         let path = folder.join(name).to_string_lossy().into_owned();
@@ -134,6 +112,28 @@ fn programs() -> io::Result<Programs> {
         smol: program("smol-node"),
         both: program("two-nodes"),
     })
+}
+
+fn build(mut cargo: Command, release: bool) -> io::Result<()> {
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // With the environment that cargo gives this program, what depends on it would be built again.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.args(["build", "--locked", "--quiet", "-p", "server-suite"]);
+    for name in ["tokio-node", "smol-node", "two-nodes"] {
+        cargo.args(["--bin", name]);
+    }
+    if release {
+        cargo.arg("--release");
+    }
+    match cargo.status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("the servers do not build")),
+    }
 }
 
 fn print(line: &str) {

@@ -136,6 +136,7 @@ impl Course {
                 began,
                 healed,
                 killed: cluster.killed,
+                beyond_window: matches!(fault, Outage::BeyondWindow(_)),
             };
             let mut judgement = self.settle(&cluster, span, &starts, fault.promise()).await;
             judgement.ready = ready;

@@ -29,6 +29,8 @@ pub(super) struct FaultSpan {
     pub(super) healed: Instant,
     /// The place of a server that was killed.
     pub(super) killed: Option<usize>,
+    /// Whether servers did not hear each other for longer than an event lives: then nobody knows what another published.
+    pub(super) beyond_window: bool,
 }
 
 /// Counts of one fault, or of several.
@@ -140,9 +142,9 @@ impl Judgement {
         // Where a server died without a word, nobody knows what it said last.
         if span.killed.is_none() {
             let groundless = told.iter().filter(|told| {
-                !missing
-                    .iter()
-                    .any(|missing| covers(told, missing) && within(told, missing))
+                let mut missing = missing.iter();
+                let grounds = missing.any(|missing| covers(told, missing) && within(told, missing));
+                !grounds && !(span.beyond_window && is_of_anything(&told.1))
             });
             self.groundless += groundless.count() as u64;
         }
@@ -223,6 +225,11 @@ fn names(missed: &Value, topic: &str) -> bool {
         Some(targets) => targets.contains(&format!("topic:{topic}").into()),
         None => true,
     }
+}
+
+/// Whether a `missed` says that anything may be missing.
+fn is_of_anything(missed: &Value) -> bool {
+    missed["exact"] == false && missed["targets"].is_null()
 }
 
 /// Whether an event was published in the time that a `missed` tells of.

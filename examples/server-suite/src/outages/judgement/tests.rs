@@ -10,6 +10,7 @@ struct Story {
     start: Instant,
     publications: Vec<Publication>,
     client: Arc<ClientHistory>,
+    beyond_window: bool,
 }
 
 const TOPICS: [&str; 2] = ["a", "b"];
@@ -31,6 +32,7 @@ impl Story {
             start,
             publications: publications.collect(),
             client: Arc::new(ClientHistory::new(1, vec![0], start)),
+            beyond_window: false,
         }
     }
 
@@ -61,6 +63,7 @@ impl Story {
             began: self.start,
             healed: self.at(3),
             killed,
+            beyond_window: self.beyond_window,
         };
         let topics = TOPICS.map(str::to_owned);
         let clients = std::slice::from_ref(&self.client);
@@ -152,6 +155,20 @@ fn a_client_that_missed_nothing_is_told_for_nothing() {
     story.is_told(4, &json!({}));
     assert_eq!(story.faults(Promise::Whole), "1 told for nothing");
     assert_eq!(story.faults(Promise::Told), "1 told for nothing");
+}
+
+#[test]
+fn beyond_the_window_a_client_may_be_told_of_anything_and_of_nothing_else() {
+    let mut story = Story::new();
+    for number in 1..=3 {
+        story.gets(number, number);
+    }
+    story.beyond_window = true;
+    story.is_told(4, &json!({ "exact": false }));
+    assert_eq!(story.faults(Promise::Told), "");
+    story.is_told(5, &json!({ "exact": false, "targets": ["topic:a"] }));
+    story.is_told(6, &json!({}));
+    assert_eq!(story.faults(Promise::Told), "2 told for nothing");
 }
 
 #[test]
