@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use midplane::{Audience, LaneMap, Scope, Target};
 use midplane_testkit::PATIENCE;
-use midplane_testkit::child;
+use midplane_testkit::child::{self, Signal};
 use midplane_testkit::proxy::{Proxy, Way as Direction};
 use midplane_testkit::server::{Server as Broker, ServerKind};
 use tokio::time::{sleep, timeout};
@@ -20,8 +20,9 @@ use crate::fixture::Server;
 /// How many servers there are.
 pub(super) const SERVERS: usize = 3;
 
-/// How many lanes there are: more than topics, so that each topic has one of its own.
-const LANES: u32 = 16;
+/// How many lanes there are: so many that a topic and the target that a connection itself is seldom share one, for who
+/// is told of a lane is told for either.
+const LANES: u32 = 4096;
 
 /// The topics to which is published. Behind them is one to which nobody publishes.
 const LOUD: usize = 3;
@@ -134,6 +135,12 @@ impl OutageCluster {
             self.publishers
                 .push(Publisher::start(number, way, loud.clone(), every));
         }
+    }
+
+    /// Kills a server.
+    pub(super) fn kill_server(&mut self, server: usize) {
+        self.killed = Some(server);
+        self.servers[server].signal(Signal::KILL);
     }
 
     /// Lets publishers publish, those of a server that is dead aside.

@@ -62,7 +62,7 @@ pub(super) fn all() -> Vec<Course> {
         Outage::AllCut,
         Outage::OneCut(seconds(3)),
         Outage::OneCut(seconds(12)),
-        Outage::HalfOpen(seconds(3)),
+        Outage::HalfOpen(seconds(8)),
         Outage::ServerStopped(seconds(3)),
         Outage::BrokerStopped(seconds(3)),
     ];
@@ -79,6 +79,7 @@ pub(super) fn all() -> Vec<Course> {
         course("window", short, false, window, 10),
         course("origin", short, true, vec![Outage::OriginKilled], 10),
         course("unsubscribed", short, true, unsubscribed.to_vec(), 10),
+        course("deaf", short, true, vec![Outage::DeafToKilled], 10),
         course("far", short, true, far, 10),
     ]
 }

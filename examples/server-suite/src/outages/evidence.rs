@@ -10,7 +10,7 @@ use super::judgement::{FaultSpan, owed, show};
 use super::publisher::Publication;
 
 /// How many missing events of a client are listed for each fault.
-const LISTED: usize = 40;
+const LISTED: usize = 200;
 
 /// An account of faults, with times as the servers log them.
 #[derive(Debug)]

@@ -41,6 +41,9 @@ pub(super) enum Outage {
         /// Whether that of one lane alone.
         one_lane: bool,
     },
+    /// One server's subscriptions are gone and it is not told, and another that goes on publishing is killed before that is
+    /// seen.
+    DeafToKilled,
     /// A fourth server starts, this far from the broker one way, and clients join at once.
     FarStart(Duration),
 }
@@ -48,8 +51,10 @@ pub(super) enum Outage {
 impl Outage {
     pub(super) fn promise(self) -> Promise {
         match self {
-            Self::BeyondWindow(_) | Self::OriginKilled => Promise::MissedAndTold,
-            Self::Unsubscribed { .. } | Self::FarStart(_) => Promise::Told,
+            Self::BeyondWindow(_) | Self::OriginKilled | Self::DeafToKilled => {
+                Promise::MissedAndTold
+            }
+            Self::FarStart(_) => Promise::Told,
             _ => Promise::Whole,
         }
     }
@@ -102,6 +107,12 @@ impl Outage {
             }
             Self::OriginKilled => kill_origin(cluster).await,
             Self::Unsubscribed { one_lane } => unsubscribe(cluster, one_lane).await,
+            Self::DeafToKilled => {
+                unsubscribe(cluster, false).await;
+                // Less than a heartbeat: it is not seen yet.
+                sleep(Duration::from_millis(300)).await;
+                cluster.kill_server(0);
+            }
             Self::FarStart(latency) => {
                 cluster.add_server(latency).await;
                 cluster.add_clients(cluster.servers.len() - 1).await;
@@ -119,8 +130,7 @@ async fn kill_origin(cluster: &mut OutageCluster) {
     // What the other server gets is all there was.
     cluster.rest_at(ORIGIN).await;
     sleep(Duration::from_millis(500)).await;
-    cluster.killed = Some(ORIGIN);
-    cluster.servers[ORIGIN].signal(Signal::KILL);
+    cluster.kill_server(ORIGIN);
     sleep(Duration::from_millis(500)).await;
     cluster.proxies[AWAY].accept();
 }
@@ -189,6 +199,7 @@ impl fmt::Display for Outage {
             Self::OriginKilled => f.write_str("origin killed"),
             Self::Unsubscribed { one_lane: false } => f.write_str("unsubscribed in silence"),
             Self::Unsubscribed { one_lane: true } => f.write_str("unsubscribed, one lane"),
+            Self::DeafToKilled => f.write_str("unsubscribed, origin killed"),
             Self::FarStart(time) => write!(f, "far start, {time:?}"),
         }
     }

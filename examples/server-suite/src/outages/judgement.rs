@@ -49,6 +49,8 @@ pub(super) struct Judgement {
     /// Clients that lost something, and clients that were told so.
     pub(super) losers: u64,
     pub(super) told: u64,
+    /// How often a client was told.
+    pub(super) reports: u64,
     /// Times that a client was told though it had lost nothing since it was told last.
     pub(super) groundless: u64,
     pub(super) twice: u64,
@@ -131,6 +133,7 @@ impl Judgement {
         self.lost += missing.len() as u64;
         self.losers += u64::from(!missing.is_empty());
         self.told += u64::from(!told.is_empty());
+        self.reports += told.len() as u64;
         let covers = |(at, missed): &(Instant, Value), publication: &Publication| {
             // Who is told asks for everything anew, and with that gets what was published before.
             publication.called <= *at && names(missed, &topics[publication.key.topic])
@@ -195,6 +198,7 @@ impl AddAssign for Judgement {
         self.untold += other.untold;
         self.losers += other.losers;
         self.told += other.told;
+        self.reports += other.reports;
         self.groundless += other.groundless;
         self.twice += other.twice;
         self.disordered += other.disordered;

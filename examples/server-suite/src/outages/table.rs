@@ -53,9 +53,9 @@ impl Line {
     }
 }
 
-const HEAD: [&str; 12] = [
-    "bus", "fault", "times", "accepted", "owed", "lost", "%", "losers", "told", "whole", "ready",
-    "verdict",
+const HEAD: [&str; 13] = [
+    "bus", "fault", "times", "accepted", "owed", "lost", "%", "losers", "told", "reports", "whole",
+    "ready", "verdict",
 ];
 
 impl fmt::Display for Table {
@@ -94,6 +94,7 @@ impl Line {
             format!("{percent:.2}"),
             judgement.losers.to_string(),
             judgement.told.to_string(),
+            judgement.reports.to_string(),
             format!("{:.1?}", judgement.whole),
             judgement
                 .ready
