@@ -61,13 +61,17 @@ struct Covering {
 impl Covering {
     fn reached(&self, member: Instant, attached: Instant) -> bool {
         let mut on_lane = self.on_lane.iter();
+        on_lane.any(|past| past.reached(member, attached)) || self.reached_on_all(attached)
+    }
+
+    fn reached_on_all(&self, attached: Instant) -> bool {
         let mut on_all = self.on_all.iter();
-        on_lane.any(|past| past.reached(member, attached))
-            || on_all.any(|past| past.reached(attached, attached))
+        on_all.any(|past| past.reached(attached, attached))
     }
 }
 
 impl RecentReports {
+    /// What covers a report on the lane; of a report on all lanes, what covers lane 0, on which everyone is.
     fn covering(&self, lane: Option<Lane>, missed: &Missed) -> Covering {
         let after = |lane: Option<Lane>| {
             let reports = self.0.get(&lane).into_iter().flatten();
@@ -75,13 +79,17 @@ impl RecentReports {
             after.copied().collect()
         };
         Covering {
-            on_lane: if lane.is_some() {
-                after(lane)
-            } else {
-                Vec::new()
-            },
+            on_lane: after(Some(lane.unwrap_or(Lane(0)))),
             on_all: after(None),
         }
+    }
+
+    /// What covers a report on all lanes, by lane.
+    fn covering_each(&self, missed: &Missed) -> HashMap<Lane, Covering> {
+        let lanes = self.0.keys().filter_map(|lane| *lane);
+        lanes
+            .map(|lane| (lane, self.covering(Some(lane), missed)))
+            .collect()
     }
 
     /// Remembers a report that is made now.
@@ -138,6 +146,8 @@ struct Part {
     /// The index of the report.
     report: usize,
     covering: Covering,
+    /// Where the report is on all lanes, the same of each lane that earlier reports named.
+    others: Option<HashMap<Lane, Covering>>,
 }
 
 impl<'a> Round<'a> {
@@ -150,7 +160,12 @@ impl<'a> Round<'a> {
         for (report, missed) in reports.iter().enumerate() {
             for lane in lanes(missed) {
                 let covering = recent.covering(lane, missed);
-                let part = Part { report, covering };
+                let others = lane.is_none().then(|| recent.covering_each(missed));
+                let part = Part {
+                    report,
+                    covering,
+                    others,
+                };
                 match lane {
                     None | Some(Lane(0)) => round.everyone.push(part),
                     Some(lane) => round.members.entry(lane).or_default().push(part),
@@ -165,6 +180,27 @@ impl<'a> Round<'a> {
         member <= self.reports[part.report].until && !part.covering.reached(member, attached)
     }
 
+    /// Whether the part is on all lanes, and one of those that the connection is on is covered by no earlier report.
+    fn is_news_on_a_lane(
+        &self,
+        part: &Part,
+        entry: &ConnectionEntry,
+        lane_of: impl Fn(KeyRef<'_>) -> Lane,
+    ) -> bool {
+        let Some(others) = &part.others else {
+            return false;
+        };
+        let attached = entry.since();
+        let until = self.reports[part.report].until;
+        entry.targets().any(|(key, member)| {
+            let reached = match others.get(&lane_of(key)) {
+                Some(covering) => covering.reached(member, attached),
+                None => part.covering.reached_on_all(attached),
+            };
+            member <= until && !reached
+        })
+    }
+
     /// What the connection is to get. `concerned` is a buffer.
     pub(super) fn report_for(
         &self,
@@ -175,7 +211,9 @@ impl<'a> Round<'a> {
         concerned.clear();
         let attached = entry.since();
         let everyone = self.everyone.iter();
-        let everyone = everyone.filter(|part| self.is_news(part, attached, attached));
+        let everyone = everyone.filter(|part| {
+            self.is_news(part, attached, attached) || self.is_news_on_a_lane(part, entry, &lane_of)
+        });
         concerned.extend(everyone.map(|part| part.report));
         if !self.members.is_empty() {
             for (key, since) in entry.targets() {

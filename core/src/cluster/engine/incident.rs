@@ -24,6 +24,8 @@ pub(super) struct Incidents {
     quiet: Duration,
     longest: Duration,
     map: LaneMap,
+    /// The lanes of the bus.
+    lanes: u32,
     /// What the connections got no report of yet, by lane; under `None` what may be missing on all lanes.
     unreported: BTreeMap<Option<Lane>, Missed>,
     open: Option<OpenIncident>,
@@ -43,6 +45,7 @@ impl Incidents {
             quiet: heartbeat / 8,
             longest: heartbeat,
             map: LaneMap::new(lanes),
+            lanes,
             unreported: BTreeMap::new(),
             open: None,
             counts: MissedCounts::default(),
@@ -73,6 +76,8 @@ impl Incidents {
         (since, until): (Instant, Instant),
     ) {
         self.counts.deaf += 1;
+        // Of one lane it is all the same, and one report covers another.
+        let lane = lane.or((self.lanes == 1).then_some(Lane(0)));
         let lanes = lane.map_or(MissedLanes::ALL, MissedLanes::from);
         let missed = Missed::uncounted(lanes, since, until);
         self.add(now, origin, lane, missed);

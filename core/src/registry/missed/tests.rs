@@ -219,6 +219,12 @@ fn promise_4_an_incident_is_reported_once() {
     for lane in 0..LANES {
         assert_eq!(report(counted(1, lane, 10, 20)), (0, 0), "lane {lane}");
     }
+    // Reports on each of the lanes that a connection is on cover one on all lanes.
+    world.set(at(30));
+    let lanes: MissedLanes = [0, 1, 2].map(Lane).into_iter().collect();
+    assert_eq!(report(Missed::counted(1, lanes, at(20), at(25))), (1, 1));
+    let all = Missed::uncounted(MissedLanes::ALL, at(20), at(24));
+    assert_eq!(report(all), (0, 1), "lane 3 was not named");
 }
 
 /// A report does not excuse from the next a connection that did not get it.
