@@ -94,10 +94,15 @@ struct Backplane {
     queued_bytes: usize,
     /// Accepted for relay, and given up.
     given_up: u64,
-    gaps: u64,
+    /// Events that did not come from other nodes, and will not.
     missed: u64,
-    deaf: u64,
+    /// What they were missed in: an incident is one line of the log.
     incidents: u64,
+    gaps: u64,
+    deaf: u64,
+    /// Reports of it that clients were given.
+    reports: u64,
+    /// Notices that the log lacks because it was too slow.
     notices_dropped: u64,
     session_failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,10 +165,11 @@ impl Backplane {
             queued: status.queued,
             queued_bytes: status.queued_bytes,
             given_up: status.lost,
-            gaps: status.missed.gaps,
             missed: status.missed.events,
-            deaf: status.missed.deaf,
             incidents: status.missed.incidents,
+            gaps: status.missed.gaps,
+            deaf: status.missed.deaf,
+            reports: status.missed.reports,
             notices_dropped: status.notices_dropped,
             session_failures: failures,
             session_failure: bus,

@@ -104,8 +104,8 @@
 //! {"midplane":"missed","events":17,"exact":true,"since_ms_ago":41200,"until_ms_ago":30950,"targets":["topic:news"]}
 //! ```
 //!
-//! At least `events` events are missing, and with `"exact":true` no others are; some of them may have been for others.
-//! They were published between `since_ms_ago` and `until_ms_ago` milliseconds before the message was written. `targets`
+//! This server knows that `events` events are missing, whatever target they were for, and with `"exact":true` that no others
+//! are. They were published between `since_ms_ago` and `until_ms_ago` milliseconds before the message was written. `targets`
 //! are those of the client that may be concerned; without it, all that it is or was in. A client that then fetches the
 //! state of these targets from where it is kept has all that was published before.
 //!

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use midplane::{Incident, Missed, Notice, State};
+use midplane::{Incident, Instant, Notice, State};
 
 use crate::state::App;
 
@@ -34,29 +34,7 @@ fn record(app: &App, notice: Notice) {
         }
         Notice::Missed(incident) => {
             drop(noticed);
-            let Incident {
-                missed,
-                gaps,
-                origins,
-                connections,
-                ..
-            } = incident;
-            let Missed {
-                events,
-                exact,
-                lanes,
-                since,
-                until,
-                ..
-            } = missed;
-            // The time in which the events were published lasted for `time`, and ended `ago`. With no origin, any node
-            // may have published some.
-            let (time, ago) = (until - since, timer.now() - until);
-            let first = incident.first.first().map(tracing::field::display);
-            tracing::warn!(
-                events, exact, %lanes, gaps, origins, origin = first, connections, ?time, ?ago,
-                "events missed"
-            );
+            record_incident(&incident, timer.now());
         }
         Notice::Joined(node) => tracing::info!(%node, "node joined"),
         Notice::Left(node) => tracing::info!(%node, "node left"),
@@ -70,4 +48,30 @@ fn record(app: &App, notice: Notice) {
         Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         _ => {}
     }
+}
+
+/// Logs an incident, however much it cost, in one line: when the events were published, as ages, and the first of the
+/// nodes that published them, of which `origins` says how many there are.
+fn record_incident(incident: &Incident, now: Instant) {
+    let Incident {
+        missed,
+        gaps,
+        origins,
+        first,
+        connections,
+        ..
+    } = incident;
+    let nodes: Vec<String> = first.iter().map(ToString::to_string).collect();
+    tracing::warn!(
+        events = missed.events,
+        exact = missed.exact,
+        since = ?(now - missed.since),
+        until = ?(now - missed.until),
+        lanes = %missed.lanes,
+        gaps,
+        origins,
+        nodes = %nodes.join(","),
+        connections,
+        "events missed"
+    );
 }

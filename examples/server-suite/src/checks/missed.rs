@@ -1,20 +1,66 @@
 //! What a client is told of other nodes: how far it reaches, and what it may have missed.
 
-use midplane_testkit::server::Server as Broker;
-use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::cluster::nodes::{Nodes, listener};
-use crate::fixture::{Program, target};
+use midplane::{LaneMap, Scope, Target};
+use midplane_testkit::proxy::Proxy;
+use midplane_testkit::server::Server as Broker;
+use midplane_testkit::until;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::client::{Arrival, Client};
+use crate::cluster::nodes::{listener, met, topic};
+use crate::fixture::{Endpoint, Program, Server, target};
 
 /// Topics of different names lie on different lanes.
 const LANES: &str = "--lanes 4096";
 
-/// Two nodes of the program on a broker of their own.
-async fn pair(program: Program, flags: &str) -> (Nodes, Broker) {
-    let broker = Broker::redis_with(&[]);
-    let nodes = Nodes::start([program; 2], 2, &broker.url(), flags).await;
-    (nodes, broker)
+/// The time for which a node can repair what another did not get, also as the flag has it.
+const TIME_TO_LIVE: Duration = Duration::from_secs(2);
+const SHORT_LIVED: &str = "--time-to-live 2s";
+
+/// Two nodes of the program on a broker of their own: one that is published to, and one that can be cut off.
+pub(crate) struct Pair {
+    pub(crate) origin: Server,
+    pub(crate) receiver: Server,
+    broker: Broker,
+    proxy: Proxy,
+}
+
+impl Pair {
+    /// Starts the nodes with these flags, and a short heartbeat unless they have one.
+    pub(crate) async fn start(program: Program, flags: &str) -> Self {
+        let beats = match flags.contains("--heartbeat") {
+            true => "",
+            false => "--heartbeat 500ms",
+        };
+        let broker = Broker::redis_with(&[]);
+        let proxy = Proxy::start(broker.address());
+        let node = |url| program.start(&format!("--backplane {url} {SHORT_LIVED} {beats} {flags}"));
+        let (origin, receiver) = (node(broker.url()), node(broker.url_at(proxy.address())));
+        met(&[origin.endpoint, receiver.endpoint]).await;
+        Self {
+            origin,
+            receiver,
+            broker,
+            proxy,
+        }
+    }
+
+    /// Cuts the receiver off and publishes on the other node, until nobody can repair that any more. Gives the moment
+    /// from which the receiver can connect again.
+    pub(crate) async fn cut_off(&self, publish: impl AsyncFnOnce(&Endpoint)) -> Instant {
+        self.proxy.refuse();
+        self.receiver.is_unready(Instant::now()).await;
+        publish(&self.origin).await;
+        sleep(TIME_TO_LIVE).await;
+        let back = Instant::now();
+        self.proxy.accept();
+        self.receiver.is_ready().await;
+        back
+    }
 }
 
 /// Joins a topic and gives the reach that the answer says.
@@ -26,10 +72,8 @@ async fn join(client: &mut Client, topic: &str) -> Value {
 /// The welcome and every answer that joins say whether publishers on all nodes reach the client, and while the broker
 /// is dead or stands still they say at once that those on its own node do. When that changes, a client is told once.
 pub async fn a_join_says_how_far_it_reaches(program: Program) {
-    let (nodes, broker) = pair(program, LANES).await;
-    let [near, far] = &nodes.servers[..] else {
-        panic!("there are two");
-    };
+    let pair = Pair::start(program, LANES).await;
+    let (near, far, broker) = (&pair.receiver, &pair.origin, &pair.broker);
     let mut client = Client::connect(near, "user=u&org=o").await;
     assert_eq!(client.welcome["reach"], "everywhere");
     assert_eq!(join(&mut client, "before").await, "everywhere");
@@ -41,7 +85,7 @@ pub async fn a_join_says_how_far_it_reaches(program: Program) {
         ),
         ("still", Broker::stop, Broker::thaw),
     ] {
-        hurt(&broker);
+        hurt(broker);
         // While the broker is away for good, an answer that waited for it would not come.
         assert_eq!(join(&mut client, topic).await, "here");
         let session = json!({"request": "create_session", "agent": topic});
@@ -50,7 +94,7 @@ pub async fn a_join_says_how_far_it_reaches(program: Program) {
         assert_eq!(other.welcome["reach"], "here");
         near.delivers(&target("topic", topic), "1", 1).await;
         assert_eq!(client.event().await, "1");
-        heal(&broker);
+        heal(broker);
         let reach = client.reach().await;
         // It was told so by the answer if that came first.
         let reach = match &*reach {
@@ -72,4 +116,103 @@ pub async fn a_join_says_how_far_it_reaches(program: Program) {
     assert_eq!(late.welcome["reach"], "everywhere");
     late.got_nothing().await;
     late.reaches_as_before();
+}
+
+/// A node is cut off for longer than can be repaired. Its client that missed events is told how many, when they were
+/// published and for which of its targets, before the next event comes; its client that missed none is not told.
+pub async fn a_client_that_missed_events_is_told(program: Program) {
+    const EVENTS: u64 = 5;
+    // By how much two nodes may take the time of one event for that of another.
+    const SKEW: Duration = Duration::from_millis(50);
+    let pair = Pair::start(program, LANES).await;
+    let Pair {
+        origin, receiver, ..
+    } = &pair;
+    let mut client = listener(receiver, "user=u").await;
+    let mut elsewhere = Client::connect(receiver, "user=v").await;
+    elsewhere.join("elsewhere").await;
+    origin.publish(&topic(), r#""before""#).await;
+    assert_eq!(client.event().await, r#""before""#);
+    let mut published = Vec::new();
+    let cut_off = pair.cut_off(async |origin| {
+        for n in 0..EVENTS {
+            let since = Instant::now();
+            origin.publish(&topic(), &n.to_string()).await;
+            published.push((since, Instant::now()));
+        }
+    });
+    let back = cut_off.await;
+    origin.publish(&topic(), r#""after""#).await;
+    let missed = match client.next().await {
+        Arrival::Own(missed) => missed,
+        other => panic!("it is told first, and not sent {other:?}"),
+    };
+    assert_eq!(missed["midplane"], "missed", "{missed}");
+    assert_eq!(missed["events"], EVENTS, "{missed}");
+    assert_eq!(missed["exact"], true, "{missed}");
+    assert_eq!(missed["targets"], json!(["topic:t"]), "{missed}");
+    // The message was written after the node was back and before now.
+    let age = |name: &str| Duration::from_millis(missed[name].as_u64().expect("an age")) + SKEW;
+    let (first, last) = (published[0].1, published[EVENTS as usize - 1].0);
+    assert!(age("since_ms_ago") >= back - first, "{missed}");
+    assert!(age("until_ms_ago") <= last.elapsed() + SKEW * 2, "{missed}");
+    assert_eq!(client.event().await, r#""after""#);
+    client.got_nothing().await;
+    elsewhere.got_nothing().await;
+    let health = receiver.get("/healthz", 200).await.json();
+    let counts = [&health["missed"], &health["missed_messages"]];
+    assert_eq!(counts, [EVENTS, 1], "{health}");
+}
+
+/// Thousands of topics on many lanes lose events in one outage: that is one line of the log and one incident.
+pub async fn one_outage_is_one_log_line(program: Program) {
+    const TOPICS: usize = 3_000;
+    const LANES: u32 = 512;
+    // An incident is over when nothing more is missing for an eighth of a heartbeat.
+    let flags = format!("--lanes {LANES} --max-targets 4000 --heartbeat 2s");
+    let pair = Pair::start(program, &flags).await;
+    let receiver = &pair.receiver;
+    let topics: Vec<_> = (0..TOPICS).map(|n| format!("t{n}")).collect();
+    let map = LaneMap::new(LANES);
+    let lane = |topic: &String| {
+        let topic = Target::topic(topic).expect("a topic");
+        map.lane(&Scope::default(), &topic.into())
+    };
+    let lanes: HashSet<_> = topics.iter().map(lane).collect();
+    let mut client = Client::connect(receiver, "").await;
+    for topic in &topics {
+        client.join(topic).await;
+    }
+    let cut_off = pair.cut_off(async |origin| {
+        for topic in &topics {
+            origin.publish(&target("topic", topic), "0").await;
+        }
+    });
+    cut_off.await;
+    until("something is missed on every lane", async || {
+        let missed = receiver.counted("/gaps").await + receiver.counted("/deaf").await;
+        (missed >= lanes.len() as u64).then_some(())
+    })
+    .await;
+    let said = || {
+        let log = receiver.child.log();
+        let lines = log.lines().filter(|line| line.contains("events missed"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    until("the log says so", async || {
+        (!said().is_empty()).then_some(())
+    })
+    .await;
+    let lines = said();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    for field in [" events=", " exact=", " since=", " until=", " lanes=all"] {
+        assert!(lines[0].contains(field), "no {field} in {}", lines[0]);
+    }
+    for (count, expected) in [("/incidents", 1), ("/notices_dropped", 0)] {
+        assert_eq!(receiver.counted(count).await, expected, "{count}");
+    }
+    match client.next().await {
+        Arrival::Own(missed) => assert_eq!(missed["midplane"], "missed", "{missed}"),
+        other => panic!("the client is told, and not sent {other:?}"),
+    }
 }

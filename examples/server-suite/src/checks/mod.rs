@@ -79,11 +79,14 @@ macro_rules! suite {
             }
             missed {
                 a_join_says_how_far_it_reaches
+                a_client_that_missed_events_is_told
+                one_outage_is_one_log_line
             }
             page {
                 a_publish_in_one_tab_shows_in_the_other
                 the_page_shows_where_it_is
                 the_page_reconnects
+                the_page_says_what_was_missed
             }
             requests {
                 answers_carry_the_id_of_their_request

@@ -4,6 +4,7 @@ use midplane_testkit::until;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Tab};
+use crate::checks::missed::Pair;
 use crate::fixture::{Program, target};
 
 /// What is published in one tab shows in the other that joined the same topic, and the counts rise.
@@ -94,6 +95,37 @@ pub async fn the_page_reconnects(program: Program) {
         .await;
         tab.shows("log", event).await;
     }
+    browser.close().await;
+}
+
+/// The page says how far it reaches, and after an outage what was missed, apart from what was lost, until that is
+/// fetched.
+pub async fn the_page_says_what_was_missed(program: Program) {
+    let pair = Pair::start(program, "").await;
+    let browser = Browser::start().await;
+    let tab = browser.open_connected(&pair.receiver).await;
+    tab.join("tea").await;
+    tab.says("reach", "every node").await;
+    pair.origin.publish(&target("topic", "tea"), "0").await;
+    tab.says("count-received", "1").await;
+    let hidden = "return document.getElementById('missed').hidden";
+    assert_eq!(tab.script(hidden).await, true);
+    pair.cut_off(async |origin| {
+        tab.shows("reach", "this node only").await;
+        for event in ["1", "2"] {
+            origin.publish(&target("topic", "tea"), event).await;
+        }
+    })
+    .await;
+    tab.shows("missed-what", "Up to 2 events are missing since")
+        .await;
+    tab.shows("missed-do", "fetch the state").await;
+    assert_eq!(tab.script(hidden).await, false);
+    tab.says("count-missed", "2").await;
+    tab.says("count-lost", "0").await;
+    tab.says("reach", "every node").await;
+    tab.click("missed-done").await;
+    assert_eq!(tab.script(hidden).await, true);
     browser.close().await;
 }
 

@@ -33,6 +33,9 @@ const PACE: Duration = Duration::from_millis(20);
 const TIME_TO_LIVE: Duration = Duration::from_secs(4);
 const FLAGS: &str = "--time-to-live 4s";
 
+/// How long after a client was told something its fact may be recorded.
+const LATE: Duration = Duration::from_secs(2);
+
 /// By how much the memory of a server may differ from what it was, in bytes: less than a KiB for each event.
 const GROWTH: u64 = 4 << 20;
 
@@ -94,7 +97,7 @@ pub async fn servers_that_fail_one_after_the_other(programs: Programs, kind: Ser
     sleep(TIME_TO_LIVE + HEARTBEAT).await;
     still.signal(Signal::CONT);
     cluster.record(Fact::FaultEnded);
-    still.says_it_was_deaf().await;
+    still.says_it_missed_something().await;
     cluster.all_ready().await;
     sleep(HEARTBEAT).await;
 
@@ -143,9 +146,9 @@ fn bounds() -> Bounds {
         notice: HEARTBEAT * 3,
         queue: u64::MAX,
         heal: HEARTBEAT * 16,
-        accounting: Accounting::Node,
+        accounting: Accounting::Connection,
         whole: None,
-        clock: Duration::ZERO,
+        clock: LATE,
     }
 }
 
@@ -272,9 +275,27 @@ async fn listen((mut client, attachment): (Client, AttachmentId), recorder: Reco
                     outcome: SinkOutcome::Accepted,
                 });
             }
+            Arrival::Own(own) if own["midplane"] == "missed" => {
+                recorder.record(missed(attachment, &own, recorder.now()));
+            }
             Arrival::Own(_) => {}
             Arrival::Close(_) | Arrival::End => return,
         }
+    }
+}
+
+/// What a client is told that missed events. With one lane a message names no targets.
+fn missed(attachment: AttachmentId, message: &Value, now: Duration) -> Fact {
+    assert!(message.get("targets").is_none(), "{message}");
+    let number = |what: &str| message[what].as_u64().expect("a number");
+    let ago = |what: &str| now.saturating_sub(Duration::from_millis(number(what)));
+    Fact::Missed {
+        attachment,
+        since: ago("since_ms_ago"),
+        until: ago("until_ms_ago"),
+        events: number("events"),
+        exact: message["exact"].as_bool().expect("it is exact or not"),
+        lanes: None,
     }
 }
 

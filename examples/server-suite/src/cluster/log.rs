@@ -7,11 +7,12 @@ use midplane_conformance::history::{Fact, Record};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What a node told its host, as the host logged it. The history's clock began at `epoch`.
+/// What a node told its host, as the host logged it. The history's clock began at `epoch`. What the node missed is not
+/// among it: its clients were told.
 pub(crate) fn records(node: NodeId, log: &str, epoch: SystemTime) -> Vec<Record> {
     let record = |line: &str| {
         let at = moment(line, epoch)?;
-        let fact = fact(node, at, line)?;
+        let fact = fact(node, line)?;
         Some(Record { at, fact })
     };
     log.lines().filter_map(record).collect()
@@ -23,23 +24,13 @@ pub(crate) fn node_id(text: &str) -> Option<NodeId> {
     (text.len() == 32).then_some(NodeId(number.to_be_bytes()))
 }
 
-fn fact(node: NodeId, at: Duration, line: &str) -> Option<Fact> {
+fn fact(node: NodeId, line: &str) -> Option<Fact> {
     let says = |words: &str| line.contains(words);
     let other = || node_id(field(line, " node=")?);
     Some(if says("backplane live") {
         Fact::State { node, live: true }
     } else if says("backplane degraded") || says("backplane closed") {
         Fact::State { node, live: false }
-    } else if says("events missed") {
-        // The line sums an incident up: which numbers of which nodes, only the connections are told.
-        let until = at.saturating_sub(duration(field(line, " ago=")?)?);
-        Fact::Deaf {
-            node,
-            origin: None,
-            lane: None,
-            since: until.saturating_sub(duration(field(line, " time=")?)?),
-            until,
-        }
     } else if says("node joined") {
         let origin = other()?;
         Fact::Joined { node, origin }
@@ -66,20 +57,6 @@ fn moment(line: &str, epoch: SystemTime) -> Option<Duration> {
     SystemTime::from(time).duration_since(epoch).ok()
 }
 
-/// A duration as it is logged: `1.5s`, `20ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let unit = text.find(|letter: char| letter != '.' && !letter.is_ascii_digit())?;
-    let (number, unit) = text.split_at(unit);
-    let seconds = match unit {
-        "s" => 1.0,
-        "ms" => 1e-3,
-        "µs" => 1e-6,
-        "ns" => 1e-9,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,23 +69,13 @@ mod tests {
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(3 * 24 * 60 * 60 - 10);
         let log = format!(
             "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: backplane live\n\
-             1970-01-04T00:00:05.000000Z  WARN midplane_server::backplane: events missed events=3 exact=true lanes=1,4 gaps=2 origins=1 origin={other} connections=7 time=2.5s ago=500ms\n\
+             1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: events missed events=3 exact=true\n\
              1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent node={other} heartbeats=10\n\
              error: something else\n"
         );
         let seconds = Duration::from_secs_f64;
         let expected = [
             (1.5, Fact::State { node, live: true }),
-            (
-                15.0,
-                Fact::Deaf {
-                    node,
-                    origin: None,
-                    lane: None,
-                    since: seconds(12.0),
-                    until: seconds(14.5),
-                },
-            ),
             (
                 17.0,
                 Fact::Silent {

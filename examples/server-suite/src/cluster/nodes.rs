@@ -129,10 +129,10 @@ impl Endpoint {
         count.unwrap_or_else(|| panic!("no {what} in {backplane}"))
     }
 
-    /// Waits until the node has said that it was deaf.
-    pub(crate) async fn says_it_was_deaf(&self) {
-        let deaf = async || (self.counted("/deaf").await > 0).then_some(());
-        until("the node says that it was deaf", deaf).await;
+    /// Waits until the node has said that it missed something.
+    pub(crate) async fn says_it_missed_something(&self) {
+        let missed = async || (self.counted("/incidents").await > 0).then_some(());
+        until("the node says that it missed something", missed).await;
     }
 
     pub(crate) async fn readiness(&self) -> u16 {
