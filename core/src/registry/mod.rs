@@ -391,3 +391,6 @@ impl<H: Host> fmt::Debug for Registry<H> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ impl Incidents {
     ) {
         self.counts.deaf += 1;
         // Of one lane it is all the same, and one report covers another.
-        let lane = lane.or((self.lanes == 1).then_some(Lane(0)));
+        let lane = lane.or_else(|| (self.lanes == 1).then_some(Lane(0)));
         let lanes = lane.map_or(MissedLanes::ALL, MissedLanes::from);
         let missed = Missed::uncounted(lanes, since, until);
         self.add(now, origin, lane, missed);
