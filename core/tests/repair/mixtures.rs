@@ -137,14 +137,14 @@ fn harsh(seed: u64) {
     let mut dead = Vec::new();
     for _ in 0..4 {
         flow(&mut draw, &mut wire, nodes, lanes, secs(2));
-        match draw.below(5) {
+        match draw.below(7) {
             0 => {
                 let node = draw.below(nodes as u64) as usize;
                 let length = draw.time(90_000);
                 if !dead.contains(&node) {
                     wire.cut(node);
                     flow(&mut draw, &mut wire, nodes, lanes, length);
-                    wire.link(node);
+                    wire.link_to(node, &[]);
                 }
             }
             1 => {
@@ -166,6 +166,20 @@ fn harsh(seed: u64) {
             3 => {
                 nodes = wire.add() + 1;
                 wire.link(nodes - 1);
+            }
+            4 | 5 => {
+                // Lanes are left and subscribed anew.
+                for _ in 0..6 {
+                    let node = draw.below(nodes as u64) as usize;
+                    let lane = 1 + draw.below(u64::from(lanes.max(2)) - 1) as u32;
+                    if lane < lanes && !dead.contains(&node) {
+                        match draw.once_in(2) {
+                            true => wire.unsubscribe(node, lane),
+                            false => wire.subscribe(node, lane),
+                        }
+                    }
+                    flow(&mut draw, &mut wire, nodes, lanes, ms(700));
+                }
             }
             _ => {
                 let node = draw.below(nodes as u64) as usize;

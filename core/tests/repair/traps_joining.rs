@@ -94,6 +94,31 @@ fn a_repair_for_another_is_the_first_that_comes_to_a_newcomer() {
 }
 
 #[test]
+fn one_old_frame_that_is_repaired_for_another_leaves_a_newcomer_a_newcomer() {
+    for repaired_after in [ms(500), ms(650), ms(800)] {
+        let mut wire = Wire::new(2, lanes(2));
+        wire.flow(secs(2), 20, &[(0, 1)]);
+        let begin = wire.now();
+        // Node 1 misses one event until the newcomer is there, to whom it comes as the first frame of all.
+        wire.route(move |frame| {
+            let missed = frame.has(0, 1, 40) && frame.within(begin, begin + repaired_after);
+            let only_old = frame.is(0, 2)
+                && frame.has_events()
+                && !frame.has(0, 1, 40)
+                && frame.within(begin, begin + secs(1));
+            (!((frame.is(0, 1) && missed) || only_old)).then_some(ms(1))
+        });
+        wire.flow(ms(450), 20, &[(0, 1)]);
+        let newcomer = wire.add();
+        wire.link(newcomer);
+        wire.flow(secs(8), 20, &[(0, 1)]);
+        wire.run(secs(10));
+        assert_joined_whole(&wire, newcomer, TRIP);
+        wire.history.assert_whole(1);
+    }
+}
+
+#[test]
 fn a_frame_of_a_lane_that_stood_still_is_the_first_that_comes_to_a_newcomer() {
     for still in [secs(2), secs(6), secs(12)] {
         let mut wire = Wire::new(1, lanes(2));
@@ -164,9 +189,12 @@ fn a_newcomer_among_those_who_repair_nothing_is_told_of_its_own_losses_alone() {
 
 #[test]
 fn a_newcomer_loses_nothing_of_its_first_second() {
-    for offset in 0..8 {
+    // Behind 35 s of events the first of them are not kept any more.
+    for before in [
+        0, 250, 500, 750, 1_000, 1_250, 1_500, 35_000, 35_700, 36_400,
+    ] {
         let mut wire = Wire::new(3, lanes(2));
-        wire.flow(ms(2_000 + 250 * offset), 20, &[(0, 1), (1, 0)]);
+        wire.flow(ms(2_000 + before), 20, &[(0, 1), (1, 0)]);
         let newcomer = wire.add();
         wire.link(newcomer);
         let begin = wire.now();

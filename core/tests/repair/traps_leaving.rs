@@ -13,7 +13,11 @@ fn lanes(lanes: u32) -> Config {
 
 #[test]
 fn an_origin_that_dies_with_a_hole_open_is_settled() {
-    for (lost, behind) in [(20..22, 6), (20..26, 0), (24..26, 0), (20..21, 1)] {
+    let holes = [(20..22, 6), (20..26, 0), (24..26, 0), (20..21, 1)];
+    let cases = holes
+        .into_iter()
+        .flat_map(|(lost, behind)| [ms(0), secs(3)].map(|lives| (lost.clone(), behind, lives)));
+    for (lost, behind, lives) in cases {
         let mut wire = Wire::new(3, lanes(1));
         wire.flow(secs(2), 10, &[(0, 0)]);
         let end = lost.end;
@@ -27,6 +31,8 @@ fn an_origin_that_dies_with_a_hole_open_is_settled() {
             wire.publish(0, 0);
             wire.run(ms(10));
         }
+        // Long enough for a heartbeat to report what was lost, or not.
+        wire.run(lives);
         wire.kill(0);
         wire.run(secs(60));
         // What came behind the hole may have grown too old to be delivered before the origin was given up.
