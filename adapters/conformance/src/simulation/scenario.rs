@@ -155,6 +155,9 @@ impl Scenario {
                 Fault::Held | Fault::Stalled | Fault::Stuck | Fault::Asleep
             )
         });
+        // What another node did is dated by clocks that may stand or leap a few times.
+        let clocks = [Fault::Stopped, Fault::Leapt, Fault::Asleep];
+        let clock = self.faults.iter().any(|fault| clocks.contains(fault));
         let slow = Duration::from_millis(400);
         Bounds {
             heartbeat: HEARTBEAT,
@@ -166,7 +169,11 @@ impl Scenario {
             heal: HEARTBEAT * 10,
             accounting: Accounting::Connection,
             whole: None,
-            clock: Duration::ZERO,
+            clock: if clock {
+                LONGEST * 4
+            } else {
+                Duration::from_millis(10)
+            },
         }
     }
 }
