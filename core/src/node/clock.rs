@@ -19,12 +19,20 @@ pub(super) struct PeerClock {
     lower: Extreme,
     /// The longer of the last two round trips.
     round_trips: [Option<Duration>; 2],
+    /// What the origin's clock showed after it leapt, or after ours stood: what it showed before says nothing of ours.
+    steady: Duration,
 }
+
+/// Two bounds that contradict each other by more than this are of clocks that leapt, in microseconds.
+const LEAP: Difference = 1_000;
 
 impl PeerClock {
     /// A heartbeat came.
     pub(super) fn heard(&mut self, now: Instant, sent: Duration, window: Duration) {
         let ahead = micros(now.since_origin()) - micros(sent);
+        if self.lower.best().is_some_and(|least| ahead + LEAP < least) {
+            self.steady = sent;
+        }
         self.upper.record(now, -ahead, window);
     }
 
@@ -68,6 +76,11 @@ impl PeerClock {
     pub(super) fn ours(&self, theirs: Duration) -> Option<Instant> {
         let ahead = -self.upper.best()?;
         Some(Instant::from_origin(duration(micros(theirs) + ahead)))
+    }
+
+    /// The latest moment of our clock at which the origin's showed this time, unless one of the clocks leapt since.
+    pub(super) fn ours_if_steady(&self, theirs: Duration) -> Option<Instant> {
+        self.ours(theirs).filter(|_| theirs >= self.steady)
     }
 
     /// The earliest moment of our clock at which the origin's showed this time, as far as is known.
@@ -174,6 +187,15 @@ mod tests {
         assert!(clock.is_future(at(2_000), ms(12_051), Duration::ZERO));
         assert!(!clock.is_future(at(2_000), ms(12_051), ms(1)));
         assert!(!PeerClock::default().is_future(at(0), Duration::MAX, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_clock_showed_before_it_leapt_is_dated_by_nobody() {
+        let mut clock = clock();
+        assert_eq!(clock.ours_if_steady(ms(10_970)), Some(at(1_000)));
+        clock.heard(at(3_000), ms(32_000), WINDOW);
+        assert_eq!(clock.ours_if_steady(ms(10_970)), None);
+        assert_eq!(clock.ours_if_steady(ms(32_000)), Some(at(3_000)));
     }
 
     /// What a node says whose clock leapt is taken for forged, until what is known of the clock is too old.

@@ -387,7 +387,8 @@ impl Flow {
             true => claim.at,
             false => claim.gone,
         });
-        let used = behind.or(claimed).and_then(|used| view.clock.ours(used));
+        let used = behind.or(claimed);
+        let used = used.and_then(|used| view.clock.ours_if_steady(used));
         let until = [noticed, used].into_iter().flatten().min();
         let until = until.map_or(view.now, |until| until.min(view.now));
         out.push(match self.joining {
