@@ -118,6 +118,8 @@ fn the_tail_of_an_origin_that_left_is_told_though_our_link_was_cut_meanwhile() {
             wire.leave(0);
             wire.run(cut_after);
             wire.cut(1);
+            wire.run(ms(600));
+            wire.kill(0);
             wire.run(away);
             wire.link(1);
             wire.run(secs(60));
