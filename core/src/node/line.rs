@@ -179,7 +179,9 @@ impl Line {
         if self.kept.is_empty() {
             self.gone = self.at;
         }
-        self.wanted = self.wanted.split_off(&self.floor);
+        if self.is_wanted() {
+            self.wanted = self.wanted.split_off(&self.floor);
+        }
         bytes
     }
 

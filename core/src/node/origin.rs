@@ -288,8 +288,9 @@ impl Origin {
 
     /// When the next frame can be made that has to wait now: one to send again, or a new one, where these may be sent.
     pub(super) fn due(&self, open: bool) -> Option<Instant> {
-        let repair = self.bucket.due(1).max(self.repair_pace.due(1));
-        let repair = (!self.wanted.is_empty()).then_some(repair);
+        // Asked for in every turn of a driver, and rarely is anything wanted.
+        let repair = || self.bucket.due(1).max(self.repair_pace.due(1));
+        let repair = (!self.wanted.is_empty()).then(repair);
         let next = match &self.pace {
             Some((pace, until)) if open && self.waiting > 0 => {
                 Some(pace.due(self.waiting as u64).min(*until))

@@ -133,6 +133,9 @@ impl Incidents {
 
     /// What the connections got no report of yet.
     pub(super) fn take_unreported(&mut self) -> Vec<Missed> {
+        if self.unreported.is_empty() {
+            return Vec::new();
+        }
         mem::take(&mut self.unreported).into_values().collect()
     }
 
