@@ -42,7 +42,8 @@ impl Bucket {
     /// How many units are let through now.
     pub(super) fn available(&mut self, now: Instant) -> u64 {
         let micros = (now - self.filled).as_micros();
-        let filled = i128::try_from(micros).unwrap_or(i128::from(u64::MAX)) * i128::from(self.rate);
+        let micros = i128::from(u64::try_from(micros).unwrap_or(u64::MAX));
+        let filled = micros * i128::from(self.rate);
         self.level = (self.level + filled).min(i128::from(self.burst) * WHOLE);
         self.filled = now;
         u64::try_from(self.level / WHOLE).unwrap_or(0)

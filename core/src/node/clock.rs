@@ -85,7 +85,10 @@ impl PeerClock {
 
     /// The earliest moment of our clock at which the origin's showed this time, as far as is known.
     pub(super) fn ours_at_least(&self, theirs: Duration) -> Instant {
-        let ahead = self.lower.best().or(self.upper.best().map(|best| -best));
+        let ahead = self
+            .lower
+            .best()
+            .or_else(|| self.upper.best().map(|best| -best));
         Instant::from_origin(duration(micros(theirs) + ahead.unwrap_or_default()))
     }
 

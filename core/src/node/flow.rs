@@ -419,7 +419,7 @@ impl Flow {
     fn set_wait(&mut self, view: &View<'_>) {
         let held = self.held.first_key_value().map(|(first, _)| first - 1);
         let claimed = self.claim.map(|(claim, _)| claim.last);
-        let Some(last) = held.or(claimed.filter(|last| *last >= self.next)) else {
+        let Some(last) = held.or_else(|| claimed.filter(|last| *last >= self.next)) else {
             self.wait = None;
             return;
         };

@@ -270,12 +270,12 @@ mod tests {
         let now = at(second);
         let stamp = now.since_origin();
         let (frame, ..) = line.frame(now, ORIGIN, stamp, 1_024, usize::MAX).unwrap();
-        header(frame)
+        header(&frame)
     }
 
-    fn header(frame: Bytes) -> Header {
+    fn header(frame: &Bytes) -> Header {
         use crate::envelope::{Decoded, Frame};
-        match Frame::decode(&frame, 1_024) {
+        match Frame::decode(frame, 1_024) {
             Ok(Decoded::Frame(frame)) => *frame.header(),
             other => panic!("{other:?}"),
         }
@@ -294,7 +294,7 @@ mod tests {
     /// The first numbers of the frames that are sent again.
     fn repaired(line: &mut Line, now: Instant) -> Vec<u64> {
         let frames = core::iter::from_fn(|| line.repair(now));
-        frames.map(|(frame, _)| header(frame).first).collect()
+        frames.map(|(frame, _)| header(&frame).first).collect()
     }
 
     /// The last number, how many are kept, and when the newest that is not was used.

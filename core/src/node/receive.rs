@@ -482,7 +482,7 @@ impl Node {
         for (origin, lane) in waiting {
             let mut asks = false;
             self.with_flow(now, origin, lane, |flow, view, out| {
-                asks = flow.tick(view, out)
+                asks = flow.tick(view, out);
             });
             let peer = self.peers.get(&origin);
             let apart = self.config.heartbeat / 16;

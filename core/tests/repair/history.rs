@@ -256,7 +256,7 @@ fn covers(loss: &News, event: EventName, at: Instant) -> bool {
             since,
             until,
         } => {
-            let origin: Option<NodeId> = (*origin).into();
+            let origin: Option<NodeId> = *origin;
             origin.is_none_or(|origin| origin == id(event.from))
                 && lane.is_none_or(|lane| lane.0 == event.lane)
                 && (*since..=*until).contains(&at)

@@ -328,7 +328,7 @@ proptest! {
                 }
                 Step::Join(who, lane) => {
                     listeners[who].join(&topic(lane));
-                    models[who].since.entry(lane).or_insert(at(now));
+                    models[who].since.entry(lane).or_insert_with(|| at(now));
                     continue;
                 }
                 Step::Leave(who, lane) => {
