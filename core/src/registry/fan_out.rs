@@ -167,23 +167,24 @@ impl<H: Host> Registry<H> {
                 pays = ahead
                     .iter()
                     .fold(false, |pays, member| pays | member.warm());
-                self.call_each(ahead, delivered, |member| {
-                    wanted(member).then(|| member.sink().deliver(event))
+                self.call_each(ahead, delivered, &mut wanted, |member| {
+                    member.sink().deliver(event)
                 });
                 slice = rest;
             }
-            self.call_each(slice, delivered, |member| {
-                wanted(member).then(|| member.sink().deliver(event))
+            self.call_each(slice, delivered, &mut wanted, |member| {
+                member.sink().deliver(event)
             });
         }
     }
 
-    /// Makes a call for each member that is still attached. One whose sink is closed, or panics, is detached.
+    /// Makes a call for each `wanted` member that is still attached. One whose sink is closed, or panics, is detached.
     pub(super) fn call_each<M: AsMember>(
         &self,
         slice: &[M],
         delivered: &mut Delivered,
-        mut call: impl FnMut(&M) -> Option<Verdict>,
+        mut wanted: impl FnMut(&M) -> bool,
+        call: impl Fn(&M) -> Verdict,
     ) {
         let mut rest = slice.iter();
         let mut current = None;
@@ -192,17 +193,16 @@ impl<H: Host> Registry<H> {
                 for item in rest.by_ref() {
                     let member = item.as_member();
                     current = Some(member);
-                    if member.is_closed() {
+                    if member.is_closed() || !wanted(item) {
                         continue;
                     }
                     match call(item) {
-                        Some(Verdict::Accepted) => delivered.accepted += 1,
-                        Some(Verdict::Full) => delivered.full += 1,
-                        Some(Verdict::Closed) => {
+                        Verdict::Accepted => delivered.accepted += 1,
+                        Verdict::Full => delivered.full += 1,
+                        Verdict::Closed => {
                             delivered.closed += 1;
                             self.expel(member);
                         }
-                        None => {}
                     }
                 }
             });

@@ -48,9 +48,12 @@ impl<H: Host> Registry<H> {
                     Some((entry.member.clone(), missed))
                 }));
             }
-            self.call_each(&members, &mut delivered, |(member, missed)| {
-                Some(member.sink().missed(missed))
-            });
+            self.call_each(
+                &members,
+                &mut delivered,
+                |_| true,
+                |(member, missed)| member.sink().missed(missed),
+            );
             self.dispose(members);
         }
         self.drops.add(delivered);
