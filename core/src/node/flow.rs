@@ -14,6 +14,10 @@ use crate::time::Instant;
 /// What a held frame counts beside its bytes.
 const PLACE: usize = 64;
 
+/// How many links may die after the same numbers were asked for, before these are given up: what is sent again may be what
+/// kills the link, as where a server cuts off subscribers whose backlog is larger than the frame.
+const FRUITLESS: u32 = 20;
+
 /// The receiver's half of one lane of one origin.
 ///
 /// Whatever happens, `next` rises over every number once: with a frame that is delivered, with a report that the number
@@ -44,6 +48,8 @@ pub(super) struct Flow {
     held: BTreeMap<u64, Held>,
     held_bytes: usize,
     wait: Option<Wait>,
+    /// How many links died after the numbers from here on were asked for.
+    fruitless: (u64, u32),
 }
 
 #[derive(Debug)]
@@ -126,6 +132,7 @@ impl Flow {
             held: BTreeMap::new(),
             held_bytes: 0,
             wait: None,
+            fruitless: (0, 0),
         }
     }
 
@@ -267,7 +274,13 @@ impl Flow {
 
     /// The link is gone: nothing comes, and nobody can be asked.
     pub(super) fn disconnected(&mut self) {
-        self.wait = None;
+        if self.wait.take().is_some_and(|wait| wait.is_asked()) {
+            let before = match self.fruitless {
+                (next, links) if next == self.next => links,
+                _ => 0,
+            };
+            self.fruitless = (self.next, before + 1);
+        }
     }
 
     /// Settles what can be.
@@ -280,8 +293,20 @@ impl Flow {
             let fresh = view.clock.theirs(view.since).min(self.freshest);
             self.fresh = self.fresh.max(fresh);
         }
-        while self.step(view, out) {}
+        while self.step(view, out) || self.is_fruitless(view, out) {}
         self.set_wait(view);
+    }
+
+    /// Gives up the numbers in front if link after link died of asking for them.
+    fn is_fruitless(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        let (next, links) = self.fruitless;
+        if next != self.next || links < FRUITLESS {
+            return false;
+        }
+        let held = self.held.first_key_value().map(|(first, _)| *first);
+        let claimed = self.claim.map(|(claim, _)| claim.last.saturating_add(1));
+        let end = held.or_else(|| claimed.filter(|end| *end > self.next));
+        end.inspect(|end| self.give_up(view, *end, out)).is_some()
     }
 
     /// Settles the numbers in front, if that can be done.

@@ -63,6 +63,11 @@ impl Wait {
         (last <= self.first_last).then_some(self.noticed)
     }
 
+    /// Whether the numbers were asked for.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asks > 0
+    }
+
     pub(super) fn ends_by(&self, last: u64) -> bool {
         self.last <= last
     }

@@ -79,7 +79,9 @@ impl Contender {
         });
         let urls: Vec<String> = urls.collect();
         let nodes = self.start(&urls, &journals)?;
-        let mut published = vec![Vec::with_capacity(most / PUBLISHERS); PUBLISHERS];
+        let mut published: Vec<_> = (0..PUBLISHERS)
+            .map(|_| Vec::with_capacity(most / PUBLISHERS))
+            .collect();
         nodes.greet(start, &mut published, &journals)?;
 
         let ended = AtomicBool::new(false);

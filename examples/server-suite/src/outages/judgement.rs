@@ -147,7 +147,7 @@ impl Judgement {
             let groundless = told.iter().filter(|told| {
                 let mut missing = missing.iter();
                 let grounds = missing.any(|missing| covers(told, missing) && within(told, missing));
-                !grounds && !(span.beyond_window && is_of_anything(&told.1))
+                !(grounds || span.beyond_window && is_of_anything(&told.1))
             });
             self.groundless += groundless.count() as u64;
         }

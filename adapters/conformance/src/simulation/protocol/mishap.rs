@@ -58,20 +58,20 @@ fn trouble_of_member(world: &mut World, trouble: Trouble) {
     let now = world.now();
     let calm = world.plan.calm;
     let until = |length: Duration| (now + length).min(calm);
-    let member = match trouble {
-        Trouble::Cut { member, .. }
-        | Trouble::Deaf { member, .. }
-        | Trouble::Mute { member, .. }
-        | Trouble::Slower { member, .. }
-        | Trouble::Forgotten { member, .. }
-        | Trouble::Pause { member, .. }
-        | Trouble::Suspend { member, .. }
-        | Trouble::Clock { member, .. }
-        | Trouble::Crash { member }
-        | Trouble::Leave { member }
-        | Trouble::Join { member, .. }
-        | Trouble::Part { member, .. } => member,
-        _ => return,
+    let (Trouble::Cut { member, .. }
+    | Trouble::Deaf { member, .. }
+    | Trouble::Mute { member, .. }
+    | Trouble::Slower { member, .. }
+    | Trouble::Forgotten { member, .. }
+    | Trouble::Pause { member, .. }
+    | Trouble::Suspend { member, .. }
+    | Trouble::Clock { member, .. }
+    | Trouble::Crash { member }
+    | Trouble::Leave { member }
+    | Trouble::Join { member, .. }
+    | Trouble::Part { member, .. }) = trouble
+    else {
+        return;
     };
     let Some(which) = pick(world, member) else {
         return;
