@@ -41,8 +41,8 @@ pub enum Notice {
     Lagged(u64),
 }
 
-/// What one incident cost this node: everything that was found missing until nothing more was for an eighth of a
-/// heartbeat, or for a heartbeat at most.
+/// What one incident cost this node: everything that was found missing until nothing more was for half a heartbeat, or
+/// for four heartbeats at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Incident {

@@ -42,8 +42,8 @@ struct OpenIncident {
 impl Incidents {
     pub(super) fn new(heartbeat: Duration, lanes: u32) -> Self {
         Self {
-            quiet: heartbeat / 8,
-            longest: heartbeat,
+            quiet: heartbeat / 2,
+            longest: heartbeat * 4,
             map: LaneMap::new(lanes),
             lanes,
             unreported: BTreeMap::new(),
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::target::Target;
 
-    const HEARTBEAT: Duration = Duration::from_millis(800);
+    const HEARTBEAT: Duration = Duration::from_millis(200);
 
     fn at(millis: u64) -> Instant {
         Instant::from_origin(Duration::from_millis(millis))
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incident_is_over_when_nothing_more_is_missing_for_an_eighth_of_a_heartbeat() {
+    fn an_incident_is_over_when_nothing_more_is_missing_for_half_a_heartbeat() {
         let mut incidents = incidents();
         assert_eq!(incidents.due(), None);
         for number in 0..6 {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incident_that_goes_on_is_reported_after_a_heartbeat() {
+    fn an_incident_that_goes_on_is_reported_after_four_heartbeats() {
         let mut incidents = incidents();
         for number in 0..8 {
             let now = at(99 * number);

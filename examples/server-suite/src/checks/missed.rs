@@ -168,7 +168,7 @@ pub async fn a_client_that_missed_events_is_told(program: Program) {
 pub async fn one_outage_is_one_log_line(program: Program) {
     const TOPICS: usize = 3_000;
     const LANES: u32 = 512;
-    // An incident is over when nothing more is missing for an eighth of a heartbeat.
+    // An incident is over when nothing more is missing for half a heartbeat.
     let flags = format!("--lanes {LANES} --max-targets 4000 --heartbeat 2s");
     let pair = Pair::start(program, &flags).await;
     let receiver = &pair.receiver;
