@@ -26,10 +26,7 @@ where
     S: Debug + Copy + RefUnwindSafe,
     T: Default + AddAssign,
 {
-    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
-    let (first, count) = (number("SIMULATION_SEED"), number("SIMULATION_SEEDS"));
-    let alone = first.map(|_| 1);
-    let (first, count) = (first.unwrap_or(0), count.or(alone).unwrap_or(default));
+    let (first, count) = seeds(default);
     let mut sum = T::default();
     for seed in first..first + count {
         let outcome = catch_unwind(|| run(seed, scenario));
@@ -39,6 +36,14 @@ where
         }
     }
     (sum, count)
+}
+
+/// The first seed and how many there are: `default`, or what the environment names.
+fn seeds(default: u64) -> (u64, u64) {
+    let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let (first, count) = (number("SIMULATION_SEED"), number("SIMULATION_SEEDS"));
+    let alone = first.map(|_| 1);
+    (first.unwrap_or(0), count.or(alone).unwrap_or(default))
 }
 
 /// Prints what the runs of a scenario exempt.
