@@ -303,10 +303,15 @@ impl Flow {
         if next != self.next || links < FRUITLESS {
             return false;
         }
+        let end = self.hole_end();
+        end.inspect(|end| self.give_up(view, *end, out)).is_some()
+    }
+
+    /// The number behind those that are missing in front: of a frame that is held, or behind the last that was reported.
+    fn hole_end(&self) -> Option<u64> {
         let held = self.held.first_key_value().map(|(first, _)| *first);
         let claimed = self.claim.map(|(claim, _)| claim.last.saturating_add(1));
-        let end = held.or_else(|| claimed.filter(|end| *end > self.next));
-        end.inspect(|end| self.give_up(view, *end, out)).is_some()
+        held.or_else(|| claimed.filter(|end| *end > self.next))
     }
 
     /// Settles the numbers in front, if that can be done.
@@ -430,34 +435,32 @@ impl Flow {
         }
         loop {
             while self.step(view, out) {}
-            let held = self.held.first_key_value().map(|(first, _)| *first);
-            let claimed = self.claim.map_or(0, |(claim, _)| claim.last);
-            match held {
-                Some(first) => self.give_up(view, first, out),
-                None if claimed >= self.next => self.give_up(view, claimed.saturating_add(1), out),
-                None => break,
-            }
+            let Some(end) = self.hole_end() else {
+                break;
+            };
+            self.give_up(view, end, out);
         }
         self.wait = None;
     }
 
     fn set_wait(&mut self, view: &View<'_>) {
-        let held = self.held.first_key_value().map(|(first, _)| first - 1);
-        let claimed = self.claim.map(|(claim, _)| claim.last);
-        let Some(last) = held.or_else(|| claimed.filter(|last| *last >= self.next)) else {
+        let Some(end) = self.hole_end() else {
             self.wait = None;
             return;
         };
+        let (last, blocked) = (end - 1, !self.held.is_empty());
         let next = self.next;
         let wait = self.wait.take().filter(|wait| wait.is_of(next));
         let mut wait = wait.unwrap_or_else(|| {
             // A heartbeat may have overtaken the frames that it reports.
-            let overtaken = if held.is_some() { 0 } else { 16 };
-            let pause = view.heartbeat.checked_div(overtaken).unwrap_or_default();
+            let pause = match blocked {
+                true => Duration::ZERO,
+                false => view.heartbeat / 16,
+            };
             Wait::new(view.now, last, view.now + view.jitter + pause)
         });
         wait.reaches(last);
-        if held.is_some() {
+        if blocked {
             wait.blocks(view.now + view.jitter);
         }
         self.wait = Some(wait);
@@ -475,24 +478,24 @@ impl Flow {
             .held
             .first_key_value()
             .map(|(_, held)| view.stale_at(&held.frame));
-        let given_up = wait.gives_up(view.heartbeat, view.round_trip(), self.newest);
-        let given_up = given_up.filter(|_| !self.held.is_empty());
-        [Some(wait.ask_at()), given_up, stale]
+        [Some(wait.ask_at()), self.gives_up(view), stale]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// When what is missing in front of held frames is given up, as far as is known.
+    fn gives_up(&self, view: &View<'_>) -> Option<Instant> {
+        let wait = self.wait.as_ref().filter(|_| !self.held.is_empty())?;
+        wait.gives_up(view.heartbeat, view.round_trip(), self.newest)
+    }
+
     /// Does what is due; true if what is missing is to be asked for.
     pub(super) fn tick(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
-        let given_up = self
-            .wait
-            .as_ref()
-            .and_then(|wait| wait.gives_up(view.heartbeat, view.round_trip(), self.newest));
-        if given_up.is_some_and(|at| at <= view.now)
-            && let Some((first, _)) = self.held.first_key_value()
+        if self.gives_up(view).is_some_and(|at| at <= view.now)
+            && let Some(end) = self.hole_end()
         {
-            self.give_up(view, *first, out);
+            self.give_up(view, end, out);
         }
         self.advance(view, out);
         self.is_asking(view.now)
@@ -573,5 +576,38 @@ impl Flow {
         self.wait
             .as_ref()
             .is_some_and(|wait| wait.is_unanswered(now, patience))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A forged heartbeat may report the largest number there is, and its origin be gone before another disproves it.
+    #[test]
+    fn the_largest_number_is_settled_once() {
+        let clock = PeerClock::default();
+        let second = Duration::from_secs(1);
+        let view = View {
+            now: Instant::from_origin(second * 9),
+            heartbeat: second,
+            time_to_live: second * 30,
+            since: Instant::ZERO,
+            clock: &clock,
+            proven: true,
+            jitter: Duration::ZERO,
+        };
+        let progress = LaneProgress {
+            lane: 0,
+            last: u64::MAX,
+            at: second,
+            keeps: 0,
+            gone: second,
+        };
+        let mut flow = Flow::new();
+        let mut settled = Vec::new();
+        flow.report(&view, progress, second, &mut settled);
+        flow.settle(&view, &mut settled);
+        assert_eq!(settled.len(), 1, "{settled:?}");
     }
 }
