@@ -357,7 +357,10 @@ impl Node {
         self.origin.frame(now, &self.config, members, open, slow)
     }
 
-    /// A frame arrived, from anyone. Without a link it is ignored.
+    /// A frame arrived by `now`, from anyone. Without a link it is ignored.
+    ///
+    /// The clock is to be read after the frame was there: what the node knows of the other's clock is wrong for eight
+    /// heartbeats if it was read before the frame was sent.
     ///
     /// All [`news`](Self::news) is to be taken before the next: where more frames than
     /// [`Config::queue`] holds came since, the link is to be rebuilt, and what came is lost as if

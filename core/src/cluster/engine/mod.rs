@@ -128,22 +128,30 @@ impl<H: Host> Engine<H> {
         goes_on
     }
 
+    /// The next frame of the link. What came before is passed on before more is taken.
+    fn arrived(&mut self, context: &mut Context<'_>) -> Option<Result<Inbound, String>> {
+        match self.node.has_news() {
+            true => None,
+            false => self.uplink.poll_frame(context),
+        }
+    }
+
     /// Does one thing of each sort that is to be done; false if there is nothing to do before something happens.
-    fn step(&mut self, now: Instant, context: &mut Context<'_>) -> bool {
-        let mut moved = false;
+    fn step(
+        &mut self,
+        now: Instant,
+        arrived: Option<Result<Inbound, String>>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let mut moved = arrived.is_some();
         if let Some(progress) = self.uplink.poll_work(now, context) {
             self.proceed(now, progress);
             moved = true;
         }
-        // What came before is passed on before more is taken.
-        if !self.node.has_news()
-            && let Some(arrived) = self.uplink.poll_frame(context)
-        {
-            match arrived {
-                Ok(inbound) => self.receive(now, &inbound),
-                Err(reason) => self.fail_link(now, reason),
-            }
-            moved = true;
+        match arrived {
+            Some(Ok(inbound)) => self.receive(now, &inbound),
+            Some(Err(reason)) if self.uplink.is_open() => self.fail_link(now, reason),
+            Some(Err(_)) | None => {}
         }
         if self.uplink.is_idle()
             && let Some(job) = self.next_job(now)
@@ -419,11 +427,14 @@ impl<H: Host> Future for Engine<H> {
         engine.shared.outgoing.register(context.waker());
         engine.passed = 0;
         for _ in 0..STEPS {
+            // The clock is read behind the frame: what was read before may show a time at which the frame was not sent yet,
+            // and the clock of its origin would be taken for one that is ahead.
+            let arrived = engine.arrived(context);
             let now = engine.shared.timer.now();
             if !engine.take_in(now) {
                 engine.end();
             }
-            if engine.step(now, context) {
+            if engine.step(now, arrived, context) {
                 if engine.passed >= NEWS {
                     break;
                 }
