@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use midplane::connect::{BusKind, ConnectError, Settings};
 use midplane::node;
 use midplane::{Backplane, Cluster, ExternalEvent, Local, Registry, fresh_node_id, json};
-use midplane_connect::{BusKind, ConnectError, Settings};
 
 use crate::config::Config;
 use crate::error::RunError;

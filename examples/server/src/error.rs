@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use midplane_connect::ConnectError;
+use midplane::connect::ConnectError;
 
 /// Why a server did not end as it should.
 #[derive(Debug)]

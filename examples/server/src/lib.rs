@@ -172,7 +172,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::Stream;
-use midplane_connect::Settings;
+use midplane::connect::Settings;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use midplane::connect::BusKind;
 use midplane::{Audience, Backplane, Cluster, Event, LaneMap, Receipt, Relay, State};
-use midplane_connect::BusKind;
 
 use crate::backplane::Plane;
 use crate::config::Config;

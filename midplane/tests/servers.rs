@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{is_child, said_in_environment};
 use midplane::Timer;
+use midplane::connect::{ConnectError, Settings};
 use midplane_conformance::suite::TestLink;
-use midplane_connect::{ConnectError, Settings};
 use midplane_testkit::error::shown;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};

@@ -1,10 +1,10 @@
 //! What a program says that was compiled for tokio alone and connects to Redis elsewhere: run by
-//! `cargo test -p midplane-connect`, whose default features have no smol.
+//! `cargo test -p midplane --features redis,tokio,threads --test outside_tokio`.
 
 #![cfg(all(feature = "redis", feature = "tokio", not(feature = "smol")))]
 
+use midplane::connect::{ConnectError, Settings};
 use midplane::threads::Timer;
-use midplane_connect::{ConnectError, Settings};
 
 #[test]
 fn a_redis_outside_of_tokio_is_an_error_that_names_the_feature() {

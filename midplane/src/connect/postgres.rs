@@ -1,16 +1,16 @@
-//! The bus of `midplane-redis`.
+//! The bus of `midplane-postgres`.
 
 use std::sync::Arc;
 
-use midplane_core::bus::{Bus, SettingsError};
-use midplane_redis::Redis;
+use crate::bus::{Bus, SettingsError};
+use midplane_postgres::Postgres;
 
 pub(crate) fn bus(
     url: &str,
     prefix: Option<&str>,
     _feature: &'static str,
 ) -> Result<Arc<dyn Bus>, SettingsError> {
-    let bus = Redis::new(url)?;
+    let bus = Postgres::new(url)?;
     Ok(Arc::new(match prefix {
         Some(prefix) => bus.with_prefix(prefix)?,
         None => bus,

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use midplane_core::bus::{BusError, SettingsError};
+use crate::bus::{BusError, SettingsError};
 
-use crate::BusKind;
+use super::BusKind;
 
 /// Why there is no bus. The message says what failed, by which setting, and what to do; neither it nor its source
 /// holds the URL, which may hold a password. Nothing is left open.
@@ -41,7 +41,7 @@ pub enum ConnectError {
     NotCompiledIn {
         /// The setting's name.
         setting: &'static str,
-        /// The feature of `midplane-connect` that brings it.
+        /// The feature of `midplane` that brings it.
         feature: &'static str,
     },
     /// The adapter does not take the setting.
@@ -106,7 +106,7 @@ impl fmt::Display for ConnectError {
             Self::NotCompiledIn { setting, feature } => write!(
                 f,
                 "{setting} asks for what this program was compiled without: compile it with the feature `{feature}` of \
-                 midplane-connect, or set another backplane"
+                 midplane, or set another backplane"
             ),
             Self::Invalid { setting, source } => write!(f, "{setting} is not usable: {source}"),
             Self::Refused { setting, source } => {

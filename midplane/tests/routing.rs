@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use midplane::Timer;
 use midplane::bus::Bus;
+use midplane::connect::Settings;
 use midplane_conformance::routing::{RoutingScene, measure};
-use midplane_connect::Settings;
 use midplane_testkit::server::Server;
 
 const SCENE: RoutingScene = RoutingScene {

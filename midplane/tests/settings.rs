@@ -3,9 +3,9 @@
 mod common;
 
 use common::{is_child, said_in_environment};
+use midplane::connect::{BusKind, Settings};
 use midplane::threads::Timer;
 use midplane_conformance::suite::TestLink;
-use midplane_connect::{BusKind, Settings};
 use midplane_testkit::error::shown;
 
 #[test]

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use midplane_core::Timer;
-use midplane_core::bus::{Bus, BusError, Lane, SettingsError};
+use crate::Timer;
+use crate::bus::{Bus, BusError, Lane, SettingsError};
 
-use crate::{BusKind, ConnectError, memory, nats, postgres, redis};
+use super::{BusKind, ConnectError, memory, nats, postgres, redis};
 
 const BACKPLANE: &str = "MIDPLANE_BACKPLANE";
 const URL: &str = "MIDPLANE_BACKPLANE_URL";
@@ -31,7 +31,7 @@ pub struct Settings {
 
 impl Settings {
     /// The backplane that the environment names, or `None` if it names none: `MIDPLANE_BACKPLANE`,
-    /// `MIDPLANE_BACKPLANE_URL` and `MIDPLANE_BACKPLANE_PREFIX`, as the [crate](crate) says.
+    /// `MIDPLANE_BACKPLANE_URL` and `MIDPLANE_BACKPLANE_PREFIX`, as the [module](super) says.
     ///
     /// # Errors
     /// When one is set and is empty, unknown, unusable or without the other that it needs, or when what it asks for is
@@ -78,7 +78,7 @@ impl Settings {
         .map(Some)
     }
 
-    /// The backplane at this URL, which the [crate](crate) describes.
+    /// The backplane at this URL, which the [module](super) describes.
     ///
     /// # Errors
     /// When it is no URL of a bus, or what it asks for is not compiled in.

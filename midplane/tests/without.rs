@@ -1,9 +1,9 @@
 //! What a program says that was compiled without a bus: run by
-//! `cargo test -p midplane-connect --no-default-features`.
+//! `cargo test -p midplane --no-default-features --test without`.
 
 #![cfg(not(any(feature = "redis", feature = "nats", feature = "postgres")))]
 
-use midplane_connect::{BusKind, ConnectError, Settings};
+use midplane::connect::{BusKind, ConnectError, Settings};
 
 #[test]
 fn a_bus_that_is_not_compiled_in_is_named_with_its_feature() {

@@ -40,7 +40,7 @@ const SMOL: [&str; 14] = [
 const TOKIO: [&str; 2] = ["mio", "tokio-rustls"];
 
 fn sources(adapter: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{adapter}/src"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../adapters/{adapter}/src"))
 }
 
 fn documentation(adapter: &str) -> String {
@@ -121,7 +121,7 @@ fn a_program_on_tokio_with_redis_compiles_nothing_of_smol() {
     for (package, features) in [
         ("midplane-redis", "tokio"),
         ("midplane-redis", "tokio,tls,completions"),
-        ("midplane-connect", "redis,tokio,tls"),
+        ("midplane", "redis,tokio,tls"),
     ] {
         for (name, _) in packages(package, features) {
             assert!(
@@ -137,7 +137,7 @@ fn a_program_on_smol_with_redis_compiles_no_reactor_of_tokio() {
     for (package, features) in [
         ("midplane-redis", "smol"),
         ("midplane-redis", "smol,tls,completions"),
-        ("midplane-connect", "redis,smol,tls"),
+        ("midplane", "redis,smol,tls"),
     ] {
         for (name, enabled) in packages(package, features) {
             assert!(

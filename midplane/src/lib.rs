@@ -57,6 +57,7 @@
 mod clock;
 #[cfg(feature = "completions")]
 pub mod completions;
+pub mod connect;
 mod host;
 #[cfg(feature = "json")]
 pub mod json;

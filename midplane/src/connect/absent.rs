@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use midplane_core::bus::{Bus, SettingsError};
+use crate::bus::{Bus, SettingsError};
 
 /// The error that names the feature which brings the bus.
 pub(crate) fn bus(
@@ -11,7 +11,7 @@ pub(crate) fn bus(
     feature: &'static str,
 ) -> Result<Arc<dyn Bus>, SettingsError> {
     Err(SettingsError::MissingFeature {
-        package: "midplane-connect",
+        package: "midplane",
         feature,
     })
 }

@@ -1,20 +1,19 @@
-//! From a URL or the environment to a midplane bus.
+//! From a URL or the environment to a bus.
 //!
 //! ```
-//! use midplane::threads::Timer;
-//! use midplane_connect::Settings;
+//! use midplane::Timer;
+//! use midplane::connect::{ConnectError, Settings};
 //!
-//! # async fn open() -> Result<(), midplane_connect::ConnectError> {
+//! # async fn open(timer: &dyn Timer) -> Result<(), ConnectError> {
 //! match Settings::from_env()? {
 //!     Some(settings) => {
-//!         let bus = settings.open(&Timer::new()).await?;
+//!         let bus = settings.open(timer).await?;
 //!         println!("{bus:?} joins this node to the others");
 //!     }
 //!     None => println!("nothing is configured: a single node"),
 //! }
 //! # Ok(())
 //! # }
-//! # fn main() { futures::executor::block_on(open()).unwrap() }
 //! ```
 //!
 //! # Mapping
@@ -30,7 +29,7 @@
 //! | `postgres://`, `postgresql://` | `midplane-postgres` | `postgres` |
 //! | `postgres://`, `postgresql://`, with `sslmode=require` and above | `midplane-postgres` with TLS | `postgres` and `tls` |
 //!
-//! Redis and Valkey run on the runtime that a feature names, `tokio` (the default) or `smol`; with both, each link on
+//! Redis and Valkey run on the runtime that a feature names, `tokio` or `smol`; with both, each link on
 //! the one that fits where it is opened. NATS and Postgres run anywhere without a choice.
 //!
 //! What stands behind the scheme is the adapter's: each crate's documentation says what it takes. The case of the

@@ -1,16 +1,16 @@
-//! The bus of `midplane-postgres`.
+//! The bus of `midplane-nats`.
 
 use std::sync::Arc;
 
-use midplane_core::bus::{Bus, SettingsError};
-use midplane_postgres::Postgres;
+use crate::bus::{Bus, SettingsError};
+use midplane_nats::Nats;
 
 pub(crate) fn bus(
     url: &str,
     prefix: Option<&str>,
     _feature: &'static str,
 ) -> Result<Arc<dyn Bus>, SettingsError> {
-    let bus = Postgres::new(url)?;
+    let bus = Nats::new(url)?;
     Ok(Arc::new(match prefix {
         Some(prefix) => bus.with_prefix(prefix)?,
         None => bus,
