@@ -97,6 +97,8 @@ pub enum Fact {
     },
     /// The attach returned.
     Attached(AttachmentId),
+    /// The connection's own target, which attaching joined, reaches as far as it can for now.
+    Reached(AttachmentId),
     /// An attachment is about to be associated with a target.
     Associating {
         /// The attachment.

@@ -148,6 +148,7 @@ impl RecordedNode {
         recorder.record(Fact::Attached(id));
         RecordedConnection {
             id,
+            connection: connection.clone(),
             attachment,
             recorder: recorder.clone(),
         }
@@ -252,6 +253,7 @@ impl RecordedPublisher {
 #[derive(Debug)]
 pub struct RecordedConnection {
     id: AttachmentId,
+    connection: ConnectionId,
     attachment: Attachment,
     recorder: Recorder,
 }
@@ -261,6 +263,18 @@ impl RecordedConnection {
     #[must_use]
     pub fn id(&self) -> AttachmentId {
         self.id
+    }
+
+    /// Waits until the connection's own target reaches as far as it can.
+    pub fn await_reach(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (attachment, recorder) = (self.id, self.recorder.clone());
+        let own = Target::Connection(self.connection.clone());
+        let reached = self.attachment.await_reach(&own);
+        async move {
+            if reached.await.is_ok() {
+                recorder.record(Fact::Reached(attachment));
+            }
+        }
     }
 
     /// Associates the connection with a target, before this returns; the future says how far that reaches.

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 
+use super::lanes::AffectedLanes;
 use super::scenario::Fault;
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::lock::locked;
@@ -22,8 +23,26 @@ pub(super) const FRAME: usize = 2_048;
 /// The most frames that wait in a link before it overflows.
 const INBOX: usize = 400;
 
-/// The longest way between a node and the bus, in microseconds.
-const LATENCY: u64 = 3_000;
+/// How much later than others a late frame arrives, at most.
+pub(super) const LATE: Duration = Duration::from_millis(300);
+
+/// What is wrong between one node and the bus.
+#[derive(Debug, Clone)]
+pub(super) struct LinkFault {
+    pub(super) fault: Fault,
+    /// The lanes whose frames it affects; connecting and sending know no lanes.
+    pub(super) lanes: AffectedLanes,
+    /// How long a frame that is slow is on its way.
+    pub(super) slow: Duration,
+}
+
+/// What is wrong with one frame in `times`.
+#[derive(Debug, Clone)]
+pub(super) struct FrameFault {
+    pub(super) fault: Fault,
+    pub(super) lanes: AffectedLanes,
+    pub(super) times: u64,
+}
 
 /// The server between the nodes. A clone is another handle to it.
 #[derive(Clone)]
@@ -32,10 +51,11 @@ pub(super) struct BusServer(Arc<Mutex<State>>);
 struct State {
     clock: VirtualClock,
     random: Random,
+    /// The longest way between a node and the bus.
+    latency: Duration,
     /// What is wrong between the node at a place and the bus.
-    link_faults: BTreeMap<usize, Fault>,
-    /// What is wrong with one frame in this many.
-    frame_fault: Option<(Fault, u64)>,
+    link_faults: BTreeMap<usize, LinkFault>,
+    frame_fault: Option<FrameFault>,
     /// Whether connecting is refused everywhere.
     down: bool,
     next: u64,
@@ -52,15 +72,16 @@ struct Open {
     /// Frames that arrived while the place was held.
     held: VecDeque<Inbound>,
     end: Option<BusErrorKind>,
-    /// When the last frame on its way arrives: none overtakes it.
-    last: Duration,
+    /// When the last frame on its way arrives, by lane: none of the lane overtakes it.
+    last: BTreeMap<Lane, Duration>,
 }
 
 impl BusServer {
-    pub(super) fn new(clock: VirtualClock, random: Random) -> Self {
+    pub(super) fn new(clock: VirtualClock, random: Random, latency: Duration) -> Self {
         Self(Arc::new(Mutex::new(State {
             clock,
             random,
+            latency,
             link_faults: BTreeMap::new(),
             frame_fault: None,
             down: false,
@@ -77,7 +98,7 @@ impl BusServer {
     }
 
     /// Something is wrong at a place from now on.
-    pub(super) fn inject(&self, place: usize, fault: Fault) {
+    pub(super) fn inject(&self, place: usize, fault: LinkFault) {
         self.state().link_faults.insert(place, fault);
     }
 
@@ -92,8 +113,7 @@ impl BusServer {
         wake(state);
     }
 
-    /// Something is wrong with one frame in this many, or with none.
-    pub(super) fn set_frame_fault(&self, frame_fault: Option<(Fault, u64)>) {
+    pub(super) fn set_frame_fault(&self, frame_fault: Option<FrameFault>) {
         self.state().frame_fault = frame_fault;
     }
 
@@ -112,12 +132,12 @@ impl BusServer {
         wake(state);
     }
 
-    /// Drops the subscriptions of a place without an error, as a server that lost them does.
-    pub(super) fn forget(&self, place: usize) {
+    /// Drops subscriptions of a place without an error, as a server that lost them does.
+    pub(super) fn forget(&self, place: usize, lanes: AffectedLanes) {
         let mut state = self.state();
         let links = state.links.values_mut();
         for open in links.filter(|open| open.place == place) {
-            open.lanes.clear();
+            open.lanes.retain(|lane| !lanes.include(*lane));
         }
     }
 
@@ -154,7 +174,7 @@ impl BusServer {
     /// Delivers a frame to every link that subscribed its lane.
     fn carry(&self, from: usize, frame: &Outbound) {
         let mut state = self.state();
-        if state.has(from, &[Fault::Mute, Fault::Apart]) {
+        if state.affects(from, frame.lane, &[Fault::Mute, Fault::Apart]) {
             return;
         }
         let to: Vec<u64> = state
@@ -164,12 +184,12 @@ impl BusServer {
             .map(|(id, _)| *id)
             .collect();
         for id in to {
-            if state.chance(Fault::Lost) {
+            if state.chance(Fault::Lost, frame.lane) {
                 continue;
             }
-            let copies = 1 + u8::from(state.chance(Fault::Repeated));
+            let copies = 1 + u8::from(state.chance(Fault::Repeated, frame.lane));
             for _ in 0..copies {
-                let due = state.due(id);
+                let due = state.due(id, frame.lane);
                 let inbound = Inbound {
                     lane: frame.lane,
                     frame: frame.frame.clone(),
@@ -185,31 +205,46 @@ impl BusServer {
 impl State {
     /// Whether one of the faults is in progress at a place.
     fn has(&self, place: usize, faults: &[Fault]) -> bool {
-        let fault = self.link_faults.get(&place);
-        fault.is_some_and(|fault| faults.contains(fault))
+        let wrong = self.link_faults.get(&place);
+        wrong.is_some_and(|wrong| faults.contains(&wrong.fault))
     }
 
-    /// Whether the frame fault in progress is this one and affects the next frame.
-    fn chance(&mut self, fault: Fault) -> bool {
-        self.frame_fault
-            .is_some_and(|(now, times)| now == fault && self.random.once_in(times))
+    /// Whether one of the faults is in progress at a place and affects the frames of a lane.
+    fn affects(&self, place: usize, lane: Lane, faults: &[Fault]) -> bool {
+        let wrong = self.link_faults.get(&place);
+        wrong.is_some_and(|wrong| faults.contains(&wrong.fault) && wrong.lanes.include(lane))
     }
 
+    /// Whether the frame fault in progress is this one and affects the next frame of the lane.
+    fn chance(&mut self, fault: Fault, lane: Lane) -> bool {
+        let Some(wrong) = &self.frame_fault else {
+            return false;
+        };
+        wrong.fault == fault && wrong.lanes.include(lane) && self.random.once_in(wrong.times)
+    }
+
+    /// One way between a node and the bus.
     fn latency(&mut self) -> Duration {
-        Duration::from_micros(100 + self.random.below(LATENCY))
+        let longest = self.latency.as_micros() as u64;
+        Duration::from_micros(longest / 8 + self.random.below(longest))
     }
 
-    /// When a frame sent now arrives: behind those before it, unless it is delayed.
-    fn due(&mut self, link: u64) -> Duration {
-        let due = self.clock.elapsed() + self.latency();
-        if self.chance(Fault::Late) {
-            return due + Duration::from_millis(self.random.below(300));
+    /// When a frame sent now arrives: behind those of the lane before it, unless it is delayed.
+    fn due(&mut self, link: u64, lane: Lane) -> Duration {
+        let mut due = self.clock.elapsed() + self.latency();
+        if self.chance(Fault::Late, lane) {
+            return due + Duration::from_millis(self.random.below(LATE.as_millis() as u64));
+        }
+        let place = self.links.get(&link).map(|open| open.place);
+        if let Some(place) = place.filter(|place| self.affects(*place, lane, &[Fault::Slow])) {
+            due += self.link_faults[&place].slow;
         }
         let Some(open) = self.links.get_mut(&link) else {
             return due;
         };
-        open.last = open.last.max(due);
-        open.last
+        let last = open.last.entry(lane).or_default();
+        *last = due.max(*last);
+        *last
     }
 
     fn alive(&self, link: u64) -> Result<(), BusError> {
@@ -239,8 +274,8 @@ fn arrive(server: &Weak<Mutex<State>>, link: u64, inbound: Inbound) {
     let Some(place) = state.links.get(&link).map(|open| open.place) else {
         return;
     };
-    let deaf = state.has(place, &[Fault::Deaf, Fault::Apart]);
-    let held = state.has(place, &[Fault::Held]);
+    let deaf = state.affects(place, inbound.lane, &[Fault::Deaf, Fault::Apart]);
+    let held = state.affects(place, inbound.lane, &[Fault::Held]);
     let open = state.links.get_mut(&link);
     let Some(open) = open.filter(|open| open.end.is_none() && !deaf) else {
         return;

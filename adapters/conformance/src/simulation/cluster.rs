@@ -1,24 +1,27 @@
 //! The places where nodes run, and the faults that are injected there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use midplane::Cluster;
 use midplane::envelope::NodeId;
 use midplane::node::Config;
 
-use super::bus::BusServer;
-use super::scenario::{Fault, HEARTBEAT, LONGEST, Scenario, TIME_TO_LIVE};
+use super::bus::{BusServer, FrameFault, LinkFault};
+use super::plan::{FaultPlan, NOTICES, PlannedFault};
+use super::scenario::{Fault, FaultyPart, HEARTBEAT, Scenario, TIME_TO_LIVE};
 use super::workload::{RunningNodes, Workload};
 use crate::history::{Fact, RecordedNode, Recorder, TappedBus};
 use midplane_testkit::clock::{NodeClock, VirtualClock};
 use midplane_testkit::lock::locked;
-use midplane_testkit::random::{Draw, Random};
+use midplane_testkit::random::Random;
 use midplane_testkit::tasks::{ProcessId, Tasks};
 
 /// The process of tasks that belong to no node.
 pub(super) const NO_PROCESS: ProcessId = ProcessId(0);
+
+/// The most nodes that run at once.
+const PLACES: usize = 6;
 
 /// Nodes in simulated time. A clone is another handle to the cluster.
 #[derive(Clone)]
@@ -36,17 +39,11 @@ struct Inner {
 
 struct State {
     random: Random,
-    places: Vec<Slot>,
+    /// The node at each place.
+    places: Vec<Option<RunningNode>>,
     next: u64,
-    /// The number of faults in progress.
-    wrong: usize,
-}
-
-#[derive(Default)]
-struct Slot {
-    running: Option<RunningNode>,
-    /// Whether a fault is in progress here; there is one at a time.
-    busy: bool,
+    /// The faults in progress, by place and part; those of frames have no place of their own.
+    wrong: BTreeSet<(usize, FaultyPart)>,
 }
 
 /// One start of one process.
@@ -59,19 +56,17 @@ struct RunningNode {
 }
 
 impl SimulatedCluster {
-    pub(super) fn new(seed: u64, scenario: Scenario) -> Self {
-        let mut random = Random::new(seed);
+    pub(super) fn new(mut random: Random, scenario: Scenario, plan: &FaultPlan) -> Self {
         let clock = VirtualClock::default();
         let tasks = Tasks::new(clock.clone(), Random::new(random.draw()));
-        let server = BusServer::new(clock.clone(), Random::new(random.draw()));
+        let server = BusServer::new(clock.clone(), Random::new(random.draw()), plan.latency);
         let time = clock.clone();
         let recorder = Recorder::new(move || time.elapsed());
-        let places = 2 + random.below(2) as usize;
         let state = State {
             random,
-            places: std::iter::repeat_with(Slot::default).take(places).collect(),
+            places: vec![None; plan.places],
             next: 0,
-            wrong: 0,
+            wrong: BTreeSet::new(),
         };
         let cluster = Self(Arc::new(Inner {
             scenario,
@@ -82,7 +77,7 @@ impl SimulatedCluster {
             nodes: RunningNodes::default(),
             state: Mutex::new(state),
         }));
-        for place in 0..places {
+        for place in 0..plan.places {
             cluster.start(place);
         }
         cluster
@@ -102,10 +97,6 @@ impl SimulatedCluster {
 
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<ProcessId, RecordedNode>> {
         locked(&self.0.nodes)
-    }
-
-    fn below(&self, bound: u64) -> u64 {
-        self.state().random.below(bound)
     }
 
     fn start(&self, place: usize) {
@@ -149,7 +140,7 @@ impl SimulatedCluster {
         self.nodes().insert(process, recorded.clone());
         let workload = Workload::new(recorded.clone(), clock.clone(), *scenario, nodes, random);
         workload.settle(tasks, process);
-        self.state().places[place].running = Some(RunningNode {
+        self.state().places[place] = Some(RunningNode {
             process,
             timer,
             recorded,
@@ -157,66 +148,66 @@ impl SimulatedCluster {
         });
     }
 
-    /// Injects faults at random until then.
-    pub(super) async fn break_until(self, end: Duration) {
-        if self.0.scenario.faults.is_empty() {
-            return;
-        }
-        loop {
-            let pause = Duration::from_millis(self.below(1_500));
-            if self.0.clock.elapsed() + pause >= end {
-                return;
-            }
-            self.0.clock.sleep(pause).await;
-            let fault = self.state().random.pick(self.0.scenario.faults).copied();
-            let places = self.state().places.len() as u64;
-            let place = self.below(places) as usize;
-            // Most last up to 0.7 s, and one in three up to 7 s, longer than an event lives.
-            let longest = if self.below(3) == 0 { 7_000 } else { 700 };
-            let length = Duration::from_millis(1 + self.below(longest)).min(LONGEST);
-            let length = length.min(end.saturating_sub(self.0.clock.elapsed()));
-            if let Some(fault) = fault {
-                let cluster = self.clone();
-                let task = async move { cluster.run_fault(fault, place, length).await };
-                self.0.tasks.spawn(NO_PROCESS, task);
-            }
+    /// Injects the faults of a plan.
+    pub(super) async fn inject_all(self, faults: Vec<PlannedFault>) {
+        for planned in faults {
+            self.0.clock.until(planned.at).await;
+            let cluster = self.clone();
+            let task = async move { cluster.run_fault(planned).await };
+            self.0.tasks.spawn(NO_PROCESS, task);
         }
     }
 
-    async fn run_fault(self, fault: Fault, place: usize, length: Duration) {
+    async fn run_fault(self, planned: PlannedFault) {
+        let part = planned.fault.part();
+        let key = match part {
+            FaultyPart::Frames => (0, part),
+            FaultyPart::Clock | FaultyPart::Node => (planned.place, part),
+        };
         {
             let mut state = self.state();
-            if std::mem::replace(&mut state.places[place].busy, true) {
+            let calm = state.wrong.is_empty();
+            if !state.wrong.insert(key) {
                 return;
             }
-            state.wrong += 1;
-            if state.wrong == 1 {
+            if calm {
                 self.0.recorder.record(Fact::FaultBegan);
             }
         }
-        self.inject(fault, place, length).await;
+        self.inject(planned).await;
         let mut state = self.state();
-        state.places[place].busy = false;
-        state.wrong -= 1;
-        if state.wrong == 0 {
+        state.wrong.remove(&key);
+        if state.wrong.is_empty() {
             self.0.recorder.record(Fact::FaultEnded);
         }
     }
 
-    async fn inject(&self, fault: Fault, place: usize, length: Duration) {
+    async fn inject(&self, planned: PlannedFault) {
+        let PlannedFault {
+            fault,
+            place,
+            lanes,
+            length,
+            ..
+        } = planned;
         let Inner {
             server,
             clock,
             tasks,
             ..
         } = &*self.0;
-        let Some(running) = self.state().places[place].running.clone() else {
+        let Some(running) = self.state().places[place].clone() else {
             return;
         };
         let node = running.recorded.id();
         match fault {
             Fault::Lost | Fault::Repeated | Fault::Late => {
-                server.set_frame_fault(Some((fault, 2 + self.below(10))));
+                let times = planned.times;
+                server.set_frame_fault(Some(FrameFault {
+                    fault,
+                    lanes,
+                    times,
+                }));
                 clock.sleep(length).await;
                 server.set_frame_fault(None);
             }
@@ -228,27 +219,27 @@ impl SimulatedCluster {
                 server.set_down(false);
             }
             Fault::Refused | Fault::Hanging | Fault::Unanswered => {
-                server.inject(place, fault);
-                server.cut(Some(place));
-                clock.sleep(length).await;
-                server.heal(place);
+                self.break_link(planned, fault, || server.cut(Some(place)))
+                    .await;
             }
-            Fault::Stuck | Fault::Held => {
-                server.inject(place, fault);
-                clock.sleep(length).await;
-                server.heal(place);
+            Fault::Stuck | Fault::Held => self.break_link(planned, fault, || ()).await,
+            // The fault ends when what was slow has arrived.
+            Fault::Slow => {
+                self.break_link(planned, fault, || ()).await;
+                clock.sleep(planned.pause).await;
             }
             Fault::Deaf | Fault::Mute | Fault::Apart => {
-                self.0.recorder.record(Fact::MustNotBeLive(node));
-                server.inject(place, fault);
-                clock.sleep(length).await;
-                server.heal(place);
-                self.0.recorder.record(Fact::MayBeLive(node));
+                self.lose(planned, fault, node).await;
             }
             // The fault ends when the node has noticed.
             Fault::Forgotten => {
-                server.forget(place);
-                clock.sleep(HEARTBEAT * 4).await;
+                server.forget(place, lanes);
+                let notices = if lanes.include_heartbeats() {
+                    4
+                } else {
+                    NOTICES
+                };
+                clock.sleep(HEARTBEAT * notices).await;
             }
             Fault::Stalled | Fault::Asleep => {
                 if fault == Fault::Asleep {
@@ -258,9 +249,13 @@ impl SimulatedCluster {
                 clock.sleep(length).await;
                 tasks.go_on(running.process);
             }
-            Fault::Stopped => {
+            Fault::Stopped | Fault::CaughtUp => {
                 running.timer.stop(length);
                 clock.sleep(length).await;
+                if fault == Fault::CaughtUp {
+                    running.timer.leap(length);
+                    clock.sleep(HEARTBEAT * 4).await;
+                }
             }
             // The fault ends when the node has noticed.
             Fault::Leapt => {
@@ -268,9 +263,32 @@ impl SimulatedCluster {
                 clock.sleep(HEARTBEAT * 4).await;
             }
             Fault::Crashed => {
-                self.0.recorder.record(Fact::Crashed(node));
-                self.vacate(place, &running);
+                self.kill(place, &running);
                 clock.sleep(length).await;
+                self.start(place);
+            }
+            Fault::Newborn => {
+                self.kill(place, &running);
+                let born = || self.start(place);
+                self.break_link(planned, Fault::Refused, born).await;
+            }
+            Fault::Born => {
+                let place = {
+                    let mut state = self.state();
+                    if state.places.len() >= PLACES {
+                        return;
+                    }
+                    state.places.push(None);
+                    state.places.len() - 1
+                };
+                let planned = PlannedFault { place, ..planned };
+                let born = || self.start(place);
+                self.break_link(planned, Fault::Hanging, born).await;
+            }
+            Fault::Repairing => {
+                self.lose(planned, Fault::Mute, node).await;
+                clock.sleep(planned.pause).await;
+                self.kill(place, &running);
                 self.start(place);
             }
             Fault::Closed => {
@@ -281,9 +299,44 @@ impl SimulatedCluster {
         }
     }
 
+    /// Breaks the link of a place for the length of the fault. `then` is done once it is broken.
+    async fn break_link(&self, planned: PlannedFault, fault: Fault, then: impl FnOnce()) {
+        let Inner { server, clock, .. } = &*self.0;
+        let PlannedFault {
+            place,
+            lanes,
+            pause: slow,
+            ..
+        } = planned;
+        let wrong = LinkFault { fault, lanes, slow };
+        server.inject(place, wrong);
+        then();
+        clock.sleep(planned.length).await;
+        server.heal(place);
+    }
+
+    /// Loses frames to or from a node, which cannot be live where its own heartbeats are among them.
+    async fn lose(&self, planned: PlannedFault, fault: Fault, node: NodeId) {
+        let recorder = &self.0.recorder;
+        let deaf = planned.lanes.include_heartbeats();
+        if deaf {
+            recorder.record(Fact::MustNotBeLive(node));
+        }
+        self.break_link(planned, fault, || ()).await;
+        if deaf {
+            recorder.record(Fact::MayBeLive(node));
+        }
+    }
+
+    fn kill(&self, place: usize, running: &RunningNode) {
+        let node = running.recorded.id();
+        self.0.recorder.record(Fact::Crashed(node));
+        self.vacate(place, running);
+    }
+
     fn vacate(&self, place: usize, running: &RunningNode) {
         self.nodes().remove(&running.process);
-        self.state().places[place].running = None;
+        self.state().places[place] = None;
         self.0.tasks.kill(running.process);
         running.workload.leave();
     }
@@ -293,7 +346,7 @@ impl SimulatedCluster {
         let running: Vec<RunningNode> = {
             let mut state = self.state();
             let places = state.places.iter_mut();
-            places.filter_map(|place| place.running.take()).collect()
+            places.filter_map(Option::take).collect()
         };
         for running in running {
             self.0.tasks.kill(running.process);
@@ -305,10 +358,8 @@ impl SimulatedCluster {
 
     /// Lets every workload come to rest.
     pub(super) fn quiet(&self) {
-        for place in &self.state().places {
-            if let Some(running) = &place.running {
-                running.workload.rest();
-            }
+        for running in self.state().places.iter().flatten() {
+            running.workload.rest();
         }
     }
 }

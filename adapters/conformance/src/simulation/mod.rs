@@ -1,47 +1,56 @@
 //! Whole clusters on a faulty bus, in virtual time: the clock advances only when all tasks wait.
 //!
 //! A run is made from a seed: real [`Cluster`](midplane::Cluster)s with their drivers, connections that
-//! come and go, sinks that misbehave, random faults for 12 s, six more seconds of undisturbed publishing, and four of
-//! quiet, by which every loss must be reported. The run ends with a
+//! come and go, sinks that misbehave, faults for 10 to 26 s that were drawn before, six more seconds of undisturbed
+//! publishing, and as long in quiet as it may take until every loss is told. The run ends with a
 //! [`History`], which the oracle judges. Everything runs on one thread, and nothing waits for real time: a run takes
 //! some milliseconds. [`protocol`] runs the protocol of the nodes alone.
 //!
 //! ```
 //! use midplane_conformance::simulation::{Scenario, run};
 //!
-//! let outcome = run(7, Scenario::EVERYTHING);
-//! outcome.history.assert_holds(&outcome.bounds); // panics with what is wrong
+//! run(7, Scenario::BREAKING_LINKS).assert_holds(); // panics with what is wrong
 //! ```
 
 mod bus;
 mod cluster;
+mod lanes;
+mod plan;
 pub mod protocol;
 mod scenario;
 mod workload;
 
-use std::time::Duration;
-
 pub use scenario::{Fault, Scenario};
 
-use crate::history::{Bounds, History};
+use crate::history::{Bounds, Exemptions, History, judge};
 use cluster::{NO_PROCESS, SimulatedCluster};
-
-/// The simulated time until which faults are injected.
-const FAULTS_UNTIL: Duration = Duration::from_secs(12);
-
-/// The simulated time until which workloads publish.
-const WORKLOADS_UNTIL: Duration = Duration::from_secs(18);
-
-/// The simulated time by which everything that was lost is reported.
-const REPORTED_BY: Duration = Duration::from_secs(22);
+use midplane_testkit::random::Random;
+use plan::FaultPlan;
 
 /// A simulated run: its recorded history, and the bounds that it is judged by.
 #[derive(Debug)]
 pub struct Run {
     /// The recorded history.
     pub history: History,
-    /// The bounds of its scenario.
+    /// The bounds of what was drawn.
     pub bounds: Bounds,
+    plan: FaultPlan,
+}
+
+impl Run {
+    /// Judges the run, and returns what is exempt.
+    ///
+    /// # Panics
+    /// When a promise is broken; what was drawn is printed then.
+    #[expect(clippy::print_stderr, reason = "a failure is for people to see")]
+    pub fn assert_holds(&self) -> Exemptions {
+        let judgement = judge(&self.history, &self.bounds);
+        if judgement.violations.is_empty() {
+            return judgement.exemptions;
+        }
+        eprintln!("{:#?}", self.plan);
+        self.history.assert_holds(&self.bounds)
+    }
 }
 
 /// Runs the scenario with this seed.
@@ -53,16 +62,20 @@ pub struct Run {
 /// When a task wakes itself without end, and when a node panics.
 #[must_use]
 pub fn run(seed: u64, scenario: Scenario) -> Run {
-    let cluster = SimulatedCluster::new(seed, scenario);
+    let mut random = Random::new(seed);
+    let plan = FaultPlan::draw(&mut random, scenario);
+    let cluster = SimulatedCluster::new(random, scenario, &plan);
     let tasks = cluster.tasks().clone();
-    tasks.spawn(NO_PROCESS, cluster.clone().break_until(FAULTS_UNTIL));
-    tasks.run(WORKLOADS_UNTIL);
+    let faults = cluster.clone().inject_all(plan.faults.clone());
+    tasks.spawn(NO_PROCESS, faults);
+    tasks.run(plan.quiet);
     cluster.quiet();
-    tasks.run(REPORTED_BY);
+    tasks.run(plan.end());
     let history = cluster.recorder().finish();
     cluster.end();
     Run {
         history,
-        bounds: scenario.bounds(),
+        bounds: plan.bounds(),
+        plan,
     }
 }

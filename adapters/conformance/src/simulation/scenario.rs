@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::history::{Accounting, Bounds};
-
-/// One thing that goes wrong for a while, at one place or with the whole bus.
+/// One thing that goes wrong for a while, at one place or with the whole bus. Those that lose or delay frames affect
+/// every lane, one lane alone, or a shard of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Some frames are lost.
@@ -33,24 +32,65 @@ pub enum Fault {
     Apart,
     /// Frames to one node arrive when the fault ends.
     Held,
+    /// Frames to one node take longer than every constant of the protocol.
+    Slow,
     /// The bus forgets what one node subscribed.
     Forgotten,
-    /// One process does not run.
+    /// One process does not run, as one that was stopped.
     Stalled,
     /// The clock of one node stands while it runs.
     Stopped,
+    /// The clock of one node stands while it runs, and then leaps to where it would be.
+    CaughtUp,
     /// The clock of one node leaps ahead.
     Leapt,
-    /// One machine sleeps: its process does not run, and its clock stands.
+    /// One machine is suspended: its process does not run, and its clock stands.
     Asleep,
     /// One process is killed, and another started.
     Crashed,
+    /// One process is killed, and another started that is not let in for a while: its clients are there.
+    Newborn,
+    /// One more process is started, and not let in for a while: its clients are there.
+    Born,
+    /// What one node sends is lost for a while, and its process is killed while it sends that again.
+    Repairing,
     /// One node is closed, and another started.
     Closed,
 }
 
-/// The faults of frames, then those of links, the bus and processes.
-const BUS_FAULTS: &[Fault] = &[
+/// What a fault goes wrong with. There is one of each at a time, or one of each at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum FaultyPart {
+    Frames,
+    Clock,
+    Node,
+}
+
+impl Fault {
+    pub(super) fn part(self) -> FaultyPart {
+        match self {
+            Self::Lost | Self::Repeated | Self::Late => FaultyPart::Frames,
+            Self::Stopped | Self::CaughtUp | Self::Leapt => FaultyPart::Clock,
+            _ => FaultyPart::Node,
+        }
+    }
+
+    /// Whether a clock shows too little or too much afterwards, or meanwhile.
+    pub(super) fn is_of_clock(self) -> bool {
+        self == Self::Asleep || self.part() == FaultyPart::Clock
+    }
+
+    /// Whether what is sent meanwhile arrives when the fault is over.
+    pub(super) fn delays(self) -> bool {
+        matches!(
+            self,
+            Self::Held | Self::Stalled | Self::Stuck | Self::Asleep
+        )
+    }
+}
+
+/// The faults of frames, then those of links, the bus and processes, then those of clocks.
+const EVERY_FAULT: &[Fault] = &[
     Fault::Lost,
     Fault::Repeated,
     Fault::Late,
@@ -64,20 +104,65 @@ const BUS_FAULTS: &[Fault] = &[
     Fault::Mute,
     Fault::Apart,
     Fault::Held,
+    Fault::Slow,
     Fault::Forgotten,
     Fault::Stalled,
     Fault::Crashed,
+    Fault::Newborn,
+    Fault::Born,
+    Fault::Repairing,
     Fault::Closed,
+    Fault::Stopped,
+    Fault::CaughtUp,
+    Fault::Leapt,
+    Fault::Asleep,
 ];
 
-/// The number of faults of frames.
+/// The number of faults of frames, and of those and the faults of links, the bus and processes.
 const FRAME_FAULTS: usize = 3;
+const STEADY_FAULTS: usize = 21;
+
+/// The faults after which what was lost can be had again, if they are short enough.
+const REPAIRABLE: &[Fault] = &[
+    Fault::Repeated,
+    Fault::Cut,
+    Fault::Down,
+    Fault::Refused,
+    Fault::Hanging,
+    Fault::Unanswered,
+    Fault::Stuck,
+    Fault::Deaf,
+    Fault::Mute,
+    Fault::Apart,
+    Fault::Held,
+    Fault::Slow,
+    Fault::Forgotten,
+    Fault::Stalled,
+    Fault::Born,
+];
+
+/// What goes wrong while clocks are wrong.
+const CLOCKS_AND_LOSS: &[Fault] = &[
+    Fault::Stopped,
+    Fault::CaughtUp,
+    Fault::Leapt,
+    Fault::Asleep,
+    Fault::Lost,
+    Fault::Late,
+    Fault::Cut,
+    Fault::Deaf,
+    Fault::Mute,
+    Fault::Slow,
+    Fault::Stalled,
+];
 
 /// What may go wrong in a run, and how the nodes are set up.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
     /// The faults that are injected.
     pub faults: &'static [Fault],
+    /// Whether all faults of a run together are shorter than what nodes keep: then nothing is lost, and nobody is told.
+    pub within_the_window: bool,
     /// Whether sinks may say that they are full or closed, panic, and attach, detach or publish from inside.
     pub misbehaviour: bool,
     /// Whether futures are dropped before they are ready.
@@ -91,38 +176,55 @@ pub struct Scenario {
 /// The time between two heartbeats.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 
-/// The age at which an event is given up.
-pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(5);
-
-/// The longest fault: longer than any event lives.
-pub(super) const LONGEST: Duration = Duration::from_secs(7);
+/// The age at which an event is given up: as many heartbeats as by default.
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_millis(7_500);
 
 impl Scenario {
     /// Nothing goes wrong.
     pub const NO_FAULTS: Self = Self {
         faults: &[],
+        within_the_window: true,
         misbehaviour: false,
         cancels: false,
         lanes: 1,
         queue: 1 << 20,
     };
 
+    /// Everything goes wrong that repair can make good.
+    pub const WITHIN_THE_WINDOW: Self = Self {
+        faults: REPAIRABLE,
+        lanes: 4,
+        ..Self::NO_FAULTS
+    };
+
     /// Frames get lost, repeated and late.
     pub const LOSSY_BUS: Self = Self {
-        faults: BUS_FAULTS.split_at(FRAME_FAULTS).0,
+        faults: EVERY_FAULT.split_at(FRAME_FAULTS).0,
+        within_the_window: false,
         ..Self::NO_FAULTS
     };
 
     /// Links and the bus break in every way, and processes with them.
     pub const BREAKING_LINKS: Self = Self {
-        faults: BUS_FAULTS.split_at(FRAME_FAULTS).1,
-        ..Self::NO_FAULTS
+        faults: EVERY_FAULT
+            .split_at(STEADY_FAULTS)
+            .0
+            .split_at(FRAME_FAULTS)
+            .1,
+        ..Self::LOSSY_BUS
     };
 
     /// Clocks stand or leap, and nothing else goes wrong.
     pub const CLOCK_FAULTS: Self = Self {
-        faults: &[Fault::Stopped, Fault::Leapt, Fault::Asleep],
-        ..Self::NO_FAULTS
+        faults: EVERY_FAULT.split_at(STEADY_FAULTS).1,
+        ..Self::LOSSY_BUS
+    };
+
+    /// Clocks stand or leap while frames are lost and links break.
+    pub const CLOCKS_AND_LOSS: Self = Self {
+        faults: CLOCKS_AND_LOSS,
+        lanes: 4,
+        ..Self::LOSSY_BUS
     };
 
     /// Sinks misbehave in every way on a bus that works.
@@ -132,48 +234,18 @@ impl Scenario {
         ..Self::NO_FAULTS
     };
 
-    /// Everything at once, with a small queue.
+    /// Everything at once but clock faults, with a small queue.
     pub const EVERYTHING: Self = Self {
-        faults: BUS_FAULTS,
+        faults: EVERY_FAULT.split_at(STEADY_FAULTS).0,
         misbehaviour: true,
         cancels: true,
-        lanes: 1,
         queue: 4_096,
+        ..Self::LOSSY_BUS
     };
 
     /// Sets the number of lanes.
     #[must_use]
     pub const fn with_lanes(self, lanes: u32) -> Self {
         Self { lanes, ..self }
-    }
-
-    /// What a run is held to.
-    pub(super) fn bounds(&self) -> Bounds {
-        let patient = self.faults.iter().any(|fault| {
-            matches!(
-                fault,
-                Fault::Held | Fault::Stalled | Fault::Stuck | Fault::Asleep
-            )
-        });
-        // What another node did is dated by clocks that may stand or leap a few times.
-        let clocks = [Fault::Stopped, Fault::Leapt, Fault::Asleep];
-        let clock = self.faults.iter().any(|fault| clocks.contains(fault));
-        let slow = Duration::from_millis(400);
-        Bounds {
-            heartbeat: HEARTBEAT,
-            time_to_live: TIME_TO_LIVE,
-            lanes: self.lanes,
-            delay: if patient { LONGEST + slow } else { slow },
-            notice: HEARTBEAT * 3 + Duration::from_millis(50),
-            queue: self.queue as u64,
-            heal: HEARTBEAT * 10,
-            accounting: Accounting::Connection,
-            whole: None,
-            clock: if clock {
-                LONGEST * 4
-            } else {
-                Duration::from_millis(10)
-            },
-        }
     }
 }

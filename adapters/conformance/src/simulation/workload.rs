@@ -23,6 +23,9 @@ const TOPICS: [&str; 4] = ["lobby", "news", "games", "music"];
 /// The most connections of a node that come and go.
 const CONNECTIONS: usize = 8;
 
+/// The most events of a burst.
+const BURST: u64 = 200;
+
 /// The running nodes, by process.
 pub(super) type RunningNodes = Arc<Mutex<BTreeMap<ProcessId, RecordedNode>>>;
 
@@ -95,6 +98,10 @@ impl Workload {
         self.state().random.below(bound)
     }
 
+    fn between(&self, shortest: Duration, longest: Duration) -> Duration {
+        self.state().random.between(shortest, longest)
+    }
+
     fn topic(&self) -> Target {
         let topic = TOPICS[self.below(TOPICS.len() as u64) as usize];
         Target::topic(topic).expect("a topic of a few letters")
@@ -115,6 +122,7 @@ impl Workload {
             .recorded
             .attach(&connection_id("resident"), |_| SinkOutcome::Accepted);
         let _ = connection.associate(&lobby).await;
+        connection.await_reach().await;
         // Killed with its process, the connection is dropped and so detached.
         std::future::pending::<()>().await;
         drop(connection);
@@ -122,10 +130,23 @@ impl Workload {
 
     async fn publish(self) {
         let mut publisher = self.0.recorded.publisher();
-        while self.wait(500).await {
-            // One publish in 24 is a burst.
-            let burst = if self.below(24) == 0 { 30 } else { 1 };
-            for _ in 0..burst {
+        loop {
+            let pause = self.between(Duration::from_millis(1), Duration::from_secs(4));
+            self.0.clock.sleep(pause).await;
+            // One publish in 24 is a burst, of 10 to 200,000 events a second.
+            let burst = if self.below(24) == 0 {
+                1 + self.below(BURST)
+            } else {
+                1
+            };
+            let pause = self.between(Duration::from_micros(5), Duration::from_millis(100));
+            for which in 0..burst {
+                if which > 0 {
+                    self.0.clock.sleep(pause).await;
+                }
+                if self.0.resting.load(Ordering::Relaxed) {
+                    return;
+                }
                 let audience = self.audience();
                 let padding = self.below(120) as usize;
                 let _ = publisher.publish(&audience, padding);
@@ -154,7 +175,9 @@ impl Workload {
             let connection = self.state().random.pick(&connections).cloned();
             match (self.below(8), connection) {
                 (0 | 1, _) | (_, None) => {
-                    self.attach();
+                    if let Some(connection) = self.attach() {
+                        self.perhaps(connection.await_reach()).await;
+                    }
                 }
                 (2 | 3, Some(connection)) => {
                     let topic = self.topic();
@@ -216,9 +239,9 @@ impl Workload {
         }
     }
 
-    fn attach(&self) {
+    fn attach(&self) -> Option<Arc<RecordedConnection>> {
         if self.state().connections.len() >= CONNECTIONS {
-            return;
+            return None;
         }
         let id = self.guest();
         let behaviour = match self.0.scenario.misbehaviour {
@@ -231,7 +254,9 @@ impl Workload {
             .0
             .recorded
             .attach(&id, move |tag| behave(behaviour, &workload, salt, tag));
-        self.state().connections.push(Arc::new(connection));
+        let connection = Arc::new(connection);
+        self.state().connections.push(connection.clone());
+        Some(connection)
     }
 
     fn behaviour(&self) -> SinkBehaviour {
@@ -298,7 +323,7 @@ fn behave(
                 drop(connection.detach());
             }
         }
-        SinkBehaviour::Attaches => workload.attach(),
+        SinkBehaviour::Attaches => drop(workload.attach()),
     }
     SinkOutcome::Accepted
 }

@@ -73,16 +73,8 @@ fn judge_remote(
     for attachment in missed {
         let told = is_told(&context.index.attachments[attachment], publish);
         let (check, why) = match (context.bounds.accounting, reported, told) {
-            (Accounting::Node, false, false) | (Accounting::Exact, false, _) => {
-                (Check::Accounted, "and its node reported no gap")
-            }
-            (Accounting::Connection, false, false) => (
-                Check::Accounted,
-                "and was not told, nor did its node report a gap",
-            ),
-            (Accounting::Exact | Accounting::Connection, true, false) => {
-                (Check::Told, "and was not told, though its node reported it")
-            }
+            (Accounting::Exact, false, _) => (Check::Accounted, "and its node reported no gap"),
+            (_, _, false) => (Check::Told, "and was not told"),
             _ if context
                 .bounds
                 .whole
@@ -165,16 +157,10 @@ fn was_member_throughout(
     let local = span.node == publish.node;
     let mut memberships = span.memberships.iter().enumerate();
     memberships.any(|(which, (target, membership))| {
-        // With one lane every node can reach an attachment at once; with more that takes a subscription that
-        // nobody awaits.
-        let own = which == 0 && context.bounds.lanes == 1;
-        // A connection that is judged by what it was told is owed everything from the association on.
-        let node = context.bounds.accounting == Accounting::Node;
-        let from = if local || own || !node {
-            membership.here
-        } else {
-            membership.everywhere
-        };
+        // A connection is owed everything from the association on, whether or not its node is live. Attaching does not
+        // wait until the lane of its own target is subscribed.
+        let own = which == 0 && context.bounds.lanes > 1 && !local;
+        let from = if own { span.reached } else { membership.here };
         from.is_some_and(|from| from <= publish.called)
             && membership.leaving.is_none_or(|leaving| leaving > until)
             && publish.audience.targets().any(|named| named == target)

@@ -23,6 +23,8 @@ pub(super) struct AttachmentSpan {
     pub(super) detached: Option<Point>,
     /// The first membership is that in the connection's own target.
     pub(super) memberships: Vec<(Target, Membership)>,
+    /// From when on its own target reaches as far as it could.
+    pub(super) reached: Option<Point>,
     /// What it was told that it may have missed.
     pub(super) missed: Vec<Missed>,
 }
@@ -66,10 +68,8 @@ impl Missed {
 pub(super) struct Membership {
     /// From when on it may be a member.
     pub(super) from: Point,
-    /// From when on publishers of its node reach it.
+    /// From when on it is owed what is published.
     pub(super) here: Option<Point>,
-    /// From when on publishers of every node reach it.
-    pub(super) everywhere: Option<Point>,
     /// From when on it may be no member.
     pub(super) leaving: Option<Point>,
     /// From when on no publish that begins finds it a member.
@@ -93,6 +93,7 @@ impl AttachmentSpan {
             gone: None,
             detached: None,
             memberships: vec![(own, Membership::begin(from))],
+            reached: None,
             missed: Vec::new(),
         }
     }
@@ -117,24 +118,11 @@ impl AttachmentSpan {
         let Some(membership) = self.in_target(target).find(pending) else {
             return;
         };
-        match reach {
-            Some(reach) => {
-                membership.here = Some(point);
-                membership.everywhere = (reach == Reach::Everywhere).then_some(point);
-            }
-            None => {
-                membership.leaving.get_or_insert(point);
-                membership.until.get_or_insert(point);
-            }
-        }
-    }
-
-    /// The node is live: associations that waited for the bus now reach everywhere.
-    pub(super) fn reach_everywhere(&mut self, point: Point) {
-        for (target, membership) in &mut self.memberships {
-            if !matches!(target, Target::Connection(_)) && membership.here.is_some() {
-                membership.everywhere.get_or_insert(point);
-            }
+        if reach.is_some() {
+            membership.here = Some(point);
+        } else {
+            membership.leaving.get_or_insert(point);
+            membership.until.get_or_insert(point);
         }
     }
 
@@ -149,7 +137,6 @@ impl Membership {
         Self {
             from,
             here: None,
-            everywhere: None,
             leaving: None,
             until: None,
         }

@@ -30,8 +30,6 @@ pub struct Bounds {
 /// What accounts for a lost event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounting {
-    /// A report of the node, by number or time; nobody looks at what the connections were told.
-    Node,
     /// A report of the node, by number or time, and what the connection was told.
     Exact,
     /// What the connection was told.
@@ -43,10 +41,5 @@ impl Bounds {
     /// may be late, and one on its way.
     pub(super) fn lookback(&self) -> Duration {
         self.heartbeat * 6 + self.delay
-    }
-
-    /// The longest time for which a node has not heard another when it reports the silence.
-    pub(super) fn silence(&self) -> Duration {
-        self.heartbeat * 13 + self.delay
     }
 }

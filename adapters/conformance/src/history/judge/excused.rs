@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use midplane::envelope::NodeId;
 
-use super::bounds::Accounting;
 use super::context::Context;
 use super::exempt::Exemption;
 use super::node::NodeTimeline;
@@ -50,9 +49,6 @@ pub(super) fn excuse(
         return Some(Exemption::Impersonated);
     }
     let origin = index.nodes.get(&publish.node)?;
-    if bounds.accounting == Accounting::Node {
-        return excuse_of_node(context, publish, timeline, origin, (from, until));
-    }
     if let Some(end) = timeline.closing.or(timeline.ended)
         && end.at <= known_by(context, origin, until)
     {
@@ -63,7 +59,8 @@ pub(super) fn excuse(
         return Some(Exemption::HistoryEnded);
     }
     if has_joined(timeline, publish.node) {
-        return None;
+        let silent = publish.sent.is_none() && is_silent(timeline, publish);
+        return silent.then_some(Exemption::OriginSilent);
     }
     // Others name an origin that they do not hear any more for as long as what it sent may be delivered, and a little
     // longer, and one that said goodbye too.
@@ -73,12 +70,33 @@ pub(super) fn excuse(
         .is_none();
     let mut lives = index.nodes.values().filter(|node| node.ended.is_none());
     let unheard = !lives.any(|node| has_joined(node, publish.node));
-    (unheard || away || publish.sent.is_none()).then_some(Exemption::OriginUnheard)
+    let unheard = unheard || away || publish.sent.is_none() || cut_off(context, origin, timeline);
+    unheard.then_some(Exemption::OriginUnheard)
+}
+
+/// Whether the origin could not be heard by anyone from before the node started until it died.
+fn cut_off(context: &Context<'_>, origin: &NodeTimeline, timeline: &NodeTimeline) -> bool {
+    // The next heartbeat comes up to two heartbeats after a link works again.
+    let spoke = context.bounds.heartbeat * 2;
+    let ended = origin.ended.map_or(Duration::MAX, |ended| ended.at);
+    origin.must_not_be_live.iter().any(|(begin, end)| {
+        let end = end.map_or(Duration::MAX, |end| end.at);
+        begin.at <= timeline.started && ended <= end.saturating_add(spoke)
+    })
+}
+
+/// Whether the node had reported that the origin is not heard any more when the event was published.
+fn is_silent(node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
+    let reports = node.members.iter();
+    let mut before =
+        reports.filter(|(point, of, _)| *of == publish.node && *point < publish.called);
+    before.next_back().is_some_and(|(.., heard)| !heard)
 }
 
 /// Whether the node ever reported that this origin is a member.
 fn has_joined(node: &NodeTimeline, origin: NodeId) -> bool {
-    node.joined.iter().any(|(_, of)| *of == origin)
+    let mut members = node.members.iter();
+    members.any(|(_, of, heard)| *of == origin && *heard)
 }
 
 /// The moment by which the loss of an event of this origin is known that was on its way, or due to be, until then.
@@ -89,35 +107,4 @@ fn known_by(context: &Context<'_>, origin: &NodeTimeline, until: Duration) -> Du
     // A node that cannot hear learns of the loss once it can.
     let healed = index.faults.last_end_before(due);
     due.max(healed.saturating_add(bounds.time_to_live + bounds.lookback()))
-}
-
-/// The excuses of a node that repairs nothing and is judged by its own reports.
-fn excuse_of_node(
-    context: &Context<'_>,
-    publish: &PublishRecord<'_>,
-    timeline: &NodeTimeline,
-    origin: &NodeTimeline,
-    (from, until): (Duration, Duration),
-) -> Option<Exemption> {
-    let Context { index, bounds, .. } = context;
-    // A crash takes what was not sent with it, and the heartbeat that would have reported what was lost.
-    if origin.ended.is_some() && origin.unsent.is_none() {
-        return Some(Exemption::OriginUnheard);
-    }
-    if timeline.first_live().is_none_or(|live| from <= live.at) {
-        return Some(Exemption::FirstLife);
-    }
-    // A closed node sends no more heartbeats: its silence reports a lost tail.
-    if origin.ended.is_some() && index.faults.overlap(from, until) {
-        return Some(Exemption::HistoryEnded);
-    }
-    // A node that ended need not know what the next heartbeat that arrives would have reported.
-    if let Some(end) = timeline.closing.or(timeline.ended)
-        && !index.faults.leave(from, end.at, bounds.lookback())
-    {
-        return Some(Exemption::ReceiverEnded);
-    }
-    let mut lagged = timeline.lagged.iter();
-    let lagged = lagged.any(|lagged| *lagged > publish.called);
-    lagged.then_some(Exemption::Lagged)
 }

@@ -14,14 +14,12 @@ pub enum Exemption {
     /// The origin died before the node ever heard it, and no node that lives to the end had heard that origin, or the
     /// event; or those had forgotten the origin before the node was live.
     OriginUnheard,
+    /// The origin died with the event in its queue, and the node had reported before that it does not hear the origin.
+    OriginSilent,
     /// The origin died so late that the history ends before that had to be known.
     HistoryEnded,
     /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
     Impersonated,
-    /// The node reported the loss to a host that did not read the report in time.
-    Lagged,
-    /// The node was not live before, and what it lost then is looked at only by what connections were told.
-    FirstLife,
 }
 
 impl fmt::Display for Exemption {
@@ -30,10 +28,9 @@ impl fmt::Display for Exemption {
             Self::Unsent => "reported unsent",
             Self::ReceiverEnded => "receiver ended",
             Self::OriginUnheard => "origin died unheard",
+            Self::OriginSilent => "origin died in silence",
             Self::HistoryEnded => "origin died at the end",
             Self::Impersonated => "impersonated",
-            Self::Lagged => "report not read",
-            Self::FirstLife => "before the first life",
         })
     }
 }

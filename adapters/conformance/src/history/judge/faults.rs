@@ -57,16 +57,6 @@ impl Faults {
         begun.map(|(_, end)| end.at).max().unwrap_or_default()
     }
 
-    /// Whether, between these moments, nothing was wrong for `length` at a stretch.
-    pub(super) fn leave(&self, from: Duration, until: Duration, length: Duration) -> bool {
-        let begins = self.periods.iter().map(|(begin, _)| begin.at);
-        let ends = self.periods.iter().map(|(_, end)| end.at);
-        let mut calm = std::iter::once(Duration::ZERO)
-            .chain(ends)
-            .zip(begins.chain([Duration::MAX]));
-        calm.any(|(begin, end)| end.min(until).saturating_sub(begin.max(from)) >= length)
-    }
-
     /// The periods in which a node may be deaf: from shortly before a fault until the node had the time to heal.
     /// If the next fault begins earlier than that, which C7 allows, a node may be deaf through both.
     pub(super) fn deaf_periods(&self, bounds: &Bounds) -> Vec<(Duration, Duration)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use midplane::envelope::NodeId;
 use midplane::{LaneMap, Scope};
 
-use super::bounds::{Accounting, Bounds};
+use super::bounds::Bounds;
 use super::check::Check;
 use super::context::Context;
 use super::node::{Deaf, Gap, NodeTimeline};
@@ -126,7 +126,7 @@ fn false_gap(
         return Some((format!("{number} arrived at {:?}", point.at), tag));
     }
     let frames = timeline.frames.get(&lane);
-    let oldest = oldest(context, node, timeline, gap.lane);
+    let oldest = oldest(context, node, gap.lane);
     let mut used = 0;
     for (number, sending) in sent.into_iter().flat_map(|sent| sent.range(first..=last)) {
         let at = sending.point.at;
@@ -156,19 +156,15 @@ fn false_gap(
 }
 
 /// From when on a gap may name what was sent on the lane.
-fn oldest(context: &Context<'_>, node: NodeId, timeline: &NodeTimeline, lane: u32) -> Duration {
+fn oldest(context: &Context<'_>, node: NodeId, lane: u32) -> Duration {
     let Context { index, bounds, .. } = context;
-    let since = if bounds.accounting == Accounting::Node {
-        timeline.first_live().map(|live| live.at)
-    } else {
-        let lanes = LaneMap::new(bounds.lanes);
-        let spans = index.attachments.values().filter(|span| span.node == node);
-        let memberships = spans.flat_map(|span| &span.memberships);
-        let concerned = memberships.filter(|(target, _)| {
-            lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
-        });
-        concerned.map(|(_, membership)| membership.from.at).min()
-    };
+    let lanes = LaneMap::new(bounds.lanes);
+    let spans = index.attachments.values().filter(|span| span.node == node);
+    let memberships = spans.flat_map(|span| &span.memberships);
+    let concerned = memberships.filter(|(target, _)| {
+        lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
+    });
+    let since = concerned.map(|(_, membership)| membership.from.at).min();
     since.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()))
 }
 
@@ -219,15 +215,9 @@ fn may_be_lost(
     if first_live.is_none_or(|live| from <= live.at && live.at <= soon) {
         return true;
     }
-    // Where nothing is repaired, what came before the first subscription of a lane may be taken for lost.
-    let node = bounds.accounting == Accounting::Node;
-    let mut associations = timeline.associations.iter();
     let soon_after_end = bounds.time_to_live + bounds.lookback();
     let mut ended = index.nodes.values().filter_map(|node| node.ended);
-    if ended.any(|ended| from <= ended.at && ended.at <= until + soon_after_end) {
-        return !node;
-    }
-    node && bounds.lanes > 1 && associations.any(|point| since <= point.at && point.at <= soon)
+    ended.any(|ended| from <= ended.at && ended.at <= until + soon_after_end)
 }
 
 /// Why the node was not deaf throughout, if it was not.

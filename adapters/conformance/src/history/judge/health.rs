@@ -70,9 +70,12 @@ fn heals(
     live_periods: &[(Duration, Duration)],
 ) {
     let ended = timeline.closing.or(timeline.ended);
+    // A node that starts when nothing is wrong has as long.
+    let healed = timeline.started + context.bounds.heal;
     for (due, until) in live_periods {
+        let due = healed.max(*due);
         let until = ended.map_or(*until, |ended| ended.at.min(*until));
-        if let Some((from, to)) = timeline.first_time(false, *due, until) {
+        if let Some((from, to)) = timeline.first_time(false, due, until) {
             let what = format!(
                 "{name} is not live from {from:?} to {to:?}, though no fault is left and it had {:?} to heal",
                 context.bounds.heal

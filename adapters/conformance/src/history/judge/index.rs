@@ -83,10 +83,6 @@ impl<'a> Index<'a> {
             }
             Fact::State { node, live } => {
                 self.node(*node).states.push((point, *live));
-                if *live {
-                    self.spans_of(*node)
-                        .for_each(|span| span.reach_everywhere(point));
-                }
             }
             Fact::Gap {
                 node,
@@ -116,9 +112,12 @@ impl<'a> Index<'a> {
                 since: *since,
                 until: *until,
             }),
-            Fact::Joined { node, origin } => self.node(*node).joined.push((point, *origin)),
-            Fact::Silent { node, origin } => self.node(*node).silences.push((point, *origin)),
-            Fact::Lagged(node) => self.node(*node).lagged.push(point),
+            Fact::Joined { node, origin } => {
+                self.node(*node).members.push((point, *origin, true));
+            }
+            Fact::Silent { node, origin } => {
+                self.node(*node).members.push((point, *origin, false));
+            }
             Fact::Sent {
                 origin,
                 lane,
@@ -176,12 +175,14 @@ impl<'a> Index<'a> {
                 self.read_attaching(point, *attachment, span);
             }
             Fact::Attached(attachment) => self.read_attached(point, *attachment),
+            Fact::Reached(attachment) => {
+                self.span(*attachment).reached.get_or_insert(point);
+            }
             Fact::Associating { attachment, target } => {
                 let span = self.span(*attachment);
                 let membership = Membership::begin(point);
                 span.memberships.push((target.clone(), membership));
                 let (node, scope) = (span.node, span.scope.clone());
-                self.node(node).associations.push(point);
                 let members = self.ever_members.entry((node, scope, target.clone()));
                 let members = members.or_default();
                 if !members.contains(attachment) {

@@ -19,13 +19,10 @@ pub(super) struct NodeTimeline {
     pub(super) states: Vec<(Point, bool)>,
     pub(super) gaps: Vec<Gap>,
     pub(super) deaf: Vec<Deaf>,
-    pub(super) silences: Vec<(Point, NodeId)>,
-    pub(super) joined: Vec<(Point, NodeId)>,
-    pub(super) lagged: Vec<Point>,
+    /// When it reported that another node is a member from now on, or is not heard any more.
+    pub(super) members: Vec<(Point, NodeId, bool)>,
     /// When the node could not hear the bus.
     pub(super) must_not_be_live: Vec<(Point, Option<Point>)>,
-    /// When its connections were associated, so that lanes may have been subscribed.
-    pub(super) associations: Vec<Point>,
     /// By origin and lane, the numbers of the delivered events.
     pub(super) by_number: HashMap<(NodeId, u32), Arrivals>,
     /// By publisher and lane, the publisher's numbers of the delivered events.

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use midplane::envelope::NodeId;
-
 use super::attachment::AttachmentSpan;
-use super::bounds::Accounting;
 use super::context::Context;
 use super::node::{Deaf, NodeTimeline};
 use super::point::Point;
@@ -33,18 +30,9 @@ pub(super) fn is_reported(
     timeline: &NodeTimeline,
 ) -> bool {
     let bounds = context.bounds;
-    let (from, until) = flight(context, tag, publish);
+    let (_, until) = flight(context, tag, publish);
     if lies_in_gap(context, tag, publish, timeline) {
         return true;
-    }
-    if bounds.accounting == Accounting::Node {
-        let covers = |deaf: &Deaf| {
-            deaf.origin.is_none_or(|origin| origin == publish.node)
-                && deaf.since <= until
-                && from <= deaf.until
-        };
-        return timeline.deaf.iter().any(covers)
-            || is_silent(context, publish.node, timeline, from, until);
     }
     // Deafness names when an event was published, which is from the call until it was sent, or never.
     let sent = publish.sent.map_or(until, |(_, sent)| sent.at);
@@ -92,8 +80,7 @@ fn next_sent(context: &Context<'_>, tag: EventTag, publish: &PublishRecord<'_>) 
     let index = context.index;
     let origin = index.nodes.get(&publish.node);
     let ended = origin.and_then(|origin| origin.ended);
-    let last = ended.filter(|_| context.bounds.accounting != Accounting::Node);
-    let last = last.unwrap_or(index.end);
+    let last = ended.unwrap_or(index.end);
     after.map_or(last.at, |(_, point)| point.at)
 }
 
@@ -114,22 +101,4 @@ fn neighbours(
         before.map_or(0, |(_, (number, _))| *number),
         after.map(|(_, after)| *after),
     )
-}
-
-/// Whether the node reported that the origin is silent, at a time when the event was on its way.
-fn is_silent(
-    context: &Context<'_>,
-    origin: NodeId,
-    timeline: &NodeTimeline,
-    from: Duration,
-    until: Duration,
-) -> bool {
-    let silence = context.bounds.silence();
-    let mut silences = timeline.silences.iter().filter(|(_, of)| *of == origin);
-    silences.any(|(reported, _)| {
-        let mut joined = timeline.joined.iter();
-        let back = joined.find(|(back, of)| *of == origin && back > reported);
-        let back = back.map_or(Duration::MAX, |(back, _)| back.at);
-        reported.at.saturating_sub(silence) <= until && from <= back
-    })
 }
