@@ -36,6 +36,9 @@ pub(crate) const FEW_OF_ALL: &str = "--max-connections 2 --max-targets 8";
 pub(crate) const DISCONNECT: &str =
     "--overflow disconnect --mailbox-messages 64 --write-timeout 10m --ping-interval 10m";
 
+/// A handful of events is kept to be sent again.
+pub(crate) const SMALL_REPAIR: &str = "--repair-keep 1KiB --repair-hold 1KiB";
+
 /// The names of all flags in these sets, each once.
 pub(crate) fn names() -> Vec<&'static str> {
     let sets = [
@@ -49,6 +52,7 @@ pub(crate) fn names() -> Vec<&'static str> {
         LONG_DRAIN,
         FEW_OF_ALL,
         DISCONNECT,
+        SMALL_REPAIR,
     ];
     let words = sets.into_iter().flat_map(str::split_whitespace);
     let mut names: Vec<_> = words.filter(|word| word.starts_with("--")).collect();

@@ -80,6 +80,8 @@ fn node_config(config: &Config) -> node::Config {
         lanes: config.lanes,
         cool_down: config.cool_down,
         queue: config.relay_queue,
+        keep: config.repair_keep,
+        hold: config.repair_hold,
         ..node::Config::default()
     }
 }
@@ -90,5 +92,29 @@ fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
     match external.event.as_text() {
         Some(text) if is_reserved(text) => Err(RequestFault::Reserved.to_string()),
         _ => Ok(external),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_node_is_as_the_flags_say() {
+        let flags = "--heartbeat 1s --time-to-live 3s --lanes 4 --cool-down 5s --relay-queue 6KiB \
+             --repair-keep 7KiB --repair-hold 8KiB";
+        let line = ["server"].into_iter().chain(flags.split_whitespace());
+        let config = node_config(&Config::try_parse_from(line).unwrap());
+        let times = [config.heartbeat, config.time_to_live, config.cool_down];
+        assert_eq!(times.map(|time| time.as_secs()), [1, 3, 5]);
+        let bytes = [config.queue, config.keep, config.hold];
+        assert_eq!(
+            (config.lanes, bytes.map(|bytes| bytes >> 10)),
+            (4, [6, 7, 8])
+        );
+        let plain = node_config(&Config::try_parse_from(["server"]).unwrap());
+        assert_eq!(plain, node::Config::default());
     }
 }

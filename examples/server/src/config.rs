@@ -94,6 +94,20 @@ pub(crate) struct Config {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size(KIB..=256 * MIB))]
     pub(crate) relay_queue: usize,
 
+    /// Bytes of what was relayed that are kept at most, for --time-to-live, to be sent again to nodes
+    /// that missed it, 1KiB to 256MiB.
+    ///
+    /// Of what was relayed while a node was away and is not kept any more, its clients are told that
+    /// they missed it. An event takes some 250 bytes beside its own, and fewer where many are
+    /// published at once.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size(KIB..=256 * MIB))]
+    pub(crate) repair_keep: usize,
+
+    /// Bytes of events from other nodes that wait at most for earlier ones to be sent again, 1KiB to
+    /// 256MiB; what has no room is asked for again later.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = size(KIB..=256 * MIB))]
+    pub(crate) repair_hold: usize,
+
     /// Also deliver what any program publishes as JSON on the backplane's channel `midplane:json`
     /// (Redis, Valkey), `midplane.json` (NATS) or `midplane_json` (Postgres).
     ///

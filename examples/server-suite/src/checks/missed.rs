@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use crate::client::{Arrival, Client};
 use crate::cluster::nodes::{listener, met, topic};
 use crate::fixture::{Endpoint, Program, Server, target};
+use crate::flags;
 
 /// Topics of different names lie on different lanes.
 const LANES: &str = "--lanes 4096";
@@ -30,15 +31,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Starts the nodes with these flags, and a short heartbeat unless they have one.
+    /// Starts the nodes with these flags, and a short heartbeat and time to live unless they have one.
     pub(crate) async fn start(program: Program, flags: &str) -> Self {
-        let beats = match flags.contains("--heartbeat") {
-            true => "",
-            false => "--heartbeat 500ms",
-        };
+        let unless = |flag: &str, text| if flags.contains(flag) { "" } else { text };
+        let beats = unless("--heartbeat", "--heartbeat 500ms");
+        let lives = unless("--time-to-live", SHORT_LIVED);
         let broker = Broker::redis_with(&[]);
         let proxy = Proxy::start(broker.address());
-        let node = |url| program.start(&format!("--backplane {url} {SHORT_LIVED} {beats} {flags}"));
+        let node = |url| program.start(&format!("--backplane {url} {lives} {beats} {flags}"));
         let (origin, receiver) = (node(broker.url()), node(broker.url_at(proxy.address())));
         met(&[origin.endpoint, receiver.endpoint]).await;
         Self {
@@ -162,6 +162,44 @@ pub async fn a_client_that_missed_events_is_told(program: Program) {
     let health = receiver.get("/healthz", 200).await.json();
     let counts = [&health["missed"], &health["missed_messages"]];
     assert_eq!(counts, [EVENTS, 1], "{health}");
+}
+
+/// A node that was cut off gets everything by repair, and where little is kept for that, its clients get what is, behind a
+/// report of how many they missed.
+pub async fn what_is_kept_for_repair_has_its_limit(program: Program) {
+    const EVENTS: u64 = 20;
+    // Nothing expires.
+    let roomy = "--time-to-live 30s";
+    let small = format!("{roomy} {}", flags::SMALL_REPAIR);
+    for (flags, whole) in [(roomy, true), (&*small, false)] {
+        let pair = Pair::start(program, flags).await;
+        let mut client = listener(&pair.receiver, "").await;
+        pair.proxy.refuse();
+        pair.receiver.is_unready(Instant::now()).await;
+        for number in 0..EVENTS {
+            pair.origin.publish(&topic(), &number.to_string()).await;
+        }
+        pair.proxy.accept();
+        let mut missed = 0;
+        let mut next = 0;
+        while next < EVENTS {
+            match client.next().await {
+                Arrival::Own(own) if own["midplane"] == "missed" => {
+                    missed += own["events"].as_u64().expect("a count");
+                    next = missed;
+                    assert_eq!(own["exact"], true, "{own}");
+                }
+                Arrival::Own(own) => assert_eq!(own["midplane"], "reach", "{own}"),
+                Arrival::Event(event) => {
+                    assert_eq!(event, next.to_string(), "{flags}");
+                    next += 1;
+                }
+                other => panic!("{flags}: {other:?}"),
+            }
+        }
+        assert_eq!(missed == 0, whole, "{flags}: {missed} missed");
+        assert!(missed < EVENTS, "{flags}: nothing was kept");
+    }
 }
 
 /// Thousands of topics on many lanes lose events in one outage: that is one line of the log and one incident.

@@ -80,6 +80,7 @@ macro_rules! suite {
             missed {
                 a_join_says_how_far_it_reaches
                 a_client_that_missed_events_is_told
+                what_is_kept_for_repair_has_its_limit
                 one_outage_is_one_log_line
             }
             page {

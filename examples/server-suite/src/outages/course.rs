@@ -135,6 +135,7 @@ impl Course {
             cluster.rest().await;
             let span = FaultSpan {
                 began,
+                injected,
                 healed,
                 killed: cluster.killed,
                 beyond_window: matches!(fault, Outage::BeyondWindow(_)),
@@ -156,7 +157,7 @@ impl Course {
             if settings.logs.is_some() {
                 let publications = publications(&cluster, &starts);
                 let what = format!("{fault}: {}", faults.join(", "));
-                evidence.add(&what, span, injected, &publications, &cluster);
+                evidence.add(&what, span, &publications, &cluster);
             }
             table.add(kind, *fault, judgement);
         }

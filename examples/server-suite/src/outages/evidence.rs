@@ -35,11 +35,11 @@ impl Evidence {
         &mut self,
         what: &str,
         span: FaultSpan,
-        injected: Instant,
         publications: &[Publication],
         cluster: &OutageCluster,
     ) {
-        let [began, injected, healed] = [span.began, injected, span.healed].map(|at| self.time(at));
+        let [began, injected, healed] =
+            [span.began, span.injected, span.healed].map(|at| self.time(at));
         let mut text = format!("{what}\nbegan {began} injected {injected} healed {healed}\n");
         for (number, client) in cluster.clients.iter().enumerate() {
             let name = format!("client {number} of server {}", client.server);

@@ -5,11 +5,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::cluster::SERVERS;
 use super::history::{ClientHistory, EventKey, Remark};
 use super::publisher::Publication;
 
 /// By how much the times of a `missed` may be off: both clocks are of this machine, and a message takes its time.
 const SLACK: Duration = Duration::from_secs(1);
+
+/// How long after an outage a server may take until it is subscribed again: it pauses up to 4 s between attempts to connect.
+const CONNECTS: Duration = Duration::from_secs(8);
+
+/// How often one client may be told of anything though it missed nothing: of all servers together, and of each of the
+/// others.
+const EXCUSED: u64 = SERVERS as u64;
 
 /// What is promised of the time of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +34,8 @@ pub(super) enum Promise {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FaultSpan {
     pub(super) began: Instant,
+    /// When the fault was injected.
+    pub(super) injected: Instant,
     pub(super) healed: Instant,
     /// The place of a server that was killed.
     pub(super) killed: Option<usize>,
@@ -49,10 +59,15 @@ pub(super) struct Judgement {
     /// Clients that lost something, and clients that were told so.
     pub(super) losers: u64,
     pub(super) told: u64,
-    /// How often a client was told.
+    /// How often a client was told, and how often one client was in one fault at most.
     pub(super) reports: u64,
+    pub(super) most_reports: u64,
     /// Times that a client was told though it had lost nothing since it was told last.
     pub(super) groundless: u64,
+    /// Times of that kind which are excused: after an outage beyond the window nobody knows what another published, nor
+    /// what a server said last that was killed, so a client may be told of anything, at most [`EXCUSED`] times and of the
+    /// time of the outage alone.
+    pub(super) excused: u64,
     pub(super) twice: u64,
     pub(super) disordered: u64,
     pub(super) foreign: u64,
@@ -134,6 +149,7 @@ impl Judgement {
         self.losers += u64::from(!missing.is_empty());
         self.told += u64::from(!told.is_empty());
         self.reports += told.len() as u64;
+        self.most_reports = self.most_reports.max(told.len() as u64);
         let covers = |(at, missed): &(Instant, Value), publication: &Publication| {
             // Who is told asks for everything anew, and with that gets what was published before.
             publication.called <= *at && names(missed, &topics[publication.key.topic])
@@ -142,15 +158,19 @@ impl Judgement {
             .iter()
             .filter(|missing| !told.iter().any(|told| covers(told, missing)));
         self.untold += untold.count() as u64;
-        // Where a server died without a word, nobody knows what it said last.
-        if span.killed.is_none() {
-            let groundless = told.iter().filter(|told| {
-                let mut missing = missing.iter();
-                let grounds = missing.any(|missing| covers(told, missing) && within(told, missing));
-                !(grounds || span.beyond_window && is_of_anything(&told.1))
-            });
-            self.groundless += groundless.count() as u64;
-        }
+        // What a server that was killed had not answered yet may have been on its way.
+        let unanswered = of_topics(publications, client)
+            .filter(|one| one.accepted.is_none() && client.came(one.key).is_none());
+        missing.extend(unanswered);
+        let groundless = told.iter().filter(|told| {
+            let mut missing = missing.iter();
+            !missing.any(|missing| covers(told, missing) && within(told, missing))
+        });
+        let (excusable, groundless): (Vec<_>, Vec<_>) =
+            groundless.partition(|told| span.excuses(told));
+        let excused = (excusable.len() as u64).min(EXCUSED);
+        self.excused += excused;
+        self.groundless += (groundless.len() + excusable.len()) as u64 - excused;
     }
 
     /// What is wrong, in words; nothing if the promise holds.
@@ -199,7 +219,9 @@ impl AddAssign for Judgement {
         self.losers += other.losers;
         self.told += other.told;
         self.reports += other.reports;
+        self.most_reports = self.most_reports.max(other.most_reports);
         self.groundless += other.groundless;
+        self.excused += other.excused;
         self.twice += other.twice;
         self.disordered += other.disordered;
         self.foreign += other.foreign;
@@ -216,10 +238,16 @@ pub(super) fn owed<'a>(
     publications: &'a [Publication],
     client: &'a ClientHistory,
 ) -> impl Iterator<Item = &'a Publication> {
+    of_topics(publications, client).filter(|publication| publication.accepted == Some(true))
+}
+
+/// The events of a client's topics, from when it had joined them.
+fn of_topics<'a>(
+    publications: &'a [Publication],
+    client: &'a ClientHistory,
+) -> impl Iterator<Item = &'a Publication> {
     publications.iter().filter(|publication| {
-        publication.accepted == Some(true)
-            && client.topics.contains(&publication.key.topic)
-            && publication.called >= client.joined
+        client.topics.contains(&publication.key.topic) && publication.called >= client.joined
     })
 }
 
@@ -231,17 +259,33 @@ fn names(missed: &Value, topic: &str) -> bool {
     }
 }
 
-/// Whether a `missed` says that anything may be missing.
-fn is_of_anything(missed: &Value) -> bool {
-    missed["exact"] == false && missed["targets"].is_null()
+impl FaultSpan {
+    /// Whether a client may be told this though it missed nothing: that anything may be missing of what was published
+    /// while servers did not hear each other, or by one that died without a word.
+    fn excuses(&self, told: &(Instant, Value)) -> bool {
+        let missed = &told.1;
+        let anything = missed["exact"] == false && missed["targets"].is_null();
+        let (since, until) = times(told);
+        // The servers heard each other last a heartbeat before the fault, and are connected again soon after it.
+        let within = since.is_some_and(|since| since + SLACK >= self.injected)
+            && until.is_some_and(|until| until <= self.healed + CONNECTS);
+        (self.beyond_window || self.killed.is_some()) && anything && within
+    }
+}
+
+/// Between which moments that what a `missed` tells of was published.
+fn times((at, missed): &(Instant, Value)) -> (Option<Instant>, Option<Instant>) {
+    let ago = |name: &str| {
+        let ago = Duration::from_millis(missed[name].as_u64()?);
+        at.checked_sub(ago)
+    };
+    (ago("since_ms_ago"), ago("until_ms_ago"))
 }
 
 /// Whether an event was published in the time that a `missed` tells of.
-fn within((at, missed): &(Instant, Value), publication: &Publication) -> bool {
-    let ago = |name: &str| missed[name].as_u64().map(Duration::from_millis);
-    let since = ago("since_ms_ago").and_then(|ago| at.checked_sub(ago + SLACK));
-    let until = ago("until_ms_ago").and_then(|ago| at.checked_sub(ago));
-    since.is_none_or(|since| publication.called >= since)
+fn within(told: &(Instant, Value), publication: &Publication) -> bool {
+    let (since, until) = times(told);
+    since.is_none_or(|since| publication.called + SLACK >= since)
         && until.is_none_or(|until| publication.called <= until + SLACK)
 }
 

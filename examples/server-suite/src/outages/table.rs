@@ -53,9 +53,23 @@ impl Line {
     }
 }
 
-const HEAD: [&str; 13] = [
-    "bus", "fault", "times", "accepted", "owed", "lost", "%", "losers", "told", "reports", "whole",
-    "ready", "verdict",
+/// Per told client: how many `missed` it got for one fault, in the mean and at most. Excused: how many said that anything
+/// may be missing of an outage beyond the window, to a client that had missed nothing.
+const HEAD: [&str; 14] = [
+    "bus",
+    "fault",
+    "times",
+    "accepted",
+    "owed",
+    "lost",
+    "%",
+    "losers",
+    "told",
+    "missed per told client",
+    "excused",
+    "whole",
+    "ready",
+    "verdict",
 ];
 
 impl fmt::Display for Table {
@@ -94,7 +108,15 @@ impl Line {
             format!("{percent:.2}"),
             judgement.losers.to_string(),
             judgement.told.to_string(),
-            judgement.reports.to_string(),
+            match judgement.told {
+                0 => "-".to_owned(),
+                told => format!(
+                    "{:.1}, at most {}",
+                    judgement.reports as f64 / told as f64,
+                    judgement.most_reports
+                ),
+            },
+            judgement.excused.to_string(),
             format!("{:.1?}", judgement.whole),
             judgement
                 .ready

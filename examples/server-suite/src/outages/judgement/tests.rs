@@ -61,6 +61,7 @@ impl Story {
     fn judged_without(&self, killed: Option<usize>) -> Judgement {
         let span = FaultSpan {
             began: self.start,
+            injected: self.start,
             healed: self.at(3),
             killed,
             beyond_window: self.beyond_window,
@@ -158,28 +159,84 @@ fn a_client_that_missed_nothing_is_told_for_nothing() {
 }
 
 #[test]
-fn beyond_the_window_a_client_may_be_told_of_anything_and_of_nothing_else() {
+fn beyond_the_window_a_client_may_be_told_of_anything_in_it_and_that_is_counted() {
+    let mut story = Story::new();
+    for number in 1..=3 {
+        story.gets(number, number);
+    }
+    let told = |more: Value| {
+        let mut told = json!({ "exact": false, "since_ms_ago": 3_000, "until_ms_ago": 2_000 });
+        for (name, value) in more.as_object().expect("fields") {
+            told[name] = value.clone();
+        }
+        told
+    };
+    story.is_told(4, &told(json!({})));
+    assert_eq!(story.faults(Promise::Told), "1 told for nothing");
+    story.beyond_window = true;
+    assert_eq!(story.faults(Promise::Told), "");
+    assert_eq!(
+        (story.judged().excused, story.judged().most_reports),
+        (1, 1)
+    );
+    // Of a target, of exactly so many, of the time before the outage, of the time long after it, and of no time.
+    for (at, other) in [
+        (5, told(json!({ "targets": ["topic:a"] }))),
+        (5, told(json!({ "exact": true }))),
+        (5, told(json!({ "since_ms_ago": 7_000 }))),
+        (60, told(json!({}))),
+        (5, json!({ "exact": false })),
+    ] {
+        story.is_told(at, &other);
+    }
+    assert_eq!(story.faults(Promise::Told), "5 told for nothing");
+    assert_eq!(story.judged().excused, 1);
+}
+
+#[test]
+fn a_client_that_is_told_of_anything_again_and_again_is_not_excused() {
     let mut story = Story::new();
     for number in 1..=3 {
         story.gets(number, number);
     }
     story.beyond_window = true;
-    story.is_told(4, &json!({ "exact": false }));
-    assert_eq!(story.faults(Promise::Told), "");
-    story.is_told(5, &json!({ "exact": false, "targets": ["topic:a"] }));
-    story.is_told(6, &json!({}));
+    let told = json!({ "exact": false, "since_ms_ago": 3_000, "until_ms_ago": 2_000 });
+    for _ in 0..EXCUSED + 2 {
+        story.is_told(4, &told);
+    }
     assert_eq!(story.faults(Promise::Told), "2 told for nothing");
+    let judgement = story.judged();
+    assert_eq!(
+        (judgement.excused, judgement.most_reports),
+        (EXCUSED, EXCUSED + 2)
+    );
 }
 
 #[test]
-fn where_a_server_died_nobody_is_told_for_nothing_and_its_own_clients_are_owed_nothing() {
+fn where_a_server_died_a_client_may_be_told_of_anything_and_its_own_clients_are_owed_nothing() {
     let story = Story::new();
     for number in 1..=3 {
         story.gets(number, number);
     }
-    story.is_told(4, &json!({}));
-    assert_eq!(story.judged_without(Some(0)).groundless, 0);
+    story.is_told(
+        4,
+        &json!({ "exact": false, "since_ms_ago": 3_000, "until_ms_ago": 2_000 }),
+    );
+    story.is_told(4, &json!({ "targets": ["topic:a"] }));
+    let others = story.judged_without(Some(0));
+    assert_eq!((others.excused, others.groundless), (1, 1));
     assert_eq!(story.judged_without(Some(1)).owed, 0);
+}
+
+#[test]
+fn what_a_server_that_died_had_not_answered_may_be_missed() {
+    let mut story = Story::new();
+    story.publications[2].accepted = None;
+    story.gets(1, 1);
+    story.gets(2, 2);
+    story.is_told(4, &json!({ "targets": ["topic:a"] }));
+    let others = story.judged_without(Some(0));
+    assert_eq!((others.lost, others.groundless, others.excused), (0, 0, 0));
 }
 
 #[test]
@@ -237,6 +294,9 @@ fn counts_of_several_faults_add_up() {
     let mut sum = story.judged();
     sum += story.judged();
     assert_eq!((sum.times, sum.owed, sum.lost, sum.losers), (2, 6, 6, 2));
+    story.is_told(4, &json!({}));
+    sum += story.judged();
+    assert_eq!((sum.reports, sum.most_reports), (1, 1));
     let mut never = story.judged();
     never.ready = None;
     sum += never;
