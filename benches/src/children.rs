@@ -11,32 +11,46 @@ use midplane_testkit::process;
 
 /// Builds the programs that parts start, and gives their folder.
 pub(crate) fn programs() -> io::Result<&'static Path> {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let folder = own_programs()?;
+    if BUILT.get().is_none() {
+        build(&["peers", "tokio-server", "smol-server"])?;
+    }
+    BUILT.get_or_init(|| ());
+    Ok(folder)
+}
+
+/// Builds the programs of this package, and gives their folder.
+pub(crate) fn own_programs() -> io::Result<&'static Path> {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     if let Some(folder) = FOLDER.get() {
         return Ok(folder);
     }
     // This command was built alone. Packages that are built together share their features, so its package is built alone
     // here too, or what it shares with the others would be built again.
-    for packages in [&["benches"][..], &["peers", "tokio-server", "smol-server"]] {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // With the environment that cargo gives this program, ring and all that depends on it would be built again.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                build.env_remove(&name);
-            }
-        }
-        build.args(["build", "--locked", "--release", "--quiet", "--bins"]);
-        build.args(packages.iter().flat_map(|package| ["-p", package]));
-        if !build.status()?.success() {
-            return Err(io::Error::other("the programs do not build"));
-        }
-    }
+    build(&["benches"])?;
     let this = std::env::current_exe()?;
     let folder = this.parent().map(Path::to_owned).unwrap_or_default();
     Ok(FOLDER.get_or_init(|| folder))
+}
+
+fn build(packages: &[&str]) -> io::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // With the environment that cargo gives this program, ring and all that depends on it would be built again.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
+    build.args(["build", "--locked", "--release", "--quiet", "--bins"]);
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
+    match build.status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("the programs do not build")),
+    }
 }
 
 /// The folder of the scripts for node, or why they cannot run.

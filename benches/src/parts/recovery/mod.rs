@@ -12,7 +12,7 @@ use std::process::Command;
 use benches::{Allocated, Quantiles};
 use midplane::node::Config;
 
-use crate::children::programs;
+use crate::children::own_programs;
 use crate::race::race;
 use crate::report::{Goal, Lines, Report, Scale, short};
 use journal::SIZE;
@@ -209,7 +209,7 @@ fn draw(report: &mut Report, name: &str, title: &str, rows: &Rows) -> io::Result
 /// The memory of what is kept.
 fn window(report: &mut Report) -> io::Result<()> {
     report.progress("bytes asked of the allocator for what is kept");
-    let output = Command::new(programs()?.join("window")).output()?;
+    let output = Command::new(own_programs()?.join("window")).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let all: serde_json::Result<Vec<Allocated>> = text.lines().map(serde_json::from_str).collect();
     let all = all?;
