@@ -135,8 +135,9 @@ pub(crate) struct Config {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size(128..=16 * MIB))]
     pub(crate) max_body: usize,
 
-    /// Events that wait for one client at most, 1 to 1000000.
-    #[arg(long, value_name = "COUNT", default_value = "256", value_parser = count(1..=1_000_000))]
+    /// Events that wait for one client at most, 1 to 1000000: a node that comes back gets what it
+    /// missed in bursts, and clients that keep up are to take them.
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = count(1..=1_000_000))]
     pub(crate) mailbox_messages: usize,
 
     /// Bytes of the events that wait for one client at most, with 64 more for each event, 128 bytes

@@ -174,6 +174,9 @@ pub async fn what_is_kept_for_repair_has_its_limit(program: Program) {
     for (flags, whole) in [(roomy, true), (&*small, false)] {
         let pair = Pair::start(program, flags).await;
         let mut client = listener(&pair.receiver, "").await;
+        // From an event on that came, a node knows what it missed.
+        pair.origin.publish(&topic(), r#""before""#).await;
+        assert_eq!(client.event().await, r#""before""#);
         pair.proxy.refuse();
         pair.receiver.is_unready(Instant::now()).await;
         for number in 0..EVENTS {
