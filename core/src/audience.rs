@@ -70,3 +70,39 @@ impl From<Target> for Audience {
         }
     }
 }
+
+impl From<&Target> for Audience {
+    fn from(first: &Target) -> Self {
+        Self::from(first.clone())
+    }
+}
+
+impl From<&Self> for Audience {
+    fn from(audience: &Self) -> Self {
+        audience.clone()
+    }
+}
+
+/// The first words of an [`Audience`].
+impl Target {
+    /// The audience of this target and another.
+    #[must_use]
+    pub fn or(self, other: Self) -> Audience {
+        Audience::from(self).or(other)
+    }
+
+    /// The audience of this target without one connection.
+    ///
+    /// ```
+    /// use midplane_core::{ConnectionId, Target};
+    ///
+    /// let speaker = ConnectionId::new("c1")?;
+    /// let others = Target::topic("room")?.except(speaker.clone());
+    /// assert_eq!(others.excluded(), [speaker]);
+    /// # Ok::<(), midplane_core::IdError>(())
+    /// ```
+    #[must_use]
+    pub fn except(self, connection: ConnectionId) -> Audience {
+        Audience::from(self).except(connection)
+    }
+}

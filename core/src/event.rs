@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
@@ -97,6 +98,41 @@ impl Event {
     #[must_use]
     pub fn key(&self) -> Option<&EventKey> {
         self.0.key.as_ref()
+    }
+}
+
+/// Text of text.
+impl From<&str> for Event {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+/// Text of text.
+impl From<String> for Event {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+/// Binary of bytes: [`Event::from_utf8`] makes text of bytes.
+impl From<Bytes> for Event {
+    fn from(bytes: Bytes) -> Self {
+        Self::binary(bytes)
+    }
+}
+
+/// Binary of bytes: [`Event::from_utf8`] makes text of bytes.
+impl From<Vec<u8>> for Event {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::binary(bytes)
+    }
+}
+
+/// Another handle to the event.
+impl From<&Self> for Event {
+    fn from(event: &Self) -> Self {
+        event.clone()
     }
 }
 

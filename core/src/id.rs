@@ -47,6 +47,52 @@ pub const fn check_id(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// The text of an id while it is written: an id is often a number or a UUID, and needs no allocation until it is sound.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct IdText {
+    bytes: [u8; MAX_ID_BYTES],
+    /// How many bytes were written, also those for which there was no place.
+    length: usize,
+}
+
+impl IdText {
+    /// What `id` displays.
+    #[must_use]
+    pub fn of(id: impl fmt::Display) -> Self {
+        let mut text = Self {
+            bytes: [0; MAX_ID_BYTES],
+            length: 0,
+        };
+        // Writing never fails here, and a text whose own display fails is what it wrote until then.
+        let _ = fmt::write(&mut text, format_args!("{id}"));
+        text
+    }
+
+    /// The text, if it is an id.
+    ///
+    /// # Errors
+    /// When the text is empty or longer than [`MAX_ID_BYTES`].
+    pub fn check(&self) -> Result<&str, IdError> {
+        let bytes = self.length;
+        let text = self.bytes.get(..bytes).ok_or(IdError::TooLong { bytes })?;
+        // Whole texts were written one behind the other.
+        let text = core::str::from_utf8(text).unwrap_or_default();
+        check_id(text).map(|()| text)
+    }
+}
+
+impl fmt::Write for IdText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length.saturating_add(text.len());
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(text.as_bytes());
+        }
+        self.length = end;
+        Ok(())
+    }
+}
+
 /// Defines a type of ids: `id! { /// What it names. Name }`.
 ///
 /// The calling crate depends on `serde` with `derive` and declares `extern crate alloc`.
@@ -62,14 +108,13 @@ macro_rules! id {
         pub struct $name(::alloc::sync::Arc<str>);
 
         impl $name {
-            /// The id that `text` spells.
+            /// The id that `id` displays: a text, a number, a UUID.
             ///
             /// # Errors
             /// When the text is empty or longer than `MAX_ID_BYTES`.
-            pub fn new(text: impl AsRef<str>) -> Result<Self, $crate::IdError> {
-                let text = text.as_ref();
-                $crate::check_id(text)?;
-                Ok(Self(text.into()))
+            pub fn new(id: impl ::core::fmt::Display) -> Result<Self, $crate::IdError> {
+                let text = $crate::IdText::of(id);
+                Ok(Self(text.check()?.into()))
             }
 
             /// The text of the id.
@@ -94,7 +139,8 @@ macro_rules! id {
         impl ::core::str::FromStr for $name {
             type Err = $crate::IdError;
             fn from_str(text: &str) -> Result<Self, $crate::IdError> {
-                Self::new(text)
+                $crate::check_id(text)?;
+                Ok(Self(text.into()))
             }
         }
 
@@ -107,7 +153,7 @@ macro_rules! id {
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let text = <::alloc::string::String as ::serde::Deserialize>::deserialize(from)?;
-                Self::new(text).map_err(::serde::de::Error::custom)
+                text.parse().map_err(::serde::de::Error::custom)
             }
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! `no_std` with `alloc`, no `unsafe`, no features. It knows no async runtime, no socket and no clock;
 //! where it needs one, the host passes it in through a seam: [`Host`] for the lock and the containment
-//! of panics, [`Timer`] for time. Programs with std depend on the `midplane` crate, which provides
+//! of panics, [`Timer`] for time, [`Runtime`] to spawn too. Programs with std depend on the `midplane` crate, which provides
 //! both and re-exports everything here.
 //!
 //! ```
@@ -79,6 +79,8 @@ mod question;
 mod random;
 mod receipt;
 mod registry;
+mod runtime;
+mod status;
 mod target;
 mod time;
 
@@ -86,12 +88,10 @@ pub use ask::Ask;
 pub use audience::Audience;
 pub use backoff::Backoff;
 pub use backplane::Backplane;
-pub use cluster::{
-    Cluster, ClusterBuilder, Driver, ExternalCounts, ExternalEvent, MissedCounts, Status,
-};
+pub use cluster::{Cluster, ClusterBuilder, Driver, ExternalEvent};
 pub use event::{Event, NotUtf8};
 pub use host::{Host, Panicked, SingleThread};
-pub use id::{IdError, MAX_ID_BYTES, check_id};
+pub use id::{IdError, IdText, MAX_ID_BYTES, check_id};
 pub use lane_map::LaneMap;
 pub use local::Local;
 pub use missed::{Missed, MissedLanes};
@@ -102,9 +102,11 @@ pub use receipt::{
     CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State, TooLarge, TooMany,
 };
 pub use registry::{
-    Associate, AssociateError, Attachment, DEFAULT_TARGETS_PER_CONNECTION, Detach, Drops, Reach,
-    Registry, Sink, Verdict,
+    Associate, AssociateError, Attachment, ConnectionEnd, DEFAULT_TARGETS_PER_CONNECTION, Detach,
+    Drops, Reach, Registry, Sink, Verdict,
 };
+pub use runtime::Runtime;
+pub use status::{ExternalCounts, MissedCounts, RefusalCounts, Status};
 pub use target::{
     AgentId, ConnectionId, EventKey, Kind, OrgId, ParseTargetError, Scope, SessionId, Target,
     TopicId, UserId,

@@ -18,6 +18,7 @@ use crate::notice::{Notice, Notices};
 use crate::question::{Answers, Question};
 use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State};
 use crate::registry::{Attachment, Registry, Sink};
+use crate::status::Status;
 use crate::target::{ConnectionId, Scope};
 
 /// A [`Backplane`] with one node: the registry and nothing else. A clone is another handle to the same registry.
@@ -48,6 +49,18 @@ impl<H: Host> Local<H> {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry<H>> {
         &self.registry
+    }
+
+    /// The state and the counts of the node.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            state: self.state(),
+            connections: self.registry.connections(),
+            drops: self.registry.drops(),
+            notices_dropped: self.notices.dropped(),
+            ..Status::default()
+        }
     }
 }
 

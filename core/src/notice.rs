@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
@@ -56,6 +57,43 @@ pub struct Incident {
     pub first: Vec<NodeId>,
     /// How many sinks of connections took a report of it.
     pub connections: u64,
+}
+
+/// A fixed phrase, and then fields. [`Notice::Bus`] ends with the reason.
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(state) => write!(f, "backplane {state}"),
+            Self::Missed(incident) => write!(f, "events missed {incident}"),
+            Self::Joined(node) => write!(f, "node joined node={node}"),
+            Self::Left(node) => write!(f, "node left node={node}"),
+            Self::Silent(node) => write!(f, "node silent node={node}"),
+            Self::Bus(reason) => write!(f, "bus link lost reason={reason}"),
+            Self::Lagged(notices) => write!(f, "notices dropped notices={notices}"),
+        }
+    }
+}
+
+/// As fields of a line of a log.
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            missed,
+            gaps,
+            origins,
+            first,
+            connections,
+        } = self;
+        write!(
+            f,
+            "{missed} gaps={gaps} origins={origins} connections={connections} nodes="
+        )?;
+        for (number, node) in first.iter().enumerate() {
+            let comma = if number > 0 { "," } else { "" };
+            write!(f, "{comma}{node}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Incident {

@@ -6,14 +6,19 @@ use core::ops::Add;
 use crate::audience::MAX_AUDIENCE;
 
 /// The ability of a backplane at this moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
     /// Events reach every connection the backplane is for.
     Live,
     /// Events of other nodes may not come: the bus is not reached, or not proven yet to bring what is sent.
     /// Local delivery goes on, and what is published waits for the bus.
+    #[default]
     Degraded,
+    /// The [`Driver`](crate::Driver) is gone, or was never polled for ten heartbeats: this node has no bus. Local
+    /// delivery goes on, and nothing is relayed. A driver that is polled after all makes the state
+    /// [`Degraded`](Self::Degraded) again.
+    Stopped,
     /// [`Backplane::close`](crate::Backplane::close) was called.
     Closed,
 }
@@ -41,6 +46,32 @@ pub struct Receipt {
 impl Receipt {
     pub(crate) fn new(local: Delivered, relay: Relay) -> Self {
         Self { local, relay }
+    }
+}
+
+impl Receipt {
+    /// How many sinks of this node took the event.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.local.accepted
+    }
+
+    /// Whether the event goes to every node there is: it was queued, or there is no other node.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        !matches!(self.relay, Relay::Refused(_))
+    }
+}
+
+/// The word for the state in logs and metrics: `live`, `degraded`, `stopped`, `closed`.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::Degraded => "degraded",
+            Self::Stopped => "stopped",
+            Self::Closed => "closed",
+        })
     }
 }
 
@@ -95,7 +126,7 @@ pub enum Relay {
 pub enum Refusal {
     /// The backplane is closed; the event was not delivered locally either, unless the close came between.
     Closed,
-    /// The [`Driver`](crate::Driver) was dropped: this node has no bus any more.
+    /// The [`Driver`](crate::Driver) was dropped, or never polled for ten heartbeats: this node has no bus.
     Stopped,
     /// The outgoing queue is full, see [`Config::queue`](crate::node::Config::queue), or 4,096 questions wait for
     /// their answers.

@@ -127,11 +127,11 @@ pub enum Target {
 macro_rules! constructors {
     ($($function:ident $variant:ident $id:ident),+) => {
         $(
-            #[doc = concat!("The ", stringify!($function), " that `id` spells.")]
+            #[doc = concat!("The ", stringify!($function), " whose id is what `id` displays: a text, a number, a UUID.")]
             ///
             /// # Errors
             /// When the id is empty or longer than [`MAX_ID_BYTES`].
-            pub fn $function(id: impl AsRef<str>) -> Result<Self, IdError> {
+            pub fn $function(id: impl fmt::Display) -> Result<Self, IdError> {
                 $id::new(id).map(Self::$variant)
             }
         )+
@@ -140,9 +140,16 @@ macro_rules! constructors {
         ///
         /// # Errors
         /// When the id is empty or longer than [`MAX_ID_BYTES`].
-        pub fn new(kind: Kind, id: impl AsRef<str>) -> Result<Self, IdError> {
+        pub fn new(kind: Kind, id: impl fmt::Display) -> Result<Self, IdError> {
             match kind {
                 $(Kind::$variant => Self::$function(id),)+
+            }
+        }
+
+        /// The target of this kind with this text for an id, which spares the look at what the id displays.
+        pub(crate) fn of_text(kind: Kind, id: &str) -> Result<Self, IdError> {
+            match kind {
+                $(Kind::$variant => id.parse().map(Self::$variant),)+
             }
         }
 
@@ -223,7 +230,7 @@ impl FromStr for Target {
             .into_iter()
             .find(|known| known.as_str() == kind)
             .ok_or(ParseTargetError::UnknownKind)?;
-        Self::new(kind, id).map_err(ParseTargetError::Id)
+        Self::of_text(kind, id).map_err(ParseTargetError::Id)
     }
 }
 
@@ -303,6 +310,8 @@ impl fmt::Debug for Scope {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     /// A label counts its bytes and one more.
@@ -318,5 +327,20 @@ mod tests {
         let bytes = [[127].as_slice(), &[b'o'; 127], &[127], &[b'i'; 127]].concat();
         assert_eq!(bytes.len(), MAX_ID_BYTES + 1);
         assert_eq!(Scope::from_bytes(&bytes), None);
+    }
+
+    #[test]
+    fn an_id_is_what_is_displayed_up_to_255_bytes() {
+        assert_eq!(Target::user(42_u64).unwrap().to_string(), "user:42");
+        assert_eq!(Target::user("é".repeat(127)).unwrap().id().len(), 254);
+        let too_long = |bytes| Err(IdError::TooLong { bytes });
+        assert_eq!(Target::user("é".repeat(128)), too_long(256));
+        // Written in parts, of which the last would have had a place.
+        let parts = alloc::format!("{}{}", "a".repeat(300), "b");
+        assert_eq!(
+            Target::topic(format_args!("{}{}", "a".repeat(300), "b")),
+            too_long(parts.len())
+        );
+        assert_eq!(Target::topic(""), Err(IdError::Empty));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_nats::ServerAddr;
-use midplane_core::bus::SettingsError;
+use midplane_core::bus::{SettingsError, check_url};
 use percent_encoding::percent_decode_str;
 
 /// What is said of a URL that is none of NATS.
@@ -84,6 +84,7 @@ impl Endpoint {
 /// One server, and the credentials in its URL. The driver ignores those, and prints them in its `Debug`,
 /// so they are taken out.
 fn parse_one(text: &str) -> Result<(ServerAddr, Login), SettingsError> {
+    check_url(text)?;
     let server: ServerAddr = text.parse().map_err(|_| REFUSED)?;
     if !matches!(server.scheme(), "nats" | "tls") {
         return Err(SCHEME);
@@ -142,5 +143,6 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(urls).err(), Some(expected), "{urls}");
         }
+        assert!(Endpoint::parse("nats://app:top@hunter2@h").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use midplane_core::bus::SettingsError;
+use midplane_core::bus::{SettingsError, check_url};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 
@@ -47,6 +47,9 @@ impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, SettingsError> {
         if url.trim().is_empty() {
             return Err(REFUSED);
+        }
+        if url.contains("://") {
+            check_url(url)?;
         }
         let (rest, mut encryption) = Encryption::split(url.trim())?;
         let mut login: Config = rest.parse().map_err(|_| REFUSED)?;
@@ -206,5 +209,7 @@ mod tests {
     fn no_password_is_shown() {
         let endpoint = Endpoint::parse("postgres://ada:s3cret@a/shop").unwrap();
         assert!(!format!("{endpoint:?}").contains("s3cret"));
+        let error = Endpoint::parse("postgres://app:top@hunter2@127.0.0.1:1/db").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 }

@@ -1,6 +1,6 @@
 //! What a URL says: where the servers are, and the user to log in as.
 
-use midplane_core::bus::SettingsError;
+use midplane_core::bus::{SettingsError, check_url};
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -46,6 +46,7 @@ impl Endpoint {
     pub(crate) fn parse(url: &str) -> Result<Self, SettingsError> {
         let url = url.trim();
         let (scheme, rest) = url.split_once("://").ok_or(REFUSED)?;
+        check_url(url)?;
         let scheme = scheme.to_ascii_lowercase();
         if let Some(base) = scheme.strip_suffix("+cluster") {
             let (authority, path) = split(rest);
@@ -223,6 +224,8 @@ mod tests {
             "http://hunter2@x",
             "redis://:hunter2@host:port",
             "redis:///x",
+            "redis://:top@hunter2@host",
+            "redis+cluster://:top@hunter2@a,b",
             "redis+cluster://:hunter2@host:port",
             "redis+sentinel://:hunter2@host",
         ] {

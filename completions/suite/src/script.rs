@@ -16,7 +16,7 @@ use midplane_testkit::{succeeds, within};
 /// # Panics
 /// When the text is no id.
 pub fn execution(id: impl AsRef<str>) -> ExecutionId {
-    ExecutionId::new(id).expect("an id")
+    ExecutionId::new(id.as_ref()).expect("an id")
 }
 
 /// Starts an execution, which must be new.

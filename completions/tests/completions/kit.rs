@@ -34,7 +34,7 @@ pub(crate) fn ids(prefix: &str, count: usize) -> impl Iterator<Item = String> + 
 }
 
 pub(crate) fn execution(id: impl AsRef<str>) -> ExecutionId {
-    ExecutionId::new(id).unwrap()
+    ExecutionId::new(id.as_ref()).unwrap()
 }
 
 /// A store on the clock of the tasks.

@@ -20,7 +20,7 @@ pub use inbox::{End, Inbox};
 pub use lane::{Lane, ParseLaneError};
 pub use open_link::OpenLink;
 pub use prefix::{Prefix, PrefixError};
-pub use settings::SettingsError;
+pub use settings::{SettingsError, check_url};
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///

@@ -51,3 +51,41 @@ impl From<PrefixError> for SettingsError {
         Self::Prefix(error)
     }
 }
+
+/// Refuses a URL with more than one `@` before its query: what stands behind the first would be taken for the host, and
+/// shown, though it may be the rest of a password.
+///
+/// # Errors
+/// When there is another `@`.
+pub fn check_url(url: &str) -> Result<(), SettingsError> {
+    let (place, _) = url.split_once('?').unwrap_or((url, ""));
+    match place.matches('@').count() {
+        0 | 1 => Ok(()),
+        _ => Err(SettingsError::Url(
+            "a url has one '@', between the credentials and the host: write one that is in a password as %40",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_with_an_at_sign_is_never_taken_for_a_host() {
+        for url in [
+            "postgres://app:top@hunter2@127.0.0.1:1/db",
+            "redis://:top@hunter2@h",
+            "postgres://app:5/hunter2@h/a@b",
+        ] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+        for url in [
+            "redis://h",
+            "redis://:top%40hunter2@h",
+            "postgres://a@h/d?user=b@c",
+        ] {
+            assert_eq!(check_url(url), Ok(()), "{url}");
+        }
+    }
+}

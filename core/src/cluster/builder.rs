@@ -14,7 +14,6 @@ use super::external::{Decode, ExternalEvent, ExternalSubscription};
 use super::lanes::Lanes;
 use super::outgoing::Outgoing;
 use super::shared::ClusterShared;
-use super::status::Status;
 use crate::bus::Bus;
 use crate::host::Host;
 use crate::node::{Config, Intake};
@@ -22,8 +21,13 @@ use crate::node_id::NodeId;
 use crate::notice::Notices;
 use crate::receipt::State;
 use crate::registry::Registry;
+use crate::status::{RefusalCounters, Status};
 use crate::target::Scope;
 use crate::time::Timer;
+
+/// After how many heartbeats a driver that was never polled counts as none: the host forgot to spawn it, or the
+/// runtime that was to run it does not.
+const UNPOLLED: u32 = 10;
 
 /// Builds a [`Cluster`] with parts of its own: see [`Cluster::builder`].
 pub struct ClusterBuilder<H: Host> {
@@ -71,7 +75,8 @@ impl<H: Host> ClusterBuilder<H> {
     /// A node of the cluster whose nodes meet on this bus, and the future that drives the node.
     ///
     /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before the driver
-    /// is polled; until the node is live, the state is [`State::Degraded`].
+    /// is polled; until the node is live, the state is [`State::Degraded`]. If the driver is not polled for ten
+    /// heartbeats, the state is [`State::Stopped`] and what is published is refused, until it is.
     pub fn build(
         self,
         id: NodeId,
@@ -79,7 +84,8 @@ impl<H: Host> ClusterBuilder<H> {
         timer: Arc<dyn Timer>,
     ) -> (Cluster<H>, Driver) {
         let config = self.config.checked();
-        let outgoing = Arc::new(Outgoing::new(config.queue));
+        let overdue = timer.now() + config.heartbeat * UNPOLLED;
+        let outgoing = Arc::new(Outgoing::new(config.queue, overdue));
         let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone(), timer.clone()));
         let limits = bus.limits();
         let external = self
@@ -94,6 +100,7 @@ impl<H: Host> ClusterBuilder<H> {
             notices: Notices::new(State::Degraded),
             timer,
             status: Mutex::new(Status::default()),
+            refusals: RefusalCounters::default(),
         });
         let engine = Engine::new(shared.clone(), bus, lanes, external);
         let scope = Scope::default();

@@ -15,8 +15,8 @@ use crate::host::Host;
 /// and delivers, and connects again for as long as it takes.
 ///
 /// Spawn it on the runtime that the bus and the timer were made for. It ends after
-/// [`close`](crate::Backplane::close). Dropping it leaves the handles with local delivery alone, and their
-/// receipts say so.
+/// [`close`](crate::Backplane::close). Dropping it leaves the handles with local delivery alone: their
+/// receipts say so, the state is [`State::Stopped`](crate::State::Stopped), and a notice tells it.
 #[must_use = "nothing reaches other nodes unless the driver runs"]
 pub struct Driver(BoxFuture<'static, ()>);
 

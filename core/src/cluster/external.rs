@@ -11,6 +11,7 @@ use crate::bus::Inbound;
 use crate::event::Event;
 use crate::host::Host;
 use crate::registry::Registry;
+use crate::status::ExternalCounts;
 use crate::target::Scope;
 
 /// The most that is kept of the reason why a message was refused, in characters: the text may quote the message, and
@@ -29,18 +30,6 @@ pub struct ExternalEvent {
     pub audience: Audience,
     /// The event.
     pub event: Event,
-}
-
-/// What became of the messages of external publishers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExternalCounts {
-    /// Messages that were understood and delivered to their audience on this node.
-    pub understood: u64,
-    /// Messages that could not be read, or were too large or too old.
-    pub refused: u64,
-    /// Why the last message was refused.
-    pub refusal: Option<String>,
 }
 
 /// The subscription to the events of external publishers.

@@ -164,7 +164,9 @@ impl<H: Host> TargetWatcher for Lanes<H> {
         }
         let lane = self.lane(key);
         let (answer, receiver) = oneshot::channel();
-        self.outgoing.command(Command::Subscribe { lane, answer });
+        let now = self.timer.now();
+        self.outgoing
+            .command(now, Command::Subscribe { lane, answer });
         ReachAnswer::Pending(receiver)
     }
 

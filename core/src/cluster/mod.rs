@@ -8,7 +8,6 @@ mod lanes;
 mod outgoing;
 mod polled_link;
 mod shared;
-mod status;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,8 +20,7 @@ use futures::stream::BoxStream;
 
 pub use builder::ClusterBuilder;
 pub use driver::Driver;
-pub use external::{ExternalCounts, ExternalEvent};
-pub use status::{MissedCounts, Status};
+pub use external::ExternalEvent;
 
 use crate::audience::Audience;
 use crate::backplane::Backplane;
@@ -36,6 +34,7 @@ use crate::notice::Notice;
 use crate::question::{Answers, Question};
 use crate::receipt::{CloseReport, Delivered, FlushError, Receipt, Refusal, Relay, State};
 use crate::registry::{Attachment, Registry, Sink};
+use crate::status::Status;
 use crate::target::{ConnectionId, Scope};
 use crate::time::Timer;
 use outgoing::{Answered, Backlog, Command};
@@ -96,12 +95,17 @@ impl<H: Host> Cluster<H> {
     /// How the node is, for its operators.
     #[must_use]
     pub fn status(&self) -> Status {
-        let Backlog { messages, bytes } = self.shared.outgoing.backlog();
-        let status = self.shared.status.lock().clone();
+        let shared = &self.shared;
+        let Backlog { messages, bytes } = shared.outgoing.backlog();
+        let status = shared.status.lock().clone();
         Status {
+            state: self.state(),
+            connections: shared.registry.connections(),
+            drops: shared.registry.drops(),
+            refusals: shared.refusals.counts(),
             queued: messages,
             queued_bytes: bytes,
-            notices_dropped: self.shared.notices.dropped(),
+            notices_dropped: shared.notices.dropped(),
             ..status
         }
     }
@@ -110,7 +114,15 @@ impl<H: Host> Cluster<H> {
         let shared = &self.shared;
         let now = shared.timer.now();
         let queued = shared.intake.publish(now, &self.scope, audience, event)?;
-        shared.outgoing.push(queued)
+        shared.outgoing.push(now, queued)
+    }
+
+    fn refused(&self, refusal: Refusal) -> Relay {
+        self.shared.refusals.count(&refusal);
+        if refusal == Refusal::Stopped {
+            self.shared.notices.report(&Notice::State(State::Stopped));
+        }
+        Relay::Refused(refusal)
     }
 }
 
@@ -123,12 +135,12 @@ impl<H: Host> Backplane for Cluster<H> {
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
         let shared = &self.shared;
         if shared.registry.is_closed() {
-            return Receipt::new(Delivered::default(), Relay::Refused(Refusal::Closed));
+            return Receipt::new(Delivered::default(), self.refused(Refusal::Closed));
         }
         let local = shared.registry.deliver(&self.scope, audience, event);
         let relay = match self.relay(audience, event) {
             Ok(()) => Relay::Queued,
-            Err(refusal) => Relay::Refused(refusal),
+            Err(refusal) => self.refused(refusal),
         };
         Receipt::new(local, relay)
     }
@@ -143,12 +155,14 @@ impl<H: Host> Backplane for Cluster<H> {
         } = &*self.shared;
         let here = registry.answer(&self.scope, &question);
         let (answer, answered) = oneshot::channel();
-        outgoing.command(Command::Ask {
-            until: timer.now() + deadline,
+        let now = timer.now();
+        let command = Command::Ask {
+            until: now + deadline,
             scope: self.scope.clone(),
             question,
             answer,
-        });
+        };
+        outgoing.command(now, command);
         // The driver keeps the deadline; a driver that does not run keeps none.
         let answered = timer.within(deadline + config.heartbeat, answered).await;
         let (outcome, relay) = match answered {
@@ -178,7 +192,13 @@ impl<H: Host> Backplane for Cluster<H> {
     }
 
     fn state(&self) -> State {
-        self.shared.notices.state()
+        let shared = &self.shared;
+        if shared.notices.state() == State::Degraded
+            && shared.outgoing.is_stopped(shared.timer.now())
+        {
+            shared.notices.report(&Notice::State(State::Stopped));
+        }
+        shared.notices.state()
     }
 
     fn notices(&self) -> BoxStream<'static, Notice> {
@@ -189,7 +209,7 @@ impl<H: Host> Backplane for Cluster<H> {
         let (answer, handed) = oneshot::channel();
         let until = self.shared.timer.now();
         let command = Command::Flush { until, answer };
-        self.shared.outgoing.command(command);
+        self.shared.outgoing.command(until, command);
         handed.await.unwrap_or(Err(FlushError::Closed))
     }
 
@@ -208,7 +228,7 @@ impl<H: Host> Backplane for Cluster<H> {
         let lost = outgoing.refuse(Refusal::Closed);
         registry.close();
         let (answer, closed) = oneshot::channel();
-        outgoing.command(Command::Close { answer });
+        outgoing.command(timer.now(), Command::Close { answer });
         // A driver that is gone or was never run does not answer; what it left is counted all the same.
         if timer.within(deadline, closed).await.is_none() {
             outgoing.abandon();

@@ -93,10 +93,20 @@ struct OutgoingState {
     abandoned: bool,
     /// The driver has ended.
     stopped: bool,
+    /// When a driver that was never polled counts as none; `None` once it was.
+    overdue: Option<Instant>,
+}
+
+impl OutgoingState {
+    /// Whether nothing takes what is left here.
+    fn is_stopped(&self, now: Instant) -> bool {
+        self.stopped || self.overdue.is_some_and(|overdue| now >= overdue)
+    }
 }
 
 impl<H: Host> Outgoing<H> {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A queue of this many bytes, whose driver is to be polled for the first time before `overdue`.
+    pub(super) fn new(capacity: usize, overdue: Instant) -> Self {
         Self {
             state: Mutex::new(OutgoingState {
                 messages: Vec::new(),
@@ -108,17 +118,21 @@ impl<H: Host> Outgoing<H> {
                 refusal: None,
                 abandoned: false,
                 stopped: false,
+                overdue: Some(overdue),
             }),
             driver: AtomicWaker::new(),
         }
     }
 
-    pub(super) fn push(&self, queued: Queued) -> Result<(), Refusal> {
+    pub(super) fn push(&self, now: Instant, queued: Queued) -> Result<(), Refusal> {
         let bytes = queued.size();
         let first = {
             let mut state = self.state.lock();
             if let Some(refusal) = state.refusal {
                 return Err(refusal);
+            }
+            if state.is_stopped(now) {
+                return Err(Refusal::Stopped);
             }
             if state.left.bytes + state.taken.bytes + bytes > state.capacity {
                 return Err(Refusal::Full);
@@ -135,15 +149,20 @@ impl<H: Host> Outgoing<H> {
     }
 
     /// Leaves a command; it is dropped, and with it the promise of an answer, if the driver is gone.
-    pub(super) fn command(&self, command: Command) {
+    pub(super) fn command(&self, now: Instant, command: Command) {
         let mut state = self.state.lock();
-        if state.stopped {
+        if state.is_stopped(now) {
             drop(state);
             return drop(command);
         }
         state.commands.push(command);
         drop(state);
         self.driver.wake();
+    }
+
+    /// Whether the driver is gone, or should have been polled by now and never was.
+    pub(super) fn is_stopped(&self, now: Instant) -> bool {
+        self.state.lock().is_stopped(now)
     }
 
     /// Lets nothing more in, and says how many messages were given up before.
@@ -191,6 +210,7 @@ impl<H: Host> Outgoing<H> {
         commands: &mut Vec<Command>,
     ) -> bool {
         let mut state = self.state.lock();
+        state.overdue = None;
         core::mem::swap(&mut state.messages, messages);
         core::mem::swap(&mut state.commands, commands);
         // Until the driver says otherwise it holds what it took.
@@ -213,6 +233,8 @@ impl<H: Host> Outgoing<H> {
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
     use crate::bus::Limits;
     use crate::event::Event;
@@ -221,6 +243,13 @@ mod tests {
     use crate::target::Target;
 
     type Queue = Outgoing<SingleThread<midplane::Lock>>;
+
+    /// When a driver that was never polled counts as none.
+    const OVERDUE: Instant = Instant::from_origin(Duration::from_secs(20));
+
+    fn queue(capacity: usize) -> Queue {
+        Queue::new(capacity, OVERDUE)
+    }
 
     fn message() -> Queued {
         let audience = Target::topic("news").unwrap().into();
@@ -249,32 +278,32 @@ mod tests {
 
     #[test]
     fn what_the_driver_took_counts_until_it_is_handed_over() {
-        let queue = Queue::new(message().size() * 2);
-        assert_eq!(queue.push(message()), Ok(()));
-        assert_eq!(queue.push(message()), Ok(()));
-        assert_eq!(queue.push(message()), Err(Refusal::Full));
+        let queue = queue(message().size() * 2);
+        assert_eq!(queue.push(Instant::ZERO, message()), Ok(()));
+        assert_eq!(queue.push(Instant::ZERO, message()), Ok(()));
+        assert_eq!(queue.push(Instant::ZERO, message()), Err(Refusal::Full));
         assert_eq!(take(&queue, backlog(0)), (2, true));
         assert_eq!(queue.backlog(), backlog(2));
-        assert_eq!(queue.push(message()), Err(Refusal::Full));
+        assert_eq!(queue.push(Instant::ZERO, message()), Err(Refusal::Full));
         assert_eq!(take(&queue, backlog(1)), (0, true));
-        assert_eq!(queue.push(message()), Ok(()));
+        assert_eq!(queue.push(Instant::ZERO, message()), Ok(()));
         assert_eq!(queue.backlog(), backlog(2));
     }
 
     #[test]
     fn nothing_is_let_in_after_a_refusal_and_the_first_reason_stays() {
-        let queue = Queue::new(usize::MAX);
+        let queue = queue(usize::MAX);
         queue.refuse(Refusal::Closed);
         queue.stop();
-        assert_eq!(queue.push(message()), Err(Refusal::Closed));
+        assert_eq!(queue.push(Instant::ZERO, message()), Err(Refusal::Closed));
         queue.abandon();
         assert_eq!(take(&queue, backlog(0)), (0, false));
     }
 
     #[test]
     fn what_is_given_up_after_a_refusal_is_unsent_like_what_waits() {
-        let queue = Queue::new(usize::MAX);
-        (0..4).for_each(|_| queue.push(message()).unwrap());
+        let queue = queue(usize::MAX);
+        (0..4).for_each(|_| queue.push(Instant::ZERO, message()).unwrap());
         take(&queue, backlog(0));
         take_lossy(&queue, backlog(3), 1);
         let before = queue.refuse(Refusal::Closed);
@@ -287,10 +316,28 @@ mod tests {
 
     #[test]
     fn a_command_that_no_driver_takes_is_dropped() {
-        let queue = Queue::new(usize::MAX);
+        let queue = queue(usize::MAX);
         queue.stop();
         let (answer, mut answered) = oneshot::channel();
-        queue.command(Command::Close { answer });
+        queue.command(Instant::ZERO, Command::Close { answer });
         assert!(answered.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_no_driver_was_ever_polled_for_is_refused_until_one_is() {
+        let queue = queue(usize::MAX);
+        assert_eq!(
+            queue.push(OVERDUE - Duration::from_nanos(1), message()),
+            Ok(())
+        );
+        assert_eq!(queue.push(OVERDUE, message()), Err(Refusal::Stopped));
+        let (answer, mut answered) = oneshot::channel();
+        queue.command(OVERDUE, Command::Close { answer });
+        assert!(answered.try_recv().is_err());
+        assert!(queue.is_stopped(OVERDUE));
+        // What was let in is not lost.
+        assert_eq!(take(&queue, backlog(0)), (1, true));
+        assert!(!queue.is_stopped(OVERDUE));
+        assert_eq!(queue.push(OVERDUE, message()), Ok(()));
     }
 }

@@ -5,12 +5,12 @@ use alloc::sync::Arc;
 use lock_api::Mutex;
 
 use super::outgoing::Outgoing;
-use super::status::Status;
 use crate::host::Host;
 use crate::node::{Config, Intake};
 use crate::node_id::NodeId;
 use crate::notice::Notices;
 use crate::registry::Registry;
+use crate::status::{RefusalCounters, Status};
 use crate::time::Timer;
 
 /// The parts of a node that its handles and its driver both use.
@@ -23,4 +23,5 @@ pub(super) struct ClusterShared<H: Host> {
     pub(super) notices: Arc<Notices<H>>,
     pub(super) timer: Arc<dyn Timer>,
     pub(super) status: Mutex<H::Mutex, Status>,
+    pub(super) refusals: RefusalCounters,
 }

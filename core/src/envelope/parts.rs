@@ -10,7 +10,7 @@ use super::field::{
 };
 use crate::audience::{Audience, MAX_AUDIENCE};
 use crate::event::Event;
-use crate::target::{ConnectionId, EventKey, Kind, Scope, Target};
+use crate::target::{EventKey, Kind, Scope, Target};
 
 /// Takes one value after the other off a message.
 pub(super) struct Reader<'a> {
@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
     pub(super) fn target(&mut self) -> Option<Target> {
         let kind = take_byte(&mut self.rest).ok()?;
         let id = take_text(&mut self.rest).ok()?;
-        Target::new(Kind::from_number(kind)?, id).ok()
+        Target::of_text(Kind::from_number(kind)?, id).ok()
     }
 
     pub(super) fn audience(&mut self) -> Option<Audience> {
@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         let mut audience = audience?;
         for _ in 0..self.count()? {
             let id = take_text(&mut self.rest).ok()?;
-            audience = audience.except(ConnectionId::new(id).ok()?);
+            audience = audience.except(id.parse().ok()?);
         }
         Some(audience)
     }

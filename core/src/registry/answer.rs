@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 use super::Registry;
 use super::attachment::Membership;
 use super::connection::{Member, address};
+use super::end::ConnectionEnd;
 use crate::audience::Audience;
 use crate::host::Host;
 use crate::question::{Answer, Question};
@@ -20,7 +21,7 @@ impl<H: Host> Registry<H> {
                 return Answer::Delivered(self.deliver(scope, audience, event));
             }
             Question::Count(_) => &|_| true,
-            Question::Disconnect(_) => &|member| self.expel(member),
+            Question::Disconnect(_) => &|member| self.expel(member, ConnectionEnd::Disconnected),
             Question::Associate(_, target) => {
                 &|member| self.associate(scope, member, target).is_ok()
             }

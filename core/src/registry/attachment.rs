@@ -11,9 +11,11 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 
 use super::connection::{Connection, Latch, Member};
+use super::end::ConnectionEnd;
 use super::key::KeyRef;
-use super::verdict::Deliver;
+use super::verdict::{Deliver, Verdict};
 use crate::bus::Lane;
+use crate::event::Event;
 use crate::target::{ConnectionId, Scope, Target};
 use crate::time::Instant;
 
@@ -31,6 +33,7 @@ pub(crate) trait Membership: Send + Sync {
     fn answer_reach(&self, scope: &Scope, target: &Target) -> ReachAnswer;
     fn targets(&self, member: &Member) -> Vec<Target>;
     fn detach(&self, member: &Member);
+    fn push(&self, member: &Member, event: &Event) -> Verdict;
     /// Drops what may be the last reference to the connection.
     fn dispose(&self, member: Member);
 }
@@ -108,6 +111,23 @@ impl Attachment {
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.with(|_, member| !member.is_closed()).unwrap_or(false)
+    }
+
+    /// Why the connection ended; `None` while it is attached. The first reason stays.
+    ///
+    /// A mailbox that [disconnects](crate::mailbox::Overflow::Disconnect) ends its reader a moment before its connection:
+    /// a reader that finds no reason yet may take it for [`ConnectionEnd::SinkClosed`].
+    #[must_use]
+    pub fn end(&self) -> Option<ConnectionEnd> {
+        self.latch.end()
+    }
+
+    /// Delivers an event to this connection alone, behind every event that its sink got before. It travels nowhere else:
+    /// publishing to the connection's own target goes to every node, and has no such place.
+    /// [`Closed`](Verdict::Closed) when the connection is detached.
+    pub fn push(&self, event: &Event) -> Verdict {
+        self.with(|registry, member| registry.push(member, event))
+            .unwrap_or(Verdict::Closed)
     }
 
     /// Joins the connection to the target. It acts when it is called: a publish that begins after this

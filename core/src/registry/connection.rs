@@ -9,6 +9,7 @@ use core::task::{Context, Poll, Waker};
 
 use lock_api::Mutex;
 
+use super::end::ConnectionEnd;
 use super::key::KeyRef;
 use super::verdict::Deliver;
 use crate::host::Host;
@@ -76,7 +77,9 @@ impl Connection<dyn Deliver> {
         self.head.closed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn close(&self) {
+    /// Nothing reaches the connection from now on, for this reason.
+    pub(crate) fn close(&self, end: ConnectionEnd) {
+        self.sink.ended(end);
         self.head.closed.store(true, Ordering::Relaxed);
     }
 }
@@ -106,6 +109,10 @@ pub(crate) fn address(member: &Member) -> usize {
 
 /// Opens once, when a connection is gone, and wakes every task that waits for that.
 pub(crate) trait Latch: Send + Sync {
+    /// Keeps the first reason why the connection ended.
+    fn ended(&self, end: ConnectionEnd);
+    /// Why the connection ended, if it did.
+    fn end(&self) -> Option<ConnectionEnd>;
     fn open(&self);
     /// Waits under the number in `ticket`, which a later poll passes again.
     fn poll_open(&self, ticket: &mut Option<u64>, context: &Context<'_>) -> Poll<()>;
@@ -119,6 +126,7 @@ pub(crate) struct HostLatch<H: Host>(Mutex<H::Mutex, LatchState>);
 #[derive(Default)]
 struct LatchState {
     open: bool,
+    end: Option<ConnectionEnd>,
     /// Every connection has a latch and hardly any is waited for: what waiting takes is made when somebody does.
     waiters: Option<Box<LatchWaiters>>,
 }
@@ -138,6 +146,14 @@ impl<H: Host> HostLatch<H> {
 /// A waker is foreign code: none is woken or dropped under the lock, and the panic of one does not keep
 /// the others from waking.
 impl<H: Host> Latch for HostLatch<H> {
+    fn ended(&self, end: ConnectionEnd) {
+        self.0.lock().end.get_or_insert(end);
+    }
+
+    fn end(&self) -> Option<ConnectionEnd> {
+        self.0.lock().end
+    }
+
     fn open(&self) {
         let waiters = {
             let mut state = self.0.lock();

@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 
 use super::Registry;
 use super::connection::{AsMember, Member, address};
+use super::end::ConnectionEnd;
 use super::key::KeyRef;
 use super::members::Members;
 use super::verdict::Verdict;
@@ -201,14 +202,14 @@ impl<H: Host> Registry<H> {
                         Verdict::Full => delivered.full += 1,
                         Verdict::Closed => {
                             delivered.closed += 1;
-                            self.expel(member);
+                            self.expel(member, ConnectionEnd::SinkClosed);
                         }
                     }
                 }
             });
             if let (Err(_), Some(culprit)) = (outcome, current) {
                 delivered.panicked += 1;
-                self.expel(culprit);
+                self.expel(culprit, ConnectionEnd::SinkPanicked);
             }
         }
     }

@@ -82,7 +82,7 @@ impl<'a> KeyRef<'a> {
 
     pub(crate) fn target(self) -> Option<Target> {
         let kind = Kind::from_number(self.kind)?;
-        Target::new(kind, core::str::from_utf8(self.id).ok()?).ok()
+        Target::of_text(kind, core::str::from_utf8(self.id).ok()?).ok()
     }
 }
 

@@ -9,6 +9,7 @@
 mod answer;
 mod attachment;
 mod connection;
+mod end;
 mod fan_out;
 mod key;
 mod members;
@@ -27,6 +28,7 @@ use hashbrown::DefaultHashBuilder;
 use lock_api::{Mutex, MutexGuard};
 
 pub use attachment::{Associate, AssociateError, Attachment, Detach, Reach};
+pub use end::ConnectionEnd;
 pub use fan_out::Drops;
 pub use sink::Sink;
 pub use verdict::Verdict;
@@ -35,7 +37,9 @@ pub(crate) use attachment::{ReachAnswer, TargetWatcher};
 pub(crate) use key::KeyRef;
 pub(crate) use verdict::Deliver;
 
+use crate::event::Event;
 use crate::host::Host;
+use crate::receipt::Delivered;
 use crate::target::{ConnectionId, Scope, Target};
 use crate::time::Instant;
 use attachment::Membership;
@@ -124,7 +128,7 @@ impl<H: Host> Registry<H> {
             // Read under the lock, so that who attached before a look at this table is seen there.
             let entry = ConnectionEntry::new(member, self.now());
             if self.closed.load(Ordering::Relaxed) {
-                entry.member.close();
+                entry.member.close(ConnectionEnd::Closed);
                 Some(entry)
             } else {
                 connections.attach(hash, entry, &self.hasher)
@@ -202,12 +206,12 @@ impl<H: Host> Registry<H> {
         }
     }
 
-    /// Detaches the connection; false if it is detached.
-    fn expel(&self, member: &Member) -> bool {
+    /// Detaches the connection, for this reason; false if it is detached.
+    fn expel(&self, member: &Member, end: ConnectionEnd) -> bool {
         let hash = self.entry_hash(member);
         let entry = self
             .connection_table(hash)
-            .detach(hash, member, &self.hasher);
+            .detach(hash, member, end, &self.hasher);
         let attached = entry.is_some();
         entry.into_iter().for_each(|entry| self.clear(entry));
         attached
@@ -361,7 +365,23 @@ impl<H: Host> Membership for Registry<H> {
     }
 
     fn detach(&self, member: &Member) {
-        self.expel(member);
+        self.expel(member, ConnectionEnd::Detached);
+    }
+
+    fn push(&self, member: &Member, event: &Event) -> Verdict {
+        let mut delivered = Delivered::default();
+        self.call_each(
+            core::slice::from_ref(member),
+            &mut delivered,
+            |_| true,
+            |member| member.sink().deliver(event),
+        );
+        self.drops.add(delivered);
+        match delivered {
+            Delivered { accepted: 1, .. } => Verdict::Accepted,
+            Delivered { full: 1, .. } => Verdict::Full,
+            _ => Verdict::Closed,
+        }
     }
 
     fn dispose(&self, member: Member) {

@@ -6,6 +6,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::connection::{Connection, Head, Latch, Member};
+use super::end::ConnectionEnd;
 use super::verdict::{Deliver, Verdict};
 use crate::event::Event;
 use crate::missed::Missed;
@@ -83,7 +84,7 @@ impl<D: Deliver + 'static> Build for D {
     fn build(self: Box<Self>, head: Head, latch: Arc<dyn Latch>) -> Member {
         let sink = Latched {
             sink: *self,
-            _opens: OpenOnDrop(latch),
+            opens: OpenOnDrop(latch),
         };
         Connection::shared(head, sink)
     }
@@ -114,7 +115,7 @@ where
 /// Fields drop in this order: what the sink captured is gone when the latch opens.
 struct Latched<D> {
     sink: D,
-    _opens: OpenOnDrop,
+    opens: OpenOnDrop,
 }
 
 impl<D: Deliver> Deliver for Latched<D> {
@@ -124,6 +125,10 @@ impl<D: Deliver> Deliver for Latched<D> {
 
     fn missed(&self, missed: &Missed) -> Verdict {
         self.sink.missed(missed)
+    }
+
+    fn ended(&self, end: ConnectionEnd) {
+        self.opens.0.ended(end);
     }
 
     fn warm(&self) -> bool {

@@ -8,6 +8,7 @@ use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::connection::{Member, address};
+use super::end::ConnectionEnd;
 use super::key::{Key, KeyRef};
 use super::members::{Members, Removed};
 use crate::time::Instant;
@@ -129,7 +130,7 @@ impl ConnectionTable {
         );
         match entry {
             Entry::Occupied(mut entry) => {
-                entry.get().member.close();
+                entry.get().member.close(ConnectionEnd::Replaced);
                 Some(core::mem::replace(entry.get_mut(), attached))
             }
             Entry::Vacant(entry) => {
@@ -144,13 +145,14 @@ impl ConnectionTable {
         &mut self,
         hash: u64,
         member: &Member,
+        end: ConnectionEnd,
         hasher: &DefaultHashBuilder,
     ) -> Option<ConnectionEntry> {
         let entry = self
             .0
             .find_entry(hash, |entry| Arc::ptr_eq(&entry.member, member))
             .ok()?;
-        member.close();
+        member.close(end);
         let (entry, _) = entry.remove();
         shrink(&mut self.0, |entry| entry.member.key().hash(hasher));
         Some(entry)
@@ -159,7 +161,8 @@ impl ConnectionTable {
     /// Takes every connection out, closed.
     pub(super) fn detach_all(&mut self) -> Vec<ConnectionEntry> {
         let connections: Vec<ConnectionEntry> = self.0.drain().collect();
-        connections.iter().for_each(|entry| entry.member.close());
+        let members = connections.iter().map(|entry| &entry.member);
+        members.for_each(|member| member.close(ConnectionEnd::Closed));
         connections
     }
 

@@ -1,5 +1,6 @@
 //! What a sink says of an event or a report, and the call that asks it.
 
+use super::end::ConnectionEnd;
 use crate::event::Event;
 use crate::missed::Missed;
 
@@ -27,6 +28,9 @@ pub(crate) trait Deliver: Send + Sync {
 
     /// Takes a report that events may be missing, in its place among the events.
     fn missed(&self, missed: &Missed) -> Verdict;
+
+    /// The connection ended, for this reason. Called under a table's lock: it only keeps it.
+    fn ended(&self, _end: ConnectionEnd) {}
 
     /// Reads what the next [`deliver`](Self::deliver) will read first, and says whether there was anything to read. A
     /// fan-out to very many asks several sinks for it before it calls them: their memory then comes at the same time,

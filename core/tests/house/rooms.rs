@@ -7,11 +7,12 @@ use crate::circles::arrows;
 use crate::sources::crates;
 
 /// Each room of `core/src`, from the ground up, and the rooms that it imports from.
-const KNOWS: [(&str, &[&str]); 23] = [
+const KNOWS: [(&str, &[&str]); 25] = [
     ("id", &[]),
     ("host", &[]),
     ("time", &[]),
     ("bus", &[]),
+    ("runtime", &["time"]),
     ("node_id", &[]),
     ("target", &["id"]),
     ("audience", &["target"]),
@@ -58,6 +59,10 @@ const KNOWS: [(&str, &[&str]); 23] = [
         &["audience", "backplane", "event", "question", "target"],
     ),
     (
+        "status",
+        &["mailbox", "node", "node_id", "receipt", "registry"],
+    ),
+    (
         "local",
         &[
             "audience",
@@ -69,6 +74,7 @@ const KNOWS: [(&str, &[&str]); 23] = [
             "question",
             "receipt",
             "registry",
+            "status",
             "target",
         ],
     ),
@@ -91,6 +97,7 @@ const KNOWS: [(&str, &[&str]); 23] = [
             "random",
             "receipt",
             "registry",
+            "status",
             "target",
             "time",
         ],

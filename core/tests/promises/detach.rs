@@ -165,3 +165,51 @@ fn promise_2_every_waiting_task_is_woken() {
     let held = waiters.each_ref().map(Arc::strong_count);
     assert_eq!(held, [1; 4], "a waker was kept");
 }
+
+/// Why a connection ended is known once it has, and stays what it was first.
+#[test]
+fn promise_2_the_reason_of_an_end_is_told() {
+    use midplane::{Ask, ConnectionEnd, Verdict};
+
+    use crate::panics;
+
+    let plane = Local::new();
+    let attach = |name: &str| plane.attach(id(name), Sink::new(|_: &Event| {}));
+    let [detached, replaced, disconnected, closed] =
+        ["detached", "replaced", "disconnected", "closed"].map(attach);
+    let gone = plane.attach(id("gone"), Sink::new(|_: &Event| Verdict::Closed));
+    let panicked = plane.attach(id("panicked"), Sink::new(panics));
+    for attachment in [
+        &detached,
+        &replaced,
+        &disconnected,
+        &closed,
+        &gone,
+        &panicked,
+    ] {
+        assert_eq!(attachment.end(), None);
+    }
+    drop(detached.detach());
+    let successor = attach("replaced");
+    let own = Target::Connection(id("disconnected")).into();
+    assert_eq!(block_on(plane.disconnect(&own, PATIENCE)).connections(), 1);
+    assert_eq!(gone.push(&Event::text("e")), Verdict::Closed);
+    assert_eq!(panicked.push(&Event::text("e")), Verdict::Closed);
+    let _ = block_on(plane.close(PATIENCE));
+    let late = attach("late");
+    for (attachment, end) in [
+        (&detached, ConnectionEnd::Detached),
+        (&replaced, ConnectionEnd::Replaced),
+        (&disconnected, ConnectionEnd::Disconnected),
+        (&gone, ConnectionEnd::SinkClosed),
+        (&panicked, ConnectionEnd::SinkPanicked),
+        (&closed, ConnectionEnd::Closed),
+        (&successor, ConnectionEnd::Closed),
+        (&late, ConnectionEnd::Closed),
+    ] {
+        assert_eq!(attachment.end(), Some(end), "{attachment:?}");
+        drop(attachment.detach());
+        assert_eq!(attachment.end(), Some(end), "{attachment:?}");
+        assert_eq!(attachment.push(&Event::text("e")), Verdict::Closed);
+    }
+}

@@ -22,7 +22,7 @@ use midplane::{Attachment, Backplane, ConnectionId, Event, Local, Sink, Target};
 /// The bound on every wait, which only a failure meets.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn id(text: impl AsRef<str>) -> ConnectionId {
+fn id(text: impl std::fmt::Display) -> ConnectionId {
     ConnectionId::new(text).unwrap()
 }
 

@@ -1,11 +1,11 @@
 //! Promise 3, order: events of one publisher arrive in the order in which it published them.
 
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use futures::executor::block_on;
 use midplane::mailbox::{self, Capacity, Item, Overflow};
-use midplane::{Backplane, Event, Local};
+use midplane::{Backplane, Event, Local, Sink};
 
 use crate::{id, join, topic};
 
@@ -61,4 +61,28 @@ fn promise_3_events_of_one_publisher_arrive_in_order() {
         }
     }
     assert_eq!(expected, [EVENTS; PUBLISHERS]);
+}
+
+/// What is pushed to one connection has its place among the events that are published.
+#[test]
+fn promise_3_a_push_to_one_connection_comes_in_its_place() {
+    let plane = Local::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let target = topic("t");
+    let kept = heard.clone();
+    let sink = move |event: &Event| kept.lock().unwrap().push(event.clone());
+    let one = plane.attach(id("one"), Sink::new(sink));
+    let other = plane.attach(id("other"), Sink::new(|_: &Event| {}));
+    join(&one, &target);
+    join(&other, &target);
+    for number in 0..2 {
+        let receipt = plane.publish(&target.clone().into(), &format!("p{number}").into());
+        assert_eq!(receipt.accepted(), 2);
+        assert_eq!(
+            one.push(&format!("q{number}").into()),
+            midplane::Verdict::Accepted
+        );
+    }
+    let expected = ["p0", "q0", "p1", "q1"].map(Event::from);
+    assert_eq!(*heard.lock().unwrap(), expected);
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures::FutureExt;
+use midplane::core::Associate;
 use midplane::{
-    AgentId, Associate, AssociateError, Attachment, Audience, Instant, Missed, MissedLanes, Reach,
-    Refusal, Relay, SessionId, Target, TopicId,
+    AgentId, AssociateError, Attachment, Audience, Instant, Missed, MissedLanes, Reach, Refusal,
+    Relay, SessionId, Target, TopicId,
 };
 use serde_json::value::RawValue;
 

@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use crate::audience::Audience;
 use crate::bus::Lane;
-use crate::cluster::status::MissedCounts;
 use crate::lane_map::LaneMap;
 use crate::missed::{Missed, MissedLanes};
 use crate::node_id::NodeId;
 use crate::notice::Incident;
+use crate::status::MissedCounts;
 use crate::target::Scope;
 use crate::time::Instant;
 

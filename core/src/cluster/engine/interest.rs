@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn interest() -> (Arc<Lanes<Host>>, Interest<Host>) {
-        let outgoing = Arc::new(Outgoing::new(1_024));
+        let outgoing = Arc::new(Outgoing::new(1_024, Instant::MAX));
         let lanes = Arc::new(Lanes::new(8, outgoing, Arc::new(Still(at(1)))));
         (lanes.clone(), Interest::new(lanes, false, COOL_DOWN))
     }

@@ -102,6 +102,10 @@ impl<H: Host> Engine<H> {
         let outgoing = &self.shared.outgoing;
         let lost = self.in_flight.lost();
         let goes_on = outgoing.take(held, lost, &mut self.messages, &mut self.commands);
+        if self.shared.notices.state() == State::Stopped {
+            // The driver is polled for the first time, and late.
+            self.shared.notices.report(&Notice::State(State::Degraded));
+        }
         for queued in self.messages.drain(..) {
             self.node.enqueue(queued);
         }
@@ -467,6 +471,6 @@ impl<H: Host> Drop for Engine<H> {
         if let Some(incident) = self.incidents.take_over(Instant::MAX) {
             self.shared.notices.report(&Notice::Missed(incident));
         }
-        self.shared.notices.report(&Notice::State(State::Degraded));
+        self.shared.notices.report(&Notice::State(State::Stopped));
     }
 }
