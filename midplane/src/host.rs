@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use midplane_core::{Host, Panicked};
 
-use crate::Lock;
+use crate::lock::Lock;
 
 /// The registry of a program with std.
 pub type Registry = midplane_core::Registry<Std>;

@@ -1,4 +1,8 @@
-//! JSON of external publishers: programs that are no nodes.
+//! JSON of events, and of external publishers: programs that are no nodes.
+//!
+//! [`json(&value)`](event) makes an event of a value, and [`value`] a value of an event.
+//!
+//! # External publishers
 //!
 //! A node built [`with_external`](midplane_core::ClusterBuilder::with_external)`(json::decode)` subscribes to one more
 //! lane of its bus, [`Lane::JSON`](crate::bus::Lane::JSON), on which a program in any language with a client of the
@@ -31,13 +35,18 @@
 use std::fmt;
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use midplane_core::{
     AgentId, Audience, ConnectionId, Event, EventKey, ExternalEvent, OrgId, Scope, SessionId,
     Target, TopicId, UserId,
 };
-use serde::Deserialize;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::builder::Builder;
+use crate::connection::{Connection, Item};
+use crate::error::Error;
 
 /// Why a message is not understood.
 #[derive(Debug)]
@@ -96,6 +105,47 @@ impl From<Tagged> for Target {
             Tagged::Agent(id) => Self::Agent(id),
             Tagged::Topic(id) => Self::Topic(id),
         }
+    }
+}
+
+/// The JSON of a value, as an event of text: `midplane::json(&value)`.
+///
+/// # Errors
+/// When the value cannot be written as JSON.
+pub fn event<T: Serialize + ?Sized>(value: &T) -> Result<Event, Error> {
+    let text = serde_json::to_string(value).map_err(|error| wrong(&error))?;
+    Ok(Event::text(text))
+}
+
+/// The value that an event's JSON is.
+///
+/// # Errors
+/// When the event is no such JSON.
+pub fn value<T: DeserializeOwned>(event: &Event) -> Result<T, Error> {
+    serde_json::from_slice(event.bytes()).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &serde_json::Error) -> Error {
+    Error::Json(error.to_string().into())
+}
+
+impl Connection {
+    /// The values that the events' JSON is. A loss, a report that events may be missing, and JSON that is no such value
+    /// are errors between the values; the stream goes on behind them.
+    pub fn json<T: DeserializeOwned>(self) -> impl Stream<Item = Result<T, Error>> + Send {
+        self.map(|item| match item {
+            Item::Event(event) => value(&event),
+            Item::Lost(events) => Err(Error::Lost(events)),
+            Item::Missed(_) => Err(Error::Missed),
+        })
+    }
+}
+
+impl Builder {
+    /// Subscribes to external publishers that send JSON, as the [module](crate::json) describes it.
+    #[must_use]
+    pub fn external_json(self) -> Self {
+        self.external(decode)
     }
 }
 

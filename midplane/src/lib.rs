@@ -1,90 +1,112 @@
-//! A connection backplane for programs with std.
+//! A connection backplane: two replicas that publish to each other's connections, in fifteen lines.
 //!
-//! A service attaches each live connection, joins it to targets, and any code publishes to a target:
-//! every connection in it gets the event once.
+//! A service attaches each live connection (a WebSocket, an SSE stream, a closure), associates it with targets, and any
+//! code on any node publishes to a target. Every connection in it, on every node, gets the event once, **or is told that
+//! it may have missed something**.
 //!
-//! ```
-//! use std::sync::Arc;
+//! ```no_run
+//! use futures::StreamExt;
+//! use midplane::{Plane, Target};
 //!
-//! use midplane::mailbox::{Capacity, Item, Overflow};
-//! use midplane::{Backplane, ConnectionId, Event, Local, Target, mailbox};
-//!
-//! async fn chat() -> Result<(), Box<dyn std::error::Error>> {
-//!     let plane: Arc<dyn Backplane> = Arc::new(Local::new());
-//!     let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
-//!     let phone = plane.attach(ConnectionId::new("phone")?, sender.into_sink());
-//!     phone.associate(&Target::user("ada")?).await?;
-//!     phone.associate(&Target::topic("engines")?).await?;
-//!
-//!     let audience = midplane::Audience::from(Target::topic("engines")?).or(Target::user("ada")?);
-//!     let receipt = plane.publish(&audience, &Event::text("it turns"));
-//!     assert_eq!(receipt.local.accepted, 1); // in both targets, delivered once
-//!
-//!     let mut batch = Vec::new();
-//!     receiver.batch(&mut batch, 64).await;
-//!     assert_eq!(batch, [Item::Event(Event::text("it turns"))]);
-//!     phone.detach().await; // from here on, no call runs and what the sink held is dropped
-//!     Ok(())
+//! # async fn program() -> Result<(), midplane::Error> {
+//! let plane = Plane::connect("redis://localhost").await?; // live when it returns
+//! let mut phone = plane.attach(); // a fresh id, and a mailbox
+//! phone.associate(Target::topic("engines")).await?; // heard from every node
+//! let receipt = plane.publish(Target::topic("engines")?, "it turns");
+//! assert_eq!(receipt.accepted(), 1);
+//! while let Some(item) = phone.next().await {
+//!     println!("{item:?}"); // Event | Lost(n) | Missed
 //! }
-//!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // The same function on three executors; the last is futures' thread pool, no runtime at all.
-//! # #[cfg(feature = "tokio")]
-//! tokio::runtime::Builder::new_current_thread().build()?.block_on(chat())?;
-//! # #[cfg(feature = "smol")]
-//! smol::block_on(chat())?;
-//! # #[cfg(feature = "threads")]
-//! futures::executor::block_on(chat())?;
+//! plane.close().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Guarantees
 //!
-//! Those of [`midplane_core`], for programs with threads: panics of sinks are caught, so one sink's
-//! panic costs that connection alone (where the program is not built with `panic = "abort"`).
+//! Those of [`midplane_core`], for programs with threads. A connection gets each event at most once, in the order in which
+//! one handle published it. What was queued for other nodes and is not given to a connection there is told to it in its
+//! place, as [`Item::Missed`]; what came faster than it was read, as [`Item::Lost`]. Memory is bounded. Panics of closures
+//! are caught, so that one costs its own connection alone (where the program is not built with `panic = "abort"`).
+//!
+//! [`Plane::connect`] returns a plane that is live, or says what to do: a runtime that does not fit is an error there, and
+//! not a panic in a task later. A driver that ends all the same is [`State::Stopped`], a [`Notice`], and a refusal in every
+//! [`Receipt`].
 //!
 //! # Map
 //!
-//! Everything of [`midplane_core`] is re-exported; [`Registry`], [`Local`] and [`mailbox`] are named
-//! here with this crate's lock and host in place. [`Std`] is the host and [`Memory`] the bus between the nodes of
-//! one process. The feature `completions` adds the module of that name. With the features `tokio`, `smol` and `threads` come modules of those names, each with the same two items:
-//! `spawn` and `Timer`. Features only add: all three can be on, and none is chosen for the program.
+//! [`Plane`] is what services hold, [`Connection`] what the task of one client reads, [`Handle`] what changes it from
+//! elsewhere. [`connect`] has the URLs and the environment, [`runtime`] what planes run on; the features `tokio`, `smol` and
+//! `threads` bring modules of those names, only add, and none is chosen for the program. `redis`, `nats` and `postgres`
+//! bring the buses, and `tls` its encryption. `json` brings [events of values](json) and external publishers, `tracing` the
+//! log, [`metrics`] the text for Prometheus, `completions` the module of that name.
+//!
+//! Below is the core, all of it under [`core`](midplane_core): [`Backplane`] is what a plane is over, [`Cluster`] and
+//! [`Local`] the two there are, with this crate's lock and host in place, and [`mailbox`] the queue between a sink and its
+//! reader. [`Std`] is the host and [`Memory`] the bus between the nodes of one process.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 #[cfg(any(feature = "tokio", feature = "smol", feature = "threads"))]
 mod clock;
 #[cfg(feature = "completions")]
 pub mod completions;
 pub mod connect;
+mod connection;
+mod drain;
+mod error;
+mod fresh;
 mod host;
+mod into;
 #[cfg(feature = "json")]
 pub mod json;
 mod lock;
+#[cfg(feature = "tracing")]
+mod log;
 pub mod mailbox;
+mod mailboxes;
 mod memory;
-mod node_id;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod plane;
+pub mod runtime;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(feature = "threads")]
 pub mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(not(feature = "tracing"))]
+mod unlogged;
 
+#[cfg(not(feature = "tracing"))]
+use unlogged as log;
+
+pub use builder::Builder;
+pub use connect::{BusKind, ConnectError};
+pub use connection::{Associate, AttachOptions, Connection, Handle, Item};
+pub use drain::Hold;
+pub use error::Error;
+pub use fresh::fresh_node_id;
 pub use host::{Cluster, ClusterBuilder, Local, Registry, Std};
+pub use into::{IntoAudience, IntoEvent, IntoTarget};
+#[cfg(feature = "json")]
+pub use json::event as json;
 pub use lock::Lock;
 pub use memory::Memory;
+pub use midplane_core as core;
 pub use midplane_core::{
-    AgentId, Answer, Answers, Ask, Associate, AssociateError, Attachment, Audience, Backoff,
-    Backplane, CloseReport, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
+    AgentId, Answer, Answers, Ask, AssociateError, Attachment, Audience, Backoff, Backplane,
+    CloseReport, ConnectionEnd, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
     Driver, Drops, Event, EventKey, ExternalCounts, ExternalEvent, FlushError, Host, IdError,
     Incident, Instant, Kind, LaneMap, MAX_ID_BYTES, Missed, MissedCounts, MissedLanes, NotUtf8,
-    Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt, Refusal, Relay, Scope,
-    SessionId, Sink, State, Status, Target, Timer, TooLarge, TooMany, TopicId, UserId, Verdict,
-    bus, envelope, node,
+    Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt, Refusal, RefusalCounts,
+    Relay, Runtime, Scope, SessionId, Sink, State, Status, Target, Timer, TooLarge, TooMany,
+    TopicId, UserId, Verdict, bus, envelope, node,
 };
-pub use node_id::fresh_node_id;
+pub use plane::{Closed, Plane};
+pub use runtime::RuntimeError;
 
 /// The example of the README, held to compile and run.
 #[cfg(doctest)]

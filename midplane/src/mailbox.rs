@@ -1,6 +1,6 @@
 //! [`midplane_core::mailbox`] on this crate's [`Lock`].
 
-use crate::Lock;
+use crate::lock::Lock;
 
 pub use midplane_core::mailbox::{Capacity, ControlError, Item, MailboxCounters, Overflow};
 

@@ -1,6 +1,7 @@
 //! Spawning and time on smol.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -44,4 +45,38 @@ impl midplane_core::Timer for Timer {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         smol::Timer::after(duration).map(drop).boxed()
     }
+}
+
+/// smol, with its global executor, whose threads are its own.
+#[derive(Debug, Clone, Default)]
+pub struct Runtime {
+    timer: Timer,
+}
+
+impl Runtime {
+    /// The runtime, with a clock that counts from this call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl midplane_core::Runtime for Runtime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        spawn(task);
+    }
+}
+
+impl midplane_core::Timer for Runtime {
+    fn now(&self) -> midplane_core::Instant {
+        self.timer.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.timer.sleep(duration)
+    }
+}
+
+pub(crate) fn current() -> Option<Arc<dyn midplane_core::Runtime>> {
+    Some(Arc::new(Runtime::new()))
 }

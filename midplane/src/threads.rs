@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -21,11 +21,15 @@ static POOL: OnceLock<ThreadPool> = OnceLock::new();
 /// # Panics
 /// At the first call, when the system gives no thread.
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    let pool = POOL.get_or_init(|| match ThreadPool::new() {
+    start().spawn_ok(AssertUnwindSafe(future).catch_unwind().map(drop));
+}
+
+/// The pool, started if it was not.
+fn start() -> &'static ThreadPool {
+    POOL.get_or_init(|| match ThreadPool::new() {
         Ok(pool) => pool,
         Err(error) => panic!("no thread for the pool: {error}"),
-    });
-    pool.spawn_ok(AssertUnwindSafe(future).catch_unwind().map(drop));
+    })
 }
 
 /// The system's clock, which counts the time in which the machine is suspended where
@@ -59,4 +63,42 @@ impl midplane_core::Timer for Timer {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Delay::new(duration).boxed()
     }
+}
+
+/// Plain threads: futures' pool of one thread for each core, which the process shares.
+#[derive(Debug, Clone, Default)]
+pub struct Runtime {
+    timer: Timer,
+}
+
+impl Runtime {
+    /// The runtime, with a clock that counts from this call.
+    ///
+    /// # Panics
+    /// When the system gives no thread for the pool.
+    #[must_use]
+    pub fn new() -> Self {
+        start();
+        Self::default()
+    }
+}
+
+impl midplane_core::Runtime for Runtime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        spawn(task);
+    }
+}
+
+impl midplane_core::Timer for Runtime {
+    fn now(&self) -> midplane_core::Instant {
+        self.timer.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.timer.sleep(duration)
+    }
+}
+
+pub(crate) fn current() -> Option<Arc<dyn midplane_core::Runtime>> {
+    Some(Arc::new(Runtime::new()))
 }

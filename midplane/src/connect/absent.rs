@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Bus, SettingsError};
+use midplane_core::bus::{Bus, SettingsError};
 
 /// The error that names the feature which brings the bus.
 pub(crate) fn bus(

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::bus::{BusError, SettingsError};
+use midplane_core::bus::{BusError, SettingsError};
 
 use super::BusKind;
 
@@ -58,6 +58,15 @@ pub enum ConnectError {
         /// What the bus says.
         source: BusError,
     },
+    /// The bus did not bring this node's own heartbeats back before the deadline, though no link failed.
+    NotLive {
+        /// The name of the setting that says where it is.
+        setting: &'static str,
+        /// For how long it was awaited.
+        deadline: Duration,
+    },
+    /// The operating system gives no random bytes for the id of the node.
+    NoRandomness(std::io::ErrorKind),
     /// The server did not accept the connection before the deadline.
     Late {
         /// The name of the setting that says where it is.
@@ -110,15 +119,24 @@ impl fmt::Display for ConnectError {
             ),
             Self::Invalid { setting, source } => write!(f, "{setting} is not usable: {source}"),
             Self::Refused { setting, source } => {
-                write!(f, "the backplane of {setting} is not open: {source}")
+                write!(f, "the bus of {setting} is not open: {source}")
             }
+            Self::NotLive { setting, deadline } => write!(
+                f,
+                "the bus of {setting} is not live: within {deadline:?} it did not bring back what this node sent; does \
+                 anything between here and the server hold messages back, such as a pooler of connections?"
+            ),
+            Self::NoRandomness(kind) => write!(
+                f,
+                "the operating system gives no random bytes for the id of this node: {kind}"
+            ),
             Self::Late {
                 setting,
                 backplane,
                 deadline,
             } => write!(
                 f,
-                "the backplane of {setting} is not open: no {backplane} accepted the connection within {deadline:?}; is it running, \
+                "the bus of {setting} is not open: no {backplane} accepted the connection within {deadline:?}; is it running, \
                  and is the address right?"
             ),
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::Memory;
-use crate::bus::{Bus, Prefix, SettingsError};
+use crate::memory::Memory;
+use midplane_core::bus::{Bus, Prefix, SettingsError};
 use parking_lot::Mutex;
 
 /// The hubs that have a name, by the prefix and the name. They stay: a program has few names, and all of them in

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Bus, SettingsError};
+use midplane_core::bus::{Bus, SettingsError};
 use midplane_nats::Nats;
 
 pub(crate) fn bus(

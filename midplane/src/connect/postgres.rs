@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bus::{Bus, SettingsError};
+use midplane_core::bus::{Bus, SettingsError};
 use midplane_postgres::Postgres;
 
 pub(crate) fn bus(

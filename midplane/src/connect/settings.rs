@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Timer;
-use crate::bus::{Bus, BusError, Lane, SettingsError};
+use midplane_core::Timer;
+use midplane_core::bus::{Bus, BusError, Lane, SettingsError};
 
 use super::{BusKind, ConnectError, memory, nats, postgres, redis};
 
@@ -83,7 +83,7 @@ impl Settings {
     /// # Errors
     /// When it is no URL of a bus, or what it asks for is not compiled in.
     pub fn parse(url: &str) -> Result<Self, ConnectError> {
-        let settings = Self::read(url, "the url of the backplane")?;
+        let settings = Self::read(url, "the url")?;
         settings.build()?;
         Ok(settings)
     }
@@ -110,6 +110,19 @@ impl Settings {
     #[must_use]
     pub fn kind(&self) -> BusKind {
         self.kind
+    }
+
+    /// The bus, of which no link is open yet.
+    ///
+    /// # Errors
+    /// When an adapter does not take the settings. All were asked when the settings were made.
+    pub fn bus(&self) -> Result<Arc<dyn Bus>, ConnectError> {
+        self.build()
+    }
+
+    /// What errors call the URL.
+    pub(crate) fn setting(&self) -> &'static str {
+        self.setting
     }
 
     /// Opens the bus and proves that its server is there: one link is opened, subscribes to the lane that every node
