@@ -1,0 +1,135 @@
+//! A WebSocket as a response.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::WebSocketUpgrade;
+use axum::extract::ws::Message;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use midplane::{AttachOptions, Error, IntoTarget, Item, Plane, Target};
+use midplane_http::{Close, Pump, PumpSettings};
+
+use crate::client::Client;
+use crate::message;
+use crate::rejection::Rejection;
+use crate::session::Session;
+
+/// A WebSocket of a connection to the plane: [`Ws::serve`] is the response.
+#[must_use]
+pub fn ws(upgrade: WebSocketUpgrade, plane: &Plane) -> Ws {
+    Ws {
+        upgrade,
+        plane: plane.clone(),
+        targets: Vec::new(),
+        options: AttachOptions::new(),
+        settings: PumpSettings::default(),
+        encode: Arc::new(message::of),
+    }
+}
+
+/// Makes messages of items, or nothing of those that are left out.
+pub(crate) type Encode = Arc<dyn Fn(Item) -> Option<Message> + Send + Sync>;
+
+/// The settings of a WebSocket: [`ws`].
+#[must_use = "`serve` makes the response"]
+pub struct Ws {
+    upgrade: WebSocketUpgrade,
+    plane: Plane,
+    targets: Vec<Result<Target, Error>>,
+    options: AttachOptions,
+    settings: PumpSettings,
+    encode: Encode,
+}
+
+impl Ws {
+    /// Joins the connection to this target too. One that is none answers the request with 400.
+    pub fn associate(mut self, target: impl IntoTarget) -> Self {
+        self.targets.push(target.into_target());
+        self
+    }
+
+    /// Attaches the connection with these options.
+    pub fn options(mut self, options: AttachOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Pings the client as these say.
+    pub fn pings(mut self, settings: PumpSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Makes messages of items by this function. Unless it is set, an event of text is a text message and one of bytes a
+    /// binary one; losses are `{"midplane":"lost","count":n}` and reports that events may be missing
+    /// `{"midplane":"missed"}`.
+    pub fn encode(
+        mut self,
+        encode: impl Fn(Item) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.encode = Arc::new(encode);
+        self
+    }
+
+    /// The response of a client that is only told: what it sends is read and dropped.
+    #[must_use]
+    pub fn serve(self) -> Response {
+        self.serve_with(|mut client: Client| async move {
+            while client.next().await.is_some() {}
+            Ok(())
+        })
+    }
+
+    /// The response of a client with a protocol of the application: `task` runs once publishers on every node reach the targets, and
+    /// its end ends the session, with the [`Close`] that it returns.
+    #[must_use]
+    pub fn serve_with<F, T>(self, task: F) -> Response
+    where
+        F: FnOnce(Client) -> T + Send + 'static,
+        T: Future<Output = Result<(), Close>> + Send + 'static,
+    {
+        match self.start(task) {
+            Ok(response) => response,
+            Err(error) => Rejection::from(error).into_response(),
+        }
+    }
+
+    fn start<F, T>(self, task: F) -> Result<Response, Error>
+    where
+        F: FnOnce(Client) -> T + Send + 'static,
+        T: Future<Output = Result<(), Close>> + Send + 'static,
+    {
+        let targets: Result<Vec<_>, _> = self.targets.into_iter().collect();
+        let targets = targets?;
+        let connection = self.plane.attach_with(self.options);
+        // On this node the connection is in them from here on.
+        let mut joining = Vec::new();
+        for target in &targets {
+            let mut associate = connection.associate(target);
+            match (&mut associate).now_or_never() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None => joining.push(associate),
+            }
+        }
+        let timer = Arc::new(midplane::tokio::Timer::new());
+        let session = Session {
+            pump: Pump::new(connection, timer, self.settings),
+            joining,
+            encode: self.encode,
+        };
+        Ok(self
+            .upgrade
+            .on_upgrade(move |socket| session.run(socket, task)))
+    }
+}
+
+impl fmt::Debug for Ws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ws")
+            .field("plane", &self.plane)
+            .field("targets", &self.targets)
+            .finish_non_exhaustive()
+    }
+}
