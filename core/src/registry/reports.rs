@@ -75,7 +75,8 @@ impl RecentReports {
     fn covering(&self, lane: Option<Lane>, missed: &Missed) -> Covering {
         let after = |lane: Option<Lane>| {
             let reports = self.0.get(&lane).into_iter().flatten();
-            let after = reports.filter(|report| report.at >= missed.until);
+            // A clock that stands shows one instant for what comes before and after.
+            let after = reports.filter(|report| report.at > missed.until);
             after.copied().collect()
         };
         Covering {

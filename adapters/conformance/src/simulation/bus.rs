@@ -12,6 +12,7 @@ use futures::stream::{self, StreamExt};
 use midplane::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit};
 
 use super::lanes::AffectedLanes;
+use super::newer::as_newer;
 use super::scenario::Fault;
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::lock::locked;
@@ -56,6 +57,8 @@ struct State {
     /// What is wrong between the node at a place and the bus.
     link_faults: BTreeMap<usize, LinkFault>,
     frame_fault: Option<FrameFault>,
+    /// The places of nodes of a newer release.
+    newer: BTreeSet<usize>,
     /// Whether connecting is refused everywhere.
     down: bool,
     next: u64,
@@ -84,6 +87,7 @@ impl BusServer {
             latency,
             link_faults: BTreeMap::new(),
             frame_fault: None,
+            newer: BTreeSet::new(),
             down: false,
             next: 0,
             links: BTreeMap::new(),
@@ -115,6 +119,15 @@ impl BusServer {
 
     pub(super) fn set_frame_fault(&self, frame_fault: Option<FrameFault>) {
         self.state().frame_fault = frame_fault;
+    }
+
+    /// The node at a place is of a newer release, or is not.
+    pub(super) fn set_newer(&self, place: usize, newer: bool) {
+        let places = &mut self.state().newer;
+        match newer {
+            true => places.insert(place),
+            false => places.remove(&place),
+        };
     }
 
     pub(super) fn set_down(&self, down: bool) {
@@ -177,6 +190,10 @@ impl BusServer {
         if state.affects(from, frame.lane, &[Fault::Mute, Fault::Apart]) {
             return;
         }
+        let bytes = match state.newer.contains(&from) {
+            true => as_newer(&frame.frame, FRAME),
+            false => frame.frame.clone(),
+        };
         let to: Vec<u64> = state
             .links
             .iter()
@@ -192,7 +209,7 @@ impl BusServer {
                 let due = state.due(id, frame.lane);
                 let inbound = Inbound {
                     lane: frame.lane,
-                    frame: frame.frame.clone(),
+                    frame: bytes.clone(),
                 };
                 let server = Arc::downgrade(&self.0);
                 let clock = state.clock.clone();

@@ -162,7 +162,7 @@ impl SimulatedCluster {
         let part = planned.fault.part();
         let key = match part {
             FaultyPart::Frames => (0, part),
-            FaultyPart::Clock | FaultyPart::Node => (planned.place, part),
+            FaultyPart::Clock | FaultyPart::Release | FaultyPart::Node => (planned.place, part),
         };
         {
             let mut state = self.state();
@@ -290,6 +290,11 @@ impl SimulatedCluster {
                 clock.sleep(planned.pause).await;
                 self.kill(place, &running);
                 self.start(place);
+            }
+            Fault::Newer => {
+                server.set_newer(place, true);
+                clock.sleep(length).await;
+                server.set_newer(place, false);
             }
             Fault::Closed => {
                 let _ = running.recorded.close(length).await;

@@ -15,6 +15,7 @@
 mod bus;
 mod cluster;
 mod lanes;
+mod newer;
 mod plan;
 pub mod protocol;
 mod scenario;
@@ -49,6 +50,12 @@ impl Run {
             return judgement.exemptions;
         }
         eprintln!("{:#?}", self.plan);
+        if std::env::var("EXAM_DUMP").is_ok() { for record in &self.history.records { eprintln!("@ {:?} {:?}", record.at, record.fact); } }
+        if std::env::var("EXAM_DUMP").is_ok() {
+            for record in &self.history.records {
+                eprintln!("@ {:?} {:?}", record.at, record.fact);
+            }
+        }
         self.history.assert_holds(&self.bounds)
     }
 }

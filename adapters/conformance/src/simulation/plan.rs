@@ -202,7 +202,8 @@ impl FaultPlan {
             time_to_live: TIME_TO_LIVE,
             lanes: self.scenario.lanes,
             delay: self.delay(),
-            notice: HEARTBEAT * 3 + self.latency * 2 + Duration::from_millis(50),
+            // A node whose clock stands cannot tell how long it has not heard itself.
+            notice: HEARTBEAT * 3 + self.latency * 2 + Duration::from_millis(50) + self.clock(),
             queue: self.scenario.queue as u64,
             heal: HEARTBEAT * 10 + self.latency * 4,
             accounting: Accounting::Connection,

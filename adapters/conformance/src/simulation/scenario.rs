@@ -56,6 +56,8 @@ pub enum Fault {
     Repairing,
     /// One node is closed, and another started.
     Closed,
+    /// One node is of a newer release: it sends events, messages and flags that the others do not know.
+    Newer,
 }
 
 /// What a fault goes wrong with. There is one of each at a time, or one of each at a place.
@@ -63,6 +65,7 @@ pub enum Fault {
 pub(super) enum FaultyPart {
     Frames,
     Clock,
+    Release,
     Node,
 }
 
@@ -70,6 +73,7 @@ impl Fault {
     pub(super) fn part(self) -> FaultyPart {
         match self {
             Self::Lost | Self::Repeated | Self::Late => FaultyPart::Frames,
+            Self::Newer => FaultyPart::Release,
             Self::Stopped | Self::CaughtUp | Self::Leapt => FaultyPart::Clock,
             _ => FaultyPart::Node,
         }
@@ -112,6 +116,7 @@ const EVERY_FAULT: &[Fault] = &[
     Fault::Born,
     Fault::Repairing,
     Fault::Closed,
+    Fault::Newer,
     Fault::Stopped,
     Fault::CaughtUp,
     Fault::Leapt,
@@ -120,7 +125,7 @@ const EVERY_FAULT: &[Fault] = &[
 
 /// The number of faults of frames, and of those and the faults of links, the bus and processes.
 const FRAME_FAULTS: usize = 3;
-const STEADY_FAULTS: usize = 21;
+const STEADY_FAULTS: usize = 22;
 
 /// The faults after which what was lost can be had again, if they are short enough.
 const REPAIRABLE: &[Fault] = &[
@@ -224,6 +229,18 @@ impl Scenario {
     pub const CLOCKS_AND_LOSS: Self = Self {
         faults: CLOCKS_AND_LOSS,
         lanes: 4,
+        ..Self::LOSSY_BUS
+    };
+
+    /// Nodes of two releases on a bus that fails now and then.
+    pub const MIXED_RELEASES: Self = Self {
+        faults: &[
+            Fault::Newer,
+            Fault::Newer,
+            Fault::Lost,
+            Fault::Cut,
+            Fault::Mute,
+        ],
         ..Self::LOSSY_BUS
     };
 

@@ -31,6 +31,11 @@ fn what_a_lossy_bus_loses_lies_in_gaps() {
 }
 
 #[test]
+fn events_of_a_newer_release_are_told_as_missed_where_they_are_unknown() {
+    hold(Scenario::MIXED_RELEASES, 40);
+}
+
+#[test]
 fn what_is_lost_while_everything_breaks_lies_in_gaps() {
     hold(Scenario::BREAKING_LINKS, 50);
 }

@@ -25,7 +25,7 @@ pub(super) fn event() -> Event {
 }
 
 /// A frame in the name of `origin`, or of a node that does not exist, with a number far above the last one `used` on
-/// its lane; or bytes that are no frame at all.
+/// its lane, near it, or below it; or bytes that are no frame at all.
 pub(super) fn forge(
     random: &mut Random,
     origin: NodeId,
@@ -37,7 +37,9 @@ pub(super) fn forge(
         0 => NodeId([random.draw() as u8 | 0x80; 16]),
         _ => origin,
     };
-    let first = match random.below(3) {
+    let first = match random.below(5) {
+        3 => used + 1 + random.below(200),
+        4 => 1 + random.below(used + 1),
         0 => u64::MAX - random.below(4),
         1 => used + 200 + random.below(100_000),
         _ => used + 200 + random.below(1 << 40),
