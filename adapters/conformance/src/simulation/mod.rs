@@ -50,12 +50,6 @@ impl Run {
             return judgement.exemptions;
         }
         eprintln!("{:#?}", self.plan);
-        if std::env::var("EXAM_DUMP").is_ok() { for record in &self.history.records { eprintln!("@ {:?} {:?}", record.at, record.fact); } }
-        if std::env::var("EXAM_DUMP").is_ok() {
-            for record in &self.history.records {
-                eprintln!("@ {:?} {:?}", record.at, record.fact);
-            }
-        }
         self.history.assert_holds(&self.bounds)
     }
 }

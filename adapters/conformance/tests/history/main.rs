@@ -63,9 +63,9 @@ fn a_lost_event_is_accounted_for_by_a_receipt_that_says_it_is_not_relayed() {
     assert_eq!(checks(&story), BTreeSet::new());
 }
 
-/// A forged number costs the events in flight, and gaps of any length, until the forging ended and was refuted.
+/// A forged number costs the events in flight, and gaps of any length, until the number was refuted.
 #[test]
-fn an_impersonated_lane_is_exempt_during_the_fault_alone() {
+fn an_impersonated_lane_is_exempt_until_it_is_refuted() {
     let (origin, lane) = (node(0), 0);
     let impersonated = Fact::Impersonated {
         node: node(1),

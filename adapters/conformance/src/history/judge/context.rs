@@ -38,8 +38,8 @@ impl<'a> Context<'a> {
     }
 
     /// Whether, at some instant between these moments, the node may have believed forged numbers of this origin and
-    /// lane: an unknown sender sent them during a fault, and a node needs as long as it may take to heal to refute
-    /// them.
+    /// lane: an unknown sender sent them not long before. They take as long as any frame, and then the node needs as
+    /// long as it may take to heal to refute them.
     pub(super) fn is_impersonated(
         &self,
         timeline: &NodeTimeline,
@@ -47,7 +47,9 @@ impl<'a> Context<'a> {
         from: Duration,
         until: Duration,
     ) -> bool {
-        let since = from.saturating_sub(self.bounds.heal);
-        timeline.impersonated.contains(&lane) && self.index.faults.overlap(since, until)
+        let refuted = self.bounds.delay + self.bounds.heal;
+        let times = timeline.impersonated.get(&lane).into_iter().flatten();
+        let mut believed = times.map(|at| (*at, *at + refuted));
+        believed.any(|(begin, end)| begin <= until && from <= end)
     }
 }

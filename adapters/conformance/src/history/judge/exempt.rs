@@ -18,6 +18,8 @@ pub enum Exemption {
     OriginSilent,
     /// The origin died so late that the history ends before that had to be known.
     HistoryEnded,
+    /// A report of a node claims too much, and a forged frame may have led to it.
+    ForgedReport,
     /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
     Impersonated,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Exemption {
             Self::OriginUnheard => "origin died unheard",
             Self::OriginSilent => "origin died in silence",
             Self::HistoryEnded => "origin died at the end",
+            Self::ForgedReport => "report after a forged frame",
             Self::Impersonated => "impersonated",
         })
     }

@@ -8,6 +8,7 @@ use midplane::{LaneMap, Scope};
 use super::bounds::Bounds;
 use super::check::Check;
 use super::context::Context;
+use super::exempt::Exemption;
 use super::node::{Deaf, Gap, NodeTimeline};
 use super::publish::{PublishRecord, Sending};
 use crate::history::fact::{Relayed, name};
@@ -18,59 +19,67 @@ pub(super) fn judge(context: &mut Context<'_>) {
     let deaf_periods = index.faults.deaf_periods(context.bounds);
     for (node, timeline) in &index.nodes {
         for gap in &timeline.gaps {
-            if let Some(tag) = could_be_had(context, gap) {
-                let what = format!(
-                    "{} gives up {}..={} of {} on lane {} at {:?}, but the origin could have been asked",
-                    name(*node),
-                    gap.first,
-                    gap.last,
-                    name(gap.origin),
-                    gap.lane,
-                    gap.reported.at
-                );
-                context.report(Check::Whole, tag, what);
+            let found = match could_be_had(context, gap) {
+                Some(tag) => Some((Check::Whole, "they could have been had".to_owned(), tag)),
+                None => false_gap(context, *node, timeline, gap)
+                    .map(|(why, tag)| (Check::NoFalseGap, why, tag)),
+            };
+            let Some((check, why, tag)) = found else {
+                continue;
+            };
+            // A forged number may cost a gap of any length, until the heartbeats of the origin refute the number.
+            let (lane, reported) = ((gap.origin, gap.lane), gap.reported.at);
+            if check == Check::NoFalseGap
+                && context.is_impersonated(timeline, lane, reported, reported)
+            {
+                context.exemptions.add(Exemption::ForgedReport);
                 continue;
             }
-            if let Some((why, tag)) = false_gap(context, *node, timeline, gap) {
-                let Gap { first, last, .. } = gap;
-                let what = format!(
-                    "{} reports at {:?} that {first}..={last} of {} on lane {} did not arrive, but {why}",
-                    name(*node),
-                    gap.reported.at,
-                    name(gap.origin),
-                    gap.lane
-                );
-                context.report(Check::NoFalseGap, tag, what);
-            }
+            let Gap { first, last, .. } = gap;
+            let what = format!(
+                "{} reports at {reported:?} that {first}..={last} of {} on lane {} did not arrive, but {why}",
+                name(*node),
+                name(gap.origin),
+                gap.lane
+            );
+            context.report(check, tag, what);
         }
         for deaf in &timeline.deaf {
-            if context.bounds.whole.is_some_and(|from| from <= deaf.since) {
-                let what = format!(
-                    "{} reports at {:?} that it was deaf to {} on lane {:?} from {:?} to {:?}, but nothing was to be lost",
-                    name(*node),
-                    deaf.reported.at,
-                    deaf.origin.map_or_else(|| "all".to_owned(), name),
-                    deaf.lane,
-                    deaf.since,
-                    deaf.until
-                );
-                context.report(Check::Whole, None, what);
+            let whole = context.bounds.whole.is_some_and(|from| from <= deaf.since);
+            let found = match whole {
+                true => Some((Check::Whole, "nothing was to be lost")),
+                false => not_deaf(context, &deaf_periods, timeline, deaf)
+                    .map(|why| (Check::NoFalseGap, why)),
+            };
+            let Some((check, why)) = found else { continue };
+            if check == Check::NoFalseGap && is_forged(context, timeline, deaf) {
+                context.exemptions.add(Exemption::ForgedReport);
                 continue;
             }
-            if let Some(why) = not_deaf(context, &deaf_periods, timeline, deaf) {
-                let what = format!(
-                    "{} reports at {:?} that it was deaf to {} on lane {:?} from {:?} to {:?}, but {why}",
-                    name(*node),
-                    deaf.reported.at,
-                    deaf.origin.map_or_else(|| "all".to_owned(), name),
-                    deaf.lane,
-                    deaf.since,
-                    deaf.until
-                );
-                context.report(Check::NoFalseGap, None, what);
-            }
+            let what = format!(
+                "{} reports at {:?} that it was deaf to {} on lane {:?} from {:?} to {:?}, but {why}",
+                name(*node),
+                deaf.reported.at,
+                deaf.origin.map_or_else(|| "all".to_owned(), name),
+                deaf.lane,
+                deaf.since,
+                deaf.until
+            );
+            context.report(check, None, what);
         }
     }
+}
+
+/// Whether a forged frame may have led to the report: a forged time may date what is missing at any moment, and one who
+/// exists in forged frames alone is silent soon.
+fn is_forged(context: &Context<'_>, timeline: &NodeTimeline, deaf: &Deaf) -> bool {
+    let Bounds { time_to_live, .. } = *context.bounds;
+    let reported = deaf.reported.at;
+    let silent = reported.saturating_sub(time_to_live + context.bounds.lookback());
+    let mut lanes = timeline.impersonated.keys();
+    lanes.any(|lane| {
+        deaf.origin == Some(lane.0) && context.is_impersonated(timeline, *lane, silent, reported)
+    })
 }
 
 /// Whether the gap gives up what was not to be lost, and an event of it if one is known.
@@ -110,10 +119,6 @@ fn false_gap(
     }
     let Context { index, bounds, .. } = context;
     let (lane, reported) = ((gap.origin, gap.lane), gap.reported.at);
-    // A forged number may cost a gap of any length, until the heartbeats of the origin refute the number.
-    if context.is_impersonated(timeline, lane, reported, reported) {
-        return None;
-    }
     if !index.is_tapped(gap.origin) {
         let from = reported.saturating_sub(bounds.lookback());
         return (!may_be_lost(context, timeline, from, reported))
@@ -226,26 +231,14 @@ fn not_deaf(
     deaf_periods: &[(Duration, Duration)],
     timeline: &NodeTimeline,
     deaf: &Deaf,
-) -> Option<String> {
+) -> Option<&'static str> {
     let Deaf { since, until, .. } = *deaf;
     if since > until {
-        return Some("that is no time".to_owned());
-    }
-    // A forged time may date what is missing at any moment, and one who exists in forged frames alone is silent soon.
-    let Bounds { time_to_live, .. } = *context.bounds;
-    let silent = deaf
-        .reported
-        .at
-        .saturating_sub(time_to_live + context.bounds.lookback());
-    if let Some(origin) = deaf.origin
-        && let Some(lane) = timeline.impersonated.iter().find(|(of, _)| *of == origin)
-        && context.is_impersonated(timeline, *lane, silent, deaf.reported.at)
-    {
-        return None;
+        return Some("that is no time");
     }
     // The clocks of nodes are as fine as those of the wire.
     if until > deaf.reported.at + Duration::from_millis(1) {
-        return Some("that is not over".to_owned());
+        return Some("that is not over");
     }
     let mut periods = deaf_periods.iter();
     let covers = periods.any(|(begin, end)| *begin <= since && until <= *end);
@@ -257,6 +250,5 @@ fn not_deaf(
         let ended = context.index.nodes.get(&origin)?.ended?;
         Some(since.saturating_sub(context.bounds.lookback()) <= ended.at && ended.at <= until)
     });
-    (!covers && !joining && silent != Some(true))
-        .then(|| "nothing was wrong for that long".to_owned())
+    (!covers && !joining && silent != Some(true)).then_some("nothing was wrong for that long")
 }

@@ -144,7 +144,9 @@ impl<'a> Index<'a> {
             }
             Fact::Forged { hash } => drop(self.forged.insert(*hash)),
             Fact::Impersonated { node, origin, lane } => {
-                self.node(*node).impersonated.insert((*origin, *lane));
+                let impersonated = &mut self.node(*node).impersonated;
+                let times = impersonated.entry((*origin, *lane)).or_default();
+                times.push(point.at);
             }
             Fact::FaultBegan => self.faults.begin(point),
             Fact::FaultEnded => self.faults.end(point),

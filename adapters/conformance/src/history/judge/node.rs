@@ -29,8 +29,8 @@ pub(super) struct NodeTimeline {
     pub(super) by_publisher: HashMap<(u32, u32), Arrivals>,
     /// By origin and lane, the frames of which an event was delivered.
     pub(super) frames: HashMap<(NodeId, u32), BTreeSet<u64>>,
-    /// The origins and lanes in whose name an unknown sender sent to the node.
-    pub(super) impersonated: BTreeSet<(NodeId, u32)>,
+    /// When an unknown sender sent to the node in the name of an origin, by origin and lane.
+    pub(super) impersonated: BTreeMap<(NodeId, u32), Vec<Duration>>,
 }
 
 impl NodeTimeline {

@@ -61,9 +61,9 @@ fn why_not(
     if could_be_missed(context, timeline, missed) {
         let most = unseen(context, span, missed).count() as u64;
         // How many events a forged number stands for nobody knows.
-        let heal = missed.told.at.saturating_sub(bounds.heal);
-        let forged =
-            !timeline.impersonated.is_empty() && index.faults.overlap(heal, missed.told.at);
+        let told_at = missed.told.at;
+        let mut lanes = timeline.impersonated.keys();
+        let forged = lanes.any(|lane| context.is_impersonated(timeline, *lane, told_at, told_at));
         let many = missed.exact && missed.events > most && !forged;
         return match many {
             true => told(&format!(
