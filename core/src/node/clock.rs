@@ -13,14 +13,28 @@ type Difference = i128;
 /// ahead by less than `now - sent`: the smallest of these is the upper bound. One that says that our frame of the moment
 /// `ours` was heard `ago` before gives a lower bound, `ours - (sent - ago)`, for our frame was longer on its way than
 /// nothing. Both together are the round trip. Only heartbeats count: a repaired frame has the stamp of its first sending.
+///
+/// A frame that has just come is judged by the bounds of now. What happened a while ago is dated by the loosest bounds that
+/// there were since: one of the clocks may have stood or leapt in between.
 #[derive(Debug, Default)]
 pub(super) struct PeerClock {
+    /// The negative of the upper bound, and the lower bound.
     upper: Extreme,
     lower: Extreme,
+    /// The loosest that they were: the upper bound, and the negative of the lower one.
+    upper_lately: Extreme,
+    lower_lately: Extreme,
     /// The longer of the last two round trips.
     round_trips: [Option<Duration>; 2],
-    /// What the origin's clock showed after it leapt, or after ours stood: what it showed before says nothing of ours.
-    steady: Duration,
+}
+
+/// For how long bounds count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// For a frame that comes now, at least.
+    pub(super) now: Duration,
+    /// For what happened a while ago.
+    pub(super) lately: Duration,
 }
 
 /// Two bounds that contradict each other by more than this are of clocks that leapt, in microseconds.
@@ -28,12 +42,11 @@ const LEAP: Difference = 1_000;
 
 impl PeerClock {
     /// A heartbeat came.
-    pub(super) fn heard(&mut self, now: Instant, sent: Duration, window: Duration) {
+    pub(super) fn heard(&mut self, now: Instant, sent: Duration, windows: Windows) {
         let ahead = micros(now.since_origin()) - micros(sent);
-        if self.lower.best().is_some_and(|least| ahead + LEAP < least) {
-            self.steady = sent;
-        }
-        self.upper.record(now, -ahead, window);
+        self.upper.record(now, -ahead, windows.now);
+        let bound = self.upper.best().map_or(ahead, |best| -best);
+        self.upper_lately.record(now, bound, windows.lately);
     }
 
     /// The origin said, in a heartbeat that it stamped `sent`, that it had heard our frame of the moment `ours` for so long.
@@ -43,11 +56,22 @@ impl PeerClock {
         sent: Duration,
         ours: Duration,
         ago: Duration,
-        window: Duration,
+        windows: Windows,
     ) {
+        let since = now.since_origin().saturating_sub(ours);
+        let Some(round_trip) = since.checked_sub(ago) else {
+            // It cannot have heard the frame before that was made.
+            return;
+        };
         let ahead = micros(ours) - (micros(sent) - micros(ago));
-        self.lower.record(now, ahead, window);
-        let round_trip = now.since_origin().saturating_sub(ours).saturating_sub(ago);
+        if self.upper.best().is_some_and(|best| ahead > LEAP - best) {
+            // The origin's clock stood, or ours leapt: what came before would make all that comes now too old.
+            self.upper = Extreme::default();
+            self.heard(now, sent, windows);
+        }
+        self.lower.record(now, ahead, windows.now);
+        let bound = self.lower.best().unwrap_or(ahead);
+        self.lower_lately.record(now, -bound, windows.lately);
         self.round_trips = [Some(round_trip), self.round_trips[0]];
     }
 
@@ -72,37 +96,29 @@ impl PeerClock {
         micros(stamp) > micros(now.since_origin()) - ahead + micros(tolerance)
     }
 
-    /// The latest moment of our clock at which the origin's showed this time; zero if ours had not begun.
+    /// The latest moment of our clock at which the origin's showed this time, by what came lately; zero if ours had not
+    /// begun.
     pub(super) fn ours(&self, theirs: Duration) -> Option<Instant> {
-        let ahead = -self.upper.best()?;
-        Some(Instant::from_origin(duration(micros(theirs) + ahead)))
+        Some(instant(micros(theirs) - self.upper.best()?))
     }
 
-    /// The latest moment of our clock at which the origin's showed this time, unless one of the clocks leapt since.
-    pub(super) fn ours_if_steady(&self, theirs: Duration) -> Option<Instant> {
-        self.ours(theirs).filter(|_| theirs >= self.steady)
+    /// The latest moment of our clock at which the origin's showed this time, whatever the clocks did since.
+    pub(super) fn ours_at_most(&self, theirs: Duration) -> Option<Instant> {
+        Some(instant(micros(theirs) + self.upper_lately.best()?))
     }
 
-    /// The earliest moment of our clock at which the origin's showed this time, as far as is known.
+    /// The earliest moment of our clock at which the origin's showed this time, whatever the clocks did since, as far as is
+    /// known.
     pub(super) fn ours_at_least(&self, theirs: Duration) -> Instant {
-        let ahead = self
-            .lower
-            .best()
-            .or_else(|| self.upper.best().map(|best| -best));
-        Instant::from_origin(duration(micros(theirs) + ahead.unwrap_or_default()))
+        let ahead = self.lower_lately.best().map(|bound| -bound);
+        let ahead = ahead.or_else(|| self.upper.best().map(|best| -best));
+        instant(micros(theirs) + ahead.unwrap_or_default())
     }
 
-    /// The latest time that the origin's clock showed at this moment of ours, as far as is known.
-    pub(super) fn theirs_at_most(&self, ours: Instant) -> Duration {
-        match self.lower.best() {
-            Some(ahead) => duration(micros(ours.since_origin()) - ahead),
-            None => Duration::MAX,
-        }
-    }
-
-    /// The earliest time that the origin's clock showed at this moment of ours; zero if it had not begun.
+    /// The earliest time that the origin's clock showed at this moment of ours, whatever the clocks did since, if the
+    /// origin was heard by then; zero if its clock had not begun.
     pub(super) fn theirs(&self, ours: Instant) -> Duration {
-        let ahead = self.upper.best().map_or(0, |best| -best);
+        let ahead = self.upper_lately.best().unwrap_or_default();
         duration(micros(ours.since_origin()) - ahead)
     }
 }
@@ -146,6 +162,10 @@ fn micros(time: Duration) -> Difference {
     time.as_micros().try_into().unwrap_or(Difference::MAX >> 1)
 }
 
+fn instant(micros: Difference) -> Instant {
+    Instant::from_origin(duration(micros))
+}
+
 fn duration(micros: Difference) -> Duration {
     Duration::from_micros(u64::try_from(micros.max(0)).unwrap_or(u64::MAX))
 }
@@ -154,7 +174,10 @@ fn duration(micros: Difference) -> Duration {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(8);
+    const WINDOWS: Windows = Windows {
+        now: Duration::from_secs(8),
+        lately: Duration::from_secs(36),
+    };
 
     fn ms(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
@@ -167,9 +190,9 @@ mod tests {
     /// Of a peer whose clock began 10 s before ours; frames take 30 ms to us and 50 ms to it.
     fn clock() -> PeerClock {
         let mut clock = PeerClock::default();
-        clock.heard(at(1_000), ms(10_970), WINDOW);
+        clock.heard(at(1_000), ms(10_970), WINDOWS);
         // Our frame of 900 came to it at 950, 20 before it made the heartbeat.
-        clock.echoed(at(1_000), ms(10_970), ms(900), ms(20), WINDOW);
+        clock.echoed(at(1_000), ms(10_970), ms(900), ms(20), WINDOWS);
         clock
     }
 
@@ -183,6 +206,15 @@ mod tests {
         assert_eq!(clock.age(at(2_030), ms(11_000)), ms(1_000));
     }
 
+    /// What was published while our clock stood was published after the moment at which it had come to stand.
+    #[test]
+    fn a_moment_before_our_clock_stood_is_dated_as_before() {
+        let mut clock = clock();
+        clock.heard(at(1_500), ms(31_500), WINDOWS);
+        assert_eq!(clock.theirs(at(1_400)), ms(11_370));
+        assert_eq!(clock.ours(ms(31_400)), Some(at(1_400)));
+    }
+
     #[test]
     fn what_the_origin_cannot_have_stamped_yet_is_of_the_future() {
         let clock = clock();
@@ -192,13 +224,24 @@ mod tests {
         assert!(!PeerClock::default().is_future(at(0), Duration::MAX, Duration::ZERO));
     }
 
+    /// What was published before the origin's clock leapt, or ours stood, was published by the moment at which it did.
     #[test]
-    fn what_a_clock_showed_before_it_leapt_is_dated_by_nobody() {
+    fn what_a_clock_showed_before_it_leapt_is_dated_by_what_was_known_then() {
         let mut clock = clock();
-        assert_eq!(clock.ours_if_steady(ms(10_970)), Some(at(1_000)));
-        clock.heard(at(3_000), ms(32_000), WINDOW);
-        assert_eq!(clock.ours_if_steady(ms(10_970)), None);
-        assert_eq!(clock.ours_if_steady(ms(32_000)), Some(at(3_000)));
+        clock.heard(at(3_000), ms(32_000), WINDOWS);
+        assert_eq!(clock.ours_at_most(ms(10_970)), Some(at(1_000)));
+        assert_eq!(clock.ours(ms(32_000)), Some(at(3_000)));
+    }
+
+    /// What an origin sends whose clock stood for 40 s is not old once it has named a stamp of ours.
+    #[test]
+    fn what_comes_after_the_origins_clock_stood_is_as_young_as_it_is() {
+        let mut clock = clock();
+        clock.heard(at(51_000), ms(20_970), WINDOWS);
+        assert_eq!(clock.age(at(51_000), ms(20_970)), ms(40_000));
+        clock.echoed(at(51_000), ms(20_970), ms(50_900), ms(20), WINDOWS);
+        assert_eq!(clock.age(at(51_000), ms(20_970)), ms(0));
+        assert_eq!(clock.ours_at_least(ms(10_970)), at(920));
     }
 
     /// What a node says whose clock leapt is taken for forged, until what is known of the clock is too old.
@@ -214,14 +257,14 @@ mod tests {
     #[test]
     fn a_late_heartbeat_moves_nothing_and_an_old_bound_is_forgotten() {
         let mut clock = clock();
-        clock.heard(at(4_000), ms(11_000), WINDOW);
+        clock.heard(at(4_000), ms(11_000), WINDOWS);
         assert_eq!(clock.ours(ms(11_000)), Some(at(1_030)));
         // The origin's clock stood still for 600 s.
         for second in [605, 614, 623_u64] {
             clock.heard(
                 at(second * 1_000),
                 ms(second * 1_000 + 10_000 - 600_030),
-                WINDOW,
+                WINDOWS,
             );
         }
         assert_eq!(clock.ours(ms(11_000)), Some(at(601_030)));

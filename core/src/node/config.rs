@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use super::clock::Windows;
+
 /// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 25
 /// bytes each.
 pub const MAX_LANES: u32 = 65_536;
@@ -74,13 +76,22 @@ impl Config {
         REPAIRED_BY_ALL / members.max(1)
     }
 
+    /// For how long a node is not heard before what it sent last counts as lost: three heartbeats at least, whatever the
+    /// time to live.
+    pub(super) fn lost_after(&self) -> Duration {
+        self.time_to_live.max(self.heartbeat * 3)
+    }
+
     /// How long a heartbeat lists a lane after its last use, and names a node that is not heard any more.
     pub(super) fn remembered(&self) -> Duration {
         self.time_to_live + self.heartbeat * 3
     }
 
-    /// How long the bounds of a clock count at least.
-    pub(super) fn clock_window(&self) -> Duration {
-        self.heartbeat * 4
+    /// How long the bounds of a clock count.
+    pub(super) fn clock_windows(&self) -> Windows {
+        Windows {
+            now: self.heartbeat * 4,
+            lately: self.remembered(),
+        }
     }
 }

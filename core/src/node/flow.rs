@@ -31,9 +31,8 @@ pub(super) struct Flow {
     /// stamped before `fresh`.
     joining: bool,
     fresh: Duration,
-    /// The latest that `fresh` can be, as far as was ever known: what is known later of a clock that stood or leapt says
-    /// nothing of the time before.
-    freshest: Duration,
+    /// The stamp of the heartbeat that refuted numbers which were forged: what was stamped before is not waited for.
+    refuted: Duration,
     /// When the event of the last number below `next` was published, or before: what comes behind it is younger.
     settled: Duration,
     /// The newest stamp that was heard when `next` moved last: a heartbeat that was made later knows better.
@@ -77,6 +76,8 @@ pub(super) struct View<'a> {
     /// Since when the lane is ours to receive.
     pub(super) since: Instant,
     pub(super) clock: &'a PeerClock,
+    /// Whether the origin came after us: all that it sent on the lane is ours.
+    pub(super) later: bool,
     /// Whether the origin is known to live; nothing of another is delivered or reported.
     pub(super) proven: bool,
     /// How long to wait before what is lost is asked for: other nodes may ask for it as well.
@@ -84,6 +85,14 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
+    /// The time of the origin from which on the lane is ours.
+    fn owed_from(&self) -> Duration {
+        match self.later {
+            true => Duration::ZERO,
+            false => self.clock.theirs(self.since),
+        }
+    }
+
     /// Whether the frame is older than events are delivered.
     pub(super) fn is_stale(&self, frame: &Frame) -> bool {
         let header = frame.header();
@@ -123,7 +132,7 @@ impl Flow {
             next: 1,
             joining: true,
             fresh: Duration::ZERO,
-            freshest: Duration::MAX,
+            refuted: Duration::ZERO,
             settled: Duration::ZERO,
             top: Duration::ZERO,
             newest: Duration::ZERO,
@@ -211,6 +220,7 @@ impl Flow {
             ));
             self.next = progress.last + 1;
             self.joining = true;
+            self.refuted = sent;
             self.fresh = self.fresh.max(sent);
             (self.settled, self.top) = (sent, sent);
         }
@@ -228,7 +238,7 @@ impl Flow {
         out: &mut Vec<Settled>,
     ) {
         let known = self.claim.map(|(_, before)| before);
-        let known = known.unwrap_or_else(|| view.clock.theirs(view.since));
+        let known = known.unwrap_or_else(|| view.owed_from());
         let known = match known >= listed.0 {
             true => known.max(listed.1),
             false => known,
@@ -236,7 +246,8 @@ impl Flow {
         let known = known.max(core::mem::replace(&mut self.known, sent));
         if known < since {
             // What was used between may be forgotten.
-            let until = view.clock.ours(since).unwrap_or(view.now);
+            let until = view.clock.ours_at_most(since).unwrap_or(view.now);
+            let until = until.min(view.now);
             out.push(Settled::Unknown(view.clock.ours_at_least(known), until));
         }
         let never = LaneProgress {
@@ -289,9 +300,7 @@ impl Flow {
             return;
         }
         if self.joining {
-            self.freshest = self.freshest.min(view.clock.theirs_at_most(view.since));
-            let fresh = view.clock.theirs(view.since).min(self.freshest);
-            self.fresh = self.fresh.max(fresh);
+            self.fresh = view.owed_from().max(self.refuted);
         }
         while self.step(view, out) || self.is_fruitless(view, out) {}
         self.set_wait(view);
@@ -314,8 +323,19 @@ impl Flow {
         held.or_else(|| claimed.filter(|end| *end > self.next))
     }
 
+    /// What `fresh` is for a frame with this stamp. One that is newer than all heartbeats may come of a clock that stood:
+    /// it is as old as it seems, or was sent so much later.
+    fn fresh_for(&self, view: &View<'_>, stamp: Duration) -> Duration {
+        match self.claim.is_some_and(|(_, sent)| sent > stamp) {
+            true => self.fresh,
+            false => self.fresh.saturating_sub(view.clock.age(view.now, stamp)),
+        }
+    }
+
     /// Settles the numbers in front, if that can be done.
     fn step(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        let stamp = self.held.first_key_value().map(|(_, held)| held.stamp());
+        let fresh = stamp.map_or(self.fresh, |stamp| self.fresh_for(view, stamp));
         if let Some(entry) = self.held.first_entry() {
             let (first, last, stamp) = (*entry.key(), entry.get().last, entry.get().stamp());
             if first <= self.next {
@@ -327,7 +347,7 @@ impl Flow {
                 return true;
             }
             let before = stamp.saturating_sub(entry.get().frame.header().before);
-            if self.joining && before < self.fresh {
+            if self.joining && before < fresh {
                 self.move_to(first, before.saturating_sub(view.time_to_live));
                 return true;
             }
@@ -349,15 +369,19 @@ impl Flow {
         self.next = held.last.saturating_add(1);
         let published = stamp.saturating_sub(held.frame.header().waited);
         (self.settled, self.top) = (published, self.top.max(stamp));
-        if self.joining && stamp < self.fresh {
+        if self.joining && stamp < self.fresh_for(view, stamp) {
             return;
         }
         self.joining = false;
         if view.is_stale(&held.frame) {
             let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
             let (first, last) = (from, held.last);
-            let until = view.clock.ours(stamp).unwrap_or(view.now).min(view.now);
-            out.push(Settled::Stale(Run { first, last }, made.min(until), until));
+            // It may be young, and the origin's clock have stood.
+            out.push(Settled::Stale(
+                Run { first, last },
+                made.min(view.now),
+                view.now,
+            ));
         } else {
             out.push(Settled::Frame(held.frame, from));
         }
@@ -418,7 +442,7 @@ impl Flow {
             false => claim.gone,
         });
         let used = behind.or(claimed);
-        let used = used.and_then(|used| view.clock.ours_if_steady(used));
+        let used = used.and_then(|used| view.clock.ours_at_most(used));
         let until = [noticed, used].into_iter().flatten().min();
         let until = until.map_or(view.now, |until| until.min(view.now));
         out.push(match self.joining {
@@ -594,6 +618,7 @@ mod tests {
             time_to_live: second * 30,
             since: Instant::ZERO,
             clock: &clock,
+            later: false,
             proven: true,
             jitter: Duration::ZERO,
         };

@@ -18,9 +18,11 @@ const PLACE: usize = 192;
 /// floor will never come again.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// The last number that was used, and when.
+    /// The last number that was used, and when the last event with a number was published, or sent.
     last: u64,
     at: Duration,
+    /// When a number was used last: one that expires before it is sent is used long after its event was published.
+    used: Duration,
     /// The first number that is kept.
     floor: u64,
     /// When the newest number below the floor was used.
@@ -73,7 +75,7 @@ impl Line {
 
     /// When the last number was used, on our clock.
     pub(super) fn used(&self) -> Duration {
-        self.at
+        self.used
     }
 
     /// Drops what waits for longer than `ttl` and uses up its numbers. What was sent before is older still, so nothing of
@@ -88,6 +90,7 @@ impl Line {
             bytes += waiting.message.size();
             self.last += 1;
             self.at = self.at.max(waiting.since.since_origin());
+            self.used = now.since_origin();
             self.waiting.pop_front();
         }
         let forgotten = match count {
@@ -129,7 +132,7 @@ impl Line {
         let count = writer.messages();
         let frame = writer.finish();
         self.last += count as u64;
-        self.at = stamp;
+        (self.at, self.used) = (stamp, stamp);
         self.kept.push_back(Kept {
             frame: frame.clone(),
             first: header.first,

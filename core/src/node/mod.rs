@@ -144,8 +144,8 @@ pub struct Node {
     intake: Intake,
     random: Random,
     pulse: Pulse,
-    /// Whether the node was live before, and when what it received last came while it was.
-    lived: bool,
+    /// When the node was live first, and when what it received last came while it was.
+    lived: Option<Instant>,
     away: Option<Instant>,
     origin: Origin,
     /// What waits to be sent without a number, and since when.
@@ -198,7 +198,7 @@ impl Node {
             intake: Intake::new(config.lanes, limits),
             random: Random::new((seed ^ (seed >> 64)) as u64),
             pulse: Pulse::new(config.heartbeat),
-            lived: false,
+            lived: None,
             away: None,
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
@@ -709,8 +709,8 @@ impl Node {
     fn introduced(&self) -> Duration {
         match self.lived {
             // The first to answer name the others.
-            false => self.answers_after(self.peers.len()) + self.settle() / 2,
-            true => self.settle(),
+            None => self.answers_after(self.peers.len()) + self.settle() / 2,
+            Some(_) => self.settle(),
         }
     }
 
@@ -725,7 +725,7 @@ impl Node {
             return;
         }
         self.pulse.link = Link::Live;
-        self.lived = true;
+        self.lived.get_or_insert(now);
         self.report_forgotten(now);
         self.opens = Some(now + self.config.heartbeat);
         self.news.push_back(News::Live);

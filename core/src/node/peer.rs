@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// When anything of the node was heard last, by us or by a member that said so.
     pub(super) heard: Instant,
+    /// When we heard the node first, if we were live before; whether our clock stood until then, nothing says.
+    pub(super) came: Option<Instant>,
     /// Whether a heartbeat of the node was heard, by us or by a member that said so.
     pub(super) lives: bool,
     /// The stamp of the newest heartbeat.
@@ -63,13 +65,14 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn view(self, clock: &PeerClock, since: Instant, proven: bool) -> View<'_> {
+    fn view(self, clock: &PeerClock, since: Instant, later: bool, proven: bool) -> View<'_> {
         View {
             now: self.now,
             heartbeat: self.heartbeat,
             time_to_live: self.time_to_live,
             since,
             clock,
+            later,
             proven,
             jitter: self.jitter,
         }
@@ -77,11 +80,12 @@ impl Moment {
 }
 
 impl Peer {
-    pub(super) fn new(heard: Instant) -> Self {
+    pub(super) fn new(heard: Instant, came: Option<Instant>) -> Self {
         Self {
             version: String::new(),
             standing: Standing::Unproven,
             heard,
+            came,
             lives: false,
             beat: None,
             listed: (Duration::ZERO, Duration::ZERO),
@@ -120,14 +124,15 @@ impl Peer {
     /// The flow of a lane that is ours to receive since then, and what the flow is judged by.
     pub(super) fn flow(&mut self, at: Moment, lane: Lane, since: Instant) -> (&mut Flow, View<'_>) {
         let proven = self.is_proven();
+        let later = self.came.is_some_and(|came| since <= came);
         let Self { clock, flows, .. } = self;
         let flow = flows.entry(lane).or_insert_with(Flow::new);
-        (flow, at.view(clock, since, proven))
+        (flow, at.view(clock, since, later, proven))
     }
 
     /// When something of the lane's flow is due.
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
-        let view = at.view(&self.clock, Instant::ZERO, self.is_proven());
+        let view = at.view(&self.clock, Instant::ZERO, false, self.is_proven());
         self.flows.get(&lane)?.due(&view)
     }
 

@@ -271,7 +271,7 @@ impl Node {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
-        let window = self.config.clock_window();
+        let windows = self.config.clock_windows();
         let Some(peer) = self.peers.get_mut(&origin) else {
             return;
         };
@@ -281,7 +281,7 @@ impl Node {
         }
         peer.beat = Some(sent);
         peer.lives = true;
-        peer.clock.heard(now, sent, window);
+        peer.clock.heard(now, sent, windows);
         peer.version.clone_from(&heartbeat.version);
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
@@ -319,7 +319,7 @@ impl Node {
 
     /// The origin names a stamp of ours that it heard: it lives, and our frames come to it.
     fn take_echo(&mut self, now: Instant, origin: NodeId, sent: Duration, heard: &[Heard]) {
-        let window = self.config.clock_window();
+        let windows = self.config.clock_windows();
         let Some(echo) = heard.iter().find(|heard| heard.node == self.id) else {
             return;
         };
@@ -330,7 +330,7 @@ impl Node {
             return;
         };
         peer.clock
-            .echoed(now, sent, made.since_origin(), echo.ago, window);
+            .echoed(now, sent, made.since_origin(), echo.ago, windows);
         peer.deaf = false;
         if !peer.is_member() {
             peer.standing = Standing::Member;
@@ -552,7 +552,7 @@ impl Node {
                         forgotten.push(*id);
                     }
                 }
-                _ if gone <= ttl || !patient => {}
+                _ if gone <= self.config.lost_after() || !patient => {}
                 _ if peer.deaf || !peer.lives => {
                     if !peer.lives || gone > self.config.remembered() + ttl {
                         forgotten.push(*id);
@@ -585,7 +585,9 @@ impl Node {
             self.members -= 1;
             self.news.push_back(News::Silent(id));
         }
-        let beat = peer.beat.map(|beat| peer.clock.ours_at_least(beat));
+        // What an origin sent that was never proven to live waits still.
+        let beat = peer.beat.filter(|_| peer.is_proven());
+        let beat = beat.map(|beat| peer.clock.ours_at_least(beat));
         let since = beat.unwrap_or(since).max(since);
         self.awaited.remove(&id);
         self.deaf(Some(id), None, since, now);
@@ -623,7 +625,12 @@ impl Node {
             };
             self.forget(oldest);
         }
-        self.peers.insert(origin, Peer::new(now));
+        // The members there were have been heard by then.
+        let settled = self
+            .lived
+            .map(|lived| lived + self.config.heartbeat * RETURN);
+        let came = settled.filter(|settled| *settled <= now).map(|_| now);
+        self.peers.insert(origin, Peer::new(now, came));
         true
     }
 }

@@ -226,6 +226,15 @@ pub enum Fact {
         /// The begin of the stall.
         since: Duration,
     },
+    /// From now on the node's clock stands, or it leaps.
+    ClockFault {
+        /// The node.
+        node: NodeId,
+        /// When the clock goes on.
+        until: Duration,
+        /// Whether it leaps.
+        leap: bool,
+    },
     /// From now on the node cannot hear the bus, so it must not stay live for longer than
     /// [`Bounds::notice`](super::Bounds::notice).
     MustNotBeLive(NodeId),

@@ -48,6 +48,7 @@ impl History {
             | Fact::FaultBegan
             | Fact::FaultEnded
             | Fact::Stalled { .. }
+            | Fact::ClockFault { .. }
             | Fact::MustNotBeLive(_)
             | Fact::MayBeLive(_) => true,
             _ => false,

@@ -54,6 +54,9 @@ pub(super) fn excuse(
     {
         return Some(Exemption::ReceiverEnded);
     }
+    if clock_fault(timeline, origin, publish.node).is_some_and(|until| from <= until) {
+        return Some(Exemption::ClockFault);
+    }
     let ended = origin.ended?;
     if index.end.at <= known_by(context, origin, ended.at) {
         return Some(Exemption::HistoryEnded);
@@ -91,6 +94,16 @@ fn is_silent(node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
     let mut before =
         reports.filter(|(point, of, _)| *of == publish.node && *point < publish.called);
     before.next_back().is_some_and(|(.., heard)| !heard)
+}
+
+/// When the clock of the node stood last, or that of the origin leapt, before the node had heard the origin, or was live for
+/// long: nothing that the node can see tells such a time from one in which it had not begun.
+fn clock_fault(timeline: &NodeTimeline, origin: &NodeTimeline, id: NodeId) -> Option<Duration> {
+    let mut members = timeline.members.iter();
+    let joined = members.find(|(_, of, joined)| *of == id && *joined);
+    let joined = joined.map_or(Duration::MAX, |(point, ..)| point.at);
+    let faults = timeline.clock_stood.iter().chain(&origin.clock_leapt);
+    faults.copied().filter(|until| *until <= joined).max()
 }
 
 /// Whether the node ever reported that this origin is a member.

@@ -22,6 +22,8 @@ pub enum Exemption {
     ForgedReport,
     /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
     Impersonated,
+    /// The clock of the node stood, or that of the origin leapt, before the node had heard the origin.
+    ClockFault,
 }
 
 impl fmt::Display for Exemption {
@@ -34,6 +36,7 @@ impl fmt::Display for Exemption {
             Self::HistoryEnded => "origin died at the end",
             Self::ForgedReport => "report after a forged frame",
             Self::Impersonated => "impersonated",
+            Self::ClockFault => "clock fault before the origin was heard",
         })
     }
 }

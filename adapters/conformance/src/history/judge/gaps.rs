@@ -163,12 +163,15 @@ fn false_gap(
 /// From when on a gap may name what was sent on the lane.
 fn oldest(context: &Context<'_>, node: NodeId, lane: u32) -> Duration {
     let Context { index, bounds, .. } = context;
+    // Lane 0 is every node's from its start on.
+    if lane == 0 {
+        return Duration::ZERO;
+    }
     let lanes = LaneMap::new(bounds.lanes);
     let spans = index.attachments.values().filter(|span| span.node == node);
     let memberships = spans.flat_map(|span| &span.memberships);
-    let concerned = memberships.filter(|(target, _)| {
-        lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
-    });
+    let concerned = memberships
+        .filter(|(target, _)| lanes.lane(&Scope::default(), &target.clone().into()).0 == lane);
     let since = concerned.map(|(_, membership)| membership.from.at).min();
     since.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()))
 }
@@ -248,7 +251,11 @@ fn not_deaf(
             .is_none_or(|live| until <= live.at + context.bounds.lookback());
     let silent = deaf.origin.and_then(|origin| {
         let ended = context.index.nodes.get(&origin)?.ended?;
-        Some(since.saturating_sub(context.bounds.lookback()) <= ended.at && ended.at <= until)
+        // A node whose clock stood names as heard lately whom nobody heard any more.
+        let mut nodes = context.index.nodes.values();
+        let faults = nodes.any(|node| node.clock_stood.iter().any(|at| ended.at <= *at));
+        let since = since.saturating_sub(context.bounds.lookback());
+        Some((faults || since <= ended.at) && ended.at <= until)
     });
     (!covers && !joining && silent != Some(true)).then_some("nothing was wrong for that long")
 }

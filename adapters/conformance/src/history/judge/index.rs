@@ -151,6 +151,13 @@ impl<'a> Index<'a> {
             Fact::FaultBegan => self.faults.begin(point),
             Fact::FaultEnded => self.faults.end(point),
             Fact::Stalled { since } => self.faults.stall(*since, point),
+            Fact::ClockFault { node, until, leap } => {
+                let node = self.node(*node);
+                match leap {
+                    true => node.clock_leapt.push(*until),
+                    false => node.clock_stood.push(*until),
+                }
+            }
             Fact::MustNotBeLive(node) => self.node(*node).must_not_be_live.push((point, None)),
             Fact::MayBeLive(node) => {
                 if let Some((_, end)) = self.node(*node).must_not_be_live.last_mut() {

@@ -103,13 +103,19 @@ fn trouble_of_member(world: &mut World, trouble: Trouble) {
         Trouble::Pause { length, cut, .. } => stop(world, which, until(length), cut),
         Trouble::Suspend { length, cut, .. } => {
             let until = until(length);
-            member.clock.stop(until - now);
+            stand(world, which, until);
             stop(world, which, until, cut);
         }
         Trouble::Clock { length, leap, .. } => {
             match leap {
-                true => member.clock.leap(length),
-                false => member.clock.stop(until(length) - now),
+                true => {
+                    member.clock.leap(length);
+                    let (node, until, leap) = (member.id, now, leap);
+                    world
+                        .recorder
+                        .record(Fact::ClockFault { node, until, leap });
+                }
+                false => stand(world, which, until(length)),
             }
             world.set_timer(which);
         }
@@ -160,6 +166,16 @@ fn join(world: &mut World, which: usize, lane: u32, confirmed: Duration, owed_at
     let (link, since) = (member.link, member.now());
     world.after(served, Happening::Served(which, link, lane));
     world.after(confirmed, Happening::Confirmed(which, link, lane, since));
+}
+
+/// The clock of a member stands until then.
+fn stand(world: &mut World, which: usize, until: Duration) {
+    let member = &world.members[which];
+    member.clock.stop(until - world.now());
+    let (node, leap) = (member.id, false);
+    world
+        .recorder
+        .record(Fact::ClockFault { node, until, leap });
 }
 
 fn stop(world: &mut World, which: usize, until: Duration, cut: bool) {
