@@ -69,6 +69,12 @@ impl PeerClock {
             self.upper = Extreme::default();
             self.heard(now, sent, windows);
         }
+        if self.lower.best().is_none() {
+            // What came before may have been recorded, by anyone.
+            self.upper_lately = Extreme::default();
+            let bound = self.upper.best().map_or(ahead, |best| -best);
+            self.upper_lately.record(now, bound, windows.lately);
+        }
         self.lower.record(now, ahead, windows.now);
         let bound = self.lower.best().unwrap_or(ahead);
         self.lower_lately.record(now, -bound, windows.lately);

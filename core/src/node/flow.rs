@@ -76,6 +76,8 @@ pub(super) struct View<'a> {
     /// Since when the lane is ours to receive.
     pub(super) since: Instant,
     pub(super) clock: &'a PeerClock,
+    /// When the origin heard the newest stamp of ours that a heartbeat named, by its clock.
+    pub(super) dated: Duration,
     /// Whether the origin came after us: all that it sent on the lane is ours.
     pub(super) later: bool,
     /// Whether the origin is known to live; nothing of another is delivered or reported.
@@ -91,6 +93,11 @@ impl View<'_> {
             true => Duration::ZERO,
             false => self.clock.theirs(self.since),
         }
+    }
+
+    /// Whether the origin heard a frame of ours after this, as it said: neither clock can have stood in between unseen.
+    fn is_dated(&self, stamp: Duration) -> bool {
+        self.dated >= stamp
     }
 
     /// Whether the frame is older than events are delivered.
@@ -320,13 +327,13 @@ impl Flow {
     fn hole_end(&self) -> Option<u64> {
         let held = self.held.first_key_value().map(|(first, _)| *first);
         let claimed = self.claim.map(|(claim, _)| claim.last.saturating_add(1));
-        held.or_else(|| claimed.filter(|end| *end > self.next))
+        held.or(claimed).filter(|end| *end > self.next)
     }
 
-    /// What `fresh` is for a frame with this stamp. One that is newer than all heartbeats may come of a clock that stood:
-    /// it is as old as it seems, or was sent so much later.
+    /// What `fresh` is for a frame with this stamp. One that may come of a clock that stood is as old as it seems, or was
+    /// sent so much later.
     fn fresh_for(&self, view: &View<'_>, stamp: Duration) -> Duration {
-        match self.claim.is_some_and(|(_, sent)| sent > stamp) {
+        match view.is_dated(stamp) {
             true => self.fresh,
             false => self.fresh.saturating_sub(view.clock.age(view.now, stamp)),
         }
@@ -339,6 +346,10 @@ impl Flow {
         if let Some(entry) = self.held.first_entry() {
             let (first, last, stamp) = (*entry.key(), entry.get().last, entry.get().stamp());
             if first <= self.next {
+                if self.joining && (fresh..self.fresh).contains(&stamp) {
+                    // The next heartbeat tells whether it is ours.
+                    return self.step_over_claim(view, out);
+                }
                 let held = entry.remove();
                 self.held_bytes -= held.size();
                 if last >= self.next {
@@ -369,7 +380,7 @@ impl Flow {
         self.next = held.last.saturating_add(1);
         let published = stamp.saturating_sub(held.frame.header().waited);
         (self.settled, self.top) = (published, self.top.max(stamp));
-        if self.joining && stamp < self.fresh_for(view, stamp) {
+        if self.joining && stamp < self.fresh {
             return;
         }
         self.joining = false;
@@ -377,11 +388,10 @@ impl Flow {
             let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
             let (first, last) = (from, held.last);
             // It may be young, and the origin's clock have stood.
-            out.push(Settled::Stale(
-                Run { first, last },
-                made.min(view.now),
-                view.now,
-            ));
+            let until = view.clock.ours_at_most(stamp);
+            let until = until.filter(|_| view.is_dated(stamp)).unwrap_or(view.now);
+            let until = until.min(view.now);
+            out.push(Settled::Stale(Run { first, last }, made.min(until), until));
         } else {
             out.push(Settled::Frame(held.frame, from));
         }
@@ -618,6 +628,7 @@ mod tests {
             time_to_live: second * 30,
             since: Instant::ZERO,
             clock: &clock,
+            dated: second,
             later: false,
             proven: true,
             jitter: Duration::ZERO,

@@ -35,6 +35,8 @@ pub(super) struct Peer {
     pub(super) lives: bool,
     /// The stamp of the newest heartbeat.
     pub(super) beat: Option<Duration>,
+    /// When the node heard the newest stamp of ours that a heartbeat named, by its clock.
+    pub(super) dated: Duration,
     /// Between which stamps every lane that was used was listed by one of the heartbeats that came.
     pub(super) listed: (Duration, Duration),
     /// The stamp of the newest frame without events, and when it came.
@@ -65,14 +67,15 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn view(self, clock: &PeerClock, since: Instant, later: bool, proven: bool) -> View<'_> {
+    fn view(self, clock: &PeerClock, since: Instant, dated: Duration, proven: bool) -> View<'_> {
         View {
             now: self.now,
             heartbeat: self.heartbeat,
             time_to_live: self.time_to_live,
             since,
             clock,
-            later,
+            dated,
+            later: false,
             proven,
             jitter: self.jitter,
         }
@@ -88,6 +91,7 @@ impl Peer {
             came,
             lives: false,
             beat: None,
+            dated: Duration::ZERO,
             listed: (Duration::ZERO, Duration::ZERO),
             latest: None,
             named: None,
@@ -125,14 +129,20 @@ impl Peer {
     pub(super) fn flow(&mut self, at: Moment, lane: Lane, since: Instant) -> (&mut Flow, View<'_>) {
         let proven = self.is_proven();
         let later = self.came.is_some_and(|came| since <= came);
-        let Self { clock, flows, .. } = self;
+        let Self {
+            clock,
+            flows,
+            dated,
+            ..
+        } = self;
         let flow = flows.entry(lane).or_insert_with(Flow::new);
-        (flow, at.view(clock, since, later, proven))
+        let view = at.view(clock, since, *dated, proven);
+        (flow, View { later, ..view })
     }
 
     /// When something of the lane's flow is due.
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
-        let view = at.view(&self.clock, Instant::ZERO, false, self.is_proven());
+        let view = at.view(&self.clock, Instant::ZERO, self.dated, self.is_proven());
         self.flows.get(&lane)?.due(&view)
     }
 

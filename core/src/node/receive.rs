@@ -332,6 +332,8 @@ impl Node {
         peer.clock
             .echoed(now, sent, made.since_origin(), echo.ago, windows);
         peer.deaf = false;
+        // What the clocks did after our frame was heard this heartbeat does not say.
+        peer.dated = peer.dated.max(sent.saturating_sub(echo.ago));
         if !peer.is_member() {
             peer.standing = Standing::Member;
             (peer.settles, peer.last) = (None, Vec::new());
