@@ -32,6 +32,7 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     /// Delivers the event to every connection of the audience, each once: to those of this node
     /// before it returns, to those of other nodes as the receipt's [`Relay`](crate::Relay) says. It never waits for
     /// a bus.
+    #[must_use = "the receipt says whether the event was delivered and relayed"]
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
 
     /// Asks every node, this one first, and waits until each member answered or the deadline has passed;

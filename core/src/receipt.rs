@@ -34,7 +34,6 @@ pub enum State {
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the receipt says whether the event was delivered and relayed"]
 #[non_exhaustive]
 pub struct Receipt {
     /// The counts of the sinks of this node.

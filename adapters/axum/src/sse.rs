@@ -15,7 +15,6 @@ use midplane_http::{EventStream, block};
 use crate::rejection::Rejection;
 
 /// Server-sent events of a connection to the plane: [`Sse::serve`] is the response.
-#[must_use]
 pub fn sse(plane: &Plane) -> Sse {
     Sse {
         plane: plane.clone(),

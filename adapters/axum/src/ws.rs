@@ -16,7 +16,6 @@ use crate::rejection::Rejection;
 use crate::session::Session;
 
 /// A WebSocket of a connection to the plane: [`Ws::serve`] is the response.
-#[must_use]
 pub fn ws(upgrade: WebSocketUpgrade, plane: &Plane) -> Ws {
     Ws {
         upgrade,
