@@ -142,7 +142,7 @@ impl Connection {
 }
 
 impl Builder {
-    /// Subscribes to external publishers that send JSON, as the [module](crate::json) describes it.
+    /// Subscribes to external publishers that send JSON, as the [module](mod@crate::json) describes it.
     #[must_use]
     pub fn external_json(self) -> Self {
         self.external(decode)

@@ -38,10 +38,10 @@
 //! [`Plane`] is what services hold, [`Connection`] what the task of one client reads, [`Handle`] what changes it from
 //! elsewhere. [`connect`] has the URLs and the environment, [`runtime`] what planes run on; the features `tokio`, `smol` and
 //! `threads` bring modules of those names, only add, and none is chosen for the program. `redis`, `nats` and `postgres`
-//! bring the buses, and `tls` its encryption. `json` brings [events of values](json) and external publishers, `tracing` the
+//! bring the buses, and `tls` its encryption. `json` brings [events of values](mod@json) and external publishers, `tracing` the
 //! log, [`metrics`] the text for Prometheus, `completions` the module of that name.
 //!
-//! Below is the core, all of it under [`core`](midplane_core): [`Backplane`] is what a plane is over, [`Cluster`] and
+//! Below is the core, all of it under `midplane::core`: [`Backplane`] is what a plane is over, [`Cluster`] and
 //! [`Local`] the two there are, with this crate's lock and host in place, and [`mailbox`] the queue between a sink and its
 //! reader. [`Std`] is the host and [`Memory`] the bus between the nodes of one process.
 
