@@ -29,7 +29,13 @@ impl Scale {
 
     fn label(self, place: f64) -> String {
         match self {
-            Self::Linear => short(place),
+            Self::Linear => {
+                let text = short(place);
+                match text.contains('.') {
+                    true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                    false => text,
+                }
+            }
             Self::Logarithmic => short(10_f64.powf(place)),
         }
     }
