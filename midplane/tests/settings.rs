@@ -85,10 +85,7 @@ fn a_bad_url_is_refused_without_being_shown() {
     ] {
         let error = Settings::parse(url).expect_err(url);
         let message = error.to_string();
-        assert!(
-            message.contains("the url of the backplane"),
-            "{url}: {message}"
-        );
+        assert!(message.contains("the url"), "{url}: {message}");
         assert!(message.contains(expected), "{url}: {message}");
         assert!(!shown(&error).contains("hunter2"), "{url}: {error:?}");
     }

@@ -123,8 +123,9 @@ impl fmt::Display for ConnectError {
             }
             Self::NotLive { setting, deadline } => write!(
                 f,
-                "the bus of {setting} is not live: within {deadline:?} it did not bring back what this node sent; does \
-                 anything between here and the server hold messages back, such as a pooler of connections?"
+                "the bus of {setting} is not live: within {deadline:?} no link failed, and none brought back what this \
+                 node sent; does the server answer at all, and does anything before it hold messages back, such as a \
+                 pooler of connections?"
             ),
             Self::NoRandomness(kind) => write!(
                 f,
