@@ -31,7 +31,8 @@ pub(super) struct Flow {
     /// stamped before `fresh`.
     joining: bool,
     fresh: Duration,
-    /// The stamp of the heartbeat that refuted numbers which were forged: what was stamped before is not waited for.
+    /// The stamp of the heartbeat that refuted numbers which were forged, or with which a forgotten origin came back: what
+    /// was stamped before is not received.
     refuted: Duration,
     /// When the event of the last number below `next` was published, or before: what comes behind it is younger.
     settled: Duration,
@@ -133,13 +134,13 @@ pub(super) enum Settled {
 }
 
 impl Flow {
-    /// A flow of which nothing was heard.
-    pub(super) fn new() -> Self {
+    /// A flow of which nothing was heard, of an origin of which nothing is received that was stamped before `refuted`.
+    pub(super) fn new(refuted: Duration) -> Self {
         Self {
             next: 1,
             joining: true,
             fresh: Duration::ZERO,
-            refuted: Duration::ZERO,
+            refuted,
             settled: Duration::ZERO,
             top: Duration::ZERO,
             newest: Duration::ZERO,
@@ -150,6 +151,11 @@ impl Flow {
             wait: None,
             fruitless: (0, 0),
         }
+    }
+
+    /// What is stamped before this is not to be received.
+    pub(super) fn begin_at(&mut self, stamp: Duration) {
+        self.refuted = self.refuted.max(stamp);
     }
 
     /// Whether a frame with this first number can be delivered at once.
@@ -335,7 +341,10 @@ impl Flow {
     fn fresh_for(&self, view: &View<'_>, stamp: Duration) -> Duration {
         match view.is_dated(stamp) {
             true => self.fresh,
-            false => self.fresh.saturating_sub(view.clock.age(view.now, stamp)),
+            false => {
+                let fresh = self.fresh.saturating_sub(view.clock.age(view.now, stamp));
+                fresh.max(self.refuted)
+            }
         }
     }
 
@@ -415,9 +424,14 @@ impl Flow {
         }
         if self.joining && claim.gone < self.fresh {
             self.move_to(floor, claim.gone.saturating_sub(view.time_to_live));
-        } else {
-            self.give_up(view, floor, out);
+            return true;
         }
+        // A frame in front waits for the heartbeat that tells whether it is ours: nothing is missing before it.
+        let in_front = self.held.first_key_value();
+        if in_front.is_some_and(|(first, _)| *first <= self.next) {
+            return false;
+        }
+        self.give_up(view, floor, out);
         true
     }
 
@@ -640,7 +654,7 @@ mod tests {
             keeps: 0,
             gone: second,
         };
-        let mut flow = Flow::new();
+        let mut flow = Flow::new(Duration::ZERO);
         let mut settled = Vec::new();
         flow.report(&view, progress, second, &mut settled);
         flow.settle(&view, &mut settled);

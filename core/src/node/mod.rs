@@ -154,6 +154,8 @@ pub struct Node {
     /// for them.
     awaited: BTreeSet<NodeId>,
     opens: Option<Instant>,
+    /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
+    forgotten: BTreeMap<NodeId, Instant>,
     /// When the goodbye is said, once the node leaves.
     leaving: Leaving,
     peers: BTreeMap<NodeId, Peer>,
@@ -203,6 +205,7 @@ impl Node {
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
             awaited: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             opens: None,
             leaving: Leaving::No,
             peers: BTreeMap::new(),

@@ -49,6 +49,8 @@ pub(super) struct Peer {
     /// The last numbers of a node that left, and when what did not come of them is given up.
     pub(super) last: Vec<(u32, u64, Duration)>,
     pub(super) settles: Option<Instant>,
+    /// What the node stamped before this is reported as missed, and not received.
+    pub(super) fresh: Duration,
     /// The last question of the node that was taken.
     pub(super) question: u64,
     /// When the node was asked last to send something again.
@@ -99,6 +101,7 @@ impl Peer {
             deaf: false,
             last: Vec::new(),
             settles: None,
+            fresh: Duration::ZERO,
             question: 0,
             asked: Instant::ZERO,
             clock: PeerClock::default(),
@@ -133,9 +136,10 @@ impl Peer {
             clock,
             flows,
             dated,
+            fresh,
             ..
         } = self;
-        let flow = flows.entry(lane).or_insert_with(Flow::new);
+        let flow = flows.entry(lane).or_insert_with(|| Flow::new(*fresh));
         let view = at.view(clock, since, *dated, proven);
         (flow, View { later, ..view })
     }
@@ -144,6 +148,14 @@ impl Peer {
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
         let view = at.view(&self.clock, Instant::ZERO, self.dated, self.is_proven());
         self.flows.get(&lane)?.due(&view)
+    }
+
+    /// A node that was forgotten is heard again: what it stamped before this is not to be received.
+    pub(super) fn come_back(&mut self, fresh: Duration) {
+        self.fresh = fresh;
+        self.flows
+            .values_mut()
+            .for_each(|flow| flow.begin_at(fresh));
     }
 
     /// The link is gone.

@@ -281,6 +281,14 @@ impl Node {
         }
         peer.beat = Some(sent);
         peer.lives = true;
+        if let Some(heard) = self.forgotten.remove(&origin) {
+            // Which of its events came is not known any more: none comes twice, and those that did not are reported.
+            peer.come_back(sent);
+            self.deaf(Some(origin), None, heard, now);
+        }
+        let Some(peer) = self.peers.get_mut(&origin) else {
+            return;
+        };
         peer.clock.heard(now, sent, windows);
         peer.version.clone_from(&heartbeat.version);
         // Who does not know yet that we hear it is told soon.
@@ -607,12 +615,25 @@ impl Node {
 
     fn forget(&mut self, id: NodeId) {
         if let Some(peer) = self.peers.remove(&id) {
+            if peer.standing == Standing::Silent {
+                self.remember(id, peer.heard);
+            }
             self.counters.implausible += u64::from(!peer.lives);
             for (lane, flow) in peer.flows {
                 self.held -= flow.held_bytes();
                 self.waiting.remove(&(id, lane));
             }
         }
+    }
+
+    /// Remembers when a silent node was heard last: its machine may have been suspended.
+    fn remember(&mut self, id: NodeId, heard: Instant) {
+        let others = self.forgotten.iter();
+        let oldest = others.min_by_key(|(_, heard)| **heard).map(|(id, _)| *id);
+        if let Some(oldest) = oldest.filter(|_| self.forgotten.len() >= self.config.peers) {
+            self.forgotten.remove(&oldest);
+        }
+        self.forgotten.insert(id, heard);
     }
 
     /// Makes room for the origin, if it is new: a peer that is no member gives way.

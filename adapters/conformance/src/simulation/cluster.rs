@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use midplane::Cluster;
 use midplane::envelope::NodeId;
@@ -243,23 +244,23 @@ impl SimulatedCluster {
             }
             Fault::Stalled | Fault::Asleep => {
                 if fault == Fault::Asleep {
-                    running.timer.stop(length);
+                    self.stop_clock(&running, length);
                 }
                 tasks.stop(running.process);
                 clock.sleep(length).await;
                 tasks.go_on(running.process);
             }
             Fault::Stopped | Fault::CaughtUp => {
-                running.timer.stop(length);
+                self.stop_clock(&running, length);
                 clock.sleep(length).await;
                 if fault == Fault::CaughtUp {
-                    running.timer.leap(length);
+                    self.leap_clock(&running, length);
                     clock.sleep(HEARTBEAT * 4).await;
                 }
             }
             // The fault ends when the node has noticed.
             Fault::Leapt => {
-                running.timer.leap(length);
+                self.leap_clock(&running, length);
                 clock.sleep(HEARTBEAT * 4).await;
             }
             Fault::Crashed => {
@@ -331,6 +332,22 @@ impl SimulatedCluster {
         if deaf {
             recorder.record(Fact::MayBeLive(node));
         }
+    }
+
+    fn stop_clock(&self, running: &RunningNode, length: Duration) {
+        running.timer.stop(length);
+        self.record_clock_fault(running, length, false);
+    }
+
+    fn leap_clock(&self, running: &RunningNode, length: Duration) {
+        running.timer.leap(length);
+        self.record_clock_fault(running, Duration::ZERO, true);
+    }
+
+    fn record_clock_fault(&self, running: &RunningNode, length: Duration, leap: bool) {
+        let (node, until) = (running.recorded.id(), self.0.clock.elapsed() + length);
+        let fault = Fact::ClockFault { node, until, leap };
+        self.0.recorder.record(fault);
     }
 
     fn kill(&self, place: usize, running: &RunningNode) {

@@ -122,8 +122,8 @@ impl FaultPlan {
             return;
         }
         let spent = HEARTBEAT * 4 + self.latency * 8;
-        let mut left = (TIME_TO_LIVE * 4 / 5).saturating_sub(spent) * 5 / 6;
-        left -= self.hold_off(random, left / 2);
+        let window = (TIME_TO_LIVE * 4 / 5).saturating_sub(spent) * 5 / 6;
+        let mut left = window - self.hold_off(random, window / 2);
         for _ in 0..random.below(REPAIRED) {
             let Some(fault) = random.pick(self.scenario.faults).copied() else {
                 return;
@@ -143,8 +143,8 @@ impl FaultPlan {
                     drawn.pause = drawn.pause.min(slowest).min(left / 3);
                     drawn.pause * 3
                 }
-                // That a lane brings nothing is noticed after eight heartbeats.
-                Fault::Forgotten => HEARTBEAT * 9,
+                // That a lane brings nothing is noticed after eight heartbeats, which leaves no time for more.
+                Fault::Forgotten => window,
                 _ => length,
             };
             if cost <= left {
