@@ -36,11 +36,13 @@ fn a_driver_that_is_dropped_is_a_state_and_a_notice() {
     let (plane, driver) = node(&VirtualClock::default());
     let mut notices = plane.notices();
     drop(driver);
+    // Before anyone asks, and so finds it out.
+    for state in [State::Degraded, State::Stopped] {
+        let notice = notices.next().now_or_never();
+        assert_eq!(notice, Some(Some(Notice::State(state))));
+    }
     assert_eq!(plane.state(), State::Stopped);
     assert_eq!(publish(&plane).relay, STOPPED);
-    for state in [State::Degraded, State::Stopped] {
-        assert_eq!(block_on(notices.next()), Some(Notice::State(state)));
-    }
     assert_eq!(plane.status().refusals.stopped, 1);
     // Closing is still the end.
     assert_eq!(block_on(plane.close(HEARTBEAT)).unsent, 0);
