@@ -236,6 +236,10 @@ impl Node {
             .values_mut()
             .filter_map(|peer| peer.settles.as_mut());
         departed.for_each(|settles| *settles = (*settles).max(now + self.config.heartbeat * 2));
+        // Before what is found of each lane: connections need no other report then.
+        if let Some(since) = self.away {
+            self.report_forgotten(now, since);
+        }
     }
 
     /// The link is gone.
@@ -729,17 +733,16 @@ impl Node {
         }
         self.pulse.link = Link::Live;
         self.lived.get_or_insert(now);
-        self.report_forgotten(now);
+        let begun = self.subscribed.values().min().copied();
+        if let Some(since) = self.away.take().or(begun) {
+            self.report_forgotten(now, since);
+        }
         self.opens = Some(now + self.config.heartbeat);
         self.news.push_back(News::Live);
     }
 
     /// Nodes that died during an outage longer than members remember are named by nobody.
-    fn report_forgotten(&mut self, now: Instant) {
-        let begun = self.subscribed.values().min().copied();
-        let Some(since) = self.away.take().or(begun) else {
-            return;
-        };
+    fn report_forgotten(&mut self, now: Instant, since: Instant) {
         let until = now - self.config.remembered();
         if since < until {
             self.deaf(None, None, since, until);
