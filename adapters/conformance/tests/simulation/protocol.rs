@@ -54,5 +54,5 @@ fn what_a_lossy_bus_loses_is_repaired_or_told() {
 
 #[test]
 fn nothing_is_lost_three_heartbeats_after_a_forger() {
-    hold_all_but(35, RunKind::Forged);
+    hold_all_but(50, RunKind::Forged);
 }
