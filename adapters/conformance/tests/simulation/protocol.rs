@@ -44,12 +44,12 @@ fn nothing_is_lost_within_the_window() {
 
 #[test]
 fn what_is_lost_beyond_the_window_is_told() {
-    hold_all_but(20, RunKind::Harsh);
+    hold_all_but(2, RunKind::Harsh);
 }
 
 #[test]
 fn what_a_lossy_bus_loses_is_repaired_or_told() {
-    hold_all_but(5, RunKind::Lossy);
+    hold_all_but(1, RunKind::Lossy);
 }
 
 #[test]
