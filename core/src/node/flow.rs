@@ -16,7 +16,7 @@ const PLACE: usize = 64;
 
 /// How many links may die after the same numbers were asked for, before these are given up: what is sent again may be what
 /// kills the link, as where a server cuts off subscribers whose backlog is larger than the frame.
-const FRUITLESS: u32 = 20;
+const FRUITLESS: u32 = 8;
 
 /// The receiver's half of one lane of one origin.
 ///

@@ -163,15 +163,12 @@ fn false_gap(
 /// From when on a gap may name what was sent on the lane.
 fn oldest(context: &Context<'_>, node: NodeId, lane: u32) -> Duration {
     let Context { index, bounds, .. } = context;
-    // Lane 0 is every node's from its start on.
-    if lane == 0 {
-        return Duration::ZERO;
-    }
     let lanes = LaneMap::new(bounds.lanes);
     let spans = index.attachments.values().filter(|span| span.node == node);
     let memberships = spans.flat_map(|span| &span.memberships);
-    let concerned = memberships
-        .filter(|(target, _)| lanes.lane(&Scope::default(), &target.clone().into()).0 == lane);
+    let concerned = memberships.filter(|(target, _)| {
+        lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
+    });
     let since = concerned.map(|(_, membership)| membership.from.at).min();
     since.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()))
 }
