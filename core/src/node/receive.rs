@@ -564,7 +564,7 @@ impl Node {
                 }
                 _ if gone <= self.config.lost_after() || !patient => {}
                 _ if peer.deaf || !peer.lives => {
-                    if !peer.lives || gone > self.config.remembered() + ttl {
+                    if !peer.lives || silence > self.config.remembered() + ttl {
                         forgotten.push(*id);
                     }
                 }
