@@ -117,7 +117,7 @@
 //!
 //! With `--backplane redis://...`, or `MIDPLANE_BACKPLANE_URL` in the environment, what is published on
 //! one server reaches the clients of all. With `--json-lane` it does so, too, when any program publishes
-//! it on the backplane's channel as [`midplane::json`] has it:
+//! it on the backplane's channel as [`midplane::json`](mod@midplane::json) has it:
 //!
 //! ```text
 //! redis-cli PUBLISH midplane:json '{"target":{"type":"topic","id":"t"},"event":{"hello":1}}'
