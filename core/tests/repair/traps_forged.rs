@@ -5,7 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane_core::node::{Config, News};
+use midplane_core::Instant;
+use midplane_core::bus::Limits;
+use midplane_core::envelope::{
+    Decoded, Frame, FrameWriter, Header, Heard, Heartbeat, Message, NodeId,
+};
+use midplane_core::node::{Config, News, Node};
 
 use crate::forger::{forged, forged_echo, forged_pair};
 use crate::wire::{Passage, Wire, forgetful, holding, ms, secs};
@@ -282,5 +287,39 @@ fn an_echo_with_a_forged_time_mutes_its_origin_for_no_longer_than_it_is_repeated
             .unwrap();
         // A bound of the clock is forgotten after two windows of four heartbeats; the first half of these was waited for.
         assert!(took <= secs(12), "{took:?}");
+    }
+}
+
+/// Who names a stamp near ours has not heard us.
+#[test]
+fn a_stamp_that_was_never_sent_proves_nobody() {
+    let (us, other, limit) = (NodeId([1; 16]), NodeId([2; 16]), 1 << 16);
+    let mut node = Node::new(us, Config::default(), Limits::new(limit));
+    let mut now = Instant::from_origin(secs(100));
+    node.connected(now);
+    let sent = node.transmit(now).expect("a heartbeat").frame;
+    let Ok(Decoded::Frame(frame)) = Frame::decode(&sent, limit) else {
+        panic!("it is a frame");
+    };
+    let stamp = frame.header().stamp;
+    for (claimed, proves) in [(stamp - Duration::from_micros(1), false), (stamp, true)] {
+        now += ms(50);
+        let header = Header {
+            stamp: now.since_origin(),
+            ..Header::new(other, 0, 0)
+        };
+        let mut writer = FrameWriter::new(header, limit).expect("a header fits");
+        let heartbeat = Message::Heartbeat(Heartbeat {
+            heard: vec![Heard {
+                node: us,
+                stamp: claimed,
+                ago: Duration::ZERO,
+            }],
+            ..Heartbeat::default()
+        });
+        writer.push(&heartbeat).expect("a heartbeat fits");
+        node.receive(now, &writer.finish());
+        let joined = std::iter::from_fn(|| node.news()).any(|news| news == News::Joined(other));
+        assert_eq!(joined, proves, "stamp {claimed:?} for {stamp:?}");
     }
 }
