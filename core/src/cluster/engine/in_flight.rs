@@ -210,7 +210,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::bus::Lane;
+    use crate::bus::{Lane, Limits};
+    use crate::envelope::{Decoded, Frame};
+    use crate::event::Event;
+    use crate::node::{Config, Intake};
+    use crate::node_id::NodeId;
+    use crate::target::{Scope, Target};
 
     const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 
@@ -250,6 +255,39 @@ mod tests {
         in_flight.live();
         in_flight.expire(at(99), TIME_TO_LIVE);
         assert_eq!((in_flight.lost(), in_flight.backlog().messages), (3, 0));
+    }
+
+    /// A live node on a bus of frames of 256 bytes, on which these many events of 100 bytes wait.
+    fn live(now: Instant, events: usize) -> Node {
+        let limits = Limits::new(256);
+        let mut node = Node::new(NodeId([7; 16]), Config::default(), limits);
+        let begin = now - Duration::from_secs(1);
+        node.connected(begin);
+        let hello = node.transmit(begin).unwrap();
+        node.receive(now, &hello.frame);
+        assert!(node.is_live());
+        while node.transmit(now).is_some() {}
+        let intake = Intake::new(1, limits);
+        let (scope, audience) = (Scope::default(), Target::topic("t").unwrap().into());
+        let event = Event::binary(alloc::vec![0; 100]);
+        for _ in 0..events {
+            node.enqueue(intake.publish(now, &scope, &audience, &event).unwrap());
+        }
+        node
+    }
+
+    #[test]
+    fn a_batch_has_the_frames_in_the_order_in_which_the_node_made_them() {
+        let mut node = live(at(9), 7);
+        let batch = Batch::gather(&mut node, at(9));
+        let firsts = batch.frames.iter().map(|sent| {
+            let Ok(Decoded::Frame(frame)) = Frame::decode(&sent.frame, 256) else {
+                panic!("a frame of its own");
+            };
+            frame.header().first
+        });
+        assert_eq!(firsts.collect::<Vec<_>>(), [1, 3, 5, 7]);
+        assert_eq!(batch.backlog.messages, 7);
     }
 
     #[test]
