@@ -103,7 +103,12 @@ pub struct Connection {
     ended: bool,
     /// The events of which the reader was told that they are lost.
     told: u64,
+    /// Room for a batch of the mailbox.
+    taken: Vec<mailbox::Item>,
 }
+
+/// Items that room is kept for between two batches.
+const KEPT: usize = 16;
 
 impl Connection {
     pub(crate) fn new(plane: Plane, attachment: Attachment, receiver: mailbox::Receiver) -> Self {
@@ -113,6 +118,7 @@ impl Connection {
             receiver,
             ended: false,
             told: 0,
+            taken: Vec::new(),
         }
     }
 
@@ -162,6 +168,12 @@ impl Connection {
         end.or_else(|| self.ended.then_some(ConnectionEnd::SinkClosed))
     }
 
+    /// The attachment of the core, for what this crate has no words for. Dropping the connection ends it, whoever has it.
+    #[must_use]
+    pub fn attachment(&self) -> &Arc<Attachment> {
+        &self.attachment
+    }
+
     /// Takes up to `most` items at once into `batch`, and gives their number: zero at the end of the connection.
     pub fn poll_batch(
         &mut self,
@@ -169,35 +181,42 @@ impl Connection {
         batch: &mut Vec<Item>,
         most: usize,
     ) -> Poll<usize> {
-        let before = batch.len();
-        while batch.len() - before < most.max(1) {
-            match self.poll_item(context) {
-                Poll::Ready(Some(item)) => batch.push(item),
-                Poll::Ready(None) => break,
-                Poll::Pending if batch.len() > before => break,
-                Poll::Pending => return Poll::Pending,
-            }
+        let mut taken = std::mem::take(&mut self.taken);
+        let count = self.receiver.poll_batch(context, &mut taken, most);
+        for item in taken.drain(..) {
+            batch.extend(self.item(item));
         }
-        Poll::Ready(batch.len() - before)
+        if taken.capacity() <= KEPT {
+            self.taken = taken;
+        }
+        self.ended |= count == Poll::Ready(0);
+        count
+    }
+
+    fn item(&mut self, item: mailbox::Item) -> Option<Item> {
+        Some(match item {
+            mailbox::Item::Lost(events) => {
+                self.told += events;
+                self.plane.mailboxes().lost(events);
+                Item::Lost(events)
+            }
+            mailbox::Item::Missed(missed) => Item::Missed(missed),
+            mailbox::Item::Event(event) | mailbox::Item::Control(event) => Item::Event(event),
+            // A kind of item that a mailbox of this crate does not have.
+            _ => return None,
+        })
     }
 
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let item = match ready!(Pin::new(&mut self.receiver).poll_next(context)) {
-            Some(mailbox::Item::Lost(events)) => {
-                self.told += events;
-                self.plane.mailboxes().lost(events);
-                Some(Item::Lost(events))
+        loop {
+            let Some(item) = ready!(Pin::new(&mut self.receiver).poll_next(context)) else {
+                self.ended = true;
+                return Poll::Ready(None);
+            };
+            if let Some(item) = self.item(item) {
+                return Poll::Ready(Some(item));
             }
-            Some(mailbox::Item::Missed(missed)) => Some(Item::Missed(missed)),
-            Some(mailbox::Item::Event(event) | mailbox::Item::Control(event)) => {
-                Some(Item::Event(event))
-            }
-            // A kind of item that a mailbox of this crate does not have.
-            Some(_) => return self.poll_item(context),
-            None => None,
-        };
-        self.ended = item.is_none();
-        Poll::Ready(item)
+        }
     }
 }
 

@@ -1,10 +1,8 @@
 //! The application's side of a WebSocket.
 
 use axum::extract::ws::{Message, Utf8Bytes};
-use futures::StreamExt;
-use futures::channel::mpsc;
 use midplane::{Associate, ConnectionId, Error, Handle, IntoEvent, IntoTarget, Plane, Verdict};
-use midplane_http::Close;
+use midplane_http::{Close, Requests};
 use serde::de::DeserializeOwned;
 
 /// A client of a WebSocket, as the task of its session has it: [`Ws::serve_with`](crate::Ws::serve_with).
@@ -12,11 +10,11 @@ use serde::de::DeserializeOwned;
 pub struct Client {
     plane: Plane,
     handle: Handle,
-    requests: mpsc::Receiver<Message>,
+    requests: Requests<Message>,
 }
 
 impl Client {
-    pub(crate) fn new(plane: Plane, handle: Handle, requests: mpsc::Receiver<Message>) -> Self {
+    pub(crate) fn new(plane: Plane, handle: Handle, requests: Requests<Message>) -> Self {
         Self {
             plane,
             handle,

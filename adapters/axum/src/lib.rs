@@ -47,10 +47,9 @@
 //! with a protocol of its own, and [`Rejection`] turns midplane's errors into answers.
 
 mod client;
-mod message;
+mod dialect;
 mod rejection;
 mod serve;
-mod session;
 mod sse;
 mod ws;
 

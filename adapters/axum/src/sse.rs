@@ -87,11 +87,7 @@ impl Sse {
         if let Some(first) = first {
             stream = stream.first(first);
         }
-        let hold = self.plane.hold();
-        let body = stream.map(move |block| {
-            let _held = &hold;
-            Ok::<_, std::convert::Infallible>(block)
-        });
+        let body = stream.map(Ok::<_, std::convert::Infallible>);
         let headers = [
             (CONTENT_TYPE, "text/event-stream"),
             (CACHE_CONTROL, "no-cache"),

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::Message;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
 use midplane::{AttachOptions, Error, IntoTarget, Item, Plane, Target};
-use midplane_http::{Close, Pump, PumpSettings};
+use midplane_http::{Close, PumpSettings, Session};
 
 use crate::client::Client;
-use crate::message;
+use crate::dialect::{AxumDialect, Encode, message};
 use crate::rejection::Rejection;
-use crate::session::Session;
 
 /// A WebSocket of a connection to the plane: [`Ws::serve`] is the response.
 pub fn ws(upgrade: WebSocketUpgrade, plane: &Plane) -> Ws {
@@ -23,12 +21,9 @@ pub fn ws(upgrade: WebSocketUpgrade, plane: &Plane) -> Ws {
         targets: Vec::new(),
         options: AttachOptions::new(),
         settings: PumpSettings::default(),
-        encode: Arc::new(message::of),
+        encode: Arc::new(message),
     }
 }
-
-/// Makes messages of items, or nothing of those that are left out.
-pub(crate) type Encode = Arc<dyn Fn(Item) -> Option<Message> + Send + Sync>;
 
 /// The settings of a WebSocket: [`ws`].
 #[must_use = "`serve` makes the response"]
@@ -100,27 +95,14 @@ impl Ws {
         T: Future<Output = Result<(), Close>> + Send + 'static,
     {
         let targets: Result<Vec<_>, _> = self.targets.into_iter().collect();
-        let targets = targets?;
-        let connection = self.plane.attach_with(self.options);
-        // On this node the connection is in them from here on.
-        let mut joining = Vec::new();
-        for target in &targets {
-            let mut associate = connection.associate(target);
-            match (&mut associate).now_or_never() {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error),
-                None => joining.push(associate),
-            }
-        }
         let timer = Arc::new(midplane::tokio::Timer::new());
-        let session = Session {
-            pump: Pump::new(connection, timer, self.settings),
-            joining,
-            encode: self.encode,
-        };
-        Ok(self
-            .upgrade
-            .on_upgrade(move |socket| session.run(socket, task)))
+        let session = Session::open(&self.plane, self.options, &targets?, timer, self.settings)?;
+        let (plane, handle, dialect) = (self.plane, session.handle(), AxumDialect(self.encode));
+        Ok(self.upgrade.on_upgrade(move |socket| {
+            session.run(socket, dialect, |requests| {
+                task(Client::new(plane, handle, requests))
+            })
+        }))
     }
 }
 

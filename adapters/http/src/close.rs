@@ -38,6 +38,15 @@ impl Close {
         Self { code, reason }
     }
 
+    /// The code, and as much of the reason as a close frame has room for: 123 bytes, cut between two letters.
+    #[must_use]
+    pub fn into_parts(self) -> (u16, String) {
+        let Self { code, mut reason } = self;
+        let end = (0..=123).rev().find(|at| reason.is_char_boundary(*at));
+        reason.truncate(end.unwrap_or(0));
+        (code, reason)
+    }
+
     /// The application has ended the session.
     #[must_use]
     pub fn normal() -> Self {
@@ -96,5 +105,17 @@ impl From<AssociateError> for Close {
 impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_two_letters() {
+        let reason = |text: &str| Close::new(1000, text).into_parts().1;
+        assert_eq!(reason("short"), "short");
+        assert_eq!(reason(&"é".repeat(70)), "é".repeat(61));
     }
 }

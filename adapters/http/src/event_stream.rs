@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use midplane::{Connection, Event, Item, Timer};
+use midplane::{Connection, Event, Hold, Item, Timer};
 
 use crate::draining::{Draining, share};
 
@@ -26,7 +26,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A text is a block with its lines as `data`. Bytes are a block with the event `binary` and base64 as data. A loss is a
 /// block with the event `lost` and the number of events, and a report that events may be missing one with the event
 /// `missed`. An idle client gets a comment every 20 s. When the plane drains, the last block is a `retry` of one to two
-/// seconds, or of up to the plane's [spread](midplane::Plane::spread) more: browsers come back behind it.
+/// seconds, or of up to the plane's [spread](midplane::Plane::spread) more: browsers come back behind it. A close of the plane waits until the stream is dropped.
 pub struct EventStream {
     connection: Connection,
     timer: Arc<dyn Timer>,
@@ -35,6 +35,7 @@ pub struct EventStream {
     idle: BoxFuture<'static, ()>,
     draining: Draining,
     ended: bool,
+    _hold: Hold,
 }
 
 type Encode = Box<dyn FnMut(Item) -> Option<Bytes> + Send>;
@@ -43,6 +44,7 @@ impl EventStream {
     /// The stream of this connection.
     #[must_use]
     pub fn new(connection: Connection, timer: Arc<dyn Timer>) -> Self {
+        let hold = connection.plane().hold();
         let draining = Draining::new(connection.plane().clone(), timer.clone());
         Self {
             connection,
@@ -52,6 +54,7 @@ impl EventStream {
             first: None,
             draining,
             ended: false,
+            _hold: hold,
         }
     }
 

@@ -9,15 +9,22 @@
 //!
 //! # Map
 //!
-//! [`Pump`] gives what is to be written to a WebSocket next, and [`Close`] is why it ends. [`EventStream`] gives the blocks of
-//! an SSE body. Both are streams, know no socket and no library of either protocol, and wait by a [`Timer`](midplane::Timer)
-//! alone.
+//! [`Session`] serves a WebSocket of any library, which a [`Dialect`] names the messages of, with the application's task
+//! beside. [`Pump`] is what it writes: for who writes it by other means. [`Close`] is why either ends, and [`Frame`] an item as
+//! a message. [`EventStream`] gives the blocks of an SSE body, and [`Patience`] bounds how long a client takes nothing. None
+//! knows a library of either protocol or a runtime, and all wait by a [`Timer`](midplane::Timer) alone.
 
 mod close;
 mod draining;
 mod event_stream;
+mod frame;
+mod patience;
 mod pump;
+mod session;
 
 pub use close::Close;
 pub use event_stream::{EventStream, block};
+pub use frame::{Frame, frame};
+pub use patience::{Patience, TookNothing};
 pub use pump::{Alive, Outgoing, Pump, PumpSettings};
+pub use session::{Dialect, Incoming, Requests, Session};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -86,9 +86,8 @@ pub struct Pump {
     beat: Beat,
     alarm: BoxFuture<'static, ()>,
     draining: Draining,
-    goodbye: oneshot::Receiver<Close>,
-    /// Kept while nobody else says goodbye.
-    farewell: Option<oneshot::Sender<Close>>,
+    /// There once somebody may say goodbye.
+    goodbye: Option<oneshot::Receiver<Close>>,
     ended: bool,
 }
 
@@ -107,7 +106,6 @@ impl Pump {
     /// A pump of this connection.
     #[must_use]
     pub fn new(connection: Connection, timer: Arc<dyn Timer>, settings: PumpSettings) -> Self {
-        let (farewell, goodbye) = oneshot::channel();
         let draining = Draining::new(connection.plane().clone(), timer.clone());
         Self {
             alarm: timer.sleep(settings.ping),
@@ -117,8 +115,7 @@ impl Pump {
             alive: Alive::default(),
             beat: Beat::Resting,
             draining,
-            goodbye,
-            farewell: Some(farewell),
+            goodbye: None,
             ended: false,
         }
     }
@@ -132,7 +129,12 @@ impl Pump {
     /// What ends the session from elsewhere: the close comes behind what the mailbox holds at that time. `None` if it was
     /// taken before. Dropping it says nothing.
     pub fn farewell(&mut self) -> Option<oneshot::Sender<Close>> {
-        self.farewell.take()
+        if self.goodbye.is_some() {
+            return None;
+        }
+        let (farewell, goodbye) = oneshot::channel();
+        self.goodbye = Some(goodbye);
+        Some(farewell)
     }
 
     /// The connection.
@@ -141,41 +143,80 @@ impl Pump {
         &self.connection
     }
 
-    fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<Outgoing> {
-        if self.beat == Beat::Leaving {
-            self.beat = Beat::Asked;
-            self.alive.take();
-            self.alarm = self.timer.sleep(self.settings.patience);
+    /// Takes up to `most` items at once into `items`, which `None` says; or the close, behind which nothing comes.
+    ///
+    /// With [`poll_beat`](Self::poll_beat) the parts of the stream, for who writes many items at once or none for a while.
+    pub fn poll_items(
+        &mut self,
+        context: &mut Context<'_>,
+        items: &mut Vec<Item>,
+        most: usize,
+    ) -> Poll<Option<Close>> {
+        match self.connection.poll_batch(context, items, most) {
+            Poll::Ready(0) => Poll::Ready(Some(self.end())),
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => self.poll_goodbye(context).map(Some),
         }
-        match self.connection.poll_next_unpin(context) {
-            Poll::Ready(Some(item)) => return Poll::Ready(Outgoing::Item(item)),
-            Poll::Ready(None) => {
-                let end = self.connection.end().unwrap_or(ConnectionEnd::Detached);
-                return Poll::Ready(Outgoing::Close(end.into()));
-            }
-            Poll::Pending => {}
+    }
+
+    /// Why the connection ended.
+    fn end(&self) -> Close {
+        let end = self.connection.end().unwrap_or(ConnectionEnd::Detached);
+        end.into()
+    }
+
+    /// What ends the session while nothing waits in the mailbox.
+    fn poll_goodbye(&mut self, context: &mut Context<'_>) -> Poll<Close> {
+        if let Some(goodbye) = &mut self.goodbye
+            && let Poll::Ready(Ok(close)) = goodbye.poll_unpin(context)
+        {
+            return Poll::Ready(close);
         }
-        if let Poll::Ready(Ok(close)) = self.goodbye.poll_unpin(context) {
-            return Poll::Ready(Outgoing::Close(close));
-        }
-        if self.draining.poll(context).is_ready() {
-            return Poll::Ready(Outgoing::Close(Close::restart()));
-        }
-        while self.alarm.poll_unpin(context).is_ready() {
+        self.draining.poll(context).map(|()| Close::restart())
+    }
+
+    /// A ping that is to be written, which `None` says; or the close of a client that answered none.
+    pub fn poll_beat(&mut self, context: &mut Context<'_>) -> Poll<Option<Close>> {
+        self.leave();
+        loop {
+            ready!(self.alarm.poll_unpin(context));
             match self.beat {
                 Beat::Resting => {
                     self.beat = Beat::Leaving;
-                    return Poll::Ready(Outgoing::Ping);
+                    return Poll::Ready(None);
                 }
                 _ if self.alive.take() => {
                     self.beat = Beat::Resting;
                     let rest = self.settings.ping.saturating_sub(self.settings.patience);
                     self.alarm = self.timer.sleep(rest);
                 }
-                _ => return Poll::Ready(Outgoing::Close(Close::silent())),
+                _ => return Poll::Ready(Some(Close::silent())),
             }
         }
-        Poll::Pending
+    }
+
+    /// Begins the patience for a ping that has left.
+    fn leave(&mut self) {
+        if self.beat == Beat::Leaving {
+            self.beat = Beat::Asked;
+            self.alive.take();
+            self.alarm = self.timer.sleep(self.settings.patience);
+        }
+    }
+
+    fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<Outgoing> {
+        // What was handed out before has left when the next is asked for.
+        self.leave();
+        match self.connection.poll_next_unpin(context) {
+            Poll::Ready(Some(item)) => return Poll::Ready(Outgoing::Item(item)),
+            Poll::Ready(None) => return Poll::Ready(Outgoing::Close(self.end())),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(close) = self.poll_goodbye(context) {
+            return Poll::Ready(Outgoing::Close(close));
+        }
+        let beat = ready!(self.poll_beat(context));
+        Poll::Ready(beat.map_or(Outgoing::Ping, Outgoing::Close))
     }
 }
 
@@ -186,7 +227,7 @@ impl Stream for Pump {
         if self.ended {
             return Poll::Ready(None);
         }
-        let outgoing = std::task::ready!(self.poll_outgoing(context));
+        let outgoing = ready!(self.poll_outgoing(context));
         self.ended = matches!(outgoing, Outgoing::Close(_));
         Poll::Ready(Some(outgoing))
     }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Tokens are deltas. **`KeepLatest` must never see a delta**: it replaces a waiting event by a later one of its key, which
-//! is no loss and is not told, so a keyed token that is replaced is a hole in the text that nobody hears of. Tokens here have
+//! is no loss and is not told, so a keyed token that is replaced is a hole in the text of which nobody is told. Tokens here have
 //! no key. What has one is the text so far, of which the last is all that counts; it is published for every 64 tokens,
 //! since publishing the whole for each would send n² bytes.
 #![expect(clippy::print_stdout, reason = "a program that says where it listens")]

@@ -1,0 +1,31 @@
+//! Items as messages of a WebSocket.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use midplane::Item;
+
+/// The payload of a message of a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+/// The message of an item: text of text and binary of bytes, `{"midplane":"lost","count":n}` and `{"midplane":"missed"}` of
+/// what did not come.
+#[must_use]
+pub fn frame(item: &Item) -> Frame<'_> {
+    match item {
+        Item::Event(event) => match event.as_text() {
+            Some(text) => Frame::Text(text.into()),
+            None => Frame::Binary(event.bytes().clone()),
+        },
+        Item::Lost(events) => {
+            Frame::Text(format!(r#"{{"midplane":"lost","count":{events}}}"#).into())
+        }
+        _ => Frame::Text(r#"{"midplane":"missed"}"#.into()),
+    }
+}

@@ -1,0 +1,78 @@
+//! How long a client may take nothing of what is written to it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use midplane::Timer;
+
+/// Bounds how long each write to a client may wait. The time runs only while one waits: a client that keeps up sets no timer.
+pub struct Patience {
+    timer: Arc<dyn Timer>,
+    limit: Duration,
+    alarm: Option<BoxFuture<'static, ()>>,
+}
+
+/// The client took nothing for longer than the [`Patience`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TookNothing;
+
+impl Patience {
+    /// A patience of this long for each write.
+    #[must_use]
+    pub fn new(timer: Arc<dyn Timer>, limit: Duration) -> Self {
+        Self {
+            timer,
+            limit,
+            alarm: None,
+        }
+    }
+
+    /// Bounds the present wait, and each that follows, by this instead.
+    pub fn shorten(&mut self, limit: Duration) {
+        self.limit = limit;
+        self.alarm = None;
+    }
+
+    /// Passes on what came of an attempt to write. One that waits is to be polled again by the same task.
+    ///
+    /// # Errors
+    /// [`TookNothing`] once the attempts have waited for the whole patience.
+    pub fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: Poll<T>,
+    ) -> Poll<Result<T, TookNothing>> {
+        if let Poll::Ready(outcome) = attempt {
+            self.alarm = None;
+            return Poll::Ready(Ok(outcome));
+        }
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| self.timer.sleep(self.limit));
+        if alarm.poll_unpin(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.alarm = None;
+        Poll::Ready(Err(TookNothing))
+    }
+}
+
+impl fmt::Display for TookNothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client takes nothing of what is written")
+    }
+}
+
+impl std::error::Error for TookNothing {}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patience")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}

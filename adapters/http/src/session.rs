@@ -1,0 +1,286 @@
+//! One WebSocket from its upgrade to its end.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::future::{BoxFuture, Either, join, select};
+use futures::stream::SplitSink;
+use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
+use midplane::{Associate, AttachOptions, Error, Handle, Item, Plane, Target, Timer};
+
+use crate::close::Close;
+use crate::patience::Patience;
+use crate::pump::{Alive, Outgoing, Pump, PumpSettings};
+
+/// How long the client may take nothing of what is written.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How long it may do so once the plane drains, and how long its own close is waited for.
+const HURRY: Duration = Duration::from_secs(2);
+
+/// What is written between two flushes at most: messages, and bytes of events. The last event may go beyond.
+const MESSAGES: usize = 64;
+const BYTES: usize = 64 << 10;
+
+/// Messages of the client that are read ahead of the application.
+const AHEAD: usize = 1;
+
+/// How a library of WebSockets names what a session writes and reads.
+pub trait Dialect {
+    /// A message of the library.
+    type Message;
+
+    /// The message that says this; `None` leaves it out.
+    fn write(&self, outgoing: Outgoing) -> Option<Self::Message>;
+
+    /// What a message of the client is.
+    fn read(&self, message: &Self::Message) -> Incoming;
+}
+
+/// What a message of a client is for a [`Session`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming {
+    /// Text or bytes, for the application.
+    Request,
+    /// A ping or a pong: the client lives. That the library answers pings is its own.
+    Sign,
+    /// The client's close.
+    Close,
+}
+
+/// What a client sent, for the application's task.
+#[derive(Debug)]
+pub struct Requests<M>(mpsc::Receiver<M>);
+
+impl<M> Requests<M> {
+    /// The next message of the client; `None` when it is gone or is being closed. While this is not called, the client waits.
+    pub async fn next(&mut self) -> Option<M> {
+        self.0.next().await
+    }
+}
+
+/// A connection that is attached, and is to be served on a socket.
+pub struct Session {
+    pump: Pump,
+    timer: Arc<dyn Timer>,
+    /// The associations that are not heard by every node yet.
+    joining: Vec<Associate>,
+}
+
+impl Session {
+    /// Attaches a connection and joins it to the targets: on this node it is in them when this returns.
+    ///
+    /// # Errors
+    /// When an association is refused. Nothing is left attached.
+    pub fn open(
+        plane: &Plane,
+        options: AttachOptions,
+        targets: &[Target],
+        timer: Arc<dyn Timer>,
+        settings: PumpSettings,
+    ) -> Result<Self, Error> {
+        let connection = plane.attach_with(options);
+        let mut joining = Vec::new();
+        for target in targets {
+            let mut associate = connection.associate(target);
+            match (&mut associate).now_or_never() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None => joining.push(associate),
+            }
+        }
+        Ok(Self {
+            pump: Pump::new(connection, timer.clone(), settings),
+            timer,
+            joining,
+        })
+    }
+
+    /// What changes the connection from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.pump.connection().handle()
+    }
+
+    /// Serves the socket to its end: writes what the [`Pump`] gives, reads what the client sends, and runs `task` beside, once
+    /// publishers on every node reach the targets. The end of `task` ends the session, with the [`Close`] that it returns.
+    ///
+    /// What was read of a client is given to `task`, however the client ended. A client that takes nothing of 64 KiB, or of one
+    /// larger message, for 30 s is given up; once the plane drains, for 2 s. A close of the plane waits for the session.
+    pub async fn run<S, D, E, T>(
+        self,
+        socket: S,
+        dialect: D,
+        task: impl FnOnce(Requests<D::Message>) -> T,
+    ) where
+        D: Dialect,
+        S: Stream<Item = Result<D::Message, E>> + Sink<D::Message, Error = E>,
+        T: Future<Output = Result<(), Close>>,
+    {
+        let Self {
+            mut pump,
+            timer,
+            joining,
+        } = self;
+        let hold = pump.connection().plane().hold();
+        let (alive, farewell) = (pump.alive(), pump.farewell());
+        let (sink, stream) = socket.split();
+        let (requests, received) = mpsc::channel(AHEAD);
+        let (over, closing) = oneshot::channel();
+
+        let reading = async {
+            read(stream, requests, &dialect, &alive, closing, &*timer).await;
+            drop(hold);
+        };
+        let serving = async {
+            let outcome = match joined(joining).await {
+                Ok(()) => task(Requests(received)).await,
+                Err(error) => Err(error.into()),
+            };
+            let close = outcome.err().unwrap_or_else(Close::normal);
+            farewell.map(|farewell| farewell.send(close));
+        };
+        // Kept to the end: what a client that is gone had sent before is still to be read.
+        let mut over = Some(over);
+        let writing = async {
+            if Writer::new(&pump, sink, &timer).write(pump, &dialect).await != Some(Ended::Gone) {
+                over.take().map(|over| over.send(()));
+            }
+        };
+        join(join(reading, writing), serving).await;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("pump", &self.pump)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn joined(joining: Vec<Associate>) -> Result<(), Error> {
+    for associate in joining {
+        associate.await?;
+    }
+    Ok(())
+}
+
+/// Gives the client's messages to the application until the client is gone or is being closed. What comes behind that is
+/// read and dropped: a socket that is closed with bytes unread is reset, and what was written last is lost with it.
+async fn read<D: Dialect, E>(
+    mut stream: impl Stream<Item = Result<D::Message, E>> + Unpin,
+    mut requests: mpsc::Sender<D::Message>,
+    dialect: &D,
+    alive: &Alive,
+    mut closing: oneshot::Receiver<()>,
+    timer: &dyn Timer,
+) {
+    loop {
+        let message = match select(stream.next(), &mut closing).await {
+            Either::Left((Some(Ok(message)), _)) => message,
+            Either::Left(_) => return,
+            Either::Right(_) => break,
+        };
+        alive.heard();
+        match dialect.read(&message) {
+            Incoming::Sign => {}
+            Incoming::Close => break,
+            Incoming::Request => {
+                alive.set_busy(true);
+                let given = select(requests.send(message), &mut closing).await;
+                alive.set_busy(false);
+                if let Either::Right(_) = given {
+                    break;
+                }
+            }
+        }
+    }
+    drop(requests);
+    let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+    timer.within(HURRY, rest).await;
+}
+
+/// Why nothing more is written, before the close was.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// The client takes nothing any more.
+    Stuck,
+    /// The client is gone.
+    Gone,
+}
+
+/// The side of a socket that is written to.
+struct Writer<S, M> {
+    sink: SplitSink<S, M>,
+    patience: Patience,
+    /// Until the plane drains; `None` from then on.
+    draining: Option<BoxFuture<'static, ()>>,
+}
+
+impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
+    fn new(pump: &Pump, sink: SplitSink<S, M>, timer: &Arc<dyn Timer>) -> Self {
+        Self {
+            sink,
+            patience: Patience::new(timer.clone(), STUCK),
+            draining: Some(pump.connection().plane().draining().boxed()),
+        }
+    }
+
+    /// Writes until the pump closes, the client takes nothing any more, or is gone.
+    async fn write(mut self, mut pump: Pump, dialect: &impl Dialect<Message = M>) -> Option<Ended> {
+        while let Some(first) = pump.next().await {
+            let (mut next, mut bytes) = (Some(first), 0);
+            for _ in 0..MESSAGES {
+                let Some(outgoing) = next.take() else { break };
+                if let Outgoing::Item(Item::Event(event)) = &outgoing {
+                    bytes += event.bytes().len();
+                }
+                if let Some(message) = dialect.write(outgoing) {
+                    if let Some(ended) = self.once(SplitSink::poll_ready).await {
+                        return Some(ended);
+                    }
+                    if self.sink.start_send_unpin(message).is_err() {
+                        return Some(Ended::Gone);
+                    }
+                }
+                if bytes >= BYTES {
+                    break;
+                }
+                next = pump.next().now_or_never().flatten();
+            }
+            if let Some(ended) = self.once(SplitSink::poll_flush).await {
+                return Some(ended);
+            }
+        }
+        None
+    }
+
+    /// Does one step of writing; `None` when it is done.
+    async fn once(
+        &mut self,
+        step: impl Fn(Pin<&mut SplitSink<S, M>>, &mut Context<'_>) -> Poll<Result<(), E>>,
+    ) -> Option<Ended> {
+        poll_fn(|context| {
+            let attempt = step(Pin::new(&mut self.sink), context);
+            if attempt.is_pending()
+                && let Some(draining) = &mut self.draining
+                && draining.poll_unpin(context).is_ready()
+            {
+                self.draining = None;
+                self.patience.shorten(HURRY);
+            }
+            Poll::Ready(match ready!(self.patience.poll(context, attempt)) {
+                Ok(Ok(())) => None,
+                Ok(Err(_)) => Some(Ended::Gone),
+                Err(_) => Some(Ended::Stuck),
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,176 @@
+//! What a session does with a socket that takes little, on a virtual clock.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::task::noop_waker_ref;
+use futures::{FutureExt, Sink, Stream};
+use midplane::{AttachOptions, Plane};
+use midplane_http::{Close, Dialect, Incoming, Outgoing, PumpSettings, Session};
+use midplane_testkit::clock::VirtualClock;
+
+/// A client that sends nothing, and takes messages while it is let.
+#[derive(Clone, Default)]
+struct Peer(Arc<Mutex<PeerState>>);
+
+#[derive(Default)]
+struct PeerState {
+    room: usize,
+    taken: Vec<String>,
+    gone: bool,
+}
+
+impl Peer {
+    fn takes(&self, messages: usize) {
+        self.0.lock().unwrap().room += messages;
+    }
+
+    fn taken(&self) -> Vec<String> {
+        self.0.lock().unwrap().taken.clone()
+    }
+}
+
+impl Stream for Peer {
+    type Item = Result<String, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.0.lock().unwrap().gone {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Sink<String> for Peer {
+    type Error = Infallible;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        match self.0.lock().unwrap().room {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: String) -> Result<(), Infallible> {
+        let mut peer = self.0.lock().unwrap();
+        peer.room -= 1;
+        peer.taken.push(message);
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Texts;
+
+impl Dialect for Texts {
+    type Message = String;
+
+    fn write(&self, outgoing: Outgoing) -> Option<String> {
+        match outgoing {
+            Outgoing::Item(midplane::Item::Event(event)) => event.as_text().map(String::from),
+            Outgoing::Close(close) => Some(close.code.to_string()),
+            _ => None,
+        }
+    }
+
+    fn read(&self, _: &String) -> Incoming {
+        Incoming::Request
+    }
+}
+
+struct Served {
+    plane: Plane,
+    clock: VirtualClock,
+    peer: Peer,
+    session: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Served {
+    /// A session of a client that is only told, with these events in its mailbox. No ping falls due.
+    fn with(events: usize) -> Self {
+        let (plane, clock, peer) = (Plane::local(), VirtualClock::default(), Peer::default());
+        let mut settings = PumpSettings::default();
+        settings.ping = Duration::from_secs(100_000);
+        let timer = Arc::new(clock.clone());
+        let session = Session::open(&plane, AttachOptions::new(), &[], timer, settings).unwrap();
+        for event in 0..events {
+            session.handle().push(event.to_string()).unwrap();
+        }
+        let run = session.run(peer.clone(), Texts, |mut requests| async move {
+            while requests.next().await.is_some() {}
+            Ok(())
+        });
+        Self {
+            plane,
+            clock,
+            peer,
+            session: Box::pin(run),
+        }
+    }
+
+    /// Whether the session goes on after these seconds.
+    fn goes_on_after(&mut self, seconds: u64) -> bool {
+        let until = self.clock.elapsed() + Duration::from_secs(seconds);
+        loop {
+            // More than once, for its parts wake each other.
+            for _ in 0..4 {
+                let context = &mut Context::from_waker(noop_waker_ref());
+                if self.session.poll_unpin(context).is_ready() {
+                    return false;
+                }
+            }
+            if !self.clock.advance(until) {
+                return true;
+            }
+        }
+    }
+}
+
+/// Each message that is taken is progress: one every 25 s is slow, and not stuck.
+#[test]
+fn a_client_is_given_up_for_taking_nothing_and_not_for_being_slow() {
+    let mut served = Served::with(8);
+    assert!(served.goes_on_after(25));
+    for _ in 0..6 {
+        served.peer.takes(1);
+        assert!(served.goes_on_after(25));
+    }
+    assert_eq!(served.peer.taken(), ["0", "1", "2", "3", "4", "5"]);
+    assert!(served.goes_on_after(4));
+    // 30 s behind the last; its own close is waited for, for two more.
+    assert!(!served.goes_on_after(4));
+}
+
+#[test]
+fn a_client_that_takes_nothing_keeps_a_drain_for_two_seconds() {
+    let mut served = Served::with(1);
+    assert!(served.goes_on_after(10));
+    served.plane.drain();
+    assert!(served.goes_on_after(1));
+    assert!(!served.goes_on_after(4));
+}
+
+#[test]
+fn what_waits_is_written_before_the_goodbye_and_a_close_of_the_plane_waits_for_it() {
+    let mut served = Served::with(3);
+    assert!(served.goes_on_after(1));
+    let plane = served.plane.clone();
+    let mut closing = Box::pin(plane.close_within(Duration::from_secs(60)));
+    assert!(closing.as_mut().now_or_never().is_none());
+    served.peer.takes(10);
+    served.peer.0.lock().unwrap().gone = true;
+    assert!(!served.goes_on_after(1));
+    let restart = Close::RESTART.to_string();
+    assert_eq!(served.peer.taken(), ["0", "1", "2", &*restart]);
+    assert!(closing.as_mut().now_or_never().is_some());
+}
