@@ -168,7 +168,7 @@ impl Connection {
         end.or_else(|| self.ended.then_some(ConnectionEnd::SinkClosed))
     }
 
-    /// The attachment of the core, for what this crate has no words for. Dropping the connection ends it, whoever has it.
+    /// The attachment of the core, for what this crate has no words for. Dropping the connection ends it.
     #[must_use]
     pub fn attachment(&self) -> &Arc<Attachment> {
         &self.attachment

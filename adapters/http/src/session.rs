@@ -30,7 +30,7 @@ const BYTES: usize = 64 << 10;
 /// Messages of the client that are read ahead of the application.
 const AHEAD: usize = 1;
 
-/// How a library of WebSockets names what a session writes and reads.
+/// How a library of the WebSocket protocol names what a session writes and reads.
 pub trait Dialect {
     /// A message of the library.
     type Message;

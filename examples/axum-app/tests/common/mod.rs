@@ -84,7 +84,7 @@ impl Program {
 
     /// Asks the program to end.
     pub(crate) fn stop(&self) {
-        self.child.signal(Signal::TERM);
+        self.child.signal(Signal::INT);
     }
 
     /// Waits until the program has ended well.
