@@ -1,18 +1,14 @@
 //! What comes of one origin on one lane: in order, with what is missing asked for, and reported if it does not come.
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::clock::PeerClock;
+use super::hold::{Held, Hold};
 use super::run::Run;
+use super::view::View;
 use super::wait::Wait;
 use crate::envelope::{AskedRun, Frame, LaneProgress};
 use crate::time::Instant;
-
-/// What a held frame counts beside its bytes.
-const PLACE: usize = 64;
 
 /// How many links may die after the same numbers were asked for, before these are given up: what is sent again may be what
 /// kills the link, as where a server cuts off subscribers whose backlog is larger than the frame.
@@ -45,79 +41,10 @@ pub(super) struct Flow {
     /// What was used before this is known from a heartbeat that did not list the lane, or reported as unknown.
     known: Duration,
     /// Frames that came before others in front of them, by their first number.
-    held: BTreeMap<u64, Held>,
-    held_bytes: usize,
+    held: Hold,
     wait: Option<Wait>,
     /// How many links died after the numbers from here on were asked for.
     fruitless: (u64, u32),
-}
-
-#[derive(Debug)]
-struct Held {
-    frame: Frame,
-    last: u64,
-}
-
-impl Held {
-    fn size(&self) -> usize {
-        self.frame.size() + PLACE
-    }
-
-    fn stamp(&self) -> Duration {
-        self.frame.header().stamp
-    }
-}
-
-/// What a flow is judged by beside what came on it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    pub(super) now: Instant,
-    pub(super) heartbeat: Duration,
-    pub(super) time_to_live: Duration,
-    /// Since when the lane is ours to receive.
-    pub(super) since: Instant,
-    pub(super) clock: &'a PeerClock,
-    /// When the origin heard the newest stamp of ours that a heartbeat named, by its clock.
-    pub(super) dated: Duration,
-    /// Whether the origin came after us: all that it sent on the lane is ours.
-    pub(super) later: bool,
-    /// Whether the origin is known to live; nothing of another is delivered or reported.
-    pub(super) proven: bool,
-    /// How long to wait before what is lost is asked for: other nodes may ask for it as well.
-    pub(super) jitter: Duration,
-}
-
-impl View<'_> {
-    /// The time of the origin from which on the lane is ours.
-    fn owed_from(&self) -> Duration {
-        match self.later {
-            true => Duration::ZERO,
-            false => self.clock.theirs(self.since),
-        }
-    }
-
-    /// Whether the origin heard a frame of ours after this, as it said: neither clock can have stood in between unseen.
-    fn is_dated(&self, stamp: Duration) -> bool {
-        self.dated >= stamp
-    }
-
-    /// Whether the frame is older than events are delivered.
-    pub(super) fn is_stale(&self, frame: &Frame) -> bool {
-        let header = frame.header();
-        let age = self.clock.age(self.now, header.stamp);
-        age.saturating_add(header.waited) > self.time_to_live
-    }
-
-    /// When the frame will be stale.
-    fn stale_at(&self, frame: &Frame) -> Instant {
-        let header = frame.header();
-        let made = self.clock.ours(header.stamp).unwrap_or(Instant::MAX);
-        made + self.time_to_live.saturating_sub(header.waited) + Duration::from_micros(1)
-    }
-
-    fn round_trip(&self) -> Duration {
-        self.clock.round_trip().unwrap_or(self.heartbeat / 8)
-    }
 }
 
 /// How some numbers of a flow were settled, in their order.
@@ -146,8 +73,7 @@ impl Flow {
             newest: Duration::ZERO,
             claim: None,
             known: Duration::ZERO,
-            held: BTreeMap::new(),
-            held_bytes: 0,
+            held: Hold::default(),
             wait: None,
             fruitless: (0, 0),
         }
@@ -173,7 +99,7 @@ impl Flow {
 
     /// Holds a frame that ends with this number. False if its numbers are settled.
     pub(super) fn hold(&mut self, now: Instant, frame: Frame, last: u64) -> bool {
-        let (first, stamp) = (frame.header().first, frame.header().stamp);
+        let stamp = frame.header().stamp;
         if last < self.next {
             return false;
         }
@@ -183,24 +109,18 @@ impl Flow {
             wait.progressed(now);
         }
         self.newest = self.newest.max(stamp);
-        let held = Held { frame, last };
-        if let Entry::Vacant(place) = self.held.entry(first) {
-            self.held_bytes += held.size();
-            place.insert(held);
-        }
+        self.held.insert(Held { frame, last });
         true
     }
 
     /// The bytes that are held.
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held.bytes()
     }
 
     /// Drops the newest frame that is held; the oldest would be given up for good, and this one can be asked for again.
     pub(super) fn drop_newest(&mut self) -> bool {
-        let dropped = self.held.pop_last();
-        self.held_bytes -= dropped.as_ref().map_or(0, |(_, held)| held.size());
-        dropped.is_some()
+        self.held.take_last().is_some()
     }
 
     /// A heartbeat that was stamped `sent` reports the lane.
@@ -219,12 +139,7 @@ impl Flow {
             return;
         }
         // A frame that was stamped before and is not reported was forged.
-        let forged = |first: u64, held: &Held| first > progress.last && held.stamp() < sent;
-        self.held.retain(|first, held| {
-            let forged = forged(*first, held);
-            self.held_bytes -= if forged { held.size() } else { 0 };
-            !forged
-        });
+        self.held.drop_forged(progress.last, sent);
         if view.proven && sent > self.top && progress.last.saturating_add(1) < self.next {
             // What moved `next` was forged. What comes now is new, but what was asked for before must not come twice.
             out.push(Settled::Unknown(
@@ -331,7 +246,7 @@ impl Flow {
 
     /// The number behind those that are missing in front: of a frame that is held, or behind the last that was reported.
     fn hole_end(&self) -> Option<u64> {
-        let held = self.held.first_key_value().map(|(first, _)| *first);
+        let held = self.held.first().map(Held::first);
         let claimed = self.claim.map(|(claim, _)| claim.last.saturating_add(1));
         held.or(claimed).filter(|end| *end > self.next)
     }
@@ -350,35 +265,34 @@ impl Flow {
 
     /// Settles the numbers in front, if that can be done.
     fn step(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
-        let stamp = self.held.first_key_value().map(|(_, held)| held.stamp());
-        let fresh = stamp.map_or(self.fresh, |stamp| self.fresh_for(view, stamp));
-        if let Some(entry) = self.held.first_entry() {
-            let (first, last, stamp) = (*entry.key(), entry.get().last, entry.get().stamp());
-            if first <= self.next {
-                if self.joining && (fresh..self.fresh).contains(&stamp) {
-                    // The next heartbeat tells whether it is ours.
-                    return self.step_over_claim(view, out);
-                }
-                let held = entry.remove();
-                self.held_bytes -= held.size();
-                if last >= self.next {
-                    self.take(view, held, stamp, out);
-                }
-                return true;
+        let Some(held) = self.held.first() else {
+            return self.step_over_claim(view, out);
+        };
+        let (first, last, stamp, before) = (held.first(), held.last, held.stamp(), held.before());
+        let fresh = self.fresh_for(view, stamp);
+        if first <= self.next {
+            if self.joining && (fresh..self.fresh).contains(&stamp) {
+                // The next heartbeat tells whether it is ours.
+                return self.step_over_claim(view, out);
             }
-            let before = stamp.saturating_sub(entry.get().frame.header().before);
-            if self.joining && before < fresh {
-                self.move_to(first, before.saturating_sub(view.time_to_live));
-                return true;
+            if let Some(held) = self.held.take_first()
+                && last >= self.next
+            {
+                self.take(view, held, stamp, out);
             }
-            if view.is_stale(&entry.get().frame) {
-                // Without a heartbeat that was made later it may be forged.
-                match self.claim.is_some_and(|(_, sent)| sent > stamp) {
-                    true => self.give_up(view, first, out),
-                    false => self.held_bytes -= entry.remove().size(),
-                }
-                return true;
+            return true;
+        }
+        if self.joining && before < fresh {
+            self.move_to(first, before.saturating_sub(view.time_to_live));
+            return true;
+        }
+        if view.is_stale(&held.frame) {
+            // Without a heartbeat that was made later it may be forged.
+            match self.claim.is_some_and(|(_, sent)| sent > stamp) {
+                true => self.give_up(view, first, out),
+                false => drop(self.held.take_first()),
             }
+            return true;
         }
         self.step_over_claim(view, out)
     }
@@ -427,8 +341,8 @@ impl Flow {
             return true;
         }
         // A frame in front waits for the heartbeat that tells whether it is ours: nothing is missing before it.
-        let in_front = self.held.first_key_value();
-        if in_front.is_some_and(|(first, _)| *first <= self.next) {
+        let in_front = self.held.first();
+        if in_front.is_some_and(|held| held.first() <= self.next) {
             return false;
         }
         self.give_up(view, floor, out);
@@ -445,8 +359,8 @@ impl Flow {
 
     /// Reports the numbers in front of this one that are not held.
     fn give_up(&mut self, view: &View<'_>, next: u64, out: &mut Vec<Settled>) {
-        let held = self.held.first_key_value();
-        let end = held.map_or(next, |(first, _)| next.min(*first));
+        let held = self.held.first();
+        let end = held.map_or(next, |held| next.min(held.first()));
         let (first, last) = (self.next, end.saturating_sub(1));
         let since = view
             .clock
@@ -457,10 +371,7 @@ impl Flow {
             });
         let noticed = self.wait.as_ref().and_then(|wait| wait.noticed(last));
         // The last of them was used before the frame behind them, or when the origin says so.
-        let behind = held.filter(|(first, _)| **first == end).map(|(_, held)| {
-            let header = held.frame.header();
-            header.stamp.saturating_sub(header.before)
-        });
+        let behind = held.filter(|held| held.first() == end).map(Held::before);
         let claimed = self.claim.map(|(claim, _)| match end > claim.last {
             true => claim.at,
             false => claim.gone,
@@ -522,10 +433,7 @@ impl Flow {
     /// When something is to be done that depends on the time alone.
     pub(super) fn due(&self, view: &View<'_>) -> Option<Instant> {
         let wait = self.wait.as_ref()?;
-        let stale = self
-            .held
-            .first_key_value()
-            .map(|(_, held)| view.stale_at(&held.frame));
+        let stale = self.held.first().map(|held| view.stale_at(&held.frame));
         [Some(wait.ask_at()), self.gives_up(view), stale]
             .into_iter()
             .flatten()
@@ -573,7 +481,7 @@ impl Flow {
             Duration::ZERO
         };
         let claimed = self.claim.map_or(0, |(claim, _)| claim.last);
-        let ends = self.held.iter().map(|(first, held)| (*first, held.last));
+        let ends = self.held.iter().map(|held| (held.first(), held.last));
         let mut next = self.next;
         for (first, last) in ends.chain([(claimed.saturating_add(1), u64::MAX)]) {
             if runs.len() >= most {
@@ -630,6 +538,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::clock::PeerClock;
 
     /// A forged heartbeat may report the largest number there is, and its origin be gone before another disproves it.
     #[test]

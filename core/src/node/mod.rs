@@ -62,24 +62,28 @@
 //! [`News::Deaf`] says so. Nothing of an origin is delivered before one of its heartbeats names a stamp of this node, so a
 //! recording that does not know this node is worth nothing to it.
 
+mod announce;
 mod bucket;
 mod clock;
 mod config;
 mod flow;
+mod hold;
 mod intake;
+mod lanes;
 mod line;
 mod news;
 mod origin;
 mod peer;
+mod peers;
 mod pulse;
 mod questions;
 mod receive;
+mod reception;
 mod run;
+mod view;
 mod wait;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::collections::{BTreeSet, VecDeque};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -90,47 +94,19 @@ pub use news::{News, NodeCounters};
 pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound};
-use crate::envelope::{
-    Ask, Decoded, Encoded, Frame, FrameWriter, Header, Heard, Heartbeat, Left, MAX_RUNS, Message,
-};
+use crate::envelope::{Decoded, Encoded, Frame};
 use crate::node_id::NodeId;
 use crate::random::Random;
-use crate::receipt::Refusal;
 use crate::time::Instant;
 use origin::Origin;
-use peer::{Moment, Peer, Standing};
-use pulse::{Link, Pulse};
+use peer::Peer;
+use pulse::{Leaving, Link, Pulse};
 use questions::Questions;
-
-/// After how many silent heartbeats a peer is no member any more.
-const SILENCE: u32 = 10;
-
-/// After how many heartbeats without anything on a lane, where the origin heard an ask for more, the lane is deaf.
-const DEAF_LANE: u32 = 8;
+use reception::Reception;
 
 /// How many nodes answer a hello at once, each within half of the time that an answer may take. With N times as many,
 /// each node waits up to N times as long: every node receives all the answers, and they come no faster than those of 16.
 const ANSWERING: u32 = 16;
-
-/// What a frame counts beside its bytes while its news is not taken, in bytes.
-const FRAME: usize = 64;
-
-/// The most nodes that a heartbeat names as heard, in turn if there are more: about 1 KiB.
-const NAMED: usize = 40;
-
-/// The most nodes that left which a heartbeat names, and the most lanes of each.
-const LEFT: usize = 64;
-const LEFT_LANES: usize = 64;
-
-/// The most that a heartbeat takes beside its lists, and with each lane, in bytes.
-const HEARTBEAT: usize = 128;
-const PROGRESS: usize = 5 + 4 * 10;
-
-/// The most messages without a number that wait to be sent.
-const CONTROL: usize = 4_096;
-
-/// The software's version, as heartbeats report it.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The wire counts microseconds.
 const TICK: Duration = Duration::from_micros(1);
@@ -142,7 +118,6 @@ pub struct Node {
     config: Config,
     limits: Limits,
     intake: Intake,
-    random: Random,
     pulse: Pulse,
     /// When the node was live first, and when what it received last came while it was.
     lived: Option<Instant>,
@@ -154,36 +129,12 @@ pub struct Node {
     /// for them.
     awaited: BTreeSet<NodeId>,
     opens: Option<Instant>,
-    /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
-    forgotten: BTreeMap<NodeId, Instant>,
     /// When the goodbye is said, once the node leaves.
     leaving: Leaving,
-    peers: BTreeMap<NodeId, Peer>,
-    members: usize,
-    /// The flows with numbers that are missing, and the bytes that all flows hold.
-    waiting: BTreeSet<(NodeId, Lane)>,
-    held: usize,
-    /// The origins that are to be asked to send something again.
-    asking: BTreeSet<NodeId>,
+    reception: Reception,
     /// Whether a node has come that is to be told who left.
     greeted: bool,
-    /// The lanes that are subscribed, and since when they are ours to receive.
-    subscribed: BTreeMap<Lane, Instant>,
-    /// When a frame came last on each of these lanes.
-    lane_heard: BTreeMap<Lane, Instant>,
     questions: Questions,
-    news: VecDeque<News>,
-    /// The bytes of the frames that came since all news was taken.
-    unread: usize,
-    counters: NodeCounters,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    No,
-    /// Until then the node answers those that miss something.
-    At(Instant),
-    Done,
 }
 
 impl Node {
@@ -193,33 +144,23 @@ impl Node {
     pub fn new(id: NodeId, config: Config, limits: Limits) -> Self {
         let config = config.checked();
         let seed = u128::from_le_bytes(id.0);
+        let random = Random::new((seed ^ (seed >> 64)) as u64);
         Self {
             id,
             config,
             limits,
             intake: Intake::new(config.lanes, limits),
-            random: Random::new((seed ^ (seed >> 64)) as u64),
             pulse: Pulse::new(config.heartbeat),
             lived: None,
             away: None,
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
             awaited: BTreeSet::new(),
-            forgotten: BTreeMap::new(),
             opens: None,
             leaving: Leaving::No,
-            peers: BTreeMap::new(),
-            members: 0,
-            waiting: BTreeSet::new(),
-            held: 0,
-            asking: BTreeSet::new(),
+            reception: Reception::new(config, random),
             greeted: false,
-            subscribed: BTreeMap::new(),
-            lane_heard: BTreeMap::new(),
             questions: Questions::default(),
-            news: VecDeque::new(),
-            unread: 0,
-            counters: NodeCounters::default(),
         }
     }
 
@@ -227,15 +168,9 @@ impl Node {
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
         self.pulse.connected(now);
-        self.subscribed.entry(Lane(0)).or_insert(now);
-        let members = self.peers.iter().filter(|(_, peer)| peer.is_member());
-        self.awaited = members.map(|(id, _)| *id).collect();
-        self.lane_heard.clear();
-        let departed = self
-            .peers
-            .values_mut()
-            .filter_map(|peer| peer.settles.as_mut());
-        departed.for_each(|settles| *settles = (*settles).max(now + self.config.heartbeat * 2));
+        self.awaited = self.reception.peers.members().map(|(id, _)| id).collect();
+        self.reception
+            .connected(now, now + self.config.heartbeat * 2);
         // Before what is found of each lane: connections need no other report then.
         if let Some(since) = self.away {
             self.report_forgotten(now, since);
@@ -246,14 +181,12 @@ impl Node {
     pub fn disconnected(&mut self) {
         if self.is_live() {
             self.away = Some(self.pulse.proven());
-            self.news.push_back(News::Down);
+            self.reception.news.push(News::Down);
             self.mark_incomplete();
         }
         self.pulse.link = Link::Down;
         self.opens = None;
-        self.waiting.clear();
-        self.asking.clear();
-        self.peers.values_mut().for_each(Peer::disconnected);
+        self.reception.disconnected();
     }
 
     /// Whether others' events come, as far as we can know.
@@ -264,8 +197,8 @@ impl Node {
 
     /// The lanes that the link should be subscribed to; lane 0 always is.
     pub fn lanes(&self) -> impl Iterator<Item = Lane> {
-        let others = self.subscribed.keys().filter(|lane| **lane != Lane(0));
-        core::iter::once(Lane(0)).chain(others.copied())
+        let others = self.reception.lanes.iter().filter(|lane| *lane != Lane(0));
+        core::iter::once(Lane(0)).chain(others)
     }
 
     /// The lane is subscribed, and its events count that were published from `since` on: those that came before the
@@ -273,22 +206,14 @@ impl Node {
     /// the first link on, unless this says an earlier one.
     pub fn subscribed(&mut self, since: Instant, lane: Lane) {
         if lane.0 < self.config.lanes {
-            let ours = self.subscribed.entry(lane).or_insert(since);
-            *ours = since.min(*ours);
+            self.reception.lanes.subscribe(since, lane);
         }
     }
 
     /// The link brings the lane no longer. Lane 0 stays.
     pub fn unsubscribed(&mut self, lane: Lane) {
         if lane != Lane(0) {
-            self.subscribed.remove(&lane);
-            self.lane_heard.remove(&lane);
-            for (id, peer) in &mut self.peers {
-                if let Some(flow) = peer.flows.remove(&lane) {
-                    self.held -= flow.held_bytes();
-                    self.waiting.remove(&(*id, lane));
-                }
-            }
+            self.reception.unsubscribed(lane);
         }
     }
 
@@ -300,22 +225,12 @@ impl Node {
         self.origin.push(queued);
     }
 
-    /// Queues a message that has no number.
-    fn enqueue_control(&mut self, now: Instant, message: &Message) -> Result<(), Refusal> {
-        if self.control.len() >= CONTROL {
-            return Err(Refusal::Full);
-        }
-        let queued = self.intake.message(now, Lane(0), message)?;
-        self.control.push_back((now, queued.message));
-        Ok(())
-    }
-
     /// Gives up what waits for longer than its time to live, link or not; gives how much. The numbers are
     /// used up, so others see a gap.
     pub fn expire(&mut self, now: Instant) -> u64 {
         let ttl = self.config.time_to_live;
         let expired = self.origin.expire(now, ttl);
-        self.counters.expired += expired;
+        self.reception.counters.expired += expired;
         while self
             .control
             .front()
@@ -359,7 +274,7 @@ impl Node {
             self.opens = None;
             self.origin.open(now, self.config.heartbeat);
         }
-        let (members, open) = (self.members, self.opens.is_none());
+        let (members, open) = (self.reception.peers.count(), self.opens.is_none());
         let slow = self.pulse.is_slow();
         self.origin.frame(now, &self.config, members, open, slow)
     }
@@ -373,30 +288,29 @@ impl Node {
     /// [`Config::queue`] holds came since, the link is to be rebuilt, and what came is lost as if
     /// the bus had lost it.
     pub fn receive(&mut self, now: Instant, frame: &Bytes) {
-        let unread = self.unread + frame.len() + FRAME;
+        let news = &self.reception.news;
+        let unread = news.with_frame(frame.len());
+        let crowded = unread > self.config.queue && !news.is_empty();
         if self.is_stalled(now) {
             self.rebuild();
-        } else if unread > self.config.queue
-            && !self.news.is_empty()
-            && self.pulse.link != Link::Down
-        {
-            self.counters.overflows += 1;
+        } else if crowded && self.pulse.link != Link::Down {
+            self.reception.counters.overflows += 1;
             self.rebuild();
         }
         if self.pulse.link == Link::Down {
             return;
         }
-        self.unread = unread;
+        self.reception.news.frame_came(frame.len());
         match Frame::decode(frame, self.limits.frame) {
             Ok(Decoded::Frame(frame)) if frame.header().origin == self.id => {
                 let stamp = frame.header().stamp;
-                self.lane_heard.insert(Lane(frame.header().lane), now);
+                self.reception.lanes.hear(now, Lane(frame.header().lane));
                 self.pulse.came_back(now, stamp);
                 self.go_live(now);
             }
             Ok(Decoded::Frame(frame)) => self.receive_other(now, frame),
-            Ok(Decoded::UnknownVersion(_)) => self.counters.unknown_versions += 1,
-            Err(_) => self.counters.malformed += 1,
+            Ok(Decoded::UnknownVersion(_)) => self.reception.counters.unknown_versions += 1,
+            Err(_) => self.reception.counters.malformed += 1,
         }
     }
 
@@ -407,7 +321,8 @@ impl Node {
             return;
         }
         let deaf = self.pulse.deadline().is_some_and(|due| now > due);
-        if deaf || self.is_stalled(now) || self.is_deaf_on_a_lane(now) {
+        let since = self.pulse.connected;
+        if deaf || self.is_stalled(now) || self.reception.is_deaf_on_a_lane(now, since) {
             self.rebuild();
             return;
         }
@@ -419,7 +334,7 @@ impl Node {
         if self.is_live() {
             self.report_silence(now);
         }
-        self.tick_flows(now);
+        self.reception.tick(now);
     }
 
     /// When [`tick`](Self::tick) or [`transmit`](Self::transmit) is due next, on the clock that `now` is of.
@@ -445,7 +360,7 @@ impl Node {
             _ => None,
         };
         let deadline = self.pulse.deadline().map(|due| due + TICK);
-        let flows = self.flows_due();
+        let flows = self.reception.due();
         [
             Some(self.pulse.next()),
             link,
@@ -462,28 +377,24 @@ impl Node {
     /// Whether there is [`news`](Self::news).
     #[must_use]
     pub fn has_news(&self) -> bool {
-        !self.news.is_empty()
+        !self.reception.news.is_empty()
     }
 
     /// The next news for the host.
     pub fn news(&mut self) -> Option<News> {
-        let news = self.news.pop_front();
-        if self.news.is_empty() {
-            self.unread = 0;
-        }
-        news
+        self.reception.news.pop()
     }
 
     /// The other nodes that sent a heartbeat lately, with the version each said it runs.
     pub fn members(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        let members = self.peers.iter().filter(|(_, peer)| peer.is_member());
-        members.map(|(id, peer)| (*id, peer.version.as_str()))
+        let members = self.reception.peers.members();
+        members.map(|(id, peer)| (id, peer.version.as_str()))
     }
 
     /// How many other nodes are kept track of, at most [`Config::peers`].
     #[must_use]
     pub fn peers(&self) -> usize {
-        self.peers.len()
+        self.reception.peers.len()
     }
 
     /// What was dropped and skipped.
@@ -493,7 +404,7 @@ impl Node {
         NodeCounters {
             repairs,
             repaired,
-            ..self.counters
+            ..self.reception.counters
         }
     }
 
@@ -512,7 +423,7 @@ impl Node {
     /// How many bytes of frames are kept to be sent again, and how many wait for others in front of them.
     #[must_use]
     pub fn repair_bytes(&self) -> (usize, usize) {
-        (self.origin.kept_bytes(), self.held)
+        (self.origin.kept_bytes(), self.reception.held())
     }
 
     /// Since when the oldest of the messages that wait does.
@@ -525,168 +436,6 @@ impl Node {
     #[must_use]
     pub fn is_stalled(&self, now: Instant) -> bool {
         self.pulse.is_stalled(now)
-    }
-
-    /// Begins to leave: what was sent is reported once more and, for a quarter of a heartbeat, sent again to nodes that
-    /// miss some of it. Then the node says goodbye, the last thing to send.
-    pub fn leave(&mut self, now: Instant) {
-        let lonely = self.members == 0;
-        let stay = if lonely {
-            Duration::ZERO
-        } else {
-            self.config.heartbeat / 4
-        };
-        self.leaving = Leaving::At(now + stay);
-        self.pulse.beat(now);
-    }
-
-    /// Whether the goodbye was made.
-    #[must_use]
-    pub fn has_left(&self) -> bool {
-        self.leaving == Leaving::Done
-    }
-
-    /// The next frame without events.
-    fn control_frame(&mut self, now: Instant) -> Option<Bytes> {
-        if !self.pulse.due && self.asking.is_empty() && self.control.is_empty() {
-            return None;
-        }
-        let stamp = self.origin.stamp(now);
-        let header = Header {
-            stamp,
-            before: stamp,
-            ..Header::new(self.id, 0, 0)
-        };
-        let mut writer = FrameWriter::new(header, self.limits.frame).ok()?;
-        if self.pulse.due {
-            let heartbeat = self.heartbeat_at(now);
-            // A heartbeat fits every frame, for its lists are cut to fit.
-            let _ = writer.push(&Message::Heartbeat(heartbeat));
-        }
-        while let Some(origin) = self.asking.pop_first() {
-            let Some(ask) = self.ask_of(now, origin, stamp) else {
-                continue;
-            };
-            if writer.push(&Message::Ask(ask)).is_err() {
-                break;
-            }
-            self.counters.asks += 1;
-        }
-        while let Some((_, message)) = self.control.front()
-            && writer.push_encoded(message).is_ok()
-        {
-            self.control.pop_front();
-        }
-        self.pulse.made(now, stamp);
-        (writer.messages() > 0).then(|| writer.finish())
-    }
-
-    /// The heartbeat that is due. Where the lanes that are to be listed do not fit a frame, another is due behind it.
-    fn heartbeat_at(&mut self, now: Instant) -> Heartbeat {
-        let remembered = self.config.remembered();
-        let since = (now - remembered).since_origin();
-        let room = self.limits.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
-        let behind = self.origin.has_more_progress();
-        let (lanes, whole) = self.origin.progress(since, room.max(1));
-        let since = if whole { Duration::ZERO } else { since };
-        self.pulse.due = self.origin.has_more_progress();
-        let goodbye = matches!(self.leaving, Leaving::At(at) if at <= now) && !self.pulse.due;
-        if goodbye {
-            self.leaving = Leaving::Done;
-        }
-        let greeted = core::mem::take(&mut self.greeted);
-        let heard = self.heard(now);
-        if self.peers.values().any(|peer| peer.owed) {
-            self.pulse.hasten(now, self.settle() / 2);
-        }
-        Heartbeat {
-            version: String::from(VERSION),
-            hello: core::mem::take(&mut self.pulse.hello),
-            goodbye,
-            partial: behind || self.pulse.due,
-            since,
-            lanes,
-            heard,
-            left: if greeted { self.left(now) } else { Vec::new() },
-        }
-    }
-
-    /// The nodes that were heard lately, those first that wait to be named.
-    fn heard(&mut self, now: Instant) -> Vec<Heard> {
-        let remembered = self.config.remembered();
-        let mut heard: Vec<(bool, Option<Instant>, NodeId)> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.latest.is_some_and(|(_, at)| now - at <= remembered))
-            .map(|(id, peer)| (!peer.owed, peer.named, *id))
-            .collect();
-        heard.sort_unstable();
-        heard.truncate(NAMED);
-        let mut named = Vec::new();
-        for (.., node) in heard {
-            let Some(peer) = self.peers.get_mut(&node) else {
-                continue;
-            };
-            (peer.owed, peer.named) = (false, Some(now));
-            if let Some((stamp, at)) = peer.latest {
-                let ago = now - at;
-                named.push(Heard { node, stamp, ago });
-            }
-        }
-        named
-    }
-
-    /// The nodes that left lately.
-    fn left(&self, now: Instant) -> Vec<Left> {
-        let left = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.standing == Standing::Left && peer.last.len() <= LEFT_LANES);
-        let left = left.take(LEFT).map(|(node, peer)| Left {
-            node: *node,
-            ago: now - peer.heard,
-            lanes: peer.last.clone(),
-        });
-        left.collect()
-    }
-
-    /// What is to be asked of the origin.
-    fn ask_of(&mut self, now: Instant, origin: NodeId, stamp: Duration) -> Option<Ask> {
-        let moment = self.moment(now);
-        let peer = self.peers.get_mut(&origin)?;
-        peer.asked = now;
-        let mut runs = Vec::new();
-        let mut waiting = self
-            .waiting
-            .range((origin, Lane(0))..=(origin, Lane(u32::MAX)));
-        while runs.len() < MAX_RUNS
-            && let Some((_, lane)) = waiting.next()
-        {
-            let since = self.subscribed.get(lane)?;
-            let (flow, view) = peer.flow(moment, *lane, *since);
-            // What is due within a little while goes with it.
-            if flow.is_asking(now + moment.heartbeat / 32) {
-                flow.ask(&view, lane.0, stamp, MAX_RUNS, &mut runs);
-            }
-        }
-        let to = origin;
-        (!runs.is_empty()).then_some(Ask { to, runs })
-    }
-
-    fn moment(&mut self, now: Instant) -> Moment {
-        let heartbeat = self.config.heartbeat;
-        // Of many nodes that miss the same, the first to ask spares the others.
-        let members = u32::try_from(self.members).unwrap_or(u32::MAX);
-        let spread = (heartbeat / 32)
-            .saturating_mul(1 + members / 16)
-            .min(heartbeat / 2);
-        let nanos = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX);
-        Moment {
-            now,
-            heartbeat,
-            time_to_live: self.config.time_to_live,
-            jitter: Duration::from_nanos(self.random.below(nanos)),
-        }
     }
 
     /// The others answer a hello within this time, or are judged by their next heartbeat.
@@ -706,7 +455,7 @@ impl Node {
     /// How long after a link began the node is live, where its heartbeats come back. A node that was heard and does not
     /// name us yet is about to.
     fn joins_after(&self) -> Duration {
-        match self.peers.values().any(Peer::is_new) {
+        match self.reception.peers.values().any(Peer::is_new) {
             true => self.introduced().max(self.config.heartbeat / 2),
             false => self.introduced(),
         }
@@ -716,14 +465,14 @@ impl Node {
     fn introduced(&self) -> Duration {
         match self.lived {
             // The first to answer name the others.
-            None => self.answers_after(self.peers.len()) + self.settle() / 2,
+            None => self.answers_after(self.reception.peers.len()) + self.settle() / 2,
             Some(_) => self.settle(),
         }
     }
 
     fn rebuild(&mut self) {
         self.disconnected();
-        self.news.push_back(News::Reconnect);
+        self.reception.news.push(News::Reconnect);
     }
 
     fn go_live(&mut self, now: Instant) {
@@ -733,19 +482,19 @@ impl Node {
         }
         self.pulse.link = Link::Live;
         self.lived.get_or_insert(now);
-        let begun = self.subscribed.values().min().copied();
+        let begun = self.reception.lanes.first();
         if let Some(since) = self.away.take().or(begun) {
             self.report_forgotten(now, since);
         }
         self.opens = Some(now + self.config.heartbeat);
-        self.news.push_back(News::Live);
+        self.reception.news.push(News::Live);
     }
 
     /// Nodes that died during an outage longer than members remember are named by nobody.
     fn report_forgotten(&mut self, now: Instant, since: Instant) {
         let until = now - self.config.remembered();
         if since < until {
-            self.deaf(None, None, since, until);
+            self.reception.news.deaf(None, None, (since, until));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The news of a node to its host.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::run::Run;
@@ -84,6 +85,93 @@ pub enum News {
     /// The link is to be dropped and another opened: our own heartbeats do not come back, or what came
     /// was not taken.
     Reconnect,
+}
+
+/// What a frame counts beside its bytes while its news is not taken, in bytes.
+const FRAME: usize = 64;
+
+/// The news that waits to be taken.
+#[derive(Debug, Default)]
+pub(super) struct NewsQueue {
+    news: VecDeque<News>,
+    /// The bytes of the frames that came since all news was taken.
+    unread: usize,
+}
+
+impl NewsQueue {
+    pub(super) fn push(&mut self, news: News) {
+        self.news.push_back(news);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<News> {
+        let news = self.news.pop_front();
+        if self.news.is_empty() {
+            self.unread = 0;
+        }
+        news
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.news.is_empty()
+    }
+
+    /// The frames that came since all news was taken take so many bytes, with another of this size.
+    pub(super) fn with_frame(&self, bytes: usize) -> usize {
+        self.unread + bytes + FRAME
+    }
+
+    /// A frame of this size came.
+    pub(super) fn frame_came(&mut self, bytes: usize) {
+        self.unread = self.with_frame(bytes);
+    }
+
+    /// Numbers will not come that were used between these moments. Runs that follow each other are one gap: a frame of
+    /// which nothing is delivered is one.
+    pub(super) fn gap(
+        &mut self,
+        origin: NodeId,
+        lane: Lane,
+        run: Run,
+        (since, until): (Instant, Instant),
+    ) {
+        if let Some(News::Gap {
+            origin: of,
+            lane: on,
+            run: before,
+            since: begin,
+            until: end,
+        }) = self.news.back_mut()
+            && (*of, *on) == (origin, lane)
+            && before.last.checked_add(1) == Some(run.first)
+        {
+            before.last = run.last;
+            (*begin, *end) = (since.min(*begin), until.max(*end));
+            return;
+        }
+        self.push(News::Gap {
+            origin,
+            lane,
+            run,
+            since,
+            until,
+        });
+    }
+
+    /// Anything that was used between these moments may be missing.
+    pub(super) fn deaf(
+        &mut self,
+        origin: Option<NodeId>,
+        lane: Option<Lane>,
+        (since, until): (Instant, Instant),
+    ) {
+        let since = since.min(until);
+        self.push(News::Deaf {
+            origin,
+            lane,
+            since,
+            until,
+        });
+    }
 }
 
 /// What was dropped and skipped, by reason.

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::PeerClock;
-use super::flow::{Flow, View};
+use super::flow::Flow;
+use super::view::View;
 use crate::bus::Lane;
 use crate::time::Instant;
 

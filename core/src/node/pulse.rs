@@ -17,6 +17,15 @@ pub(super) enum Link {
     Live,
 }
 
+/// Whether the node leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// Until then the node answers those that miss something.
+    At(Instant),
+    Done,
+}
+
 #[derive(Debug)]
 pub(super) struct Pulse {
     heartbeat: Duration,

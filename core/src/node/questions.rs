@@ -121,7 +121,7 @@ impl Node {
             .collect();
         for id in closed {
             if let Some(open) = self.questions.open.remove(&id) {
-                self.news.push_back(News::Answered {
+                self.reception.news.push(News::Answered {
                     id,
                     answers: open.answers,
                     silent: open.waiting.into_iter().collect(),

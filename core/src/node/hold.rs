@@ -1,0 +1,92 @@
+//! The frames of a flow that came before others in front of them.
+
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
+use core::time::Duration;
+
+use crate::envelope::Frame;
+
+/// What a held frame counts beside its bytes.
+const PLACE: usize = 64;
+
+/// A frame, and its last number.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) frame: Frame,
+    pub(super) last: u64,
+}
+
+impl Held {
+    pub(super) fn size(&self) -> usize {
+        self.frame.size() + PLACE
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.frame.header().first
+    }
+
+    pub(super) fn stamp(&self) -> Duration {
+        self.frame.header().stamp
+    }
+
+    /// When the frame before it on its lane was made.
+    pub(super) fn before(&self) -> Duration {
+        self.stamp().saturating_sub(self.frame.header().before)
+    }
+}
+
+/// Frames by their first number, and the bytes of all.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    frames: BTreeMap<u64, Held>,
+    bytes: usize,
+}
+
+impl Hold {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Holds the frame, unless another with the same first number is held.
+    pub(super) fn insert(&mut self, held: Held) {
+        if let Entry::Vacant(place) = self.frames.entry(held.first()) {
+            self.bytes += held.size();
+            place.insert(held);
+        }
+    }
+
+    /// The frame with the lowest numbers.
+    pub(super) fn first(&self) -> Option<&Held> {
+        self.frames.first_key_value().map(|(_, held)| held)
+    }
+
+    pub(super) fn take_first(&mut self) -> Option<Held> {
+        let (_, held) = self.frames.pop_first()?;
+        self.bytes -= held.size();
+        Some(held)
+    }
+
+    /// Takes the frame with the highest numbers.
+    pub(super) fn take_last(&mut self) -> Option<Held> {
+        let (_, held) = self.frames.pop_last()?;
+        self.bytes -= held.size();
+        Some(held)
+    }
+
+    /// Drops the frames that were made before `sent` and have numbers above this one.
+    pub(super) fn drop_forged(&mut self, above: u64, sent: Duration) {
+        self.frames.retain(|first, held| {
+            let forged = *first > above && held.stamp() < sent;
+            self.bytes -= if forged { held.size() } else { 0 };
+            !forged
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.frames.values()
+    }
+}

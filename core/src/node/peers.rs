@@ -1,0 +1,306 @@
+//! The other nodes: who is known, who of them is a member, and who is named to others.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::config::Config;
+use super::peer::{Peer, Standing};
+use crate::envelope::{Heard, Left};
+use crate::node_id::NodeId;
+use crate::time::Instant;
+
+/// After how many silent heartbeats a peer is no member any more.
+const SILENCE: u32 = 10;
+
+/// For how many heartbeats after a link began a node that is not heard may be about to come back.
+pub(super) const RETURN: u32 = 4;
+
+/// The most nodes that a heartbeat names as heard, in turn if there are more: about 1 KiB.
+pub(super) const NAMED: usize = 40;
+
+/// The most nodes that left which a heartbeat names, and the most lanes of each.
+const LEFT: usize = 64;
+const LEFT_LANES: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Peers {
+    known: BTreeMap<NodeId, Peer>,
+    members: usize,
+    /// The most that are known.
+    most: usize,
+    /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
+    forgotten: BTreeMap<NodeId, Instant>,
+}
+
+/// What is due of a node that is not heard any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The node is no member any more.
+    Silent,
+    /// The node left, and what did not come of it by now will not.
+    Settled,
+    /// What it sent last nobody will send again.
+    Lost,
+    /// Nothing of it is to be known any more.
+    Forgotten,
+}
+
+impl Peers {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            members: 0,
+            most,
+            forgotten: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<&Peer> {
+        self.known.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
+        self.known.get_mut(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
+        self.known.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Peer)> {
+        self.known.iter_mut().map(|(id, peer)| (*id, peer))
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        let members = self.known.iter().filter(|(_, peer)| peer.is_member());
+        members.map(|(id, peer)| (*id, peer))
+    }
+
+    /// How many are members.
+    pub(super) fn count(&self) -> usize {
+        self.members
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.known.len() >= self.most
+    }
+
+    /// The peer to forget where there is no room for another: the one that was not heard for longest and is no member.
+    pub(super) fn least(&self) -> Option<NodeId> {
+        let others = self.known.iter().filter(|(_, peer)| !peer.is_member());
+        others.min_by_key(|(_, peer)| peer.heard).map(|(id, _)| *id)
+    }
+
+    /// A node is known from now on; `came` is when, if that was no earlier.
+    pub(super) fn insert(&mut self, now: Instant, id: NodeId, came: Option<Instant>) {
+        self.known.insert(id, Peer::new(now, came));
+    }
+
+    /// Forgets a node, but when a silent one was heard last: its machine may have been suspended.
+    pub(super) fn forget(&mut self, id: NodeId) -> Option<Peer> {
+        let peer = self.known.remove(&id)?;
+        self.members -= usize::from(peer.is_member());
+        if peer.standing == Standing::Silent {
+            let others = self.forgotten.iter();
+            let oldest = others.min_by_key(|(_, heard)| **heard).map(|(id, _)| *id);
+            if let Some(oldest) = oldest.filter(|_| self.forgotten.len() >= self.most) {
+                self.forgotten.remove(&oldest);
+            }
+            self.forgotten.insert(id, peer.heard);
+        }
+        Some(peer)
+    }
+
+    /// When a node that is heard again was heard last, if it was forgotten meanwhile.
+    pub(super) fn recall(&mut self, id: NodeId) -> Option<Instant> {
+        self.forgotten.remove(&id)
+    }
+
+    /// The node stands like this now. Gives how it stood.
+    pub(super) fn stand(&mut self, id: NodeId, standing: Standing) -> Option<Standing> {
+        let peer = self.known.get_mut(&id)?;
+        let before = core::mem::replace(&mut peer.standing, standing);
+        self.members -= usize::from(before == Standing::Member);
+        self.members += usize::from(standing == Standing::Member);
+        Some(before)
+    }
+
+    /// What is due of the nodes that are not heard any more, on a link that began at `connected`.
+    pub(super) fn overdue(
+        &self,
+        now: Instant,
+        connected: Instant,
+        config: &Config,
+    ) -> Vec<(NodeId, Overdue)> {
+        let due = self.known.iter().filter_map(|(id, peer)| {
+            let overdue = overdue(peer, now, connected, config)?;
+            Some((*id, overdue))
+        });
+        due.collect()
+    }
+
+    /// The nodes that were heard lately, those first that wait to be named. They are named now.
+    pub(super) fn name(&mut self, now: Instant, config: &Config) -> Vec<Heard> {
+        let remembered = config.remembered();
+        let mut heard: Vec<(bool, Option<Instant>, NodeId)> = self
+            .known
+            .iter()
+            .filter(|(_, peer)| peer.latest.is_some_and(|(_, at)| now - at <= remembered))
+            .map(|(id, peer)| (!peer.owed, peer.named, *id))
+            .collect();
+        heard.sort_unstable();
+        heard.truncate(NAMED);
+        let named = heard.into_iter().filter_map(|(.., node)| {
+            let peer = self.known.get_mut(&node)?;
+            (peer.owed, peer.named) = (false, Some(now));
+            let (stamp, at) = peer.latest?;
+            let ago = now - at;
+            Some(Heard { node, stamp, ago })
+        });
+        named.collect()
+    }
+
+    /// The nodes that left lately.
+    pub(super) fn left(&self, now: Instant) -> Vec<Left> {
+        let left = self
+            .known
+            .iter()
+            .filter(|(_, peer)| peer.standing == Standing::Left && peer.last.len() <= LEFT_LANES);
+        let left = left.take(LEFT).map(|(node, peer)| Left {
+            node: *node,
+            ago: now - peer.heard,
+            lanes: peer.last.clone(),
+        });
+        left.collect()
+    }
+}
+
+fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Option<Overdue> {
+    let gone = now - peer.heard;
+    let silence = now - peer.heard.max(connected);
+    // After an outage nodes come back one after the other, two and a half heartbeats apart at most.
+    let patient = now - connected > config.heartbeat * RETURN;
+    match peer.standing {
+        Standing::Left => match peer.settles {
+            Some(at) => (at <= now).then_some(Overdue::Settled),
+            None => (gone > config.remembered()).then_some(Overdue::Forgotten),
+        },
+        _ if patient && gone > config.lost_after() => {
+            let forgotten = !peer.lives || silence > config.remembered() + config.time_to_live;
+            match peer.deaf || !peer.lives {
+                true => forgotten.then_some(Overdue::Forgotten),
+                false => Some(Overdue::Lost),
+            }
+        }
+        Standing::Member => (silence > config.heartbeat * SILENCE).then_some(Overdue::Silent),
+        Standing::Unproven | Standing::Silent => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    fn id(node: u8) -> NodeId {
+        NodeId([node; 16])
+    }
+
+    /// The first of these nodes is a member, all were heard at 1 s.
+    fn peers(nodes: u8) -> Peers {
+        let mut peers = Peers::new(4);
+        for node in 0..nodes {
+            peers.insert(at(1), id(node), None);
+            peers.known.get_mut(&id(node)).unwrap().lives = true;
+        }
+        peers.stand(id(0), Standing::Member);
+        peers
+    }
+
+    #[test]
+    fn members_are_counted_however_they_come_to_stand() {
+        let mut peers = peers(3);
+        assert_eq!(peers.count(), 1);
+        assert_eq!(
+            peers.stand(id(1), Standing::Member),
+            Some(Standing::Unproven)
+        );
+        peers.stand(id(1), Standing::Member);
+        assert_eq!(peers.count(), 2);
+        peers.stand(id(0), Standing::Silent);
+        peers.forget(id(1));
+        assert_eq!((peers.count(), peers.members().count()), (0, 0));
+        assert_eq!(peers.stand(id(1), Standing::Member), None);
+    }
+
+    #[test]
+    fn a_member_falls_silent_then_is_lost_and_then_forgotten() {
+        let config = Config::default();
+        let mut peers = peers(1);
+        let due = |peers: &Peers, now| {
+            let overdue = peers.overdue(at(now), at(0), &config);
+            overdue.first().map(|(_, overdue)| *overdue)
+        };
+        assert_eq!(due(&peers, 21), None);
+        assert_eq!(due(&peers, 22), Some(Overdue::Silent));
+        peers.stand(id(0), Standing::Silent);
+        assert_eq!(due(&peers, 31), None);
+        assert_eq!(due(&peers, 32), Some(Overdue::Lost));
+        peers.get_mut(id(0)).unwrap().deaf = true;
+        assert_eq!(due(&peers, 67), None);
+        assert_eq!(due(&peers, 68), Some(Overdue::Forgotten));
+        // A link that has just begun says nothing yet.
+        assert!(peers.overdue(at(68), at(60), &config).is_empty());
+    }
+
+    #[test]
+    fn a_silent_node_that_is_forgotten_is_remembered_and_others_are_not() {
+        let mut peers = peers(2);
+        peers.stand(id(0), Standing::Silent);
+        peers.forget(id(0));
+        peers.forget(id(1));
+        assert_eq!(peers.recall(id(0)), Some(at(1)));
+        assert_eq!(peers.recall(id(0)), None);
+        assert_eq!(peers.recall(id(1)), None);
+    }
+
+    #[test]
+    fn who_is_owed_a_word_is_named_first_and_all_in_turn() {
+        let config = Config::default();
+        let mut peers = Peers::new(100);
+        for node in 0..50 {
+            peers.insert(at(1), id(node), None);
+            let peer = peers.known.get_mut(&id(node)).unwrap();
+            peer.latest = Some((Duration::from_secs(7), at(1)));
+            peer.owed = node == 49;
+        }
+        let first = peers.name(at(2), &config);
+        assert_eq!((first.len(), first[0].node), (NAMED, id(49)));
+        let second = peers.name(at(3), &config);
+        assert_eq!(second[0].node, id(39));
+        assert!(peers.name(at(38), &config).is_empty());
+    }
+
+    #[test]
+    fn who_makes_room_is_no_member_and_was_not_heard_for_longest() {
+        let mut peers = peers(4);
+        assert!(peers.is_full());
+        peers.known.get_mut(&id(1)).unwrap().heard = at(9);
+        peers.known.get_mut(&id(2)).unwrap().heard = at(5);
+        peers.known.get_mut(&id(3)).unwrap().heard = at(7);
+        assert_eq!(peers.least(), Some(id(2)));
+        for node in 1..4 {
+            peers.stand(id(node), Standing::Member);
+        }
+        assert_eq!(peers.least(), None);
+    }
+}
