@@ -36,6 +36,8 @@ pub(super) struct Origin {
     /// How many messages wait, and their bytes.
     waiting: usize,
     bytes: usize,
+    /// No message that waits is older than this.
+    waits_since: Instant,
     /// The lanes on which something waits, or is to be sent again: of many that were ever used, few are busy at once.
     busy: BTreeSet<Lane>,
     wanted: BTreeSet<Lane>,
@@ -80,6 +82,7 @@ impl Origin {
             lanes: BTreeMap::new(),
             waiting: 0,
             bytes: 0,
+            waits_since: Instant::MAX,
             busy: BTreeSet::new(),
             wanted: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -110,6 +113,7 @@ impl Origin {
     pub(super) fn push(&mut self, queued: Queued) {
         self.bytes += queued.message.size();
         self.waiting += 1;
+        self.waits_since = self.waits_since.min(queued.since);
         self.busy.insert(queued.lane);
         let line = self.lanes.entry(queued.lane).or_default();
         line.push(queued.since, queued.message);
@@ -118,6 +122,10 @@ impl Origin {
     /// Gives up what waits for longer than its time to live, and forgets what was sent for as long. Gives how many messages
     /// were given up.
     pub(super) fn expire(&mut self, now: Instant, ttl: Duration) -> u64 {
+        self.forget(|oldest, _| now - oldest.published > ttl);
+        if now - self.waits_since <= ttl {
+            return 0;
+        }
         let before = self.waiting;
         let Self { lanes, busy, .. } = self;
         busy.retain(|lane| {
@@ -130,7 +138,7 @@ impl Origin {
             self.kept_bytes -= forgotten;
             line.waits()
         });
-        self.forget(|oldest, _| now - oldest.published > ttl);
+        self.waits_since = self.oldest().unwrap_or(Instant::MAX);
         (before - self.waiting) as u64
     }
 

@@ -180,12 +180,12 @@ impl InFlight {
     }
 
     /// Answers the flushes that are done, where the oldest message that was not taken yet is of this instant.
-    pub(super) fn answer(&mut self, queued: Option<Instant>) {
+    pub(super) fn answer(&mut self, queued: impl FnOnce() -> Option<Instant>) {
         if self.flushes.is_empty() {
             return;
         }
         let taken = self.batches().filter_map(|batch| batch.oldest);
-        let oldest = taken.chain(queued).min();
+        let oldest = taken.chain(queued()).min();
         for flush in core::mem::take(&mut self.flushes) {
             if oldest.is_some_and(|oldest| oldest <= flush.until) {
                 self.flushes.push(flush);
@@ -321,14 +321,14 @@ mod tests {
             answered
         };
         let (mut before, mut behind) = (flush(&mut in_flight, 2), flush(&mut in_flight, 4));
-        in_flight.answer(Some(at(4)));
+        in_flight.answer(|| Some(at(4)));
         assert_eq!(before.try_recv(), Ok(Some(Ok(()))));
         assert_eq!(behind.try_recv(), Ok(None));
         in_flight.link_failed();
-        in_flight.answer(None);
+        in_flight.answer(|| None);
         assert_eq!(behind.try_recv(), Ok(None));
         in_flight.expire(at(34), TIME_TO_LIVE);
-        in_flight.answer(None);
+        in_flight.answer(|| None);
         let lost = Err(FlushError::Lost { count: 2 });
         assert_eq!(behind.try_recv(), Ok(Some(lost)));
     }

@@ -87,6 +87,9 @@ impl<H: Host> Interest<H> {
     /// The lanes that are wanted and not subscribed.
     pub(super) fn missing(&mut self) -> Vec<Lane> {
         let wanting = core::mem::take(&mut self.wanting);
+        if wanting.is_empty() {
+            return Vec::new();
+        }
         let missing = wanting
             .into_iter()
             .filter(|lane| !self.confirmed.contains(lane) && self.lanes.wanted(*lane));

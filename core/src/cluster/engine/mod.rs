@@ -57,6 +57,8 @@ pub(super) struct Engine<H: Host> {
     commands: Vec<Command>,
     /// The pieces of news that were passed on in this poll.
     passed: usize,
+    /// The next step does what is due as well: once a poll, and when the alarm rings.
+    looks_at_clock: bool,
 }
 
 /// A close that is under way.
@@ -88,6 +90,7 @@ impl<H: Host> Engine<H> {
             messages: Vec::new(),
             commands: Vec::new(),
             passed: 0,
+            looks_at_clock: false,
             shared,
         }
     }
@@ -163,11 +166,8 @@ impl<H: Host> Engine<H> {
             self.uplink.start(now, job);
             moved = true;
         }
-        if self.uplink.is_pausing() || self.expires().is_some_and(|due| due <= now) {
-            self.expire(now);
-        }
-        if self.node.tick_due().is_some_and(|due| due <= now) {
-            self.node.tick(now);
+        if core::mem::take(&mut self.looks_at_clock) {
+            self.on_time(now);
         }
         while self.passed < NEWS
             && let Some(news) = self.node.news()
@@ -178,8 +178,18 @@ impl<H: Host> Engine<H> {
             moved = true;
         }
         self.interest.answer(self.uplink.is_open());
-        self.in_flight.answer(self.node.oldest());
+        self.in_flight.answer(|| self.node.oldest());
         moved
+    }
+
+    /// Does what is due at this time.
+    fn on_time(&mut self, now: Instant) {
+        if self.uplink.is_pausing() || self.expires().is_some_and(|due| due <= now) {
+            self.expire(now);
+        }
+        if self.node.tick_due().is_some_and(|due| due <= now) {
+            self.node.tick(now);
+        }
     }
 
     fn proceed(&mut self, now: Instant, progress: Progress) {
@@ -430,6 +440,7 @@ impl<H: Host> Future for Engine<H> {
         let engine = &mut *self;
         engine.shared.outgoing.register(context.waker());
         engine.passed = 0;
+        engine.looks_at_clock = true;
         for _ in 0..STEPS {
             // The clock is read behind the frame: what was read before may show a time at which the frame was not sent yet,
             // and the clock of its origin would be taken for one that is ahead.
@@ -455,6 +466,7 @@ impl<H: Host> Future for Engine<H> {
             if engine.alarm.poll(now, due, context).is_pending() {
                 return Poll::Pending;
             }
+            engine.looks_at_clock = true;
         }
         let now = engine.shared.timer.now();
         engine.report_missed(now);
