@@ -83,7 +83,7 @@ fn write(line: Line, now: Instant) {
         }
         Line::Joined(node) => tracing::info!(%node, "node joined"),
         Line::Left(node) => tracing::info!(%node, "node left"),
-        Line::Silent(node) => tracing::warn!(%node, heartbeats = 10, "node silent"),
+        Line::Silent(node) => tracing::warn!(%node, "node silent"),
         Line::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         Line::Dropped(dropped) => tracing::warn!(
             full = dropped.full,

@@ -38,7 +38,7 @@ fn record(app: &App, notice: Notice) {
         }
         Notice::Joined(node) => tracing::info!(%node, "node joined"),
         Notice::Left(node) => tracing::info!(%node, "node left"),
-        Notice::Silent(node) => tracing::warn!(%node, heartbeats = 10, "node silent"),
+        Notice::Silent(node) => tracing::warn!(%node, "node silent"),
         Notice::Bus(reason) => {
             noticed.failures += 1;
             noticed.bus = Some(reason.clone());

@@ -70,7 +70,7 @@ mod tests {
         let log = format!(
             "1970-01-03T23:59:51.500000Z  INFO midplane_server::backplane: backplane live\n\
              1970-01-04T00:00:00.000000Z  WARN midplane_server::backplane: events missed events=3 exact=true\n\
-             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent node={other} heartbeats=10\n\
+             1970-01-04T00:00:07.000000Z  WARN midplane_server::backplane: node silent node={other}\n\
              error: something else\n"
         );
         let seconds = Duration::from_secs_f64;
