@@ -9,11 +9,44 @@ use midplane_core::node::Config;
 use crate::wire::{ms, secs};
 use crate::world::{Member, World, numbered};
 
-fn unsent(world: &World, member: &Member, deadline: Duration) -> usize {
+fn close(world: &World, member: &Member, deadline: Duration) -> (usize, Duration) {
     let plane = member.plane.clone();
     let (report, took) = world.complete(async move { plane.close(deadline).await });
     assert!(took <= deadline + secs(1), "{took:?}");
-    report.unsent
+    (report.unsent, took)
+}
+
+fn unsent(world: &World, member: &Member, deadline: Duration) -> usize {
+    close(world, member, deadline).0
+}
+
+/// A close waits for no link where nothing is to be sent: a process that ends while its bus is away ends at once.
+#[test]
+fn a_close_with_nothing_to_send_waits_for_no_bus() {
+    for published in [0, 3] {
+        let (world, members) = World::live(4, 2, Config::default());
+        publish(&members[0], published);
+        world.run(secs(1));
+        world.memory.block();
+        world.run(secs(1));
+        assert_eq!(close(&world, &members[0], secs(60)), (0, ms(0)));
+    }
+    let mut world = World::new(4);
+    world.memory.block();
+    let member = world.start(Config::default());
+    world.run(secs(2));
+    assert_eq!(close(&world, &member, secs(60)), (0, ms(0)));
+}
+
+/// What waits is waited for until it expires, and not for longer.
+#[test]
+fn a_close_ends_when_the_last_that_waits_has_expired() {
+    let (world, members) = World::live(4, 2, Config::default());
+    world.memory.block();
+    world.run(secs(1));
+    publish(&members[0], 3);
+    let (unsent, took) = close(&world, &members[0], secs(90));
+    assert_eq!((unsent, took.as_secs()), (3, 30));
 }
 
 fn publish(member: &Member, count: usize) {

@@ -179,7 +179,15 @@ impl<H: Host> Engine<H> {
         }
         self.interest.answer(self.uplink.is_open());
         self.in_flight.answer(|| self.node.oldest());
+        if self.closing.is_some() && !self.uplink.is_open() && self.holds_nothing() {
+            self.end();
+        }
         moved
+    }
+
+    /// Whether the bus has all that was accepted for it, or will never have it.
+    fn holds_nothing(&self) -> bool {
+        self.node.queued() == 0 && self.in_flight.backlog() == Backlog::default()
     }
 
     /// Does what is due at this time.
