@@ -1,5 +1,6 @@
 //! A server as a child process.
 
+use std::io::PipeReader;
 use std::ops::Deref;
 use std::process::{Command, ExitStatus};
 
@@ -46,6 +47,16 @@ impl Program {
         Server { child, endpoint }
     }
 
+    /// Starts the server where nobody reads its log, as long as the pipe is held.
+    pub(crate) fn start_unread(self, flags: &str) -> (Server, PipeReader) {
+        let flags = format!("--listen 127.0.0.1:0 {flags}");
+        let flags: Vec<_> = flags.split_whitespace().collect();
+        let started = Child::start_unread(&self.command(&[], &flags));
+        let (child, unread) = started.unwrap_or_else(|error| panic!("{error}"));
+        let endpoint = Endpoint::of(&child);
+        (Server { child, endpoint }, unread)
+    }
+
     /// Starts the program with nothing configured but this environment and these flags.
     pub(crate) fn spawn(self, environment: &[(&str, &str)], flags: &str) -> Child {
         let flags: Vec<_> = flags.split_whitespace().collect();
@@ -53,6 +64,11 @@ impl Program {
     }
 
     fn spawn_with(self, environment: &[(&str, &str)], flags: &[&str]) -> Child {
+        let command = self.command(environment, flags);
+        Child::start(&command).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn command(self, environment: &[(&str, &str)], flags: &[&str]) -> Command {
         let mut command = Command::new(self.path);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MIDPLANE_") {
@@ -60,7 +76,7 @@ impl Program {
             }
         }
         command.args(flags).envs(environment.iter().copied());
-        Child::start(&command).unwrap_or_else(|error| panic!("{error}"))
+        command
     }
 
     /// Runs the program until it ends by itself.

@@ -11,6 +11,7 @@ use midplane::node::NodeCounters;
 use midplane::{ExternalCounts, State};
 use serde::Serialize;
 
+use crate::log;
 use crate::notice_log::NoticeLog;
 use crate::response::json;
 use crate::state::App;
@@ -32,6 +33,7 @@ pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
         missed: u64,
         missed_messages: u64,
         refused: u64,
+        log_lines_dropped: u64,
         backplane: Backplane,
     }
 
@@ -49,6 +51,7 @@ pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
         missed: counts.missed.load(Ordering::Relaxed),
         missed_messages: counts.missed_messages.load(Ordering::Relaxed),
         refused: counts.refused.load(Ordering::Relaxed),
+        log_lines_dropped: log::dropped(),
         backplane: Backplane::of(app),
     };
     json(StatusCode::OK, &health)

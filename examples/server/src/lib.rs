@@ -136,7 +136,7 @@
 //! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
-//! `heartbeat`, `bounded` and `clock` are the deadlines. `state` is what they all share; a `gauge` counts what is open.
+//! `heartbeat`, `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open.
 
 mod backplane;
 mod bounded;
@@ -154,6 +154,7 @@ mod heartbeat;
 mod http;
 mod identity;
 mod live_watch;
+mod log;
 mod message;
 mod notice_log;
 mod notices;
@@ -251,7 +252,7 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
         Err(error) => return fail(2, &config::one_line(&error)),
     };
     let log = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(log::start())
         .with_ansi(io::stderr().is_terminal())
         .with_filter(config.log.clone());
     // Where several servers are in one process, the log of the first serves all.
@@ -269,14 +270,17 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
         Err(error) => return fail(1, &format!("error: cannot listen on {address}: {error}")),
     };
     match run(server) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            log::end("");
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(1, &format!("error: {error}")),
     }
 }
 
 /// Says why in one line.
 fn fail(code: u8, line: &str) -> ExitCode {
-    // Where standard error is closed, the exit code has to do.
-    let _ = writeln!(io::stderr(), "{line}");
+    // Where nobody reads standard error, the exit code has to do.
+    log::end(line);
     ExitCode::from(code)
 }

@@ -9,6 +9,7 @@ pub mod http;
 pub mod identity;
 pub mod lifetime;
 pub mod limits;
+pub mod log;
 pub mod missed;
 pub mod page;
 pub mod requests;
@@ -76,6 +77,9 @@ macro_rules! suite {
                 targets_beyond_the_limit_are_refused
                 falling_behind_may_disconnect
                 text_that_is_not_utf8_is_closed
+            }
+            log {
+                a_log_that_nobody_reads_stops_nothing
             }
             missed {
                 a_join_says_how_far_it_reaches
