@@ -10,6 +10,9 @@ use midplane_testkit::{succeeds, within};
 
 use crate::endpoint::Endpoint;
 
+/// The value of a header that is not written.
+const NO_HOST: &str = "\0";
+
 /// A connected socket whose receive buffer is as small as the system lets it be, so that a peer
 /// that writes notices early that nobody reads.
 pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
@@ -57,6 +60,17 @@ impl Request {
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
     }
 
+    /// Adds a header, beside others of this name.
+    pub(crate) fn line(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Leaves the `Host` out.
+    pub(crate) fn without_host(self) -> Self {
+        self.header("host", NO_HOST)
+    }
+
     /// Sets a header, in place of one of this name.
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.retain(|(other, _)| *other != name);
@@ -84,7 +98,8 @@ impl Request {
         {
             head += &format!("content-length: {}\r\n", body.len());
         }
-        for (name, value) in &self.headers {
+        let written = self.headers.iter().filter(|(_, value)| value != NO_HOST);
+        for (name, value) in written {
             head += &format!("{name}: {value}\r\n");
         }
         head += "\r\n";

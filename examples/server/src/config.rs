@@ -38,6 +38,13 @@ pub(crate) struct Config {
     )]
     pub(crate) listen: SocketAddr,
 
+    /// A name under which a proxy serves this server, beside those of loopback addresses: what the `Host` of a request
+    /// may be, without a port. May be given several times.
+    ///
+    /// `GET /healthz` and `GET /readyz` take any `Host`, and tell a stranger the status alone.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) public_host: Vec<String>,
+
     /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list
     /// such as `info,midplane_server=debug`.
     #[arg(

@@ -3,7 +3,7 @@
 //! A server on a loopback address is within reach of every page that a browser on the machine
 //! shows. Two headers that pages cannot forge keep those out: `Origin` says whose page asks, and
 //! `Host` says which name the browser looked up, so a foreign name that resolves to 127.0.0.1 (DNS
-//! rebinding) is told from our own.
+//! rebinding) is told from our own, and from those under which a proxy serves us.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use hyper::header::{HOST, ORIGIN};
 /// Why a request is refused. Nothing was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forbidden {
-    /// `Host` is missing, doubled, or not a loopback name or address.
+    /// `Host` is missing, doubled, or neither a loopback name or address nor a public host.
     Host,
     /// `Origin` is there and is not that of our own page.
     Origin,
@@ -23,7 +23,7 @@ pub(crate) enum Forbidden {
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Host => "the Host header must name a loopback address",
+            Self::Host => "the Host header must name a loopback address, or a --public-host",
             Self::Origin => "the Origin header must be absent or match the Host header",
         })
     }
@@ -31,11 +31,12 @@ impl fmt::Display for Forbidden {
 
 impl std::error::Error for Forbidden {}
 
-/// Lets programs and our own page through.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), Forbidden> {
+/// Lets programs and our own page through, under a loopback name or one of these.
+pub(crate) fn check(headers: &HeaderMap, public: &[String]) -> Result<(), Forbidden> {
     let host = only(headers, HOST).flatten().ok_or(Forbidden::Host)?;
     let (name, port) = split(host).ok_or(Forbidden::Host)?;
-    if !is_loopback(name) {
+    let is_public = |name: &str| public.iter().any(|own| own.eq_ignore_ascii_case(name));
+    if !is_loopback(name) && !is_public(name) {
         return Err(Forbidden::Host);
     }
     let Some(origin) = only(headers, ORIGIN).ok_or(Forbidden::Origin)? else {
@@ -100,7 +101,19 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
         }
-        check(&headers)
+        check(&headers, &["live.example".to_owned()])
+    }
+
+    #[test]
+    fn the_page_behind_a_proxy_comes_in() {
+        let host = ("host", "LIVE.example");
+        assert_eq!(checked(&[host]), Ok(()));
+        let own = ("origin", "https://live.example");
+        assert_eq!(checked(&[("host", "live.example:443"), own]), Ok(()));
+        let foreign = ("origin", "https://evil.example");
+        assert_eq!(checked(&[host, foreign]), Err(Forbidden::Origin));
+        let below = ("host", "live.example.evil.example");
+        assert_eq!(checked(&[below]), Err(Forbidden::Host));
     }
 
     #[test]

@@ -66,20 +66,36 @@ pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
         reason: Option<String>,
     }
 
-    let (status, reason) = match app.plane.state() {
-        State::Live => ("ready", None),
-        State::Closed => ("draining", None),
-        _ => {
-            let bus = app.noticed().bus.clone();
-            let joining = || "this node does not hear its own heartbeats yet".to_owned();
-            ("degraded", Some(bus.unwrap_or_else(joining)))
-        }
-    };
-    let code = match status {
-        "ready" => StatusCode::OK,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
+    let (code, status) = readiness(app);
+    let reason = (status == DEGRADED).then(|| {
+        let bus = app.noticed().bus.clone();
+        bus.unwrap_or_else(|| "this node does not hear its own heartbeats yet".to_owned())
+    });
     json(code, &Readiness { status, reason })
+}
+
+/// What a stranger is told, who may be a load balancer: of readiness, or else that the server answers.
+pub(crate) fn probed(app: &App, ready: bool) -> Response<Full<Bytes>> {
+    #[derive(Serialize)]
+    struct Probed {
+        status: &'static str,
+    }
+
+    let (code, status) = match ready {
+        true => readiness(app),
+        false => (StatusCode::OK, "ok"),
+    };
+    json(code, &Probed { status })
+}
+
+const DEGRADED: &str = "degraded";
+
+fn readiness(app: &App) -> (StatusCode, &'static str) {
+    match app.plane.state() {
+        State::Live => (StatusCode::OK, "ready"),
+        State::Closed => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, DEGRADED),
+    }
 }
 
 /// The backplane, as operators see it. Where there is one node, most of it stays as it began.

@@ -49,11 +49,17 @@ pub(crate) async fn answer<S: Socket>(
             .insert(header::ALLOW, HeaderValue::from_static(methods));
         return Ok(response);
     }
-    if let Err(error) = guard::check(request.headers()) {
+    let path = request.uri().path();
+    let checked = guard::check(request.headers(), &app.config.public_host);
+    // A probe may have any Host or none, and learns no more than it has to.
+    if let ("/healthz" | "/readyz", Err(_)) = (path, &checked) {
+        return Ok(health::probed(&app, path == "/readyz"));
+    }
+    if let Err(error) = checked {
         let failed = &Failure::new("forbidden", error.to_string());
         return Ok(failure(StatusCode::FORBIDDEN, failed));
     }
-    Ok(match request.uri().path() {
+    Ok(match path {
         "/" => page(),
         "/healthz" => health::healthz(&app),
         "/readyz" => health::readyz(&app),

@@ -127,7 +127,8 @@
 //!
 //! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on
 //! any but a loopback address. Every path also refuses (403) what a foreign web page makes a browser
-//! send: the `Host` must name a loopback address, and an `Origin` must be that host's.
+//! send: the `Host` must name a loopback address or a `--public-host`, and an `Origin` must be that host's. The two
+//! paths of health answer probes all the same, whose `Host` is anything or missing, with the status alone.
 //!
 //! # Map
 //!

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{
+    CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use smol_hyper::rt::FuturesIo;
 use tungstenite::Error;
 use tungstenite::error::ProtocolError;
@@ -24,6 +26,8 @@ pub(crate) fn upgrade<S: Socket>(
     app: &Arc<App>,
     mut request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
+    pick(request.headers_mut(), CONNECTION, "upgrade");
+    pick(request.headers_mut(), UPGRADE, "websocket");
     let response = match create_response_with_body(&request, Full::default) {
         Ok(response) => response,
         Err(error) => return refuse(&error),
@@ -77,6 +81,20 @@ pub(crate) fn upgrade<S: Socket>(
     };
     app.runtime.spawn(task);
     response
+}
+
+/// Leaves this word alone of a header that is a list with it, in one line or several ([RFC 9110] 5.3): tungstenite reads
+/// no further than the first line.
+///
+/// [RFC 9110]: https://www.rfc-editor.org/rfc/rfc9110
+fn pick(headers: &mut HeaderMap, name: HeaderName, word: &'static str) {
+    let lines = headers.get_all(&name).iter();
+    let mut words = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','));
+    if words.any(|other| other.trim().eq_ignore_ascii_case(word)) {
+        headers.insert(name, HeaderValue::from_static(word));
+    }
 }
 
 /// Says which part of the handshake is missing.

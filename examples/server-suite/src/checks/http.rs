@@ -149,3 +149,47 @@ pub async fn one_connection_carries_many_requests(program: Program) {
     }
     client.got(&events).await;
 }
+
+/// A header that is a list may stand in several lines, as some proxies write it.
+pub async fn a_list_may_stand_in_several_lines(program: Program) {
+    let server = program.start("");
+    let upgrade = Request::upgrade("/ws").header("connection", "keep-alive");
+    let upgrade = upgrade.line("connection", "Upgrade");
+    upgrade.answered(&server, 101).await;
+    let several = Request::upgrade("/ws").header("upgrade", "h2c");
+    several
+        .line("upgrade", "websocket")
+        .answered(&server, 101)
+        .await;
+}
+
+/// A load balancer asks for health with its own `Host`, or without, and is told the status alone. A proxy serves the page
+/// under a name that the server knows.
+pub async fn probes_and_proxies_come_in(program: Program) {
+    let server = program.start("--public-host live.example");
+    for path in ["/healthz", "/readyz"] {
+        let bare = Request::new("GET", path).without_host();
+        for request in [
+            bare,
+            Request::new("GET", path).header("host", "10.1.2.3:8080"),
+        ] {
+            let told = request.answered(&server, 200).await.json();
+            assert_eq!(
+                told.as_object().map(serde_json::Map::len),
+                Some(1),
+                "{told}"
+            );
+        }
+    }
+    for path in ["/", "/healthz"] {
+        let proxied = Request::new("GET", path).header("host", "live.example");
+        proxied.answered(&server, 200).await;
+    }
+    let upgrade = Request::upgrade("/ws").header("host", "live.example");
+    let upgrade = upgrade.header("origin", "https://live.example");
+    upgrade.answered(&server, 101).await;
+    Request::new("GET", "/")
+        .without_host()
+        .answered(&server, 403)
+        .await;
+}

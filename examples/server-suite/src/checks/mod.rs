@@ -57,6 +57,8 @@ macro_rules! suite {
                 paths_and_methods_are_told_apart
                 the_receipt_is_answered
                 one_connection_carries_many_requests
+                a_list_may_stand_in_several_lines
+                probes_and_proxies_come_in
             }
             identity {
                 a_client_publishes_only_where_it_is
