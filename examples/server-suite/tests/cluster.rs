@@ -69,4 +69,5 @@ once! {
     a_node_that_stands_still_for_30_s: stopping::a_node_that_stands_still_for_30_s;
     a_stop_under_load: stopping::a_stop_under_load;
     a_stop_without_a_broker: stopping::a_stop_without_a_broker;
+    a_stop_with_nothing_to_send: stopping::a_stop_with_nothing_to_send;
 }

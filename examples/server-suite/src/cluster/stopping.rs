@@ -226,6 +226,20 @@ pub async fn a_stop_without_a_broker(programs: Programs) {
     }
 }
 
+/// Nodes whose broker is gone, and that have nothing for it, end at once when they are told to, whatever time they have.
+pub async fn a_stop_with_nothing_to_send(programs: Programs) {
+    let mut broker = ServerKind::Redis.start();
+    let long = "--drain-timeout 10m";
+    let mut nodes = Nodes::start(programs.in_turn(), 2, &broker.url(), long).await;
+    broker.kill();
+    let killed = Instant::now();
+    for server in &mut nodes.servers {
+        server.is_unready(killed).await;
+        server.signal(Signal::TERM);
+        server.ends_with(0).await;
+    }
+}
+
 /// Takes events with consecutive numbers from `next` on, and a fence that is published now behind them.
 async fn take_until_fence(server: &Endpoint, client: &mut Client, next: &mut u64) {
     server.publish(&topic(), FENCE).await;
