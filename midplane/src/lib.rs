@@ -108,7 +108,21 @@ pub use midplane_core::{
 pub use plane::{Closed, Plane};
 pub use runtime::RuntimeError;
 
-/// The example of the README, held to compile and run.
+/// The programs of the README and the guides, held to compile and run.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/CORE.md")]
+    struct Core;
+    #[doc = include_str!("../../docs/guides/broadcast.md")]
+    struct Broadcast;
+    #[doc = include_str!("../../docs/guides/bus.md")]
+    struct ChoosingABus;
+    #[doc = include_str!("../../docs/guides/missed.md")]
+    struct WhatAMissedMeans;
+    #[doc = include_str!("../../docs/guides/redis.md")]
+    struct Redis;
+    #[doc = include_str!("../../docs/guides/no_std.md")]
+    struct NoStd;
+}

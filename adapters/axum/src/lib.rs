@@ -39,6 +39,7 @@
 //!
 //! Those of [`midplane_http`]: what waits is written before the goodbye, and each end has its code. A client's message that
 //! was read is given to the application, however the client ended. While the application does not read, the client waits.
+//! A client of [`serve`] that takes no byte of a response or a WebSocket for 30 s is cut off, once the plane drains after 2 s.
 //!
 //! # Map
 //!
@@ -48,6 +49,7 @@
 
 mod client;
 mod dialect;
+mod listener;
 mod rejection;
 mod serve;
 mod sse;
@@ -59,3 +61,12 @@ pub use rejection::{Rejection, Result, readyz};
 pub use serve::{Serve, serve};
 pub use sse::{Sse, sse};
 pub use ws::{Ws, ws};
+
+/// The programs of the guides, held to compile.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../docs/guides/socketio.md")]
+    struct SocketIo;
+    #[doc = include_str!("../../../docs/guides/sse.md")]
+    struct ServerSentEvents;
+}
