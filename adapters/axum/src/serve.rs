@@ -12,6 +12,8 @@ use midplane::{Closed, Plane};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::listener::PatientListener;
+
 /// Serves the router until SIGINT or SIGTERM, and then ends well: readiness goes first and connections are taken for
 /// [a while](Serve::drain_delay) still, for a load balancer to see it; then none is taken, and each client is told, within
 /// [the spread](Serve::spread); then the plane closes. What was published is handed to the bus, within
@@ -87,6 +89,10 @@ impl Serve {
                 plane.drain_over(spread);
                 let _ = told.send(Instant::now() + deadline);
             }
+        };
+        let listener = PatientListener {
+            listener,
+            plane: plane.clone(),
         };
         let serving = axum::serve(listener, router).with_graceful_shutdown(ending);
         let mut serving = pin!(serving.into_future());

@@ -86,6 +86,10 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_with(Duration::from_secs(10)).await
+}
+
+async fn start_with(deadline: Duration) -> Running {
     let plane = Plane::local();
     let done = Arc::new(AtomicUsize::new(0));
     let app = App {
@@ -102,7 +106,8 @@ async fn start() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serve = midplane_axum::serve(listener, router, plane.clone()).until(async {
+    let serve = midplane_axum::serve(listener, router, plane.clone()).deadline(deadline);
+    let serve = serve.until(async {
         let _ = stopped.await;
     });
     Running {
@@ -207,6 +212,26 @@ async fn every_client_gets_the_last_event_and_then_the_reason() {
         "{:?}",
         before.elapsed()
     );
+}
+
+/// Nobody is waited for who takes nothing, whatever the deadline is: neither behind a stream nor behind a WebSocket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_reads_nothing_does_not_make_the_end_last() {
+    let app = start_with(Duration::from_secs(60)).await;
+    let socket = open(app.address, "/ws/news").await;
+    let stream = request(app.address, "GET /sse/news HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    let topic = Target::topic("news").unwrap();
+    // 100 events, 5 ms apart: more than the system takes for a client that does not read.
+    let event = midplane::Event::text("x".repeat(900 << 10));
+    let mut published = 0;
+    eventually("all is published", || {
+        published += app.plane.publish(&topic, event.clone()).accepted();
+        published == 200
+    })
+    .await;
+    app.stop.send(()).unwrap();
+    within("the end", app.served).await.unwrap().unwrap();
+    drop((socket, stream));
 }
 
 /// What the client sent before its close, or before it was gone, is carried out.

@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use midplane::Timer;
+use midplane::{Plane, Timer};
+
+/// How long a client may take nothing once the plane drains.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// Bounds how long each write to a client may wait. The time runs only while one waits: a client that keeps up sets no timer.
 pub struct Patience {
     timer: Arc<dyn Timer>,
     limit: Duration,
     alarm: Option<BoxFuture<'static, ()>>,
+    /// Until the plane drains; `None` from then on, and without a plane.
+    draining: Option<BoxFuture<'static, ()>>,
 }
 
 /// The client took nothing for longer than the [`Patience`].
@@ -28,13 +33,16 @@ impl Patience {
             timer,
             limit,
             alarm: None,
+            draining: None,
         }
     }
 
-    /// Bounds the present wait, and each that follows, by this instead.
-    pub fn shorten(&mut self, limit: Duration) {
-        self.limit = limit;
-        self.alarm = None;
+    /// Shortens the patience to 2 s once the plane drains, for the wait that is under way too: one client that does not read
+    /// must not make the end of a process last.
+    #[must_use]
+    pub fn until_drain(mut self, plane: &Plane) -> Self {
+        self.draining = Some(plane.draining().boxed());
+        self
     }
 
     /// Passes on what came of an attempt to write. One that waits is to be polled again by the same task.
@@ -49,6 +57,13 @@ impl Patience {
         if let Poll::Ready(outcome) = attempt {
             self.alarm = None;
             return Poll::Ready(Ok(outcome));
+        }
+        if let Some(draining) = &mut self.draining
+            && draining.poll_unpin(context).is_ready()
+        {
+            self.draining = None;
+            self.limit = self.limit.min(HURRY);
+            self.alarm = None;
         }
         let alarm = self
             .alarm

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
-use futures::future::{BoxFuture, Either, join, select};
+use futures::future::{Either, join, select};
 use futures::stream::SplitSink;
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use midplane::{Associate, AttachOptions, Error, Handle, Item, Plane, Target, Timer};
@@ -20,8 +20,8 @@ use crate::pump::{Alive, Outgoing, Pump, PumpSettings};
 /// How long the client may take nothing of what is written.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// How long it may do so once the plane drains, and how long its own close is waited for.
-const HURRY: Duration = Duration::from_secs(2);
+/// How long the client's own close is waited for.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What is written between two flushes at most: messages, and bytes of events. The last event may go beyond.
 const MESSAGES: usize = 64;
@@ -131,10 +131,10 @@ impl Session {
         let (alive, farewell) = (pump.alive(), pump.farewell());
         let (sink, stream) = socket.split();
         let (requests, received) = mpsc::channel(AHEAD);
-        let (over, closing) = oneshot::channel();
+        let (over, ended) = oneshot::channel();
 
         let reading = async {
-            read(stream, requests, &dialect, &alive, closing, &*timer).await;
+            read(stream, requests, &dialect, &alive, ended, &*timer).await;
             drop(hold);
         };
         let serving = async {
@@ -145,12 +145,9 @@ impl Session {
             let close = outcome.err().unwrap_or_else(Close::normal);
             farewell.map(|farewell| farewell.send(close));
         };
-        // Kept to the end: what a client that is gone had sent before is still to be read.
-        let mut over = Some(over);
         let writing = async {
-            if Writer::new(&pump, sink, &timer).write(pump, &dialect).await != Some(Ended::Gone) {
-                over.take().map(|over| over.send(()));
-            }
+            let ended = Writer::new(&pump, sink, &timer).write(pump, &dialect).await;
+            let _ = over.send(ended);
         };
         join(join(reading, writing), serving).await;
     }
@@ -171,44 +168,61 @@ async fn joined(joining: Vec<Associate>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives the client's messages to the application until the client is gone or is being closed. What comes behind that is
+/// Gives the client's messages to the application until the client is gone or is being closed. What comes behind a close is
 /// read and dropped: a socket that is closed with bytes unread is reset, and what was written last is lost with it.
 async fn read<D: Dialect, E>(
     mut stream: impl Stream<Item = Result<D::Message, E>> + Unpin,
     mut requests: mpsc::Sender<D::Message>,
     dialect: &D,
     alive: &Alive,
-    mut closing: oneshot::Receiver<()>,
+    mut over: oneshot::Receiver<Ended>,
     timer: &dyn Timer,
 ) {
+    // Once nothing can be written, what the client had sent before is still read, and no more is waited for.
+    let mut gone = false;
     loop {
-        let message = match select(stream.next(), &mut closing).await {
-            Either::Left((Some(Ok(message)), _)) => message,
-            Either::Left(_) => return,
-            Either::Right(_) => break,
+        let next = match gone {
+            true => timer.within(FAREWELL, stream.next()).await.flatten(),
+            false => match select(stream.next(), &mut over).await {
+                Either::Left((next, _)) => next,
+                Either::Right((Ok(Ended::Gone), _)) => {
+                    gone = true;
+                    continue;
+                }
+                Either::Right(_) => break,
+            },
         };
+        let Some(Ok(message)) = next else { return };
         alive.heard();
         match dialect.read(&message) {
             Incoming::Sign => {}
             Incoming::Close => break,
             Incoming::Request => {
                 alive.set_busy(true);
-                let given = select(requests.send(message), &mut closing).await;
-                alive.set_busy(false);
-                if let Either::Right(_) = given {
-                    break;
+                let mut giving = requests.send(message);
+                if gone {
+                    let _ = giving.await;
+                } else if let Either::Right((ended, _)) = select(&mut giving, &mut over).await {
+                    if ended != Ok(Ended::Gone) {
+                        break;
+                    }
+                    gone = true;
+                    let _ = giving.await;
                 }
+                alive.set_busy(false);
             }
         }
     }
     drop(requests);
     let rest = async { while let Some(Ok(_)) = stream.next().await {} };
-    timer.within(HURRY, rest).await;
+    timer.within(FAREWELL, rest).await;
 }
 
-/// Why nothing more is written, before the close was.
+/// Why nothing more is written.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
+    /// The close was written.
+    Closed,
     /// The client takes nothing any more.
     Stuck,
     /// The client is gone.
@@ -219,21 +233,18 @@ enum Ended {
 struct Writer<S, M> {
     sink: SplitSink<S, M>,
     patience: Patience,
-    /// Until the plane drains; `None` from then on.
-    draining: Option<BoxFuture<'static, ()>>,
 }
 
 impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
     fn new(pump: &Pump, sink: SplitSink<S, M>, timer: &Arc<dyn Timer>) -> Self {
         Self {
             sink,
-            patience: Patience::new(timer.clone(), STUCK),
-            draining: Some(pump.connection().plane().draining().boxed()),
+            patience: Patience::new(timer.clone(), STUCK).until_drain(pump.connection().plane()),
         }
     }
 
     /// Writes until the pump closes, the client takes nothing any more, or is gone.
-    async fn write(mut self, mut pump: Pump, dialect: &impl Dialect<Message = M>) -> Option<Ended> {
+    async fn write(mut self, mut pump: Pump, dialect: &impl Dialect<Message = M>) -> Ended {
         while let Some(first) = pump.next().await {
             let (mut next, mut bytes) = (Some(first), 0);
             for _ in 0..MESSAGES {
@@ -243,10 +254,10 @@ impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
                 }
                 if let Some(message) = dialect.write(outgoing) {
                     if let Some(ended) = self.once(SplitSink::poll_ready).await {
-                        return Some(ended);
+                        return ended;
                     }
                     if self.sink.start_send_unpin(message).is_err() {
-                        return Some(Ended::Gone);
+                        return Ended::Gone;
                     }
                 }
                 if bytes >= BYTES {
@@ -255,10 +266,10 @@ impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
                 next = pump.next().now_or_never().flatten();
             }
             if let Some(ended) = self.once(SplitSink::poll_flush).await {
-                return Some(ended);
+                return ended;
             }
         }
-        None
+        Ended::Closed
     }
 
     /// Does one step of writing; `None` when it is done.
@@ -268,13 +279,6 @@ impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
     ) -> Option<Ended> {
         poll_fn(|context| {
             let attempt = step(Pin::new(&mut self.sink), context);
-            if attempt.is_pending()
-                && let Some(draining) = &mut self.draining
-                && draining.poll_unpin(context).is_ready()
-            {
-                self.draining = None;
-                self.patience.shorten(HURRY);
-            }
             Poll::Ready(match ready!(self.patience.poll(context, attempt)) {
                 Ok(Ok(())) => None,
                 Ok(Err(_)) => Some(Ended::Gone),
