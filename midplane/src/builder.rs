@@ -196,7 +196,7 @@ impl Builder {
         let id = fresh_node_id().map_err(|error| ConnectError::NoRandomness(error.kind()))?;
         let (cluster, driver) = builder.build(id, bus, timer);
         let node = Node::Cluster(cluster.clone());
-        let plane = Plane::over(Arc::new(cluster.clone()), Some(runtime.clone()), node);
+        let plane = Plane::opening(Arc::new(cluster.clone()), Some(runtime.clone()), node);
         let panicked = Arc::new(Mutex::new(None));
         log::follow(&runtime, plane.notices(), cluster);
         // Before the driver runs: what it says first is what an error says.
@@ -209,7 +209,10 @@ impl Builder {
         let live = opening.live();
         runtime.spawn(drive(driver, panicked).boxed());
         match self.degraded {
-            true => Ok(opening.plane.clone()),
+            true => {
+                opening.plane.opened();
+                Ok(opening.plane.clone())
+            }
             false => {
                 let timer: &dyn Timer = &*runtime;
                 let outcome = timer.within(self.deadline, live).await;
@@ -263,6 +266,7 @@ impl Opening {
 
     async fn outcome(self, opened: Option<Opened>) -> Result<Plane, Error> {
         if let Some(Opened::Live) = opened {
+            self.plane.opened();
             return Ok(self.plane);
         }
         let _ = self.plane.backplane().close(Duration::ZERO).await;

@@ -26,6 +26,7 @@ type Ended = Shared<oneshot::Receiver<()>>;
 #[derive(Debug)]
 pub(crate) struct Drain {
     unready: AtomicBool,
+    begun: AtomicBool,
     /// Within which time clients are told, in milliseconds.
     spread: AtomicU64,
     /// Dropped when the draining begins.
@@ -42,6 +43,7 @@ impl Drain {
         let (held, released) = oneshot::channel();
         Self {
             unready: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             spread: AtomicU64::new(0),
             serving: Mutex::new(Some(serving)),
             draining: draining.shared(),
@@ -58,6 +60,10 @@ impl Drain {
         self.unready.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     pub(crate) fn spread(&self) -> Duration {
         Duration::from_millis(self.spread.load(Ordering::Relaxed))
     }
@@ -70,6 +76,8 @@ impl Drain {
             let millis = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
             self.spread.store(millis, Ordering::Relaxed);
         }
+        // Before those who wait are woken: they look at this first.
+        self.begun.store(true, Ordering::Release);
         drop(serving);
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -45,6 +46,8 @@ struct PlaneShared {
     node: Node,
     drain: Drain,
     mailboxes: Mailboxes,
+    /// Whether a program has the plane: until then nothing is published on it.
+    opened: AtomicBool,
 }
 
 /// What a plane is over.
@@ -90,11 +93,27 @@ impl Plane {
             node,
             drain: Drain::new(),
             mailboxes: Mailboxes::default(),
+            opened: AtomicBool::new(true),
         };
         Self {
             backplane,
             shared: Arc::new(shared),
         }
+    }
+
+    /// A plane that is being opened: dropped before it is [`opened`](Self::opened) it closes at once.
+    pub(crate) fn opening(
+        backplane: Arc<dyn Backplane>,
+        runtime: Option<Arc<dyn Runtime>>,
+        node: Node,
+    ) -> Self {
+        let plane = Self::over(backplane, runtime, node);
+        plane.shared.opened.store(false, Ordering::Relaxed);
+        plane
+    }
+
+    pub(crate) fn opened(&self) {
+        self.shared.opened.store(true, Ordering::Relaxed);
     }
 
     /// Attaches a closure, which runs in the publisher's call: see [`Sink`]. Unlike a [`Connection`](crate::Connection) the attachment does
@@ -289,6 +308,12 @@ impl Plane {
         self.shared.drain.spread()
     }
 
+    /// Whether the plane has begun to drain. That takes no lock.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.drain.is_draining()
+    }
+
     /// Resolves when the plane begins to drain, at once if it has. It keeps nothing open.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
         self.shared.drain.draining()
@@ -347,8 +372,12 @@ impl Drop for PlaneShared {
             return;
         }
         let root = self.root.clone();
+        let deadline = match self.opened.load(Ordering::Relaxed) {
+            true => DEADLINE,
+            false => Duration::ZERO,
+        };
         let closing = async move {
-            let CloseReport { unsent, .. } = root.close(DEADLINE).await;
+            let CloseReport { unsent, .. } = root.close(deadline).await;
             log::closed(unsent);
         };
         match &self.runtime {
