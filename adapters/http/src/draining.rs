@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -15,6 +15,8 @@ pub(crate) struct Draining {
     timer: Arc<dyn Timer>,
     wait: BoxFuture<'static, ()>,
     begun: bool,
+    /// The task that is woken when the plane drains.
+    asked: Option<Waker>,
 }
 
 impl Draining {
@@ -24,11 +26,24 @@ impl Draining {
             plane,
             timer,
             begun: false,
+            asked: None,
         }
     }
 
     /// Ready once, and never polled again.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // All connections of a plane wait for one event behind one lock: a task that waits already does not ask again.
+        if !self.begun && !self.plane.is_draining() {
+            let waker = context.waker();
+            if self
+                .asked
+                .as_ref()
+                .is_some_and(|asked| asked.will_wake(waker))
+            {
+                return Poll::Pending;
+            }
+            self.asked = Some(waker.clone());
+        }
         ready!(self.wait.poll_unpin(context));
         let spread = self.plane.spread();
         if self.begun || spread.is_zero() {

@@ -3,30 +3,27 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use futures::{AsyncRead, AsyncWrite};
 use midplane::Timer;
+use midplane_http::Patience;
 
 /// Reads and writes in a row that find the socket ready before its task lets others run.
 const IN_A_ROW: u32 = 64;
 
 /// A socket with two bounds, which stand below HTTP and WebSocket alike.
 ///
-/// Writes fail with [`TimedOut`](io::ErrorKind::TimedOut) once the peer has taken nothing for a
-/// while, so no client can hold a connection, and what waits for it, by not reading. The time runs
-/// only while a write waits; a socket that keeps up never sets a timer.
+/// Writes fail with [`TimedOut`](io::ErrorKind::TimedOut) once the peer has taken nothing for longer than the
+/// [`Patience`], so no client can hold a connection, and what waits for it, by not reading.
 ///
 /// A peer that always has more to say, or always takes more, does not keep the thread from other
 /// tasks: every so often the socket says that it is not ready and wakes its task at once. Not every
 /// executor sees to that by itself.
 pub(crate) struct Bounded<S> {
     socket: S,
-    timer: Arc<dyn Timer>,
-    patience: Duration,
-    alarm: Option<BoxFuture<'static, ()>>,
+    patience: Patience,
     left: u32,
 }
 
@@ -34,9 +31,7 @@ impl<S> Bounded<S> {
     pub(crate) fn new(socket: S, timer: Arc<dyn Timer>, patience: Duration) -> Self {
         Self {
             socket,
-            timer,
-            patience,
-            alarm: None,
+            patience: Patience::new(timer, patience),
             left: IN_A_ROW,
         }
     }
@@ -72,19 +67,12 @@ impl<S> Bounded<S> {
     where
         S: Unpin,
     {
-        let Some(outcome) = self.in_turn(context, act) else {
+        // A turn that is over is no wait: the task is woken at once.
+        let Some(attempt) = self.in_turn(context, act) else {
             return Poll::Pending;
         };
-        if outcome.is_ready() {
-            self.alarm = None;
-            return outcome;
-        }
-        let alarm = self
-            .alarm
-            .get_or_insert_with(|| self.timer.sleep(self.patience));
-        ready!(alarm.as_mut().poll(context));
-        self.alarm = None;
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let outcome = self.patience.poll(context, attempt);
+        outcome.map(|taken| taken.unwrap_or(Err(io::ErrorKind::TimedOut.into())))
     }
 }
 

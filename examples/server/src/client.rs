@@ -18,10 +18,10 @@ use crate::message::Body;
 use crate::request::{self, ExcludeSelf, Malformed, Publish, Request};
 use crate::state::App;
 
-/// One attached client. Dropping it detaches.
+/// One attached client. The connection that its pump has detaches it.
 pub(crate) struct Client {
     pub(crate) app: Arc<App>,
-    pub(crate) attachment: Attachment,
+    pub(crate) attachment: Arc<Attachment>,
     pub(crate) identity: Identity,
     /// Whether the client was told last that publishers on every node reach it in all its targets.
     everywhere: AtomicBool,
@@ -57,7 +57,7 @@ impl From<AssociateError> for Refused {
 }
 
 impl Client {
-    pub(crate) fn new(app: Arc<App>, attachment: Attachment, identity: Identity) -> Self {
+    pub(crate) fn new(app: Arc<App>, attachment: Arc<Attachment>, identity: Identity) -> Self {
         Self {
             app,
             attachment,

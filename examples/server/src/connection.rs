@@ -14,7 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use midplane::mailbox::{self, Item, Receiver};
+use midplane::{AttachOptions, Item};
+use midplane_http::{Alive, Close, Pump, PumpSettings};
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::protocol::frame::CloseFrame;
@@ -24,7 +25,6 @@ use tungstenite::{Error, Message};
 use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::connection_reach::ConnectionReach;
-use crate::heartbeat::{Beat, Heartbeat};
 use crate::identity::{Identity, NoEntropy, new_connection};
 use crate::message::Body;
 use crate::runtime::Socket;
@@ -68,20 +68,24 @@ pub(crate) fn open<S: Socket>(
     socket: Bounded<S>,
     read: &Bytes,
 ) -> Result<Box<Connection<S>>, NoEntropy> {
-    let (sender, mailbox) = mailbox::channel(app.config.capacity(), app.config.overflow());
-    let attachment = app.plane.attach(new_connection()?, sender.into_sink());
+    let options = AttachOptions::new()
+        .id(new_connection()?)
+        .capacity(app.config.capacity())
+        .overflow(app.config.overflow());
+    let connection = app.front.attach_with(options);
+    let attachment = connection.attachment().clone();
     let client = Arc::new(Client::new(app.clone(), attachment, identity));
+    let mut settings = PumpSettings::default();
+    settings.ping = app.config.ping_interval;
+    settings.patience = app.config.pong_timeout;
+    let pump = Pump::new(connection, app.runtime.timer.clone(), settings);
     let welcome = client.clone();
     Ok(Box::new(Connection {
         websocket: WebSocket::new(socket, read, websocket_config(&app)),
-        mailbox,
+        alive: pump.alive(),
+        pump,
         answer: Some(async move { welcome.welcome().await }.boxed()),
         client,
-        heartbeat: Heartbeat::new(
-            app.runtime.timer.clone(),
-            app.config.ping_interval,
-            app.config.pong_timeout,
-        ),
         reach: ConnectionReach::new(app.live.watch()),
         app,
         welcomed: false,
@@ -96,10 +100,8 @@ pub(crate) fn open<S: Socket>(
 enum End {
     /// The client said goodbye.
     Left,
-    /// The mailbox has ended: the server drains, or the mailbox overflowed and disconnects.
-    Mailbox,
-    /// The client answered no ping.
-    Silent,
+    /// The pump says so: the server drains, the mailbox overflowed and disconnects, or the client answered no ping.
+    Closed(Close),
     /// The client was refused its identity.
     Refused,
     /// The socket failed, or the client broke the protocol.
@@ -110,9 +112,9 @@ enum End {
 pub(crate) struct Connection<S> {
     app: Arc<App>,
     websocket: WebSocket<Bounded<S>>,
-    mailbox: Receiver,
+    pump: Pump,
+    alive: Alive,
     client: Arc<Client>,
-    heartbeat: Heartbeat,
     reach: ConnectionReach,
     /// Whether the first message is written; events come after it.
     welcomed: bool,
@@ -162,13 +164,13 @@ impl<S: Socket> Connection<S> {
         if self.items.is_empty() {
             self.poll_passes(context);
         }
-        match self.heartbeat.poll(context) {
-            Poll::Ready(Beat::Ping) => {
+        match self.pump.poll_beat(context) {
+            Poll::Ready(None) => {
                 if let Err(error) = self.websocket.ping() {
                     self.end = Some(End::Failed(error));
                 }
             }
-            Poll::Ready(Beat::Silent) => self.end = Some(End::Silent),
+            Poll::Ready(Some(close)) => self.end = Some(End::Closed(close)),
             Poll::Pending => {}
         }
         if self.websocket.unsent() > 0 || self.end.is_some() {
@@ -179,13 +181,13 @@ impl<S: Socket> Connection<S> {
 
     fn poll_items(&mut self, context: &mut Context<'_>) {
         if self.items.is_empty()
-            && let Poll::Ready(0) = self.mailbox.poll_batch(context, &mut self.items, ITEMS)
+            && let Poll::Ready(Some(close)) = self.pump.poll_items(context, &mut self.items, ITEMS)
         {
-            self.end = Some(End::Mailbox);
+            self.end = Some(End::Closed(close));
         }
         if let [_, _, ..] = &*self.items {
             let bytes = self.items.iter().map(|item| match item {
-                Item::Event(event) | Item::Control(event) => event.bytes().len() + 10,
+                Item::Event(event) => event.bytes().len() + 10,
                 _ => 0,
             });
             self.websocket
@@ -199,7 +201,7 @@ impl<S: Socket> Connection<S> {
             written += 1;
             match item {
                 // The bytes of an event of text are known to be text.
-                Item::Event(event) | Item::Control(event) => {
+                Item::Event(event) => {
                     let kind = if event.is_text() {
                         Data::Text
                     } else {
@@ -264,7 +266,7 @@ impl<S: Socket> Connection<S> {
             let Poll::Ready(message) = self.websocket.poll_read(context) else {
                 return false;
             };
-            self.heartbeat.hear();
+            self.alive.heard();
             match message {
                 Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
                     self.requests.push_back(message);
@@ -314,7 +316,7 @@ impl<S: Socket> Connection<S> {
         let Self {
             app,
             mut websocket,
-            mailbox,
+            pump,
             client,
             requests,
             answer: begun,
@@ -327,19 +329,28 @@ impl<S: Socket> Connection<S> {
                 let _ = answer(client.clone(), request).now_or_never();
             }
         }
-        drop((begun, client, mailbox, reach));
+        drop((begun, client, pump, reach));
+        let broken = matches!(end, End::Failed(_));
         let goodbye = match end {
-            End::Silent | End::Refused => return,
+            End::Refused => return,
             End::Left => None,
-            End::Mailbox if !app.is_open() => {
+            // Nobody is there to be told.
+            End::Closed(close) if close.code == Close::SILENT => return,
+            End::Closed(close) if close.code == Close::RESTART => {
                 let reason = "the server is shutting down";
                 let closing = Body::Closing { reason }.unasked();
                 websocket.push(Data::Text, closing.as_bytes());
-                Some((CloseCode::Away, reason))
+                Some((CloseCode::Away, reason.to_owned()))
             }
-            End::Mailbox => Some((CloseCode::Again, "too slow")),
-            End::Failed(ref error) => match blame(error) {
-                Some(blame) => Some(blame),
+            End::Closed(close) if close.code == Close::LATER => {
+                Some((CloseCode::Again, "too slow".to_owned()))
+            }
+            End::Closed(close) => {
+                let (code, reason) = close.into_parts();
+                Some((code.into(), reason))
+            }
+            End::Failed(error) => match blame(&error) {
+                Some((code, reason)) => Some((code, reason.to_owned())),
                 None => return,
             },
         };
@@ -349,7 +360,7 @@ impl<S: Socket> Connection<S> {
                 return;
             }
         }
-        let broken = matches!(end, End::Failed(_));
+
         let farewell = async move {
             // Until the other side's close frame has come too, and ours is written.
             let mut open = !broken;

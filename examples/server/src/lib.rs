@@ -135,9 +135,9 @@
 //! `config` is the command line, `backplane` what joins the nodes, `notices` and `notice_log` what it says, `health` how the
 //! nodes are. `runtime` is the seam to tokio or smol. `serve` accepts and drains, `signals` says when. `http` has the routes,
 //! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
-//! `connection` is the task that owns a client's socket and mailbox, `websocket` the protocol on that
+//! `connection` is the task that owns a client's socket and its pump, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
-//! `heartbeat`, `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open.
+//! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open.
 
 mod backplane;
 mod bounded;
@@ -151,7 +151,6 @@ mod flows;
 mod gauge;
 mod guard;
 mod health;
-mod heartbeat;
 mod http;
 mod identity;
 mod live_watch;

@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) runtime: Runtime,
     pub(crate) plane: Arc<dyn Backplane>,
+    /// The backplane, as connections are attached to it.
+    pub(crate) front: midplane::Plane,
     /// Where there are other nodes: the sort of bus, and this node.
     pub(crate) cluster: Option<(BusKind, Cluster)>,
     /// The lanes that the targets lie on.
@@ -49,6 +51,7 @@ impl App {
             config,
             runtime,
             live: LiveWatch::new(plane.backplane.state() == State::Live),
+            front: midplane::Plane::of(plane.backplane.clone(), None),
             plane: plane.backplane,
             cluster: plane.cluster,
             noticed: Mutex::default(),
