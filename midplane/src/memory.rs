@@ -142,7 +142,7 @@ impl Bus for Memory {
         let hub = self.hub.clone();
         let link = OpenLink::new(inbox, Connection { hub, number });
         Ok(Link {
-            frames: link.clone().frames(|_| {}),
+            frames: link.clone().frames(|_, _| {}),
             transmit: Box::new(Sender {
                 link,
                 limits: self.limits,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_nats::{Event, Subscriber};
 use futures::StreamExt;
 use futures::channel::oneshot;
-use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane};
+use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane, Secrets};
 use parking_lot::{Mutex, RawMutex};
 use tokio::runtime::Handle;
-use tokio::task::{AbortHandle, unconstrained};
+use tokio::task::{JoinHandle, unconstrained};
 
 use crate::error::{lost, server_error};
 
@@ -72,12 +72,16 @@ impl Arrivals {
 
 /// What the driver reports of the connection. It is dropped when the driver's tasks are gone, which
 /// ends the link too.
-pub(crate) struct Events(pub(crate) Arc<Arrivals>);
+pub(crate) struct Events {
+    pub(crate) arrivals: Arc<Arrivals>,
+    /// What no text of the server may show.
+    pub(crate) secrets: Secrets,
+}
 
 impl Events {
     pub(crate) fn take(&self, event: Event) {
         let end = match event {
-            Event::ServerError(error) => server_error(&error),
+            Event::ServerError(error) => server_error(&error, &self.secrets),
             Event::SlowConsumer(_) => End::Failed(
                 BusErrorKind::Overflow,
                 format!("more than {MESSAGES} messages arrived at once and some are gone"),
@@ -85,19 +89,19 @@ impl Events {
             Event::Disconnected | Event::Closed => lost(),
             _ => return,
         };
-        self.0.end(end);
+        self.arrivals.end(end);
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.0.end(lost());
+        self.arrivals.end(lost());
     }
 }
 
 /// A subscription to one lane, and the task that moves what arrives on it to the inbox.
 pub(crate) struct Subscription {
-    task: AbortHandle,
+    task: JoinHandle<()>,
     /// Whether the server is known to have the subscription: something came back through it.
     pub(crate) proven: bool,
 }
@@ -112,9 +116,18 @@ impl Subscription {
         // It must empty the driver's queue at one go, see `MESSAGES`.
         let receiving = unconstrained(receive(lane, subscriber, arrivals));
         Self {
-            task: runtime.spawn(receiving).abort_handle(),
+            task: runtime.spawn(receiving),
             proven: false,
         }
+    }
+}
+
+impl Subscription {
+    /// Unsubscribes: what the driver is asked for next reaches the server behind that.
+    pub(crate) async fn end(mut self) {
+        self.task.abort();
+        // Its task was cancelled, or had ended.
+        let _ = (&mut self.task).await;
     }
 }
 

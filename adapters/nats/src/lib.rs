@@ -30,8 +30,14 @@
 //!
 //! # Limits
 //!
-//! - A frame has at most 1 MiB, NATS's own default for a message; see [`Nats::with_frame_limit`]. A server that
-//!   takes less is refused when the link is opened.
+//! - A frame has at most 1 MiB, NATS's own default for a message; see [`Nats::with_frame_limit`]. Where the server takes
+//!   less (`max_payload`), that is the limit, and an event that does not fit is refused where it is published. A limit that
+//!   is lowered while a link is open is found out by the first event that does not fit, which costs that event, and the
+//!   link: the driver does not pass on what the server tells of it.
+//! - Each lane is a subscription. A server that takes fewer than the lanes (`max_subscriptions`) leaves the node what it
+//!   takes: an association that needs one more is refused with `AssociateError::BusFull`. A link that goes beyond 8
+//!   subscriptions, and then beyond each power of two that is known to be taken, opens another connection for a moment to find
+//!   out; the user must be allowed the subject `midplane.4294967294` for that, as `midplane.*` has it.
 //! - What arrives and is not read is held up to 16 MiB, see [`Nats::with_queue`]; what is sent and not written,
 //!   up to 48 frames. A link whose reader falls further behind, here or in the server, is over.
 //! - In a cluster, a subscription is proven to the server that we are connected to. Its peers learn of it
@@ -41,10 +47,12 @@
 //! # What happens on disconnect
 //!
 //! The driver's own reconnection loses messages in silence, so it never gets to reconnect: the link ends
-//! at once, its stream with an error of the kind `Unreachable`, and the next link is a fresh one. The
-//! driver logs that it ran out of attempts. An error of the server ends the link as well: `Denied`
-//! for credentials that expired and for subjects that are not permitted, `Overflow` for a slow consumer. What was
-//! sent last may be lost, but for what was sent before a `close` that succeeded.
+//! at once, its stream with an error of the kind `Unreachable`, and the next link is a fresh one. An error of the server
+//! ends the link as well: `Denied` for credentials that expired and for subjects that are not permitted, `Overflow` for
+//! a slow consumer. What was sent last may be lost, but for what was sent before a `close` that succeeded.
+//!
+//! The driver logs nothing of that as a warning or an error. At the level of information it logs an event of its own for
+//! each connect and each loss, and what the server says as it stands: keep `async_nats` at the level of warnings.
 //!
 //! A connection that is half open is noticed by the driver's pings after 15 s at most; a cluster's heartbeat is
 //! quicker. Until then a link that was dropped may keep its socket and its 48 frames.
@@ -57,8 +65,8 @@
 //!
 //! # Map
 //!
-//! As every adapter: `settings`, `url`, `tls`, `link`, `error`. Peculiar to NATS: the `runtime`, and the `arrivals`
-//! that the driver's tasks hand over.
+//! As every adapter: `settings`, `url`, `tls`, `link`, `error`. Peculiar to NATS: the `runtime`, the `arrivals`
+//! that the driver's tasks hand over, and the `trial` of how many subscriptions a server takes.
 
 mod error;
 mod link;
@@ -68,6 +76,7 @@ mod url;
 
 mod arrivals;
 mod runtime;
+mod trial;
 
 pub use midplane_core::bus::SettingsError;
 pub use settings::Nats;

@@ -1,26 +1,28 @@
 //! One link: a client of the driver's that never gets to reconnect.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::future::{poll_fn, ready};
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ReconnectToServer};
 use async_trait::async_trait;
 use bytes::Bytes;
 use midplane_core::bus::{
-    Bus, BusError, BusErrorKind, End, Lane, Limits, Link, OpenLink, Outbound, Prefix, Transmit,
+    Bus, BusError, BusErrorKind, End, Lane, Limits, Link, OpenLink, Outbound, Secrets, Transmit,
 };
 use parking_lot::RawMutex;
 use tokio::runtime::Handle;
 
 use crate::arrivals::{Arrivals, Events, MESSAGES, Subscription};
-use crate::error::{lost, refused};
+use crate::error::{is_full, lost, refused};
 use crate::runtime::{self, Within};
 use crate::settings::Nats;
-use crate::tls;
 use crate::url::Login;
+use crate::{tls, trial};
 
 /// Where the driver may reconnect to: nowhere. Nothing listens on port 0, so each attempt fails at once.
 const NOWHERE: &str = "nats://127.0.0.1:0";
@@ -36,12 +38,16 @@ const COMMANDS: usize = 32;
 const READ_BYTES: u16 = 32 << 10;
 
 /// What stands between a prefix and a lane.
-const SEPARATOR: char = '.';
+pub(crate) const SEPARATOR: char = '.';
+
+/// The least that a message must be able to hold, in bytes: a heartbeat with something in it.
+const SMALLEST: usize = 1 << 10;
 
 #[async_trait]
 impl Bus for Nats {
     fn limits(&self) -> Limits {
-        self.limits
+        let payload = self.found.payload.load(Ordering::Relaxed);
+        Limits::new(self.limits.frame.min(payload))
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
@@ -55,10 +61,47 @@ impl Bus for Nats {
 
 /// One attempt to connect, on this runtime.
 async fn open(nats: &Nats, runtime: Handle) -> Result<Link, BusError> {
+    let (client, arrivals) = dial(nats).await?;
+    let largest = client.max_payload();
+    if largest < SMALLEST {
+        return Err(BusError::new(
+            BusErrorKind::Protocol,
+            format!(
+                "the NATS server takes messages of {largest} bytes, and a node needs {SMALLEST}: raise the server's \
+                 `max_payload`"
+            ),
+        ));
+    }
+    nats.found.payload.store(largest, Ordering::Relaxed);
+    let connection = Connection {
+        client,
+        subscriptions: BTreeMap::new(),
+    };
+    let link = OpenLink::new(arrivals.inbox.clone(), connection);
+    Ok(Link {
+        frames: link.clone().frames(|_, _| {}),
+        transmit: Box::new(Sender {
+            link,
+            arrivals,
+            runtime,
+            limits: nats.limits(),
+            nats: nats.clone(),
+            full: usize::MAX,
+        }),
+    })
+}
+
+/// A client of the driver's with its one connection, and where it puts what arrives. The runtime is current.
+pub(crate) async fn dial(nats: &Nats) -> Result<(Client, Arc<Arrivals>), BusError> {
+    let (options, secrets) = login(nats)?;
     let arrivals = Arc::new(Arrivals::new(nats.queue));
-    let events = Events(Arc::clone(&arrivals));
-    let client = login(nats)
-        .await?
+    let events = Events {
+        arrivals: Arc::clone(&arrivals),
+        secrets: secrets.clone(),
+    };
+    let connected = Arc::new(AtomicBool::new(false));
+    let was_connected = Arc::clone(&connected);
+    let client = options
         .event_callback(move |event| {
             events.take(event);
             ready(())
@@ -66,13 +109,23 @@ async fn open(nats: &Nats, runtime: Handle) -> Result<Link, BusError> {
         .ignore_discovered_servers()
         .max_reconnects(nats.endpoint.servers.len())
         .reconnect_delay_callback(|_| Duration::ZERO)
+        // The driver logs as an error that it gives up, but where somebody else chooses the servers.
+        .reconnect_to_server_callback(move |servers, _| {
+            let server = servers.into_iter().next();
+            let server = server.filter(|_| was_connected.load(Ordering::Relaxed));
+            ready(server.map(|server| ReconnectToServer {
+                addr: server.addr,
+                delay: Some(Duration::ZERO),
+            }))
+        })
         .ping_interval(PING)
         .client_capacity(COMMANDS)
         .subscription_capacity(MESSAGES)
         .read_buffer_capacity(READ_BYTES)
         .connect(nats.endpoint.servers.clone())
         .await
-        .map_err(|error| refused(nats, error))?;
+        .map_err(|error| refused(nats, &secrets, error))?;
+    connected.store(true, Ordering::Relaxed);
     // The driver has no switch for its reconnection. It would lose messages in silence, so it is left
     // without a server to reconnect to; had it reconnected before this, it would count two connections.
     let pool = client.set_server_pool(NOWHERE).await;
@@ -83,47 +136,41 @@ async fn open(nats: &Nats, runtime: Handle) -> Result<Link, BusError> {
             _ => lost().error(),
         });
     }
-    let (largest, limit) = (client.max_payload(), nats.limits.frame);
-    if largest < limit {
-        return Err(BusError::new(
-            BusErrorKind::Protocol,
-            format!(
-                "the NATS server takes messages of {largest} bytes and `with_frame_limit` is {limit}: lower \
-                 `with_frame_limit` on every node, or raise the server's `max_payload`"
-            ),
-        ));
-    }
-    let connection = Connection {
-        client,
-        subscriptions: BTreeMap::new(),
-    };
-    let link = OpenLink::new(arrivals.inbox.clone(), connection);
-    Ok(Link {
-        frames: link.clone().frames(|_| {}),
-        transmit: Box::new(Sender {
-            link,
-            arrivals,
-            runtime,
-            prefix: nats.prefix.clone(),
-            limits: nats.limits,
-        }),
-    })
+    Ok((client, arrivals))
 }
 
-/// The driver's options for one link. Files are read here, anew for each link.
-async fn login(nats: &Nats) -> Result<ConnectOptions, BusError> {
+/// The driver's options for one link, and what no text about it may show. Files are read here, anew for each link.
+fn login(nats: &Nats) -> Result<(ConnectOptions, Secrets), BusError> {
     let options = ConnectOptions::new()
         .name("midplane")
         .tls_client_config(tls::config(nats)?);
+    let secrets = Secrets::default();
     Ok(match nats.endpoint.login.clone() {
-        Login::Anonymous => options,
-        Login::Token(token) => options.token(token),
-        Login::Password { user, password } => options.user_and_password(user, password),
-        Login::Seed(seed) => options.nkey(seed),
-        Login::File(path) => options.credentials_file(&path).await.map_err(|error| {
-            let message = format!("no credentials in the file {}", path.display());
-            BusError::new(BusErrorKind::Denied, message).caused_by(error)
-        })?,
+        Login::Anonymous => (options, secrets),
+        Login::Token(token) => {
+            let secrets = secrets.with(&token);
+            (options.token(token), secrets)
+        }
+        Login::Password { user, password } => {
+            let secrets = secrets.with(&password);
+            (options.user_and_password(user, password), secrets)
+        }
+        Login::Seed(seed) => {
+            let secrets = secrets.with(&seed);
+            (options.nkey(seed), secrets)
+        }
+        Login::File(path) => {
+            let unusable = |error: io::Error| {
+                let message = format!("no credentials in the file {}", path.display());
+                BusError::new(BusErrorKind::Denied, message).caused_by(error)
+            };
+            let text = fs::read_to_string(&path).map_err(unusable)?;
+            // A token and a seed, between lines of dashes.
+            let lines = text.lines().map(str::trim);
+            let lines = lines.filter(|line| line.len() > 20 && !line.starts_with("--"));
+            let secrets = lines.fold(secrets, |secrets, line| secrets.with(line));
+            (options.credentials(&text).map_err(unusable)?, secrets)
+        }
     })
 }
 
@@ -138,8 +185,10 @@ struct Sender {
     link: Arc<OpenLink<RawMutex, Connection>>,
     arrivals: Arc<Arrivals>,
     runtime: Handle,
-    prefix: Prefix,
     limits: Limits,
+    nats: Nats,
+    /// How many subscriptions are known to be too many for the server of this link.
+    full: usize,
 }
 
 impl Sender {
@@ -153,6 +202,35 @@ impl Sender {
         self.link.on(|connection| connection.client.clone())
     }
 
+    /// Finds out whether the server takes these lanes too. A server that does not, by its `max_subscriptions`, says so by
+    /// ending the connection: so that is tried on another one, up to the next power of two.
+    ///
+    /// # Errors
+    /// When it does not take them. The link lives.
+    async fn make_room(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
+        let found = &self.nats.found.subscriptions;
+        let has = self.link.on(|open| open.subscriptions.len())?;
+        let wanted = has + lanes.len();
+        if wanted > found.load(Ordering::Relaxed) && wanted < self.full {
+            let trial = trial::most(&self.nats, has, wanted.next_power_of_two());
+            // Where none can be made, the link itself will show.
+            let Ok(most) = Within::new(self.runtime.clone(), trial).await else {
+                return Ok(());
+            };
+            found.store(most.known, Ordering::Relaxed);
+            self.full = most.refused.unwrap_or(self.full);
+        }
+        if wanted < self.full {
+            return Ok(());
+        }
+        let most = self.full - 1;
+        let message = format!(
+            "the NATS server takes {most} subscriptions of a connection and {wanted} lanes are wanted: raise its \
+             `max_subscriptions`, or give every node fewer lanes"
+        );
+        Err(BusError::new(BusErrorKind::TooManyLanes, message))
+    }
+
     /// Subscribes to the lanes, and returns when a message of our own came back on each of them. The driver's
     /// `subscribe` returns before the server has received it, and its `flush` when the bytes are written.
     /// The server takes what we send in order, so everything sent before is with it, too.
@@ -161,7 +239,7 @@ impl Sender {
         let token = client.new_inbox();
         let came_back = self.arrivals.expect(token.clone(), lanes);
         for lane in lanes {
-            let subject = self.prefix.channel(SEPARATOR, *lane);
+            let subject = self.nats.prefix.channel(SEPARATOR, *lane);
             if self
                 .link
                 .on(|open| !open.subscriptions.contains_key(lane))?
@@ -200,19 +278,32 @@ impl Transmit for Sender {
         if new.is_empty() {
             return Ok(());
         }
-        self.prove(&new).await
+        self.make_room(&new).await?;
+        let proven = self.prove(&new).await;
+        if self.link.inbox().ended().is_some_and(|end| is_full(&end)) {
+            // The server takes less than it did: the next link asks before.
+            self.nats.found.subscriptions.store(0, Ordering::Relaxed);
+        }
+        proven
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
-        self.link
-            .on(|open| open.subscriptions.retain(|lane, _| !lanes.contains(lane)))
+        let ended: Vec<_> = self.link.on(|open| {
+            let subscriptions = lanes.iter();
+            let ended = subscriptions.filter_map(|lane| open.subscriptions.remove(lane));
+            ended.collect()
+        })?;
+        for subscription in ended {
+            subscription.end().await;
+        }
+        Ok(())
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
         self.limits.check(frames)?;
         let client = self.client()?;
         for Outbound { lane, frame } in frames {
-            let subject = self.prefix.channel(SEPARATOR, *lane);
+            let subject = self.nats.prefix.channel(SEPARATOR, *lane);
             let sent = client.publish(subject, frame.clone()).await;
             sent.map_err(|_| self.failure())?;
         }

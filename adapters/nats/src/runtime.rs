@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
+use tracing::dispatcher::{self, Dispatch};
 
 /// The runtime of programs that have none: one thread for the whole process, started by the first link.
 static OWN: Mutex<Option<Handle>> = Mutex::new(None);
@@ -30,7 +31,8 @@ pub(crate) fn handle() -> io::Result<Handle> {
     Ok(handle)
 }
 
-/// A future that finds the runtime current wherever it is polled.
+/// A future that finds the runtime current wherever it is polled, and whose log lines are nobody's: the driver logs each
+/// attempt that fails as an error, and with what the server says of it, though the attempt's error says all of that.
 pub(crate) struct Within<F> {
     handle: Handle,
     future: Pin<Box<F>>,
@@ -51,6 +53,7 @@ impl<F: Future> Future for Within<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
         let _entered = this.handle.enter();
-        this.future.as_mut().poll(cx)
+        let future = this.future.as_mut();
+        dispatcher::with_default(&Dispatch::none(), || future.poll(cx))
     }
 }

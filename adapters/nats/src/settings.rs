@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use midplane_core::bus::{Limits, Prefix, SettingsError};
 
@@ -17,8 +19,30 @@ pub struct Nats {
     pub(crate) root_certificates: Option<PathBuf>,
     pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) prefix: Prefix,
+    /// What the program allows. A server may take less.
     pub(crate) limits: Limits,
     pub(crate) queue: usize,
+    pub(crate) found: Arc<Found>,
+}
+
+/// What the links found out of the server.
+pub(crate) struct Found {
+    /// The largest message that the server of the latest link takes, in bytes.
+    pub(crate) payload: AtomicUsize,
+    /// How many subscriptions a connection is known to be allowed.
+    pub(crate) subscriptions: AtomicUsize,
+}
+
+/// How many subscriptions a connection is taken to be allowed before anybody asked.
+const SUBSCRIPTIONS: usize = 8;
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            payload: AtomicUsize::new(usize::MAX),
+            subscriptions: AtomicUsize::new(SUBSCRIPTIONS),
+        }
+    }
 }
 
 impl Nats {
@@ -35,6 +59,7 @@ impl Nats {
             prefix: Prefix::default(),
             limits: Limits::new(1 << 20),
             queue: 16 << 20,
+            found: Arc::default(),
         })
     }
 
@@ -48,8 +73,8 @@ impl Nats {
         Ok(self)
     }
 
-    /// Limits frames to this many bytes; 1 MiB unless it is set. Every node must set the same, and no more than the
-    /// `max_payload` of every server.
+    /// Limits frames to this many bytes; 1 MiB unless it is set. Every node must set the same. Where the `max_payload` of
+    /// the server is smaller, that is the limit.
     #[must_use]
     pub fn with_frame_limit(mut self, bytes: usize) -> Self {
         self.limits = Limits::new(bytes);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use async_nats::ServerAddr;
-use midplane_core::bus::{SettingsError, check_url};
+use midplane_core::bus::{SettingsError, check_url, url_parameters};
 use percent_encoding::percent_decode_str;
 
 /// What is said of a URL that is none of NATS.
@@ -85,6 +85,9 @@ impl Endpoint {
 /// so they are taken out.
 fn parse_one(text: &str) -> Result<(ServerAddr, Login), SettingsError> {
     check_url(text)?;
+    if let Some((name, _)) = url_parameters(text).next() {
+        return Err(SettingsError::unknown_parameter(text, name));
+    }
     let server: ServerAddr = text.parse().map_err(|_| REFUSED)?;
     if !matches!(server.scheme(), "nats" | "tls") {
         return Err(SCHEME);
@@ -144,5 +147,8 @@ mod tests {
             assert_eq!(Endpoint::parse(urls).err(), Some(expected), "{urls}");
         }
         assert!(Endpoint::parse("nats://app:top@hunter2@h").is_err());
+        let refused = Endpoint::parse("nats://:hunter2@h?tls=true").err();
+        let refused = refused.expect("it has a parameter").to_string();
+        assert!(refused.contains("`tls`") && !refused.contains("hunter2"));
     }
 }

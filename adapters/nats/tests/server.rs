@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::configured;
 use futures::StreamExt;
 use futures::future::{Either, select};
-use midplane_conformance::suite::{TestLink, outbound, refusal};
-use midplane_core::bus::{Bus, BusErrorKind, Lane};
+use midplane_conformance::suite::{TestLink, outbound};
+use midplane_core::bus::{BusErrorKind, Lane};
 use midplane_nats::Nats;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::Server;
@@ -94,20 +94,6 @@ fn a_lost_connection_is_never_mended_behind_our_back() {
             eventually("one connection", || proxy.connections() == 1).await;
             drop((node, next));
         }
-    });
-}
-
-#[test]
-fn a_server_that_takes_less_than_a_frame_is_refused() {
-    let (server, _path, _directory) = configured("max_payload: 4096");
-    let bus = Nats::new(&server.url()).unwrap();
-    smol::block_on(async {
-        let error = refusal(&bus).await;
-        assert_eq!(error.kind(), BusErrorKind::Protocol);
-        assert!(error.to_string().contains("`with_frame_limit`"), "{error}");
-        let bus = bus.with_frame_limit(4096);
-        assert_eq!(bus.limits().frame, 4096);
-        TestLink::working(&bus).await;
     });
 }
 

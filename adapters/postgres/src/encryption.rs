@@ -3,13 +3,8 @@
 use std::path::PathBuf;
 
 use midplane_core::bus::SettingsError;
-use percent_encoding::percent_decode_str;
 
-/// What is said of a URL that is none of Postgres.
-pub(crate) const REFUSED: SettingsError = SettingsError::Url(
-    "the url of postgres must be like postgres://user:password@host:5432/database, its sslmode one of disable, prefer, \
-     require, verify-ca and verify-full",
-);
+use crate::parameters::Parameters;
 
 /// What is asked of a connection by TCP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,61 +30,48 @@ pub(crate) enum EncryptionMode {
 }
 
 impl Encryption {
-    /// Takes `sslmode` and `sslrootcert` out of a URL, which is what is left then. The driver knows neither all modes
-    /// nor certificates. Keys and values in another form are left to it.
-    pub(crate) fn split(url: &str) -> Result<(String, Self), SettingsError> {
-        let mut encryption = Self {
-            mode: EncryptionMode::Prefer,
-            roots: None,
-        };
-        let Some((address, query)) = url.split_once('?').filter(|_| url.contains("://")) else {
-            return Ok((url.to_owned(), encryption));
-        };
-        let mut mode = None;
-        let mut kept = Vec::new();
-        for pair in query.split('&') {
-            match pair.split_once('=') {
-                Some(("sslmode", value)) => mode = Some(EncryptionMode::parse(value)?),
-                Some(("sslrootcert", value)) => {
-                    let path = percent_decode_str(value).decode_utf8();
-                    let path = path.map_err(|_| REFUSED)?;
-                    encryption.roots = Some(PathBuf::from(&*path));
-                }
-                _ => kept.push(pair),
+    /// Takes `sslmode`, `sslrootcert` and `ssl` out of the parameters: the driver knows neither all modes nor certificates.
+    pub(crate) fn take(parameters: &mut Parameters<'_>) -> Result<Self, SettingsError> {
+        let mode = match (parameters.take("sslmode"), parameters.take("ssl")) {
+            (Some(mode), _) => {
+                let known = EncryptionMode::parse(&mode);
+                let problem = "must be disable, prefer, require, verify-ca or verify-full";
+                Some(known.ok_or_else(|| parameters.wrong("sslmode", problem))?)
             }
+            // As JDBC writes it, and libpq reads it.
+            (None, Some(ssl)) if ssl == "true" => Some(EncryptionMode::Require),
+            (None, Some(_)) => return Err(parameters.wrong("ssl", "must be true: use sslmode")),
+            (None, None) => None,
+        };
+        let roots = parameters.take("sslrootcert").map(PathBuf::from);
+        if roots
+            .as_ref()
+            .is_some_and(|roots| roots.as_os_str() == "system")
+        {
+            return Ok(Self {
+                mode: EncryptionMode::VerifyFull,
+                roots: None,
+            });
         }
         // As libpq has it: certificates that are named are used, and the system's only where names are checked too.
-        encryption.mode = match (mode, &encryption.roots) {
+        let mode = match (mode, &roots) {
             (Some(EncryptionMode::Require), Some(_)) => EncryptionMode::VerifyCa,
             (Some(mode), _) => mode,
             (None, _) => EncryptionMode::Prefer,
         };
-        if encryption
-            .roots
-            .as_ref()
-            .is_some_and(|roots| roots.as_os_str() == "system")
-        {
-            encryption.roots = None;
-            encryption.mode = EncryptionMode::VerifyFull;
-        }
-        let url = if kept.is_empty() {
-            address.to_owned()
-        } else {
-            format!("{address}?{}", kept.join("&"))
-        };
-        Ok((url, encryption))
+        Ok(Self { mode, roots })
     }
 }
 
 impl EncryptionMode {
-    fn parse(text: &str) -> Result<Self, SettingsError> {
-        Ok(match text {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
             "disable" => Self::Disable,
             "prefer" => Self::Prefer,
             "require" => Self::Require,
             "verify-ca" => Self::VerifyCa,
             "verify-full" => Self::VerifyFull,
-            _ => return Err(REFUSED),
+            _ => return None,
         })
     }
 }
@@ -98,65 +80,68 @@ impl EncryptionMode {
 mod tests {
     use super::*;
 
+    fn take(text: &str) -> Result<Encryption, SettingsError> {
+        Encryption::take(&mut Parameters::parse(text).unwrap())
+    }
+
     #[test]
-    fn what_is_said_of_security_is_taken_out_of_the_url() {
-        for (url, left, mode, roots) in [
+    fn what_is_said_of_security_is_as_libpq_has_it() {
+        for (text, mode, roots) in [
+            ("postgres://a/b", EncryptionMode::Prefer, None),
+            ("host=a sslmode=disable", EncryptionMode::Disable, None),
             (
-                "postgres://a/b",
-                "postgres://a/b",
-                EncryptionMode::Prefer,
+                "host=a sslmode=verify-full",
+                EncryptionMode::VerifyFull,
                 None,
             ),
             (
-                "host=a sslmode=disable",
-                "host=a sslmode=disable",
-                EncryptionMode::Prefer,
-                None,
+                "host=a sslmode=require sslrootcert='/a b'",
+                EncryptionMode::VerifyCa,
+                Some("/a b"),
             ),
             (
                 "postgres://a?sslmode=disable",
-                "postgres://a",
                 EncryptionMode::Disable,
                 None,
             ),
             (
                 "postgres://a?x=1&sslmode=require&y=2",
-                "postgres://a?x=1&y=2",
                 EncryptionMode::Require,
                 None,
             ),
+            ("postgres://a?ssl=true", EncryptionMode::Require, None),
             (
                 "postgres://a?sslrootcert=%2Fetc%2Fca.pem&sslmode=require",
-                "postgres://a",
                 EncryptionMode::VerifyCa,
                 Some("/etc/ca.pem"),
             ),
             (
                 "postgres://a?sslmode=verify-ca",
-                "postgres://a",
                 EncryptionMode::VerifyCa,
                 None,
             ),
             (
                 "postgres://a?sslmode=verify-full&sslrootcert=/ca",
-                "postgres://a",
                 EncryptionMode::VerifyFull,
                 Some("/ca"),
             ),
             (
                 "postgres://a?sslrootcert=system",
-                "postgres://a",
                 EncryptionMode::VerifyFull,
                 None,
             ),
         ] {
-            let (rest, encryption) = Encryption::split(url).unwrap();
-            assert_eq!(rest, left);
             let roots = roots.map(PathBuf::from);
-            assert_eq!(encryption, Encryption { mode, roots }, "{url}");
+            assert_eq!(take(text), Ok(Encryption { mode, roots }), "{text}");
         }
-        for url in ["postgres://a?sslmode=allow", "postgres://a?sslmode="] {
-            assert_eq!(Encryption::split(url), Err(REFUSED), "{url}");
+        for (text, named) in [
+            ("postgres://a?sslmode=allow", "`sslmode`"),
+            ("postgres://a?sslmode=", "`sslmode`"),
+            ("postgres://a?ssl=1", "`ssl`"),
+            ("host=a sslmode=full", "`sslmode`"),
+        ] {
+            let refused = take(text).unwrap_err();
+            assert!(refused.to_string().contains(named), "{refused}");
         }
     }
 }

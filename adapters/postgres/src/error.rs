@@ -1,6 +1,8 @@
 //! The driver's errors, before it is known what the connection was for: a bus, or a store.
 
-use midplane_core::bus::{BusError, BusErrorKind, End};
+use std::error::Error as _;
+
+use midplane_core::bus::{BusError, BusErrorKind, End, Secrets};
 use tokio_postgres::Error;
 
 /// The message where a connection ends without a reason.
@@ -42,6 +44,13 @@ impl ConnectionError {
         }
     }
 
+    /// Hides these secrets in the texts of the error.
+    pub(crate) fn without(mut self, secrets: &Secrets) -> Self {
+        self.message = secrets.hide(&self.message);
+        self.source = self.source.map(|source| secrets.hide_in(source));
+        self
+    }
+
     pub(crate) fn caused_by(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -59,6 +68,8 @@ impl ConnectionErrorKind {
             Some("42501") => Self::Denied,
             Some("3F000" | "42P01" | "42883") => Self::Missing,
             Some(code) if code.starts_with("28") => Self::Denied,
+            // A lock that was not had in time.
+            Some("55P03") => Self::Unreachable,
             // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
             Some(code) if ["08", "3D", "53", "54", "57", "58"].contains(&&code[..2]) => {
                 Self::Unreachable
@@ -66,7 +77,7 @@ impl ConnectionErrorKind {
             Some(_) => Self::Protocol,
             // The driver's own: only the text shows which are about logging in.
             None => {
-                let text = error.to_string();
+                let text = cause(error);
                 if text.contains("authentication") || text.contains("password") {
                     Self::Denied
                 } else {
@@ -97,11 +108,22 @@ impl From<ConnectionError> for BusError {
     }
 }
 
-/// The message for an error of the driver. The server's texts hold no secrets.
+/// The message for an error of the driver, as the server or the driver says it.
 pub(crate) fn text(error: &Error) -> String {
     match error.as_db_error() {
         Some(error) => format!("the Postgres server says: {}", error.message()),
-        None => format!("the connection to the Postgres server failed: {error}"),
+        None => format!(
+            "the connection to the Postgres server failed: {}",
+            cause(error)
+        ),
+    }
+}
+
+/// What an error of the driver is, and why.
+pub(crate) fn cause(error: &Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -110,7 +132,8 @@ pub(crate) fn lost() -> End {
     End::Failed(BusErrorKind::Unreachable, String::from(LOST))
 }
 
-/// The end of a link whose connection failed with this error.
-pub(crate) fn failed(error: &Error) -> End {
-    End::Failed(ConnectionErrorKind::of(error).into(), text(error))
+/// The end of a link whose connection failed with this error, without these secrets.
+pub(crate) fn failed(error: &Error, secrets: &Secrets) -> End {
+    let text = secrets.hide(&text(error));
+    End::Failed(ConnectionErrorKind::of(error).into(), text)
 }

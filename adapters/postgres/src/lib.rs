@@ -30,8 +30,8 @@
 //! - One link is one connection, which both listens and notifies. Frames that are sent together, up to 256, share
 //!   a transaction; sending returns when it is committed, with `synchronous_commit` off.
 //! - Several hosts are tried in the order given, and the first primary is taken: a standby knows no `LISTEN`.
-//! - The URL is that of libpq, or its keys and values. Timeouts and keepalives in it are ignored; the cluster sets
-//!   its own deadlines.
+//! - The URL is that of libpq, or its keys and values; a parameter that is not supported is refused by its name. Timeouts
+//!   and keepalives are ignored; the cluster sets its own deadlines.
 //!
 //! # Limits
 //!
@@ -48,12 +48,19 @@
 //!   `prefer` takes TLS where the server has it; `require` demands it, which keeps out listeners, but no impostor
 //!   of the server; `verify-ca` demands a certificate signed by one of `sslrootcert`, a PEM file that is read for each
 //!   link, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
-//!   over any network you do not own. Not supported are certificates of the client, channel binding, and `allow`.
+//!   over any network you do not own. The login is bound to the TLS channel where the server offers that, and
+//!   `channel_binding=require` demands it. Not supported are certificates of the client, and `allow`.
 //! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot
 //!   listen. Connect past it.
 //! - What is not read stays with the server, whose queue of notifications, 8 GB for all listeners together, ends where
-//!   the slowest listener is; once it is full, nobody can notify. What arrives while this link sends or subscribes
-//!   is held up to 16 MiB, see [`Postgres::with_queue`]; past that the link is over.
+//!   the slowest listener is; once it is full, nobody can notify. Its backend reads that queue in a transaction, so vacuum
+//!   of the whole database waits for it too. A link therefore takes in whatever comes each time it is polled, and holds up to
+//!   16 MiB of it, see [`Postgres::with_queue`]; past that the link is over. A node that stands still, stopped by a signal,
+//!   say, loses its connection when it has read nothing for 10 s (`tcp_user_timeout`, which a link sets for itself; not
+//!   over a socket of the system, nor before Postgres 12).
+//! - A commit that waits for the lock of `NOTIFY` is given up by the server after 5 s (`lock_timeout`), and within 1 s when
+//!   its node has dropped the link (`client_connection_check_interval`, since Postgres 14, where the server's system tells),
+//!   so that a node has at most a few backends waiting, however long somebody keeps that lock.
 //!
 //! # What happens on disconnect
 //!
@@ -70,8 +77,8 @@
 //!
 //! # Map
 //!
-//! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Postgres: the
-//! `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
+//! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Postgres: the URL's
+//! `parameters`; the `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
 //! the `verifier` of certificates; frames as the `payload` of a notification; and the store of `completions`.
 
 mod error;
@@ -86,6 +93,7 @@ mod completions;
 mod driver;
 mod encryption;
 mod login;
+mod parameters;
 mod payload;
 mod socket;
 #[cfg(feature = "tls")]

@@ -3,12 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_trait::async_trait;
 use futures::task::AtomicWaker;
 use midplane_core::bus::{
-    Bus, BusError, End, Inbound, Inbox, Lane, Limits, Link, OpenLink, Outbound, Prefix, Transmit,
+    Bus, BusError, End, Inbound, Inbox, Lane, Limits, Link, OpenLink, Outbound, Prefix, Secrets,
+    Transmit,
 };
 use parking_lot::RawMutex;
 use tokio_postgres::{AsyncMessage, Client, Error, Notification};
@@ -18,8 +20,9 @@ use crate::error::{failed, lost};
 use crate::settings::Postgres;
 use crate::{login, payload};
 
-/// Nothing that a bus carries is durable, so no commit waits for a disk.
-const SET_UP: &str = "SET synchronous_commit = off";
+/// Nothing that a bus carries is durable, so no commit waits for a disk. A commit that notifies waits for the lock of all
+/// that notify, which a link that gave up would go on waiting for: more than two heartbeats of 2 s are no use to any.
+const SET_UP: &str = "SET synchronous_commit = off; SET lock_timeout = '5s'";
 
 /// What stands between a prefix and a lane. Nothing in a channel's name needs escaping between double quotes.
 const SEPARATOR: char = '_';
@@ -31,24 +34,28 @@ impl Bus for Postgres {
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
-        let (client, connection) = login::open(&self.endpoint, SET_UP).await?;
+        let opened = login::open(&self.endpoint, SET_UP).await?;
         let inbox = Arc::new(Inbox::new(self.queue));
         let open = Open {
-            client: Some(Arc::new(client)),
-            connection,
+            client: Some(Arc::new(opened.client)),
+            connection: opened.connection,
         };
         let wakers = Arc::new(Wakers::default());
         let shared = Arc::new(Shared {
             prefix: self.prefix.clone(),
             link: OpenLink::new(inbox, open),
+            secrets: opened.secrets,
             waker: Waker::from(Arc::clone(&wakers)),
             wakers,
         });
         let driven = Arc::clone(&shared);
         Ok(Link {
-            frames: shared.link.clone().frames(move |cx| {
-                driven.wakers.reader.register(cx.waker());
-                driven.turn(true);
+            frames: shared.link.clone().frames(move |cx, nothing_waits| {
+                // What comes is taken in also while frames wait here.
+                if nothing_waits || driven.wakers.moved.load(Ordering::Relaxed) {
+                    driven.wakers.reader.register(cx.waker());
+                    driven.turn();
+                }
             }),
             transmit: Box::new(Sender(shared)),
         })
@@ -66,6 +73,8 @@ struct Open {
 struct Shared {
     prefix: Prefix,
     link: Arc<OpenLink<RawMutex, Open>>,
+    /// What no text of the server may show.
+    secrets: Secrets,
     wakers: Arc<Wakers>,
     /// The only waker that the connection ever sees: it keeps one, and there are two to wake.
     waker: Waker,
@@ -76,6 +85,8 @@ struct Shared {
 struct Wakers {
     reader: AtomicWaker,
     sender: AtomicWaker,
+    /// The connection has moved since it was last polled.
+    moved: AtomicBool,
 }
 
 impl Wake for Wakers {
@@ -84,6 +95,7 @@ impl Wake for Wakers {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.moved.store(true, Ordering::Relaxed);
         self.reader.wake();
         self.sender.wake();
     }
@@ -101,48 +113,46 @@ impl Shared {
         self.wakers.wake_by_ref();
     }
 
-    /// Moves the connection on: as far as it goes, taking in what arrives, for a call that waits for an answer;
-    /// up to the next frame for a reader, so that the server keeps what is not read.
-    fn turn(&self, reading: bool) {
-        let end = self
-            .link
-            .with(|open| self.drive(&mut *open.connection, reading));
+    /// Moves the connection on as far as it goes, and takes in what arrives: what is left with the server is in the way of
+    /// all others there.
+    fn turn(&self) {
+        let end = self.link.with(|open| self.drive(&mut *open.connection));
         if let Some(Some(end)) = end {
             self.end(end);
         }
     }
 
     /// Moves the connection on, and gives the end of the link if it comes to that.
-    fn drive(&self, connection: &mut dyn DriverConnection, reading: bool) -> Option<End> {
+    fn drive(&self, connection: &mut dyn DriverConnection) -> Option<End> {
         let mut cx = Context::from_waker(&self.waker);
+        self.wakers.moved.store(false, Ordering::Relaxed);
         loop {
             match connection.poll_message(&mut cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
-                    let taken = self.take(&notification);
+                    self.take(&notification);
                     if let Some(end) = self.link.inbox().ended() {
                         return Some(end);
-                    }
-                    if reading && taken {
-                        return None;
                     }
                 }
                 // Notices, for which nobody asked.
                 Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => return Some(failed(&error)),
+                Poll::Ready(Some(Err(error))) => return Some(self.failed(&error)),
                 Poll::Ready(None) => return Some(lost()),
             }
         }
     }
 
-    /// Takes in what was notified, and says whether it was a frame.
-    fn take(&self, notification: &Notification) -> bool {
-        let Some(lane) = self.prefix.lane(SEPARATOR, notification.channel()) else {
-            return false;
-        };
-        let frame = payload::decode(notification.payload());
-        self.link.inbox().push(Inbound { lane, frame });
-        true
+    /// Takes in what was notified.
+    fn take(&self, notification: &Notification) {
+        if let Some(lane) = self.prefix.lane(SEPARATOR, notification.channel()) {
+            let frame = payload::decode(notification.payload());
+            self.link.inbox().push(Inbound { lane, frame });
+        }
+    }
+
+    fn failed(&self, error: &Error) -> End {
+        failed(error, &self.secrets)
     }
 
     /// Waits for the server's answer, moving the connection on meanwhile. A refusal ends the link.
@@ -151,11 +161,11 @@ impl Shared {
         let answer = poll_fn(|cx| {
             self.wakers.sender.register(cx.waker());
             if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|error| failed(&error)));
+                return Poll::Ready(answer.map_err(|error| self.failed(&error)));
             }
-            self.turn(false);
+            self.turn();
             if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|error| failed(&error)));
+                return Poll::Ready(answer.map_err(|error| self.failed(&error)));
             }
             match self.link.inbox().ended() {
                 Some(end) => Poll::Ready(Err(end)),
@@ -228,7 +238,7 @@ impl Transmit for Sender {
         drop(shared.link.with(|open| open.client.take()));
         poll_fn(|cx| {
             shared.wakers.sender.register(cx.waker());
-            shared.turn(false);
+            shared.turn();
             match shared.link.with(|_| ()) {
                 Some(()) => Poll::Pending,
                 None => Poll::Ready(()),

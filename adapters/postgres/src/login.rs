@@ -5,25 +5,49 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
+use midplane_core::bus::Secrets;
+use tokio_postgres::{AsyncMessage, Client, Config, Error, SimpleQueryMessage};
 
 use crate::driver::DriverConnection;
-use crate::error::{ConnectionError, ConnectionErrorKind};
+use crate::error::{ConnectionError, ConnectionErrorKind, cause};
 use crate::socket;
 use crate::tls::Connector;
 use crate::url::{Endpoint, Server};
 
+/// What bounds a connection that this side has left, or does not read, for the sake of all others on the server. What has
+/// given up goes on waiting for locks there, and what is not read holds the queue of notifications and, by the snapshot
+/// in which its backend reads that, the horizon of vacuum.
+///
+/// `tcp_user_timeout` is of Postgres 12.
+const READ: &str =
+    "SELECT set_config(name, '10s', false) FROM pg_settings WHERE name = 'tcp_user_timeout'";
+
+/// A statement whose client is gone ends within this time. It is of Postgres 14, and refused on systems that do not tell.
+const WATCHED: &str = "SET client_connection_check_interval = '1s'";
+
+/// An open connection.
+pub(crate) struct Opened {
+    pub(crate) client: Client,
+    pub(crate) connection: Box<dyn DriverConnection>,
+    /// What no text of the server may show.
+    pub(crate) secrets: Secrets,
+}
+
 /// One attempt to connect to each server, in the order given, until one is a primary that accepts the login. These
 /// statements are run there.
-pub(crate) async fn open(
-    endpoint: &Endpoint,
-    set_up: &str,
-) -> Result<(Client, Box<dyn DriverConnection>), ConnectionError> {
+pub(crate) async fn open(endpoint: &Endpoint, set_up: &str) -> Result<Opened, ConnectionError> {
+    let (login, secrets) = endpoint.login();
     let mut failure = None;
     for server in &endpoint.servers {
-        match connect(endpoint, server, set_up).await {
-            Ok(open) => return Ok(open),
-            Err(error) => failure = Some(error),
+        match connect(endpoint, &login, server, set_up).await {
+            Ok((client, connection)) => {
+                return Ok(Opened {
+                    client,
+                    connection,
+                    secrets,
+                });
+            }
+            Err(error) => failure = Some(error.without(&secrets)),
         }
     }
     Err(failure.unwrap_or_else(|| ConnectionError::of(None)))
@@ -31,6 +55,7 @@ pub(crate) async fn open(
 
 async fn connect(
     endpoint: &Endpoint,
+    login: &Config,
     server: &Server,
     set_up: &str,
 ) -> Result<(Client, Box<dyn DriverConnection>), ConnectionError> {
@@ -39,10 +64,10 @@ async fn connect(
         let message = format!("no Postgres server was reached at {server}");
         ConnectionError::new(ConnectionErrorKind::Unreachable, message).caused_by(error)
     })?;
-    let connected = connector.connect(&endpoint.login(), socket).await;
+    let connected = connector.connect(login, socket).await;
     let (client, mut connection) = connected.map_err(|error| refused(server, error))?;
     // A standby takes no LISTEN, and no change.
-    let set_up = format!("{set_up}; SELECT pg_is_in_recovery()");
+    let set_up = format!("{set_up}; {READ}; SELECT pg_is_in_recovery()");
     let call = client.simple_query(&set_up);
     let rows = drive(&mut *connection, &mut false, call)
         .await
@@ -58,23 +83,50 @@ async fn connect(
             message,
         ));
     }
-    Ok((client, connection))
+    let watched = drive(&mut *connection, &mut false, client.simple_query(WATCHED)).await;
+    match watched {
+        Err(error)
+            if error
+                .as_ref()
+                .is_none_or(|error| error.as_db_error().is_none()) =>
+        {
+            Err(ConnectionError::of(error))
+        }
+        _ => Ok((client, connection)),
+    }
 }
 
 fn refused(server: &Server, error: Error) -> ConnectionError {
-    // Only the text distinguishes this from other failures.
-    let message = if error.to_string().contains("TLS") {
+    let kind = ConnectionErrorKind::of(&error);
+    let says = match error.as_db_error() {
+        Some(says) => says.message().to_owned(),
+        None => cause(&error),
+    };
+    let is_login = match error.code() {
+        Some(code) => code.code().starts_with("28"),
+        None => kind == ConnectionErrorKind::Denied,
+    };
+    // Of what the driver itself finds wrong, only the text tells.
+    let message = if says.contains("TLS") {
         format!(
             "there is no TLS with the Postgres server at {server} that we can trust: look at `sslmode` and \
              `sslrootcert` of the url, and at the certificate of the server"
         )
-    } else {
+    } else if says.contains("channel binding") {
         format!(
-            "the Postgres server at {server} refuses the login: look at the user, the password and \
-             the database of the url"
+            "the Postgres server at {server} does not bind the login to the connection, which `channel_binding` of the \
+             url demands: it takes TLS, a password kept as scram-sha-256, and a certificate whose signature has a hash"
         )
+    } else if is_login {
+        format!(
+            "the Postgres server at {server} refuses the login: {says}; look at the user and the password of the url"
+        )
+    } else if error.as_db_error().is_some() {
+        format!("the Postgres server at {server} refuses the connection: {says}")
+    } else {
+        format!("the connection to the Postgres server at {server} failed: {says}")
     };
-    ConnectionError::new(ConnectionErrorKind::of(&error), message).caused_by(error)
+    ConnectionError::new(kind, message).caused_by(error)
 }
 
 /// Moves the connection on as far as it goes, and notes whether it brought a notification. It is ready when the

@@ -46,8 +46,8 @@ impl Postgres {
         self
     }
 
-    /// Limits what arrives while the link sends or subscribes, and waits, to this many bytes; 16 MiB unless it is set.
-    /// A frame counts as its length and some 40 bytes more. A link that would hold more is over.
+    /// Limits what waits in a link to this many bytes; 16 MiB unless it is set. A frame counts as its length and some 40
+    /// bytes more. A link that would hold more is over.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;

@@ -1,24 +1,19 @@
 //! TLS by rustls, over any socket and under any executor.
 
 use std::error::Error as StdError;
-use std::future::Future;
-use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::config::Host;
-use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Error, NoTls};
-use tokio_rustls::TlsConnector;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::driver::DriverConnection;
 use crate::encryption::{Encryption, EncryptionMode};
@@ -26,6 +21,9 @@ use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::socket::Socket;
 use crate::url::{Endpoint, Server};
 use crate::verifier::RelaxedVerifier;
+
+/// What the driver calls when the server speaks TLS. It also binds the login to the connection.
+type Secure = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 /// The system's roots, read once.
 static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
@@ -41,7 +39,7 @@ impl Connector {
         if local || endpoint.encryption.mode == EncryptionMode::Disable {
             return Ok(Self(None));
         }
-        let secure = Secure::new(&endpoint.encryption, &server.name).map_err(|error| {
+        let secure = secure(&endpoint.encryption, &server.name).map_err(|error| {
             let message = format!(
                 "TLS with the Postgres server at {server} cannot be set up: look at `sslrootcert`, and at the host, of \
                  the url"
@@ -70,25 +68,16 @@ impl Connector {
     }
 }
 
-/// What the driver calls when the server speaks TLS.
-struct Secure {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl Secure {
-    fn new(encryption: &Encryption, name: &str) -> Result<Self, Box<dyn StdError + Send + Sync>> {
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier(encryption, provider)?)
-            .with_no_client_auth();
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            name: ServerName::try_from(name)?.to_owned(),
-        })
-    }
+fn secure(encryption: &Encryption, name: &str) -> Result<Secure, Box<dyn StdError + Send + Sync>> {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(encryption, provider)?)
+        .with_no_client_auth();
+    let mut connector = MakeRustlsConnect::new(config);
+    let made = MakeTlsConnect::<Socket>::make_tls_connect(&mut connector, name);
+    Ok(made?)
 }
 
 /// What verifies the server's certificate, as closely as the mode asks.
@@ -124,51 +113,4 @@ fn system() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     Arc::new(roots)
-}
-
-impl TlsConnect<Socket> for Secure {
-    type Stream = Stream;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
-
-    fn connect(self, socket: Socket) -> Self::Future {
-        Box::pin(async move { Ok(Stream(self.connector.connect(self.name, socket).await?)) })
-    }
-}
-
-/// A stream that the driver takes.
-struct Stream(tokio_rustls::client::TlsStream<Socket>);
-
-impl TlsStream for Stream {
-    fn channel_binding(&self) -> ChannelBinding {
-        ChannelBinding::none()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

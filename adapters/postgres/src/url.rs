@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use midplane_core::bus::{SettingsError, check_url};
+use midplane_core::bus::{Secrets, SettingsError, check_url};
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, SslNegotiation};
 
-use crate::encryption::{Encryption, EncryptionMode, REFUSED};
+use crate::encryption::{Encryption, EncryptionMode};
+use crate::parameters::{Parameters, REFUSED};
 
 /// Whether a URL may ask for TLS.
 const TLS: bool = cfg!(feature = "tls");
@@ -51,16 +52,21 @@ impl Endpoint {
         if url.contains("://") {
             check_url(url)?;
         }
-        let (rest, mut encryption) = Encryption::split(url.trim())?;
-        let mut login: Config = rest.parse().map_err(|_| REFUSED)?;
-        // What is left in it was not said in a URL.
-        encryption.mode = match login.get_ssl_mode() {
-            SslMode::Prefer => encryption.mode,
-            SslMode::Disable => EncryptionMode::Disable,
-            _ => EncryptionMode::Require,
-        };
+        let mut parameters = Parameters::parse(url.trim())?;
+        let encryption = Encryption::take(&mut parameters)?;
+        // Each server is asked whether it is the primary.
+        match parameters.take("target_session_attrs").as_deref() {
+            None | Some("any" | "read-write" | "primary") => {}
+            Some("read-only" | "standby" | "prefer-standby") => return Err(READ_ONLY),
+            Some(_) => {
+                let problem = "must be any, read-write or primary";
+                return Err(parameters.wrong("target_session_attrs", problem));
+            }
+        }
+        let mut login = parameters.config()?;
         let direct = login.get_ssl_negotiation() == SslNegotiation::Direct;
-        if !TLS && (direct || encryption.mode > EncryptionMode::Prefer) {
+        let bound = login.get_channel_binding() == ChannelBinding::Require;
+        if !TLS && (direct || bound || encryption.mode > EncryptionMode::Prefer) {
             return Err(NO_TLS);
         }
         login.ssl_mode(match encryption.mode {
@@ -68,9 +74,6 @@ impl Endpoint {
             EncryptionMode::Prefer if !direct => SslMode::Prefer,
             _ => SslMode::Require,
         });
-        if login.get_target_session_attrs() == TargetSessionAttrs::ReadOnly {
-            return Err(READ_ONLY);
-        }
         if login.get_application_name().is_none() {
             login.application_name("midplane");
         }
@@ -82,13 +85,18 @@ impl Endpoint {
         })
     }
 
-    /// The driver's settings for one connection.
-    pub(crate) fn login(&self) -> Config {
+    /// The driver's settings for one connection, and what no text about it may show.
+    pub(crate) fn login(&self) -> (Config, Secrets) {
         let mut login = self.login.clone();
         if let Some(password) = &self.password {
             login.password(password());
         }
-        login
+        let password = login.get_password().map(String::from_utf8_lossy);
+        let secrets = match password {
+            Some(password) => Secrets::default().with(&password),
+            None => Secrets::default(),
+        };
+        (login, secrets)
     }
 }
 
@@ -172,11 +180,34 @@ mod tests {
             ("user=ada", REFUSED),
             ("postgres://a:port", REFUSED),
             ("host=a,b port=1,2,3", REFUSED),
-            ("postgres://a/?sslmode=allow", REFUSED),
-            ("host=a sslmode=verify-full", REFUSED),
             ("postgres://a/?target_session_attrs=read-only", READ_ONLY),
+            ("host=a target_session_attrs=standby", READ_ONLY),
         ] {
             assert_eq!(Endpoint::parse(url).err(), Some(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_understood_is_named() {
+        for (url, named) in [
+            ("postgres://u:s3cret@a/b?sslcert=c", "`sslcert`"),
+            ("postgres://u:s3cret@a/b?ssl=yes", "`ssl`"),
+            ("postgres://u:s3cret@a/b?sslmode=allow", "`sslmode`"),
+            (
+                "postgres://u:s3cret@a/b?target_session_attrs=leader",
+                "`target_session_attrs`",
+            ),
+            ("host=a password=s3cret sslcrl=/c", "`sslcrl`"),
+        ] {
+            let refused = Endpoint::parse(url).err().expect(url);
+            assert!(refused.to_string().contains(named), "{refused}");
+            assert!(!format!("{refused} {refused:?}").contains("s3cret"));
+        }
+        for url in [
+            "postgres://a/b?target_session_attrs=primary",
+            "host=a target_session_attrs=read-write",
+        ] {
+            assert!(Endpoint::parse(url).is_ok(), "{url}");
         }
     }
 
@@ -186,6 +217,8 @@ mod tests {
             ("host=a", EncryptionMode::Prefer),
             ("host=a sslmode=disable", EncryptionMode::Disable),
             ("host=a sslmode=require", EncryptionMode::Require),
+            ("host=a sslmode=verify-full", EncryptionMode::VerifyFull),
+            ("postgres://a?ssl=true", EncryptionMode::Require),
             ("postgres://a?sslmode=require", EncryptionMode::Require),
             (
                 "postgres://a?sslmode=verify-full",

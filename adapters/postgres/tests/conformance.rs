@@ -11,13 +11,16 @@ static SERVER: SharedServer<Server> = SharedServer::new(Server::postgres);
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
     let bus = Postgres::new(url).expect("a URL");
-    Arc::new(bus.with_prefix(prefix).expect("a prefix"))
+    Arc::new(
+        bus.with_prefix(prefix)
+            .expect("a prefix")
+            .with_queue(4 << 20),
+    )
 }
 
 fn start() -> Proxied {
     let place = Proxied::new(SERVER.get(), open)
-        .with_wrong_address("postgres://midplane:s3cret@", "s3cret")
-        .holding_back();
+        .with_wrong_address("postgres://midplane:s3cret@", "s3cret");
     let address = place.address().to_string();
     let url = format!("postgres://midplane:wr0ng%20one@{address}/postgres");
     place.with_wrong_credentials(RefusedBus {

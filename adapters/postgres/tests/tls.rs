@@ -65,7 +65,7 @@ fn every_promise_of_a_bus_is_kept() {
     let _server = SERVER.get();
     for check in suite::CHECKS {
         suite::run(check.name, Executor::Smol, || {
-            Proxied::new(SERVER.get(), open).holding_back()
+            Proxied::new(SERVER.get(), open)
         });
     }
 }
@@ -163,4 +163,26 @@ fn a_file_of_certificates_that_is_missing_is_named() {
         assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
         assert!(error.to_string().contains("sslrootcert"), "{error}");
     });
+}
+
+/// The channel is bound by the certificate: the login of one who stands between, with another certificate, is refused.
+#[test]
+fn the_login_is_bound_to_the_channel_where_the_url_demands_it() {
+    let server = SERVER.get();
+    let plain = Server::postgres_with(&[]);
+    for executor in [Executor::Smol, Executor::TokioMulti] {
+        let server = server.clone();
+        let bus = |server: &Server, mode: &str| {
+            let url = format!("{}?channel_binding=require&sslmode={mode}", server.url());
+            Postgres::new(&url).expect("a URL")
+        };
+        let (bound, unbound) = (bus(&server, "require"), bus(&plain, "prefer"));
+        executor.run(async move {
+            TestLink::working(&bound).await;
+            let error = refusal(&unbound).await;
+            assert_eq!(error.kind(), BusErrorKind::Denied, "{error}");
+            assert!(error.to_string().contains("`channel_binding`"), "{error}");
+            drop(server);
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use midplane_core::bus::{BusError, BusErrorKind};
+use midplane_core::bus::{BusError, BusErrorKind, Secrets};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// What caused an error.
@@ -13,8 +13,8 @@ pub(crate) type Source = Box<dyn Error + Send + Sync>;
 pub(crate) struct ErrorContext {
     /// Where the server is, without the credentials.
     pub(crate) address: String,
-    /// The password, which no message may show.
-    pub(crate) password: Option<String>,
+    /// What no message may show. A server that does not know a command quotes it back, with the password that was in it.
+    pub(crate) secrets: Secrets,
 }
 
 impl ErrorContext {
@@ -40,20 +40,16 @@ impl ErrorContext {
             _ if is_shifting(&error) => format!(
                 "redis at {address} cannot {what}: its cluster is down, or is giving the slot to another shard"
             ),
+            _ if matches!(error.kind(), ErrorKind::Server(_)) => {
+                let says = self.secrets.hide(&error.to_string());
+                format!("redis at {address} refuses to {what}: {says}")
+            }
             _ => format!(
                 "redis at {address}, as the url has it, is not there to {what}: is it running, and is the \
                  address right?"
             ),
         };
-        let shown = format!("{error} {error:?}");
-        let source = match &self.password {
-            // A server that does not know a command quotes it back, with the password that was in it.
-            Some(password) if !password.is_empty() && shown.contains(password.as_str()) => {
-                error.to_string().replace(password.as_str(), "***").into()
-            }
-            _ => error.into(),
-        };
-        (kind, message, source)
+        (kind, message, self.secrets.hide_in(error.into()))
     }
 }
 

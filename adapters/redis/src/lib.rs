@@ -63,7 +63,8 @@
 //!
 //! # What happens on disconnect
 //!
-//! If any of its connections is lost, the link is dead: the stream yields what arrived before, an error, and
+//! If a connection that is subscribed is lost, the link is dead, and so it is if one is lost that publishes, while it
+//! does; one that is lost while it has nothing to carry (a server's `timeout` ends those) is opened anew when it has. The stream yields what arrived before, an error, and
 //! its end. A link is dead, too, when PUBLISH answers that a frame on a lane that the link is subscribed to has no
 //! receiver, for then its own subscription is gone; when a cluster gives the slot of one of its lanes to
 //! another shard, of which the old owner notifies its subscribers; and when a lone server or the Sentinels' master became

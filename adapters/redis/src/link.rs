@@ -14,7 +14,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
 
 use crate::pushes::{self, Pushes};
-use crate::server::{Connections, is_replica};
+use crate::server::{Connections, Wire, is_replica};
 use crate::settings::Redis;
 use crate::topology::{self, Topology};
 
@@ -32,11 +32,11 @@ impl Bus for Redis {
         let found = topology::find(self, &pushes).await?;
         let open = Open {
             pairs: found.pairs,
-            _seed: found.seed,
+            seed: found.seed,
         };
         let link = OpenLink::new(pushes.inbox.clone(), open);
         Ok(Link {
-            frames: link.clone().frames(|_| {}),
+            frames: link.clone().frames(|_, _| {}),
             transmit: Box::new(Sender {
                 servers: Servers {
                     link,
@@ -54,8 +54,21 @@ impl Bus for Redis {
 /// The connections of a link.
 struct Open {
     /// By the server's place in the topology. Those of a cluster are opened when they are needed.
-    pairs: Vec<Option<Connections>>,
-    _seed: Option<MultiplexedConnection>,
+    pairs: Vec<Connections>,
+    /// See [`Found::seed`](topology::Found::seed).
+    seed: Option<Wire>,
+}
+
+impl Open {
+    /// Takes the subscribed connection of a server where no lane is subscribed any more, unless it is the last: it would
+    /// carry nothing, and a server ends those. One is kept, by whose loss the link notices that the servers are gone.
+    fn take_idle(&mut self, server: usize) -> Option<Wire> {
+        let mut open = self.pairs.iter().filter(|pair| pair.subscriber.is_some());
+        match open.nth(1) {
+            Some(_) => self.pairs[server].subscriber.take(),
+            None => None,
+        }
+    }
 }
 
 /// The servers of a link.
@@ -66,16 +79,80 @@ struct Servers {
 }
 
 impl Servers {
-    /// The connections to a server, opened now if they were not.
-    async fn connections(&self, server: usize) -> Result<Connections, BusError> {
-        if let Some(pair) = self.link.on(|open| open.pairs[server].clone())? {
-            return Ok(pair);
+    /// The connection to a server that is subscribed, opened now if it was not.
+    async fn subscriber(&self, server: usize) -> Result<MultiplexedConnection, BusError> {
+        if let Some(wire) = self.link.on(|open| open.pairs[server].subscriber.clone())? {
+            return Ok(wire.connection);
         }
-        let opened = self.topology.servers[server].open(&self.pushes).await;
-        let opened = opened.map_err(|error| self.over(server, error))?;
+        let opened = self.open(server, true).await?;
         let kept = opened.clone();
-        self.link.on(|open| open.pairs[server] = Some(kept))?;
+        let before = self
+            .link
+            .on(|open| open.pairs[server].subscriber.replace(kept))?;
+        drop(before);
+        Ok(opened.connection)
+    }
+
+    /// The connection to a server that publishes, opened now if it was not, or was lost while it carried nothing.
+    async fn publisher(&self, server: usize) -> Result<Wire, BusError> {
+        let open = self.link.on(|open| open.pairs[server].publisher.clone())?;
+        if let Some(wire) = open.filter(|wire| !wire.is_lost()) {
+            return Ok(wire);
+        }
+        let opened = self.open(server, false).await?;
+        let kept = opened.clone();
+        let before = self
+            .link
+            .on(|open| open.pairs[server].publisher.replace(kept))?;
+        drop(before);
         Ok(opened)
+    }
+
+    /// Publishes at a server: once more on another connection if the server ended this one, as it may at any moment one that
+    /// has carried nothing for a while. What it had taken all the same comes twice.
+    async fn publish(&self, server: usize, pipeline: &Pipeline) -> Result<Vec<Value>, BusError> {
+        let mut wire = self.publisher(server).await?;
+        let mut answers = pipeline.query_async(&mut wire.connection).await;
+        if matches!(&answers, Err(error) if error.is_connection_dropped()) {
+            wire.lose();
+            wire = self.publisher(server).await?;
+            answers = pipeline.query_async(&mut wire.connection).await;
+        }
+        answers.map_err(|error| self.failed(server, "publish", error))
+    }
+
+    async fn open(&self, server: usize, needed: bool) -> Result<Wire, BusError> {
+        let opened = self.topology.servers[server].connect(&self.pushes, needed);
+        opened.await.map_err(|error| self.over(server, error))
+    }
+
+    /// Lets the link go on without the connection that named the servers, which carries nothing, once another is subscribed.
+    fn dismiss_seed(&self) -> Result<(), BusError> {
+        self.link.on(|open| {
+            let subscribed = open.pairs.iter().any(|pair| pair.subscriber.is_some());
+            open.seed
+                .iter()
+                .filter(|_| subscribed)
+                .for_each(Wire::dismiss);
+        })
+    }
+
+    /// Drops the subscribed connections of the servers on which none of `lanes` is, of those that `left` were on.
+    fn drop_idle(&self, lanes: &BTreeSet<Lane>, left: &BTreeSet<Lane>) -> Result<(), BusError> {
+        if !self.topology.is_sharded() {
+            return Ok(());
+        }
+        let servers = |lanes: &BTreeSet<Lane>| {
+            let owners = lanes
+                .iter()
+                .map(|lane| self.owner(&self.pushes.channel(*lane)));
+            owners.collect::<Result<BTreeSet<usize>, _>>()
+        };
+        for server in servers(left)?.difference(&servers(lanes)?) {
+            let idle = self.link.on(|open| open.take_idle(*server))?;
+            idle.iter().for_each(Wire::dismiss);
+        }
+        Ok(())
     }
 
     /// Ends the link, of which a call failed.
@@ -118,8 +195,8 @@ impl Servers {
         }
         let what = what.to_ascii_lowercase();
         try_join_all(pipelines.iter().map(async |(&server, pipeline)| {
-            let mut pair = self.connections(server).await?;
-            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut pair.subscriber).await;
+            let mut subscriber = self.subscriber(server).await?;
+            let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut subscriber).await;
             answers.map_err(|error| self.failed(server, &what, error))
         }))
         .await?;
@@ -170,7 +247,7 @@ impl Transmit for Sender {
         let lanes: BTreeSet<_> = lanes.iter().copied().collect();
         self.servers.each("SUBSCRIBE", &lanes).await?;
         self.lanes.extend(lanes);
-        Ok(())
+        self.servers.dismiss_seed()
     }
 
     async fn unsubscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError> {
@@ -179,7 +256,8 @@ impl Transmit for Sender {
         let lanes = lanes.iter().copied();
         let lanes: BTreeSet<_> = lanes.filter(|lane| self.lanes.remove(lane)).collect();
         self.servers.pushes.leave(&lanes);
-        self.servers.each("UNSUBSCRIBE", &lanes).await
+        self.servers.each("UNSUBSCRIBE", &lanes).await?;
+        self.servers.drop_idle(&self.lanes, &lanes)
     }
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
@@ -194,13 +272,10 @@ impl Transmit for Sender {
             }
         }
         let servers = &self.servers;
-        let answers = try_join_all(batches.iter().map(async |(&server, batch)| {
-            let mut pair = servers.connections(server).await?;
-            let answers: Result<Vec<Value>, _> =
-                batch.pipeline.query_async(&mut pair.publisher).await;
-            answers.map_err(|error| servers.failed(server, "publish", error))
-        }))
-        .await?;
+        let published = batches
+            .iter()
+            .map(|(&server, batch)| servers.publish(server, &batch.pipeline));
+        let answers = try_join_all(published).await?;
         for ((&server, batch), answers) in batches.iter().zip(answers) {
             if answers.last().is_some_and(is_replica) {
                 return Err(servers.over(server, servers.topology.servers[server].replica_error()));

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::try_join;
-use midplane_core::bus::{BusError, BusErrorKind};
+use midplane_core::bus::{BusError, BusErrorKind, Secrets};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, PushInfo, PushKind, RedisError, Value};
 
 use crate::error::ErrorContext;
 use crate::pushes::Pushes;
@@ -17,19 +18,51 @@ pub(crate) struct Server {
     pub(crate) context: ErrorContext,
 }
 
-/// One connection that is subscribed and one that publishes. The driver runs a task for each, until
-/// its last clone is dropped.
+/// One connection of a link. The driver runs a task for it, until its last clone is dropped.
 #[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) connection: MultiplexedConnection,
+    state: Arc<WireState>,
+}
+
+struct WireState {
+    /// The link ends with the connection.
+    needed: AtomicBool,
+    lost: AtomicBool,
+}
+
+impl Wire {
+    /// Whether the connection is known to be lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.state.lost.load(Ordering::Relaxed)
+    }
+
+    /// A call found that the connection is lost.
+    pub(crate) fn lose(&self) {
+        self.state.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// The link goes on without the connection.
+    pub(crate) fn dismiss(&self) {
+        self.state.needed.store(false, Ordering::Relaxed);
+    }
+}
+
+/// One connection that is subscribed and one that publishes, each as far as it is open. A server ends connections that
+/// carry nothing for long (`timeout`), but for those that are subscribed: a link goes on without one that publishes, and opens
+/// another when it next publishes there.
+#[derive(Clone, Default)]
 pub(crate) struct Connections {
-    pub(crate) subscriber: MultiplexedConnection,
-    pub(crate) publisher: MultiplexedConnection,
+    pub(crate) subscriber: Option<Wire>,
+    pub(crate) publisher: Option<Wire>,
 }
 
 impl Server {
     pub(crate) fn new(info: ConnectionInfo) -> Self {
+        let password = info.redis_settings().password();
         let context = ErrorContext {
             address: info.addr().to_string(),
-            password: info.redis_settings().password().map(str::to_owned),
+            secrets: Secrets::default().with(password.unwrap_or_default()),
         };
         Self { info, context }
     }
@@ -38,14 +71,34 @@ impl Server {
         &self.info
     }
 
-    /// Opens one connection of a link, whose pushes go to `pushes`, its loss among them, which ends the link.
+    /// Opens one connection of a link, whose pushes go to `pushes`; its loss too, which ends the link, if it is `needed`.
     pub(crate) async fn connect(
         &self,
         pushes: &Arc<Pushes>,
-    ) -> Result<MultiplexedConnection, BusError> {
+        needed: bool,
+    ) -> Result<Wire, BusError> {
         let (pushes, address) = (pushes.clone(), self.context.address.clone());
-        let connection = self.dial(move |push| pushes.take(&address, push)).await;
-        connection.map_err(|error| self.context.error("connect", error))
+        let state = Arc::new(WireState {
+            needed: AtomicBool::new(needed),
+            lost: AtomicBool::new(false),
+        });
+        let kept = state.clone();
+        let take = move |push: PushInfo| {
+            let lost = push.kind == PushKind::Disconnection;
+            if lost {
+                state.lost.store(true, Ordering::Relaxed);
+            }
+            if !lost || state.needed.load(Ordering::Relaxed) {
+                pushes.take(&address, push);
+            }
+        };
+        match self.dial(take).await {
+            Ok(connection) => Ok(Wire {
+                connection,
+                state: kept,
+            }),
+            Err(error) => Err(self.context.error("connect", error)),
+        }
     }
 
     /// Opens one connection. The driver calls `take` with each push, and with one that says so when the connection is lost.
@@ -67,26 +120,21 @@ impl Server {
             .await
     }
 
-    /// Opens both connections.
-    pub(crate) async fn open(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
-        let (subscriber, publisher) = try_join(self.connect(pushes), self.connect(pushes)).await?;
-        Ok(Connections {
-            subscriber,
-            publisher,
-        })
-    }
-
     /// Opens both connections to a server, which must be a master.
     pub(crate) async fn open_master(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
-        let mut connections = self.open(pushes).await?;
+        let (subscriber, mut publisher) =
+            try_join(self.connect(pushes, true), self.connect(pushes, false)).await?;
         let answer: Value = redis::cmd("HELLO")
-            .query_async(&mut connections.publisher)
+            .query_async(&mut publisher.connection)
             .await
             .map_err(|error| self.context.error("send HELLO", error))?;
         if is_replica(&answer) {
             return Err(self.replica_error());
         }
-        Ok(connections)
+        Ok(Connections {
+            subscriber: Some(subscriber),
+            publisher: Some(publisher),
+        })
     }
 
     /// The error of a link with a server that is a replica.

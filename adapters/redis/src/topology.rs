@@ -7,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
 
 use crate::pushes::Pushes;
-use crate::server::{Connections, Server};
+use crate::server::{Connections, Server, Wire};
 use crate::settings::Redis;
 use crate::slots::{Slots, slot};
 use crate::url::{self, Deployment, Endpoint};
@@ -23,11 +23,11 @@ pub(crate) struct Topology {
 /// What a link starts with.
 pub(crate) struct Found {
     pub(crate) topology: Topology,
-    /// The connections to each server, as far as they are open.
-    pub(crate) pairs: Vec<Option<Connections>>,
-    /// The connection to the node of a cluster that named the others: its loss is the link's end too, so that a
-    /// link which is subscribed to no lane yet notices that the cluster is gone.
-    pub(crate) seed: Option<MultiplexedConnection>,
+    /// The connections to each server.
+    pub(crate) pairs: Vec<Connections>,
+    /// The connection to the node of a cluster that named the others: until a lane is subscribed its loss is the link's
+    /// end, so that the link notices that the cluster is gone. It carries nothing any more.
+    pub(crate) seed: Option<Wire>,
 }
 
 impl Topology {
@@ -90,16 +90,16 @@ async fn single(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError>
             servers: vec![server],
             slots: None,
         },
-        pairs: vec![Some(connections)],
+        pairs: vec![connections],
         seed: None,
     })
 }
 
 async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
-    let mut seed = node.connect(pushes).await?;
-    let (servers, slots) = shards(&node, &mut seed).await?;
+    let mut seed = node.connect(pushes, true).await?;
+    let (servers, slots) = shards(&node, &mut seed.connection).await?;
     Ok(Found {
-        pairs: servers.iter().map(|_| None).collect(),
+        pairs: vec![Connections::default(); servers.len()],
         topology: Topology {
             servers,
             slots: Some(slots),

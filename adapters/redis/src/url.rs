@@ -1,6 +1,6 @@
 //! What a URL says: where the servers are, and the user to log in as.
 
-use midplane_core::bus::{SettingsError, check_url};
+use midplane_core::bus::{SettingsError, check_url, url_parameters};
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -18,6 +18,11 @@ const REFUSED: SettingsError = SettingsError::Url(
     "the url of redis must be like redis://user:password@host:6379, the scheme one of redis, rediss, valkey, valkeys, \
      unix, redis+unix and valkey+unix; like redis+cluster://user:password@host:6379,host:6379; or like \
      redis+sentinel://user:password@host:26379,host:26379/name",
+);
+
+/// What is said of a URL with a fragment, by which the driver would check no certificate.
+const FRAGMENT: SettingsError = SettingsError::Url(
+    "the url of redis has something behind a '#', which is not supported: certificates are always checked",
 );
 
 /// The port of a Sentinel whose URL has none.
@@ -48,6 +53,7 @@ impl Endpoint {
         let (scheme, rest) = url.split_once("://").ok_or(REFUSED)?;
         check_url(url)?;
         let scheme = scheme.to_ascii_lowercase();
+        check_parameters(&scheme, url)?;
         if let Some(base) = scheme.strip_suffix("+cluster") {
             let (authority, path) = split(rest);
             if !matches!(path, "" | "/") {
@@ -98,6 +104,23 @@ pub(crate) fn moved(info: &ConnectionInfo, host: &str, port: u16) -> ConnectionI
         _ => ConnectionAddr::Tcp(host.to_owned(), port),
     };
     info.clone().set_addr(address)
+}
+
+/// Refuses what the driver would overlook.
+fn check_parameters(scheme: &str, url: &str) -> Result<(), SettingsError> {
+    if url.contains('#') {
+        return Err(FRAGMENT);
+    }
+    let is_socket = matches!(scheme, "unix" | "redis+unix" | "valkey+unix");
+    for (name, value) in url_parameters(url) {
+        match name {
+            "protocol" if matches!(value, "3" | "resp3") => {}
+            "protocol" => return Err(SettingsError::parameter(url, name, "must be resp3")),
+            "db" | "user" | "pass" if is_socket => {}
+            _ => return Err(SettingsError::unknown_parameter(url, name)),
+        }
+    }
+    Ok(())
 }
 
 /// What stands before the path, and the rest.
@@ -187,18 +210,38 @@ mod tests {
             "redis+cluster://a,",
             "redis+cluster://a,,b",
             "redis+cluster://a/1",
-            "redis+cluster://a?x",
             "redis+cluster://a:port",
             "unix+cluster://a",
             "http+cluster://a",
             "redis+sentinel://a",
             "redis+sentinel://a/",
             "redis+sentinel://a/x/y",
-            "redis+sentinel://a/x?y",
             "redis+sentinel:///x",
             "redis+ring://a",
         ] {
             assert_eq!(Endpoint::parse(url).err(), Some(REFUSED), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_understood_is_named() {
+        for (url, named) in [
+            ("redis://:hunter2@h?timeout=5", "`timeout`"),
+            ("redis://:hunter2@h?protocol=resp2", "`protocol`"),
+            (
+                "redis+cluster://:hunter2@a,b?read_from=replica",
+                "`read_from`",
+            ),
+            ("redis+sentinel://:hunter2@a/x?db=1", "`db`"),
+            ("unix:///s?pass=hunter2&username=u", "`username`"),
+            ("rediss://:hunter2@h/#insecure", "'#'"),
+        ] {
+            let refused = Endpoint::parse(url).expect_err(url);
+            assert!(refused.to_string().contains(named), "{refused}");
+            assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+        }
+        for url in ["redis://h?protocol=resp3", "unix:///s?db=1&user=u&pass=p"] {
+            Endpoint::parse(url).expect(url);
         }
     }
 

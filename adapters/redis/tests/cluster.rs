@@ -335,6 +335,42 @@ fn a_master_that_is_demoted_ends_the_link() {
     });
 }
 
+/// The servers end what carries nothing for a second: the connection that named them, those that publish on quiet shards, and
+/// those that were subscribed there and are not any more.
+#[test]
+fn servers_that_end_quiet_connections_end_no_link() {
+    let cluster = Arc::new(RedisCluster::start());
+    cluster.everywhere(&["CONFIG", "SET", "timeout", "1"]);
+    for executor in EXECUTORS {
+        let cluster = cluster.clone();
+        executor.run(async move {
+            let connections = || -> usize {
+                let nodes = cluster.nodes().iter();
+                nodes.map(|node| node.redis_connections()).sum()
+            };
+            // The servers' own to each other are not of clients.
+            eventually("nobody is there", || connections() == 0).await;
+            let lanes: Vec<u32> = (0..64).collect();
+            let mut node = TestLink::on(&bus(&cluster), &lanes).await;
+            eventually("a subscribed one to each", || connections() == 3).await;
+            for _ in 0..2 {
+                for &lane in &lanes {
+                    node.send(lane, "here").await;
+                    node.receives(lane, "here").await;
+                }
+                eventually("those that publish are ended", || connections() == 3).await;
+            }
+            node.unsubscribe(&lanes[1..]).await;
+            eventually("the subscribed one of lane 0", || connections() == 1).await;
+            node.subscribe(&lanes).await;
+            for &lane in &lanes {
+                node.send(lane, "again").await;
+                node.receives(lane, "again").await;
+            }
+        });
+    }
+}
+
 #[test]
 fn a_server_that_is_no_cluster_is_refused() {
     Executor::Smol.run(async {

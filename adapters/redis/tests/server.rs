@@ -28,21 +28,25 @@ fn acl(server: &Server, rules: &str) {
 }
 
 #[test]
-fn either_connection_that_is_killed_ends_the_link() {
+fn a_subscribed_connection_that_is_killed_ends_the_link_and_an_idle_one_does_not() {
     for executor in EXECUTORS {
         executor.run(async {
             let server = Server::redis_with(&[]);
             let bus = Redis::new(&server.url()).expect("a url");
-            for kind in ["pubsub", "normal"] {
-                let mut node = TestLink::working(&bus).await;
-                let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", kind]);
-                assert_eq!(answer, ":1\r\n", "{kind}");
-                assert_eq!(node.end().await, BusErrorKind::Unreachable);
-                node.transmit
-                    .send(&[outbound(1, "late")])
-                    .await
-                    .expect_err("it is dead");
+            let mut node = TestLink::working(&bus).await;
+            for _ in 0..3 {
+                let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "normal"]);
+                assert_eq!(answer, ":1\r\n");
+                node.send(1, "here").await;
+                node.receives(1, "here").await;
             }
+            let answer = server.redis_command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+            assert_eq!(answer, ":1\r\n");
+            assert_eq!(node.end().await, BusErrorKind::Unreachable);
+            node.transmit
+                .send(&[outbound(1, "late")])
+                .await
+                .expect_err("it is dead");
             TestLink::working(&bus).await;
         });
     }

@@ -15,6 +15,8 @@ pub enum BusErrorKind {
     Denied,
     /// A frame is larger than the bus takes. The link lives.
     TooLarge,
+    /// The server takes no more lanes on this link: none of those that were asked for is subscribed. The link lives.
+    TooManyLanes,
     /// What arrives is more than the link could hold, and some of it is gone.
     Overflow,
     /// The server's answer makes no sense here.

@@ -6,6 +6,7 @@ mod inbox;
 mod lane;
 mod open_link;
 mod prefix;
+mod secrets;
 mod settings;
 
 use alloc::boxed::Box;
@@ -20,7 +21,8 @@ pub use inbox::{End, Inbox};
 pub use lane::{Lane, ParseLaneError};
 pub use open_link::OpenLink;
 pub use prefix::{Prefix, PrefixError};
-pub use settings::{SettingsError, check_url};
+pub use secrets::Secrets;
+pub use settings::{SettingsError, check_url, url_parameters};
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///
@@ -29,7 +31,8 @@ pub use settings::{SettingsError, check_url};
 /// own clock, and drops the futures here when they pass; a dropped future must leave nothing running.
 #[async_trait]
 pub trait Bus: Send + Sync + fmt::Debug + 'static {
-    /// What the bus takes. It does not change.
+    /// What the bus takes. Where a server takes less, it may become less when a link is opened or ends, and more again at a
+    /// later one, though never more than it was at first: the driver asks again then.
     fn limits(&self) -> Limits;
 
     /// Opens a link: one attempt, from scratch. Credentials are read anew each time, so that they can
@@ -65,14 +68,16 @@ impl fmt::Debug for Link {
 
 /// The sending half of a link.
 ///
-/// After an error of any kind but [`TooLarge`](BusErrorKind::TooLarge) the link is dead.
+/// After an error of any kind but [`TooLarge`](BusErrorKind::TooLarge) and [`TooManyLanes`](BusErrorKind::TooManyLanes)
+/// the link is dead.
 #[async_trait]
 pub trait Transmit: Send {
     /// Adds the lanes to those that this link is subscribed to. It resolves when the server has them: what anyone
     /// sends on them afterwards arrives. A lane that is subscribed already stays so.
     ///
     /// # Errors
-    /// When the link is dead or the server refuses a lane.
+    /// When the link is dead or the server refuses a lane. Where the server has a limit on lanes, an adapter may find that
+    /// out without harm to the link: then none of these lanes was subscribed and the link lives.
     async fn subscribe(&mut self, lanes: &[Lane]) -> Result<(), BusError>;
 
     /// Takes the lanes from those that this link is subscribed to. The server need not have acknowledged it when this

@@ -101,12 +101,12 @@ impl<R: RawMutex, C> OpenLink<R, C> {
 }
 
 impl<R: RawMutex + Send + Sync + 'static, C: Send + 'static> OpenLink<R, C> {
-    /// The receiving half of the link. When nothing waits it calls `drive`, for connections that move on only when
-    /// they are polled; others are driven by their tasks, and pass what does nothing.
+    /// The receiving half of the link. At each poll it calls `drive`, and says whether nothing waits: for connections that
+    /// move on only when they are polled. Others are driven by their tasks, and pass what does nothing.
     #[must_use]
     pub fn frames(
         self: Arc<Self>,
-        drive: impl FnMut(&mut Context<'_>) + Send + Unpin + 'static,
+        drive: impl FnMut(&mut Context<'_>, bool) + Send + Unpin + 'static,
     ) -> BoxStream<'static, Result<Inbound, BusError>> {
         Box::pin(Frames { link: self, drive })
     }
@@ -123,13 +123,13 @@ struct Frames<R: RawMutex, C, D> {
     drive: D,
 }
 
-impl<R: RawMutex, C, D: FnMut(&mut Context<'_>) + Unpin> Stream for Frames<R, C, D> {
+impl<R: RawMutex, C, D: FnMut(&mut Context<'_>, bool) + Unpin> Stream for Frames<R, C, D> {
     type Item = Result<Inbound, BusError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut next = self.link.inbox.poll_next(cx);
+        (self.drive)(cx, next.is_pending());
         if next.is_pending() {
-            (self.drive)(cx);
             next = self.link.inbox.poll_next(cx);
         }
         if let Poll::Ready(Some(Err(_))) = next {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_link_is_closed_once_and_its_stream_ends_without_an_error() {
         let (link, connection) = link();
-        let mut frames = link.clone().frames(|_| {});
+        let mut frames = link.clone().frames(|_, _| {});
         assert!(link.close().is_ok() && link.close().is_ok());
         assert!(!is_open(&connection));
         let cx = &mut Context::from_waker(noop_waker_ref());
@@ -207,7 +207,7 @@ mod tests {
         let (link, connection) = link();
         let inbox = Arc::downgrade(&link.inbox);
         let mut arriving = 2;
-        let mut frames = link.frames(move |_| {
+        let mut frames = link.frames(move |_, _| {
             let inbox = inbox.upgrade().expect("the link is there");
             arriving -= 1;
             if arriving > 0 {

@@ -1,5 +1,6 @@
 //! What is wrong with an adapter's settings.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::error::Error;
 use core::fmt;
@@ -18,6 +19,13 @@ pub enum SettingsError {
         package: &'static str,
         /// The feature of that crate that is missing.
         feature: &'static str,
+    },
+    /// A parameter of the URL, behind its `?`, is none that the adapter takes.
+    Parameter {
+        /// The parameter's name, or nothing where that may be a part of a password.
+        name: String,
+        /// What is wrong with the parameter.
+        problem: &'static str,
     },
     /// The prefix is none that the adapter takes.
     Prefix(PrefixError),
@@ -38,9 +46,37 @@ impl fmt::Display for SettingsError {
                 f,
                 "the url asks for {feature}: compile {package} with its feature `{feature}`"
             ),
+            Self::Parameter { name, problem } if name.is_empty() => {
+                write!(f, "a parameter of the url {problem}")
+            }
+            Self::Parameter { name, problem } => {
+                write!(f, "the parameter `{name}` of the url {problem}")
+            }
             Self::Prefix(error) => error.fmt(f),
             Self::Value { setting, message } => write!(f, "the {setting} {message}"),
         }
+    }
+}
+
+impl SettingsError {
+    /// The error of a parameter that no adapter of this package takes.
+    #[must_use]
+    pub fn unknown_parameter(url: &str, name: &str) -> Self {
+        Self::parameter(url, name, "is not supported here, or is misspelt")
+    }
+
+    /// The error of a parameter of this URL. The name is kept where it cannot be a part of a password: that of a URL whose
+    /// last `@` stands before the `?`, and made of letters and underscores.
+    #[must_use]
+    pub fn parameter(url: &str, name: &str, problem: &'static str) -> Self {
+        let (place, query) = url.split_once('?').unwrap_or(("", url));
+        let sound = place.contains('@') || !query.contains('@');
+        let plain = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let name = match sound && name.len() <= 40 && name.chars().all(plain) {
+            true => name.to_owned(),
+            false => String::new(),
+        };
+        Self::Parameter { name, problem }
     }
 }
 
@@ -67,9 +103,41 @@ pub fn check_url(url: &str) -> Result<(), SettingsError> {
     }
 }
 
+/// The parameters of a URL as they stand behind its `?`, each with its name and its value; one without a `=` has an
+/// empty value.
+pub fn url_parameters(url: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (url, _) = url.split_once('#').unwrap_or((url, ""));
+    let (_, query) = url.split_once('?').unwrap_or((url, ""));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
     use super::*;
+
+    #[test]
+    fn a_parameter_is_named_unless_it_may_be_a_part_of_a_password() {
+        for (url, name, shown) in [
+            ("redis://h?protocl=3", "protocl", true),
+            ("redis://:p%40@h?protocl=a@b", "protocl", true),
+            ("postgres://app:5?hunter=x@h/db", "hunter", false),
+            ("postgres://app@h/db?hunter2", "hunter2", false),
+        ] {
+            let error = SettingsError::unknown_parameter(url, name);
+            assert_eq!(error.to_string().contains(name), shown, "{error}");
+            assert!(error.to_string().contains("parameter"), "{error}");
+        }
+        let pairs = |url: &'static str| url_parameters(url).collect::<Vec<_>>();
+        assert_eq!(
+            pairs("a://b?c=d&&e&f=g=h#i?j=k"),
+            [("c", "d"), ("e", ""), ("f", "g=h")]
+        );
+        assert_eq!(pairs("a://b"), []);
+    }
 
     #[test]
     fn a_password_with_an_at_sign_is_never_taken_for_a_host() {

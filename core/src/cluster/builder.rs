@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use lock_api::Mutex;
@@ -16,7 +17,7 @@ use super::outgoing::Outgoing;
 use super::shared::ClusterShared;
 use crate::bus::Bus;
 use crate::host::Host;
-use crate::node::{Config, Intake};
+use crate::node::Config;
 use crate::node_id::NodeId;
 use crate::notice::Notices;
 use crate::receipt::State;
@@ -94,7 +95,7 @@ impl<H: Host> ClusterBuilder<H> {
         let shared = Arc::new(ClusterShared {
             id,
             config,
-            intake: Intake::new(config.lanes, limits),
+            frame: AtomicUsize::new(limits.frame),
             registry: Arc::new(self.registry.with_watcher(lanes.clone())),
             outgoing,
             notices: Notices::new(State::Degraded),

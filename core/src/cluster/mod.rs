@@ -113,7 +113,7 @@ impl<H: Host> Cluster<H> {
     fn relay(&self, audience: &Audience, event: &Event) -> Result<(), Refusal> {
         let shared = &self.shared;
         let now = shared.timer.now();
-        let queued = shared.intake.publish(now, &self.scope, audience, event)?;
+        let queued = shared.intake().publish(now, &self.scope, audience, event)?;
         shared.outgoing.push(now, queued)
     }
 

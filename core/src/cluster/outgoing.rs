@@ -14,7 +14,7 @@ use crate::node::Queued;
 use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
 use crate::receipt::{FlushError, Refusal};
-use crate::registry::Reach;
+use crate::registry::{AssociateError, Reach};
 use crate::target::Scope;
 use crate::time::Instant;
 
@@ -28,7 +28,7 @@ pub(super) enum Command {
     /// Answer when the lane is subscribed, or that the bus is down.
     Subscribe {
         lane: Lane,
-        answer: oneshot::Sender<Reach>,
+        answer: oneshot::Sender<Result<Reach, AssociateError>>,
     },
     /// Ask every other node, and answer with what arrives until the deadline.
     Ask {

@@ -69,7 +69,7 @@ impl Node {
             before: stamp,
             ..Header::new(self.id, 0, 0)
         };
-        let mut writer = FrameWriter::new(header, self.limits.frame).ok()?;
+        let mut writer = FrameWriter::new(header, self.frame).ok()?;
         if self.pulse.due {
             let heartbeat = self.heartbeat_at(now);
             // A heartbeat fits every frame, for its lists are cut to fit.
@@ -94,7 +94,7 @@ impl Node {
     fn heartbeat_at(&mut self, now: Instant) -> Heartbeat {
         let remembered = self.config.remembered();
         let since = (now - remembered).since_origin();
-        let room = self.limits.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
+        let room = self.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
         let behind = self.origin.has_more_progress();
         let (lanes, whole) = self.origin.progress(since, room.max(1));
         let since = if whole { Duration::ZERO } else { since };

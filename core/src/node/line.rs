@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::intake::OVERHEAD;
 use crate::envelope::{AskedRun, Encoded, FrameWriter, HEADER, Header, LaneProgress};
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -111,6 +112,11 @@ impl Line {
         most: usize,
     ) -> Option<(Bytes, usize, usize)> {
         let published = self.oldest()?;
+        // What was let in before the bus took less goes out alone: what is behind would be refused with it.
+        let (limit, most) = match self.waiting.front()?.message.size() + OVERHEAD {
+            first if first > limit => (first, 1),
+            _ => (limit, most),
+        };
         let header = Header {
             origin,
             lane,
@@ -267,6 +273,23 @@ mod tests {
             let message = Encoded::publish(&Scope::default(), &audience, &event).unwrap();
             line.push(at(second), message);
         }
+    }
+
+    #[test]
+    fn what_is_larger_than_the_bus_takes_goes_out_alone() {
+        let mut line = Line::default();
+        publish(&mut line, 1, 3);
+        let event = Event::text("x".repeat(500));
+        let audience: Audience = Target::topic("t").unwrap().into();
+        let large = Encoded::publish(&Scope::default(), &audience, &event).unwrap();
+        line.push(at(1), large);
+        publish(&mut line, 1, 3);
+        let mut sent = Vec::new();
+        while line.waits() {
+            let (frame, count, _) = line.frame(at(2), ORIGIN, Duration::ZERO, 200, 100).unwrap();
+            sent.push((frame.len() > 200, count));
+        }
+        assert_eq!(sent, [(false, 3), (true, 1), (false, 3)]);
     }
 
     fn send(line: &mut Line, second: u64) -> Header {

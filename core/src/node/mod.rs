@@ -98,6 +98,7 @@ use crate::envelope::{Decoded, Encoded, Frame};
 use crate::node_id::NodeId;
 use crate::random::Random;
 use crate::time::Instant;
+use intake::OVERHEAD;
 use origin::Origin;
 use peer::Peer;
 use pulse::{Leaving, Link, Pulse};
@@ -117,6 +118,8 @@ pub struct Node {
     id: NodeId,
     config: Config,
     limits: Limits,
+    /// The largest frame that the bus takes at this moment, in bytes.
+    frame: usize,
     intake: Intake,
     pulse: Pulse,
     /// When the node was live first, and when what it received last came while it was.
@@ -149,6 +152,7 @@ impl Node {
             id,
             config,
             limits,
+            frame: limits.frame,
             intake: Intake::new(config.lanes, limits),
             pulse: Pulse::new(config.heartbeat),
             lived: None,
@@ -251,6 +255,19 @@ impl Node {
             self.origin.refuse(outbound.lane, frame.header().first);
         }
         frame.numbered()
+    }
+
+    /// Fills frames with at most this many bytes from now on: the server takes less than it did, or as much again. What waits
+    /// and is larger goes out alone, for the bus to refuse. Frames of others are taken as before.
+    pub fn limit_frames(&mut self, bytes: usize) {
+        if bytes == self.frame {
+            return;
+        }
+        self.frame = bytes;
+        self.intake = Intake::new(self.config.lanes, Limits::new(bytes));
+        self.origin.limit_frames(bytes);
+        self.control
+            .retain(|(_, message)| message.size() + OVERHEAD <= bytes);
     }
 
     /// The next frame to send, while there is a link.

@@ -102,6 +102,11 @@ impl Origin {
         }
     }
 
+    /// Fills frames with at most this many bytes from now on.
+    pub(super) fn limit_frames(&mut self, bytes: usize) {
+        self.frame = bytes;
+    }
+
     /// A stamp for the frame that is made now: later than every one before.
     pub(super) fn stamp(&mut self, now: Instant) -> Duration {
         let micros = u64::try_from(now.since_origin().as_micros()).unwrap_or(u64::MAX);

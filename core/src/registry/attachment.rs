@@ -59,7 +59,7 @@ pub(crate) trait TargetWatcher: Send + Sync {
 /// How far a target reaches, now or once the bus has confirmed its subscription.
 pub(crate) enum ReachAnswer {
     Known(Reach),
-    Pending(oneshot::Receiver<Reach>),
+    Pending(oneshot::Receiver<Result<Reach, AssociateError>>),
 }
 
 /// A connection that was attached. Dropping it detaches the connection without waiting, so hold it for
@@ -133,13 +133,25 @@ impl Attachment {
     /// Joins the connection to the target. It acts when it is called: a publish that begins after this
     /// call returned finds the connection there. Joining a target twice is joining it once.
     ///
-    /// Await the future for the outcome: an [`AssociateError`] when the connection was not joined, and
-    /// nothing is left behind; else how far it [reaches](Reach): it is ready when publishers on other
+    /// Await the future for the outcome: an [`AssociateError`] when the connection was not joined, or, where the bus refuses
+    /// the target's lane, was taken out again, and nothing is left behind; else how far it [reaches](Reach): it is ready when publishers on other
     /// nodes reach it too, or when that has to wait until the bus is back. On a backplane without other
-    /// nodes it is ready at once. Dropping the future undoes nothing.
+    /// nodes it is ready at once. Dropping the future undoes nothing: a connection that the bus refuses a lane for then stays
+    /// in the target and is reached by this node alone.
     pub fn associate(&self, target: &Target) -> Associate {
-        let outcome = self.with(|registry, member| registry.associate(&self.scope, member, target));
-        Associate(outcome.unwrap_or(Err(AssociateError::Detached)))
+        let outcome = self.with(|registry, member| {
+            let joins = !registry.is_in(&self.scope, member, target);
+            (registry.associate(&self.scope, member, target), joins)
+        });
+        let (answer, joins) = outcome.unwrap_or((Err(AssociateError::Detached), false));
+        let waits = joins && matches!(answer, Ok(ReachAnswer::Pending(_)));
+        let joined = waits.then(|| Joined {
+            registry: self.registry.clone(),
+            connection: self.connection.clone(),
+            scope: self.scope.clone(),
+            target: target.clone(),
+        });
+        Associate { answer, joined }
     }
 
     /// Takes the connection out of the target; false if it was not in it, or is detached. A
@@ -181,7 +193,10 @@ impl Attachment {
             let is_in = registry.is_in(&self.scope, member, target);
             is_in.then(|| registry.answer_reach(&self.scope, target))
         });
-        Associate(answer.flatten().ok_or(AssociateError::Detached))
+        Associate {
+            answer: answer.flatten().ok_or(AssociateError::Detached),
+            joined: None,
+        }
     }
 
     /// The targets the connection is in, its own first; none once it is detached.
@@ -246,6 +261,9 @@ pub enum AssociateError {
         /// The registry's limit.
         limit: u32,
     },
+    /// The bus's server takes no more subscriptions of this node, of which the target needs one. Targets on lanes that are
+    /// subscribed can be joined all the same.
+    BusFull,
 }
 
 impl fmt::Display for AssociateError {
@@ -259,6 +277,7 @@ impl fmt::Display for AssociateError {
                     "the connection is in {limit} targets, the registry's limit"
                 )
             }
+            Self::BusFull => f.write_str("the bus's server takes no more subscriptions"),
         }
     }
 }
@@ -279,17 +298,45 @@ pub enum Reach {
 
 /// Resolves when the association reaches as far as it can for now. See [`Attachment::associate`].
 #[must_use = "the association may have failed"]
-pub struct Associate(Result<ReachAnswer, AssociateError>);
+pub struct Associate {
+    answer: Result<ReachAnswer, AssociateError>,
+    /// What was joined before the bus has answered, to be left again where the bus refuses it.
+    joined: Option<Joined>,
+}
+
+struct Joined {
+    registry: Weak<dyn Membership>,
+    connection: Weak<Connection<dyn Deliver>>,
+    scope: Scope,
+    target: Target,
+}
+
+impl Joined {
+    fn leave(&self) {
+        if let Some(registry) = self.registry.upgrade()
+            && let Some(member) = self.connection.upgrade()
+        {
+            registry.dissociate(&self.scope, &member, &self.target);
+            registry.dispose(member);
+        }
+    }
+}
 
 impl Future for Associate {
     type Output = Result<Reach, AssociateError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match &mut self.0 {
+        Poll::Ready(match &mut self.answer {
             Ok(ReachAnswer::Known(reach)) => Ok(*reach),
-            // The driver is gone, and with it every subscription.
             Ok(ReachAnswer::Pending(answer)) => {
-                Ok(ready!(answer.poll_unpin(context)).unwrap_or(Reach::Here))
+                // The driver is gone, and with it every subscription.
+                let answer = ready!(answer.poll_unpin(context)).unwrap_or(Ok(Reach::Here));
+                if answer.is_err()
+                    && let Some(joined) = self.joined.take()
+                {
+                    joined.leave();
+                }
+                answer
             }
             Err(error) => Err(*error),
         })

@@ -58,12 +58,6 @@ pub trait BusFixture: Send + Sync + 'static {
     fn flood(&self) -> usize {
         20_000
     }
-
-    /// Whether the server keeps what a link does not read, for as long as it takes, so that an unread
-    /// link never overflows.
-    fn holds_back(&self) -> bool {
-        false
-    }
 }
 
 /// A bus that the server refuses, or that finds no server.

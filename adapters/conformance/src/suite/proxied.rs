@@ -20,7 +20,6 @@ pub struct Proxied {
     prefix: String,
     wrong_credentials: Option<RefusedBus>,
     wrong_address: Option<RefusedBus>,
-    holds_back: bool,
     _kept: Option<Lease<Server>>,
 }
 
@@ -41,7 +40,6 @@ impl Proxied {
             prefix: format!("check-{}-{number}", std::process::id()),
             wrong_credentials: None,
             wrong_address: None,
-            holds_back: false,
             _kept: None,
         }
     }
@@ -69,13 +67,6 @@ impl Proxied {
             secrets: vec![secret.to_owned()],
             names: address.to_owned(),
         });
-        self
-    }
-
-    /// Says that the server [holds back](BusFixture::holds_back) what is not read.
-    #[must_use]
-    pub fn holding_back(mut self) -> Self {
-        self.holds_back = true;
         self
     }
 
@@ -118,9 +109,5 @@ impl BusFixture for Proxied {
 
     fn wrong_address(&self) -> Option<RefusedBus> {
         self.wrong_address.clone()
-    }
-
-    fn holds_back(&self) -> bool {
-        self.holds_back
     }
 }

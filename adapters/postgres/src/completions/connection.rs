@@ -27,10 +27,10 @@ pub(crate) struct StoreConnection {
 impl StoreConnection {
     /// Opens a connection, in one attempt.
     pub(crate) async fn open(endpoint: &Endpoint) -> Result<Self, ConnectionError> {
-        let (client, connection) = login::open(endpoint, SET_UP).await?;
+        let opened = login::open(endpoint, SET_UP).await?;
         Ok(Self {
-            client,
-            connection,
+            client: opened.client,
+            connection: opened.connection,
             woken: false,
         })
     }

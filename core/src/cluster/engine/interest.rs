@@ -1,6 +1,6 @@
 //! The lanes that this node wants, has subscribed, and still keeps for a while.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use futures::channel::oneshot;
 use crate::bus::Lane;
 use crate::cluster::lanes::Lanes;
 use crate::host::Host;
-use crate::registry::Reach;
+use crate::registry::{AssociateError, Reach};
 use crate::time::Instant;
 
 pub(super) struct Interest<H: Host> {
@@ -23,10 +23,15 @@ pub(super) struct Interest<H: Host> {
     wanting: BTreeSet<Lane>,
     /// Lanes that the server of the open link has confirmed.
     confirmed: BTreeSet<Lane>,
+    /// Lanes that are asked for one at a time, since the server does not take all of them, and those of them that it took.
+    alone: VecDeque<Lane>,
+    taken: Vec<Lane>,
+    /// Lanes that the server of the open link does not take.
+    full: BTreeSet<Lane>,
     /// Lanes without members, and until when they stay subscribed all the same.
     cooling: BTreeMap<Lane, Instant>,
     /// The calls that wait to learn how far a lane reaches.
-    waiting: Vec<(Lane, oneshot::Sender<Reach>)>,
+    waiting: Vec<(Lane, oneshot::Sender<Result<Reach, AssociateError>>)>,
 }
 
 impl<H: Host> Interest<H> {
@@ -37,6 +42,9 @@ impl<H: Host> Interest<H> {
             cool_down,
             wanting: BTreeSet::new(),
             confirmed: BTreeSet::new(),
+            alone: VecDeque::new(),
+            taken: Vec::new(),
+            full: BTreeSet::new(),
             cooling: BTreeMap::new(),
             waiting: Vec::new(),
         }
@@ -50,7 +58,12 @@ impl<H: Host> Interest<H> {
     }
 
     /// Answers `answer` once the lane is subscribed, or there is no link.
-    pub(super) fn ask(&mut self, lane: Lane, answer: oneshot::Sender<Reach>) {
+    pub(super) fn ask(
+        &mut self,
+        lane: Lane,
+        answer: oneshot::Sender<Result<Reach, AssociateError>>,
+    ) {
+        self.full.remove(&lane);
         self.wanting.insert(lane);
         self.waiting.push((lane, answer));
     }
@@ -60,6 +73,7 @@ impl<H: Host> Interest<H> {
         for lane in self.lanes.changed() {
             if self.lanes.wanted(lane) {
                 self.cooling.remove(&lane);
+                self.full.remove(&lane);
                 self.wanting.insert(lane);
             } else {
                 self.cooling.insert(lane, now + self.cool_down);
@@ -70,6 +84,36 @@ impl<H: Host> Interest<H> {
     /// Whether the server of the open link has confirmed nothing yet.
     pub(super) fn is_unsubscribed(&self) -> bool {
         self.confirmed.is_empty()
+    }
+
+    /// The server does not take all of these lanes: each is asked for alone next, or was, and is refused.
+    pub(super) fn refused(&mut self, mut lanes: Vec<Lane>) {
+        if let [lane] = lanes[..] {
+            self.full.insert(lane);
+            return;
+        }
+        // The heartbeats' lane, then that of external publishers, then those of members.
+        lanes.sort_by_key(|lane| (*lane != Lane(0), *lane != Lane::JSON, *lane));
+        self.alone.extend(lanes);
+    }
+
+    /// The next lane to ask for alone.
+    pub(super) fn next_alone(&mut self) -> Option<Lane> {
+        self.alone.pop_front()
+    }
+
+    /// The server took these lanes. Gives all that it took, once none is left to be asked for alone.
+    pub(super) fn took(&mut self, lanes: Vec<Lane>) -> Vec<Lane> {
+        self.taken.extend(lanes);
+        match self.alone.is_empty() {
+            true => core::mem::take(&mut self.taken),
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether lanes are still asked for alone.
+    pub(super) fn asks_alone(&self) -> bool {
+        !self.alone.is_empty()
     }
 
     /// The server has confirmed these lanes.
@@ -119,6 +163,9 @@ impl<H: Host> Interest<H> {
     pub(super) fn link_lost(&mut self) {
         self.wanting.clear();
         self.cooling.clear();
+        self.alone.clear();
+        self.taken.clear();
+        self.full.clear();
         for lane in core::mem::take(&mut self.confirmed) {
             self.lanes.unsubscribed(lane);
         }
@@ -138,16 +185,19 @@ impl<H: Host> Interest<H> {
         self.lanes.set_live(live);
     }
 
-    /// Answers the calls whose lane is subscribed once the node is live, and all of them if no link is `open`.
+    /// Answers the calls whose lane is subscribed once the node is live, those whose lane the server does not take, and all
+    /// of them if no link is `open`.
     pub(super) fn answer(&mut self, open: bool) {
         let live = open && self.lanes.is_live();
         for (lane, answer) in core::mem::take(&mut self.waiting) {
             if live && self.confirmed.contains(&lane) {
-                let _ = answer.send(Reach::Everywhere);
+                let _ = answer.send(Ok(Reach::Everywhere));
+            } else if open && self.full.contains(&lane) {
+                let _ = answer.send(Err(AssociateError::BusFull));
             } else if open && self.lanes.wanted(lane) {
                 self.waiting.push((lane, answer));
             } else {
-                let _ = answer.send(Reach::Here);
+                let _ = answer.send(Ok(Reach::Here));
             }
         }
     }
@@ -278,10 +328,46 @@ mod tests {
         assert_eq!(asked.try_recv(), Ok(None), "nothing has come yet");
         interest.set_live(true);
         interest.answer(true);
-        assert_eq!(asked.try_recv(), Ok(Some(Reach::Everywhere)));
+        assert_eq!(asked.try_recv(), Ok(Some(Ok(Reach::Everywhere))));
         interest.link_lost();
         let mut asked = ask(&mut interest);
         interest.answer(false);
-        assert_eq!(asked.try_recv(), Ok(Some(Reach::Here)));
+        assert_eq!(asked.try_recv(), Ok(Some(Ok(Reach::Here))));
+    }
+
+    #[test]
+    fn lanes_that_the_server_does_not_take_at_once_are_asked_for_alone() {
+        let (_, mut interest) = interest();
+        interest.refused(vec![Lane(5), Lane::JSON, Lane(0), Lane(3)]);
+        let mut asked = Vec::new();
+        while let Some(lane) = interest.next_alone() {
+            asked.push(lane);
+            match lane {
+                Lane(5) => interest.refused(vec![lane]),
+                _ => assert_eq!(interest.took(vec![lane]), []),
+            }
+        }
+        assert_eq!(asked, [Lane(0), Lane::JSON, Lane(3), Lane(5)]);
+        // All at once, so that what a link had before is not taken for given up.
+        assert!(!interest.asks_alone());
+        assert_eq!(interest.took(Vec::new()), [Lane(0), Lane::JSON, Lane(3)]);
+    }
+
+    #[test]
+    fn a_join_of_a_lane_that_the_server_does_not_take_is_refused_and_tried_again_by_the_next() {
+        let (lanes, mut interest) = interest();
+        let (scope, target) = (Scope::default(), target());
+        lanes.target_gained(KeyRef::new(&scope, &target));
+        let lane = lane(&target);
+        for _ in 0..2 {
+            let (answer, mut asked) = oneshot::channel();
+            interest.ask(lane, answer);
+            interest.answer(true);
+            assert_eq!(asked.try_recv(), Ok(None));
+            assert_eq!(interest.missing(), [lane]);
+            interest.refused(vec![lane]);
+            interest.answer(true);
+            assert_eq!(asked.try_recv(), Ok(Some(Err(AssociateError::BusFull))));
+        }
     }
 }

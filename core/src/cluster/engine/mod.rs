@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
+use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 
 use futures::channel::oneshot;
@@ -203,10 +204,12 @@ impl<H: Host> Engine<H> {
     fn proceed(&mut self, now: Instant, progress: Progress) {
         match progress {
             Progress::Opened => {
+                self.keep_limits();
                 let lanes = self.interest.first();
                 self.uplink.start(now, Job::Subscribe(lanes));
             }
-            Progress::Subscribed(lanes) => self.subscribed(now, lanes),
+            Progress::Subscribed(lanes) => self.took(now, lanes),
+            Progress::Full(lanes, reason) => self.refused(now, lanes, reason),
             Progress::Unsubscribed => {}
             Progress::Sent => self.in_flight.sent(),
             Progress::Rejected(reason) => {
@@ -214,10 +217,39 @@ impl<H: Host> Engine<H> {
                 if let Some(refused) = self.in_flight.rejected() {
                     self.in_flight.lose(self.node.refused(&refused));
                 }
+                self.keep_limits();
                 self.shared.notices.report(&Notice::Bus(reason));
             }
             Progress::Closed => self.end(),
             Progress::Failed(reason) => self.fail_link(now, reason),
+        }
+    }
+
+    /// The server may take less than it did, or more again: events are refused, and frames are filled, by what it takes now.
+    fn keep_limits(&mut self) {
+        let frame = self.uplink.limits().frame;
+        self.node.limit_frames(frame);
+        self.shared.frame.store(frame, Ordering::Relaxed);
+    }
+
+    /// The server took these lanes.
+    fn took(&mut self, now: Instant, lanes: Vec<Lane>) {
+        let lanes = self.interest.took(lanes);
+        if !lanes.is_empty() {
+            self.subscribed(now, lanes);
+        }
+    }
+
+    /// The server does not take all of these lanes. Of several, each is asked for alone next.
+    fn refused(&mut self, now: Instant, lanes: Vec<Lane>, reason: String) {
+        self.interest.refused(lanes);
+        if self.interest.asks_alone() {
+            return;
+        }
+        self.took(now, Vec::new());
+        if self.interest.is_unsubscribed() {
+            // Not even one.
+            self.fail_link(now, reason);
         }
     }
 
@@ -239,6 +271,9 @@ impl<H: Host> Engine<H> {
 
     /// What the idle link does next.
     fn next_job(&mut self, now: Instant) -> Option<Job> {
+        if let Some(lane) = self.interest.next_alone() {
+            return Some(Job::Subscribe(Vec::from([lane])));
+        }
         let missing = self.interest.missing();
         if !missing.is_empty() {
             return Some(Job::Subscribe(missing));

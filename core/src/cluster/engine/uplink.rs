@@ -10,7 +10,7 @@ use core::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::backoff::Backoff;
-use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Link};
+use crate::bus::{Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link};
 use crate::cluster::polled_link::{Job, PolledLink};
 use crate::random::Random;
 use crate::time::Instant;
@@ -45,6 +45,8 @@ pub(super) enum Progress {
     /// A link is open, and is to subscribe its first lanes.
     Opened,
     Subscribed(Vec<Lane>),
+    /// The server takes no more lanes, for this reason. None of these was subscribed, and the link lives.
+    Full(Vec<Lane>, String),
     Unsubscribed,
     Sent,
     /// A frame is larger than the bus takes. None of the batch was sent, and the link lives.
@@ -64,6 +66,11 @@ impl Uplink {
             failures: 0,
             random: Random::new(seed),
         }
+    }
+
+    /// What the bus takes at this moment.
+    pub(super) fn limits(&self) -> Limits {
+        self.bus.limits()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -183,6 +190,9 @@ fn progress(job: Job, outcome: Result<(), BusError>) -> Progress {
         (Job::Unsubscribe(_), Ok(())) => Progress::Unsubscribed,
         (Job::Send(_), Ok(())) => Progress::Sent,
         (Job::Close, Ok(())) => Progress::Closed,
+        (Job::Subscribe(lanes), Err(error)) if error.kind() == BusErrorKind::TooManyLanes => {
+            Progress::Full(lanes, explain(&error))
+        }
         (Job::Send(_), Err(error)) if error.kind() == BusErrorKind::TooLarge => {
             Progress::Rejected(explain(&error))
         }
@@ -215,7 +225,7 @@ mod tests {
     use futures::task::noop_waker_ref;
 
     use super::*;
-    use crate::bus::{Limits, Outbound, Transmit};
+    use crate::bus::{Outbound, Transmit};
 
     const HEARTBEAT: Duration = Duration::from_secs(2);
 
@@ -341,6 +351,16 @@ mod tests {
                 "{progress:?}"
             );
         }
+    }
+
+    #[test]
+    fn lanes_that_the_server_does_not_take_cost_nothing_else() {
+        let mut uplink = uplink(Scripted::Fails(BusErrorKind::TooManyLanes));
+        poll(&mut uplink, at(1));
+        uplink.start(at(1), Job::Subscribe(vec![Lane(3)]));
+        let full = Progress::Full(vec![Lane(3)], String::from("failed"));
+        assert_eq!(poll(&mut uplink, at(1)), Some(full));
+        assert!(uplink.is_idle());
     }
 
     #[test]
