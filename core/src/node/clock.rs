@@ -50,6 +50,7 @@ impl PeerClock {
     }
 
     /// The origin said, in a heartbeat that it stamped `sent`, that it had heard our frame of the moment `ours` for so long.
+    /// True if nothing was known before of the latest time that its clock can show.
     pub(super) fn echoed(
         &mut self,
         now: Instant,
@@ -57,12 +58,13 @@ impl PeerClock {
         ours: Duration,
         ago: Duration,
         windows: Windows,
-    ) {
+    ) -> bool {
         let since = now.since_origin().saturating_sub(ours);
         let Some(round_trip) = since.checked_sub(ago) else {
             // It cannot have heard the frame before that was made.
-            return;
+            return false;
         };
+        let news = self.lower.best_at(now).is_none();
         let ahead = micros(ours) - (micros(sent) - micros(ago));
         if self.upper.best().is_some_and(|best| ahead > LEAP - best) {
             // The origin's clock stood, or ours leapt: what came before would make all that comes now too old.
@@ -79,6 +81,7 @@ impl PeerClock {
         let bound = self.lower.best().unwrap_or(ahead);
         self.lower_lately.record(now, -bound, windows.lately);
         self.round_trips = [Some(round_trip), self.round_trips[0]];
+        news
     }
 
     /// How long a frame takes to the origin and back, as far as is known.
@@ -94,12 +97,12 @@ impl PeerClock {
         }
     }
 
-    /// Whether the origin cannot have stamped a frame with this time yet.
-    pub(super) fn is_future(&self, now: Instant, stamp: Duration, tolerance: Duration) -> bool {
-        let Some(ahead) = self.lower.best_at(now) else {
-            return false;
-        };
-        micros(stamp) > micros(now.since_origin()) - ahead + micros(tolerance)
+    /// The latest time that the origin's clock can show by now, if anything is known of that.
+    pub(super) fn latest(&self, now: Instant) -> Duration {
+        let ahead = self.lower.best_at(now);
+        ahead.map_or(Duration::MAX, |ahead| {
+            duration(micros(now.since_origin()) - ahead)
+        })
     }
 
     /// The latest moment of our clock at which the origin's showed this time, by what came lately; zero if ours had not
@@ -141,9 +144,10 @@ struct Extreme {
 
 impl Extreme {
     fn record(&mut self, now: Instant, value: Difference, window: Duration) {
-        if now - self.since >= window {
+        let age = now - self.since;
+        if age >= window {
             self.since = now;
-            self.older = self.younger.take();
+            self.older = self.younger.take().filter(|_| age < window * 2);
         }
         self.window = window;
         self.younger = self.younger.max(Some(value));
@@ -224,10 +228,8 @@ mod tests {
     #[test]
     fn what_the_origin_cannot_have_stamped_yet_is_of_the_future() {
         let clock = clock();
-        assert!(!clock.is_future(at(2_000), ms(12_050), Duration::ZERO));
-        assert!(clock.is_future(at(2_000), ms(12_051), Duration::ZERO));
-        assert!(!clock.is_future(at(2_000), ms(12_051), ms(1)));
-        assert!(!PeerClock::default().is_future(at(0), Duration::MAX, Duration::ZERO));
+        assert_eq!(clock.latest(at(2_000)), ms(12_050));
+        assert_eq!(PeerClock::default().latest(at(0)), Duration::MAX);
     }
 
     /// What was published before the origin's clock leapt, or ours stood, was published by the moment at which it did.
@@ -239,22 +241,32 @@ mod tests {
         assert_eq!(clock.ours(ms(32_000)), Some(at(3_000)));
     }
 
-    /// What an origin sends whose clock stood for 40 s is not old once it has named a stamp of ours.
+    /// What an origin sends whose clock stood for 10 s is not old once it has named a stamp of ours.
     #[test]
     fn what_comes_after_the_origins_clock_stood_is_as_young_as_it_is() {
         let mut clock = clock();
-        clock.heard(at(51_000), ms(20_970), WINDOWS);
-        assert_eq!(clock.age(at(51_000), ms(20_970)), ms(40_000));
-        clock.echoed(at(51_000), ms(20_970), ms(50_900), ms(20), WINDOWS);
-        assert_eq!(clock.age(at(51_000), ms(20_970)), ms(0));
+        clock.heard(at(12_000), ms(11_970), WINDOWS);
+        assert_eq!(clock.age(at(12_000), ms(11_970)), ms(10_000));
+        clock.echoed(at(12_000), ms(11_970), ms(11_900), ms(20), WINDOWS);
+        assert_eq!(clock.age(at(12_000), ms(11_970)), ms(0));
         assert_eq!(clock.ours_at_least(ms(10_970)), at(920));
+    }
+
+    /// A bound that is too old to be used does not come back with the next.
+    #[test]
+    fn a_bound_that_was_forgotten_stays_so() {
+        let mut clock = clock();
+        assert_eq!(clock.latest(at(17_000)), Duration::MAX);
+        // The origin's clock leapt by 20 s.
+        assert!(clock.echoed(at(17_000), ms(46_970), ms(16_900), ms(20), WINDOWS));
+        assert_eq!(clock.latest(at(17_000)), ms(47_050));
     }
 
     /// What a node says whose clock leapt is taken for forged, until what is known of the clock is too old.
     #[test]
     fn a_bound_of_the_future_is_forgotten_where_nothing_else_comes() {
         let clock = clock();
-        let leapt = |now: u64| clock.is_future(at(now), ms(now + 20_000), Duration::ZERO);
+        let leapt = |now: u64| ms(now + 20_000) > clock.latest(at(now));
         assert!(leapt(2_000));
         assert!(leapt(15_999));
         assert!(!leapt(16_000));

@@ -123,6 +123,15 @@ impl Flow {
         self.held.take_last().is_some()
     }
 
+    /// Whatever was stamped later than this was forged: the origin's clock does not show as much yet.
+    pub(super) fn distrust(&mut self, latest: Duration) {
+        self.held.drop_forged(|held| held.stamp() > latest);
+        self.claim = self.claim.filter(|(_, sent)| *sent <= latest);
+        for stamp in [&mut self.refuted, &mut self.top, &mut self.newest] {
+            *stamp = latest.min(*stamp);
+        }
+    }
+
     /// A heartbeat that was stamped `sent` reports the lane.
     pub(super) fn report(
         &mut self,
@@ -131,16 +140,13 @@ impl Flow {
         sent: Duration,
         out: &mut Vec<Settled>,
     ) {
-        if self
-            .claim
-            .as_ref()
-            .is_some_and(|(_, before)| sent <= *before)
-        {
+        if self.claim.is_some_and(|(_, before)| sent <= before) {
             return;
         }
         // A frame that was stamped before and is not reported was forged.
-        self.held.drop_forged(progress.last, sent);
-        if view.proven && sent > self.top && progress.last.saturating_add(1) < self.next {
+        self.held
+            .drop_forged(|held| held.first() > progress.last && held.stamp() < sent);
+        if sent > self.top && progress.last.saturating_add(1) < self.next {
             // What moved `next` was forged. What comes now is new, but what was asked for before must not come twice.
             out.push(Settled::Unknown(
                 view.clock.ours_at_least(self.top.min(sent)),

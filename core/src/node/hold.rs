@@ -77,10 +77,10 @@ impl Hold {
         Some(held)
     }
 
-    /// Drops the frames that were made before `sent` and have numbers above this one.
-    pub(super) fn drop_forged(&mut self, above: u64, sent: Duration) {
-        self.frames.retain(|first, held| {
-            let forged = *first > above && held.stamp() < sent;
+    /// Drops the frames that were forged.
+    pub(super) fn drop_forged(&mut self, is_forged: impl Fn(&Held) -> bool) {
+        self.frames.retain(|_, held| {
+            let forged = is_forged(held);
             self.bytes -= if forged { held.size() } else { 0 };
             !forged
         });

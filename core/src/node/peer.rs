@@ -34,8 +34,8 @@ pub(super) struct Peer {
     pub(super) came: Option<Instant>,
     /// Whether a heartbeat of the node was heard, by us or by a member that said so.
     pub(super) lives: bool,
-    /// The stamp of the newest heartbeat.
-    pub(super) beat: Option<Duration>,
+    /// The stamp of the newest heartbeat, and when it came.
+    pub(super) beat: Option<(Duration, Instant)>,
     /// When the node heard the newest stamp of ours that a heartbeat named, by its clock.
     pub(super) dated: Duration,
     /// Between which stamps every lane that was used was listed by one of the heartbeats that came.
@@ -117,6 +117,11 @@ impl Peer {
     /// Whether the node is known to have lived after we came: what it sent is delivered, and its loss reported.
     pub(super) fn is_proven(&self) -> bool {
         self.standing != Standing::Unproven
+    }
+
+    /// The latest stamp that the node can have made by now, if that is known; clocks may drift a little.
+    pub(super) fn latest_stamp(&self, now: Instant, heartbeat: Duration) -> Duration {
+        self.clock.latest(now).saturating_add(heartbeat / 16)
     }
 
     /// Whether heartbeats come that do not name us yet.

@@ -12,17 +12,27 @@ use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
+/// Whether a frame with this stamp says more than the newest one before. One that came long ago was forged, for nodes say
+/// something every heartbeat, with a stamp that is later each time.
+fn is_newer(
+    before: Option<(Duration, Instant)>,
+    stamp: Duration,
+    now: Instant,
+    patience: Duration,
+) -> bool {
+    before.is_none_or(|(newest, came)| newest < stamp || now - came > patience)
+}
+
 impl Node {
     pub(super) fn receive_other(&mut self, now: Instant, frame: Frame) {
         let header = *frame.header();
         let (origin, lane) = (header.origin, Lane(header.lane));
-        let tolerance = self.config.heartbeat / 16;
+        let heartbeat = self.config.heartbeat;
         let admitted = lane.0 < self.config.lanes && self.admit(now, origin);
         let peer = self.reception.peers.get_mut(origin);
-        let Some(peer) = peer.filter(|peer| {
-            let future = peer.clock.is_future(now, header.stamp, tolerance);
-            admitted && !future
-        }) else {
+        let Some(peer) =
+            peer.filter(|peer| admitted && header.stamp <= peer.latest_stamp(now, heartbeat))
+        else {
             self.reception.counters.implausible += 1;
             return;
         };
@@ -36,11 +46,11 @@ impl Node {
     /// A frame without events came.
     fn receive_control(&mut self, now: Instant, origin: NodeId, frame: &Frame) {
         let stamp = frame.header().stamp;
-        if let Some(peer) = self.reception.peers.get_mut(origin) {
-            let newer = peer.latest.is_none_or(|(latest, _)| latest < stamp);
-            if newer {
-                peer.latest = Some((stamp, now));
-            }
+        let patience = self.config.heartbeat * 2;
+        if let Some(peer) = self.reception.peers.get_mut(origin)
+            && is_newer(peer.latest, stamp, now, patience)
+        {
+            peer.latest = Some((stamp, now));
         }
         for (_, message) in frame.messages() {
             match message {
@@ -89,11 +99,11 @@ impl Node {
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
-        if peer.beat.is_some_and(|beat| sent <= beat) {
+        if !is_newer(peer.beat, sent, now, self.config.heartbeat * 2) {
             self.reception.counters.duplicates += 1;
             return;
         }
-        peer.beat = Some(sent);
+        peer.beat = Some((sent, now));
         peer.lives = true;
         peer.clock.heard(now, sent, windows);
         peer.version.clone_from(&heartbeat.version);
@@ -144,8 +154,8 @@ impl Node {
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
-        peer.clock
-            .echoed(now, sent, made.since_origin(), echo.ago, windows);
+        let made = made.since_origin();
+        let news = peer.clock.echoed(now, sent, made, echo.ago, windows);
         peer.deaf = false;
         // What the clocks did after our frame was heard this heartbeat does not say.
         peer.dated = peer.dated.max(sent.saturating_sub(echo.ago));
@@ -153,6 +163,9 @@ impl Node {
             (peer.settles, peer.last) = (None, Vec::new());
             self.reception.peers.stand(origin, Standing::Member);
             self.reception.news.push(News::Joined(origin));
+        }
+        if news {
+            self.reception.distrust(now, origin);
         }
         self.reception.confirmed(now, origin, echo.stamp, sent);
     }
@@ -254,7 +267,7 @@ impl Node {
         peer.deaf = true;
         // What an origin sent that was never proven to live waits still.
         let beat = peer.beat.filter(|_| peer.is_proven());
-        let beat = beat.map(|beat| peer.clock.ours_at_least(beat));
+        let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
         let since = beat.unwrap_or(since).max(since);
         if peer.is_member() {
             self.silence(id);

@@ -270,6 +270,9 @@ impl Reception {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
+        if !self.peers.get(origin).is_some_and(Peer::is_proven) {
+            return;
+        }
         for progress in &heartbeat.lanes {
             let lane = Lane(progress.lane);
             self.with_flow(now, origin, lane, |flow, view, out| {
@@ -278,9 +281,6 @@ impl Reception {
                     flow.ask_again(view);
                 }
             });
-        }
-        if !self.peers.get(origin).is_some_and(Peer::is_proven) {
-            return;
         }
         if !heartbeat.partial {
             self.report_unlisted(now, origin, sent, heartbeat);
@@ -325,6 +325,18 @@ impl Reception {
             self.with_flow(now, origin, lane, |flow, view, out| {
                 flow.unlisted(view, lane.0, (since, sent), listed, out);
             });
+        }
+    }
+
+    /// The latest stamp that the origin can have made is known now.
+    pub(super) fn distrust(&mut self, now: Instant, origin: NodeId) {
+        let Some(peer) = self.peers.get(origin) else {
+            return;
+        };
+        let latest = peer.latest_stamp(now, self.config.heartbeat);
+        let lanes: Vec<Lane> = peer.flows.keys().copied().collect();
+        for lane in lanes {
+            self.with_flow(now, origin, lane, |flow, _, _| flow.distrust(latest));
         }
     }
 

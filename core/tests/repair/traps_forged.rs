@@ -292,6 +292,26 @@ fn an_echo_with_a_forged_time_mutes_its_origin_for_no_longer_than_it_is_repeated
 
 /// Who names a stamp near ours has not heard us.
 #[test]
+fn stamps_of_the_far_future_in_the_name_of_a_newcomer_do_not_keep_the_newcomer_out() {
+    for events in [0, 3] {
+        let mut wire = Wire::down(2, lanes(1));
+        wire.link(1);
+        wire.run(secs(3));
+        // Nothing is known of the clock of node 0 yet: whatever stamps come in its name may be true.
+        let frames = forged(&wire, 0, secs(1 << 40), events, 0);
+        frames.iter().for_each(|frame| wire.inject(1, frame));
+        wire.run(ms(10));
+        wire.link(0);
+        // Two heartbeats later nobody believes them any more.
+        wire.flow(secs(8), 5, &[(1, 0)]);
+        wire.forget();
+        wire.flow(secs(5), 5, &[(0, 0), (1, 0)]);
+        wire.run(secs(5));
+        wire.history.assert_all_whole();
+    }
+}
+
+#[test]
 fn a_stamp_that_was_never_sent_proves_nobody() {
     let (us, other, limit) = (NodeId([1; 16]), NodeId([2; 16]), 1 << 16);
     let mut node = Node::new(us, Config::default(), Limits::new(limit));
