@@ -172,6 +172,7 @@ impl Client {
             Request::Join { topic } => self.join(topic, id).await,
             Request::Leave { topic } => Ok(self.leave(&topic, id)),
             Request::Publish(publish, exclude) => self.publish(&publish, exclude, id),
+            Request::Ping => Ok(Body::Pong.answering(id)),
         };
         outcome.unwrap_or_else(|Refused { code, message }| error(code, message, id))
     }

@@ -27,13 +27,13 @@ pub(crate) async fn answer<S: Socket>(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let methods = match request.uri().path() {
-        "/" | "/healthz" | "/readyz" => "GET, HEAD",
+        "/" | "/midplane.js" | "/healthz" | "/readyz" => "GET, HEAD",
         "/ws" => "GET",
         "/publish" | "/flows" => "POST",
         _ => {
             let failed = &Failure::new(
                 "not_found",
-                "there is /, /ws, /publish, /flows, /healthz and /readyz",
+                "there is /, /midplane.js, /ws, /publish, /flows, /healthz and /readyz",
             );
             return Ok(failure(StatusCode::NOT_FOUND, failed));
         }
@@ -61,6 +61,11 @@ pub(crate) async fn answer<S: Socket>(
     }
     Ok(match path {
         "/" => page(),
+        "/midplane.js" => respond(
+            StatusCode::OK,
+            "text/javascript; charset=utf-8",
+            include_str!("midplane.js"),
+        ),
         "/healthz" => health::healthz(&app),
         "/readyz" => health::readyz(&app),
         "/ws" => upgrade::<S>(&app, request),
@@ -69,7 +74,7 @@ pub(crate) async fn answer<S: Socket>(
     })
 }
 
-/// The page, which holds its own style and script; the policy lets nothing else in or out.
+/// The page, which holds its own style and script and imports the client; the policy lets nothing else in or out.
 fn page() -> Response<Full<Bytes>> {
     const PAGE: &str = include_str!("page.html");
     let nonce = match identity::new_nonce() {
@@ -80,7 +85,7 @@ fn page() -> Response<Full<Bytes>> {
         }
     };
     let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+        "default-src 'none'; script-src 'nonce-{nonce}' 'self'; style-src 'nonce-{nonce}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let page = PAGE.replace("{nonce}", &nonce);

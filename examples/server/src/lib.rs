@@ -50,6 +50,7 @@
 //! | `{"request":"join","topic":"t"}` | `{"midplane":"joined","topic":"t","reach":"everywhere"}` |
 //! | `{"request":"leave","topic":"t"}` | `{"midplane":"left","topic":"t"}`, also if it was not in it |
 //! | `{"request":"publish","target":{"type":"topic","id":"t"},"event":...}` | `{"midplane":"published","accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}` |
+//! | `{"request":"ping"}` | `{"midplane":"pong"}` |
 //! | anything else | `{"midplane":"error","code":"...","message":"..."}` |
 //!
 //! A `publish` may have `"exclude_self":true`, and a `"key"` that says what the event is the latest
@@ -88,6 +89,9 @@
 //! and the session is sent an event for each of their steps, on every node that has a connection of it:
 //! `{"flow":"...","execution":3,"state":"started","finished":0,"of":24}`, and in the end one whose state is
 //! `success`, `failure` or `skipped`. While 16 flows run the answer is 503.
+//!
+//! `GET /midplane.js` is a client for browsers, one file to import or to copy: it connects again with jitter, joins and resumes
+//! again, and says what may have been missed meanwhile. The page uses it.
 //!
 //! `GET /healthz` is 200 and tells counts, the other nodes, what waits for the backplane and what came of
 //! it. `GET /readyz` is 200 while events of every node come, and else 503 with `draining`, or with

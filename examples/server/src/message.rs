@@ -41,6 +41,7 @@ pub(crate) enum Body<'a> {
         topic: &'a TopicId,
     },
     Published(Outcome),
+    Pong,
     Error {
         code: &'a str,
         message: String,

@@ -25,6 +25,8 @@ pub(crate) enum Request<'a> {
         topic: TopicId,
     },
     Publish(Publish<'a>, ExcludeSelf),
+    /// For an answer, by which a client knows that the server is there.
+    Ping,
 }
 
 /// Whether the publisher itself is left out.
@@ -102,7 +104,7 @@ impl fmt::Display for RequestFault {
         let message = match self {
             Self::Malformed(error) | Self::Invalid(error) => error.to_string(),
             Self::UnknownRequest(name) => format!(
-                "unknown request {name:?}, expected create_session, resume_session, join, leave or publish"
+                "unknown request {name:?}, expected create_session, resume_session, join, leave, publish or ping"
             ),
             Self::Reserved => {
                 "an event must not be an object with the key \"midplane\", which marks messages of the server".into()
@@ -147,7 +149,7 @@ pub(crate) fn parse(text: &str) -> Result<(Request<'_>, Option<&RawValue>), Malf
 
 /// Defines what a request looks like: its own fields beside those of every request.
 macro_rules! fields {
-    ($name:ident<'a> { $($(#[$attribute:meta])* $field:ident: $type:ty),+ $(,)? }) => {
+    ($name:ident<'a> { $($(#[$attribute:meta])* $field:ident: $type:ty),* $(,)? }) => {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $name<'a> {
@@ -155,7 +157,7 @@ macro_rules! fields {
             _request: IgnoredAny,
             #[serde(borrow, rename = "id", default)]
             _id: Option<&'a RawValue>,
-            $($(#[$attribute])* $field: $type),+
+            $($(#[$attribute])* $field: $type),*
         }
     };
 }
@@ -164,6 +166,7 @@ fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, RequestFault> {
     fields!(CreateSession<'a> { agent: Option<AgentId> });
     fields!(ResumeSession<'a> { #[serde(borrow)] session: Cow<'a, str>, agent: Option<AgentId> });
     fields!(Join<'a> { topic: TopicId });
+    fields!(Ping<'a> {});
     fields!(Publishing<'a> {
         target: Target,
         #[serde(borrow)] event: &'a RawValue,
@@ -196,6 +199,10 @@ fn body<'a>(name: &str, text: &'a str) -> Result<Request<'a>, RequestFault> {
                 key: parts.key,
             };
             Request::Publish(publish, ExcludeSelf(parts.exclude_self))
+        }
+        "ping" => {
+            let Ping { .. } = read(text)?;
+            Request::Ping
         }
         other => return Err(RequestFault::UnknownRequest(other.into())),
     })

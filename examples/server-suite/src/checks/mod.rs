@@ -94,6 +94,7 @@ macro_rules! suite {
                 the_page_shows_where_it_is
                 the_page_reconnects
                 the_page_says_what_was_missed
+                the_client_for_browsers_comes_back
             }
             requests {
                 answers_carry_the_id_of_their_request

@@ -1,5 +1,6 @@
 //! The page, in a real browser.
 
+use midplane_testkit::child::Signal;
 use midplane_testkit::until;
 use serde_json::{Value, json};
 
@@ -126,6 +127,60 @@ pub async fn the_page_says_what_was_missed(program: Program) {
     tab.says("reach", "every node").await;
     tab.click("missed-done").await;
     assert_eq!(tab.script(hidden).await, true);
+    browser.close().await;
+}
+
+/// An application with the client for browsers hears of everything that happens to its connection: an outage of the broker,
+/// a server that stands still, and one that is started anew.
+pub async fn the_client_for_browsers_comes_back(program: Program) {
+    const APPLICATION: &str = r#"
+        window.heard = [];
+        import("/midplane.js").then(({ Midplane }) => {
+            const plane = window.plane = new Midplane("/ws", { silence: 1000 });
+            const hear = (name, word) => plane.addEventListener(name, ({ detail }) => heard.push(`${name} ${word(detail)}`));
+            hear("event", ({ text }) => text);
+            hear("state", ({ state, reach }) => reach ? `${state} ${reach}` : state);
+            hear("missed", ({ events, exact }) => `${events} ${exact}`);
+            hear("lost", ({ count }) => count);
+            plane.join("tea").then(({ reach }) => heard.push(`joined ${reach}`));
+        });
+    "#;
+    let pair = Pair::start(program, "").await;
+    let browser = Browser::start().await;
+    let tab = browser.open_connected(&pair.receiver).await;
+    tab.script(APPLICATION).await;
+    let topic = target("topic", "tea");
+    // Waits until the application has heard these last, and forgets what it heard.
+    let heard = async |last: &[&str]| {
+        until(format!("the application hears {last:?}"), async || {
+            let script = format!("return window.heard.slice(-{})", last.len());
+            (tab.script(&script).await == json!(last)).then_some(())
+        })
+        .await;
+        tab.script("window.heard.length = 0").await;
+    };
+    heard(&[
+        "state connecting",
+        "state open everywhere",
+        "joined everywhere",
+    ])
+    .await;
+    pair.origin.publish(&topic, "1").await;
+    heard(&["event 1"]).await;
+    let cut_off = pair.cut_off(async |origin| {
+        heard(&["state open here"]).await;
+        origin.publish(&topic, "2").await;
+    });
+    cut_off.await;
+    heard(&["missed 1 true", "state open everywhere"]).await;
+    // A server that stands still ends nothing by itself: the client asks it for a sign of life, and connects again.
+    pair.receiver.signal(Signal::STOP);
+    heard(&["state waiting"]).await;
+    pair.receiver.signal(Signal::CONT);
+    heard(&["missed undefined false"]).await;
+    pair.receiver.is_ready().await;
+    pair.origin.publish(&topic, "3").await;
+    heard(&["event 3"]).await;
     browser.close().await;
 }
 
