@@ -228,7 +228,7 @@ pub async fn a_stop_without_a_broker(programs: Programs) {
 
 /// Nodes whose broker is gone, and that have nothing for it, end at once when they are told to, whatever time they have.
 pub async fn a_stop_with_nothing_to_send(programs: Programs) {
-    let mut broker = ServerKind::Redis.start();
+    let broker = ServerKind::Redis.start();
     let long = "--drain-timeout 10m";
     let mut nodes = Nodes::start(programs.in_turn(), 2, &broker.url(), long).await;
     broker.kill();
