@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use clap::error::ContextValue;
 use clap::{Parser, ValueEnum};
 use midplane::mailbox::{Capacity, Overflow};
 use midplane::node;
@@ -46,12 +47,13 @@ pub(crate) struct Config {
     pub(crate) public_host: Vec<String>,
 
     /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list
-    /// such as `info,midplane_server=debug`.
+    /// such as `info,midplane_server=debug`. The driver of NATS logs what its server says as it stands,
+    /// at the level of information.
     #[arg(
         long,
         env = "MIDPLANE_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = "info,async_nats=warn"
     )]
     pub(crate) log: Targets,
 
@@ -255,9 +257,24 @@ impl Config {
     }
 }
 
-/// The error without the usage and the hints that follow its first paragraph, as one line.
+/// The error without the usage and the hints that follow its first paragraph, as one line. What was given is quoted there
+/// only where it cannot hold a password: the URL of a backplane may stand behind another flag, or behind none.
 pub(crate) fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
+    let may_hold_secret = |given: &&String| {
+        let signs = ["://", "@", "pass"];
+        signs.iter().any(|sign| given.contains(sign))
+    };
+    for (_, context) in error.context() {
+        let given = match context {
+            ContextValue::String(given) => std::slice::from_ref(given),
+            ContextValue::Strings(given) => given.as_slice(),
+            _ => continue,
+        };
+        for secret in given.iter().filter(may_hold_secret) {
+            text = text.replace(secret.as_str(), "***");
+        }
+    }
     let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
     paragraph.map(str::trim).collect::<Vec<_>>().join(" ")
 }
@@ -392,6 +409,25 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_is_given_in_a_wrong_place_is_not_repeated() {
+        let url = "redis://ada:hunter2@h:1";
+        for (flags, wants) in [
+            (url.to_owned(), "unexpected argument"),
+            (format!("surplus {url}"), "surplus"),
+            (format!("--listen {url}"), "--listen"),
+            (format!("--max-message={url}"), "--max-message"),
+            (format!("--overflow {url}"), "--overflow"),
+            (format!("--bakplane={url}"), "unexpected argument"),
+            (format!("--backplane memory: {url}"), "unexpected argument"),
+            ("--listen host=h,password=hunter2".to_owned(), "--listen"),
+        ] {
+            let message = parse(&flags).unwrap_err();
+            assert!(message.contains(wants), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
     fn every_flag_is_described_with_its_default() {
         use clap::CommandFactory;
 
@@ -399,7 +435,8 @@ mod tests {
             let name = argument.get_id().as_str();
             assert!(argument.get_help().is_some(), "{name}");
             let defaulted = !argument.get_default_values().is_empty();
-            let optional = ["backplane", "backplane_prefix", "json_lane"].contains(&name);
+            let optional =
+                ["backplane", "backplane_prefix", "json_lane", "public_host"].contains(&name);
             assert!(defaulted != optional, "{name}");
         }
     }

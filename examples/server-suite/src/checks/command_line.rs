@@ -57,6 +57,9 @@ pub async fn a_bad_limit_is_one_clear_line(program: Program) {
     for flag in ["--dance", "--listen", "surplus"] {
         refused(program, &[], &[flag], flag).await;
     }
+    let url = "redis://ada:hunter2@127.0.0.1:1";
+    refused(program, &[], &[url], "unexpected").await;
+    refused(program, &[], &["--max-body", url], "--max-body").await;
 }
 
 /// A backplane that is unknown, unsaid, or not there, by flag or by environment: never a single node instead. The
