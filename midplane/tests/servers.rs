@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use common::{is_child, said_in_environment};
 use midplane::Timer;
 use midplane::connect::{ConnectError, Settings};
 use midplane_conformance::suite::TestLink;
+use midplane_testkit::certificates::Authority;
 use midplane_testkit::error::shown;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{RedisCluster, Server};
@@ -180,17 +180,9 @@ fn what_the_environment_names_is_opened() {
 /// Every adapter asks for the system's certificates, in the one way in which they can be replaced.
 #[test]
 fn an_authority_of_ones_own_is_named_by_ssl_cert_file() {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| {
-        let path = directory.path().join(name);
-        path.to_str().expect("a path of text").to_owned()
-    };
-    let [cert_path, key_path] = [path("cert"), path("key")];
-    fs::write(&cert_path, &certificate).expect("it is written");
-    fs::write(&key_path, &key).expect("it is written");
+    let authority = Authority::new();
+    let signed = authority.sign(&["localhost", "127.0.0.1"]);
+    let (certificate, key) = (&*signed.certificate_file, &*signed.key_file);
     // The first `--port`, which the fixture gives, is taken back: only TLS is spoken.
     let flags = [
         "--port",
@@ -200,10 +192,10 @@ fn an_authority_of_ones_own_is_named_by_ssl_cert_file() {
         "--tls-auth-clients",
         "no",
     ];
-    let files = ["--tls-cert-file", &cert_path, "--tls-key-file", &key_path];
+    let files = ["--tls-cert-file", certificate, "--tls-key-file", key];
     let redis = Server::redis_with(&[&flags[..], &files].concat());
-    let nats = Server::nats_with(&["--tls", "--tlscert", &cert_path, "--tlskey", &key_path]);
-    let postgres = Server::postgres_with_tls(&certificate, &key);
+    let nats = Server::nats_with(&["--tls", "--tlscert", certificate, "--tlskey", key]);
+    let postgres = Server::postgres_with_tls(&signed.certificate, &signed.key);
     for url in [
         format!("rediss://{}", redis.address()),
         format!("tls://{}", nats.address()),
@@ -212,7 +204,7 @@ fn an_authority_of_ones_own_is_named_by_ssl_cert_file() {
         let url = ("MIDPLANE_BACKPLANE_URL", &*url);
         let refused = opened_in_environment(&[url]);
         assert!(refused.contains("MIDPLANE_BACKPLANE_URL"), "{refused}");
-        let trusted = opened_in_environment(&[url, ("SSL_CERT_FILE", &cert_path)]);
+        let trusted = opened_in_environment(&[url, ("SSL_CERT_FILE", &authority.file())]);
         assert_eq!(trusted, "yes", "{url:?}");
     }
 }

@@ -2,58 +2,32 @@
 
 mod common;
 
-use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use common::sql;
 use midplane_conformance::suite::{self, Proxied, TestLink, refusal};
 use midplane_core::bus::{Bus, BusErrorKind};
 use midplane_postgres::Postgres;
+use midplane_testkit::certificates::Authority;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-/// An authority that signs certificates, and the file with its own.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    file: String,
-}
+static TRUSTED: LazyLock<Authority> = LazyLock::new(Authority::new);
 
-static TRUSTED: LazyLock<Authority> = LazyLock::new(|| Authority::new("trusted"));
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = parameters.self_signed(&key).expect("a certificate");
-        let directory = env!("CARGO_TARGET_TMPDIR");
-        let file = format!("{directory}/{name}-{}.pem", std::process::id());
-        fs::write(&file, certificate.pem()).expect("it is written");
-        Self {
-            issuer: Issuer::new(parameters, key),
-            file,
-        }
-    }
-
-    /// A server with a certificate for these names.
-    fn server(&self, names: &[&str]) -> Server {
-        let key = KeyPair::generate().expect("a key");
-        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-        let certificate = CertificateParams::new(names)
-            .and_then(|parameters| parameters.signed_by(&key, &self.issuer))
-            .expect("a certificate");
-        Server::postgres_with_tls(&certificate.pem(), &key.serialize_pem())
-    }
+/// A server with a certificate for these names.
+fn server(names: &[&str]) -> Server {
+    let signed = TRUSTED.sign(names);
+    Server::postgres_with_tls(&signed.certificate, &signed.key)
 }
 
 // Every promise of a bus, over TLS.
 
-static SERVER: SharedServer<Server> = SharedServer::new(|| TRUSTED.server(&["127.0.0.1"]));
+static SERVER: SharedServer<Server> = SharedServer::new(|| server(&["127.0.0.1"]));
 
 fn open(url: &str, prefix: &str) -> Arc<dyn Bus> {
-    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file);
+    let url = format!("{url}?sslmode=verify-full&sslrootcert={}", TRUSTED.file());
     let bus = Postgres::new(&url).expect("a URL");
     Arc::new(bus.with_prefix(prefix).expect("a prefix"))
 }
@@ -75,9 +49,14 @@ fn every_promise_of_a_bus_is_kept() {
 /// Whether the connection of a link on this bus is encrypted, as the server sees it; or why there is none. The
 /// link receives what it sends.
 async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, String> {
-    let port = server.address().port();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+
+    let (port, probe) = (
+        server.address().port(),
+        NEXT.fetch_add(1, Ordering::Relaxed),
+    );
     let url = format!(
-        "postgres://midplane:midplane@{host}:{port}/postgres?application_name=probe{query}"
+        "postgres://midplane:midplane@{host}:{port}/postgres?application_name=probe-{probe}{query}"
     );
     let bus = Postgres::new(&url).expect("a URL");
     if let Err(error) = within("connecting", bus.connect()).await {
@@ -88,20 +67,21 @@ async fn encrypted(server: &Server, host: &str, query: &str) -> Result<bool, Str
     let frame = vec![7; 5_000];
     node.send(0, frame.clone()).await;
     node.receives(0, frame).await;
-    // One probe at a time.
-    let query = "SELECT CASE count(*) WHEN 1 THEN bool_and(ssl) END \
-                 FROM pg_stat_ssl NATURAL JOIN pg_stat_activity WHERE application_name = 'probe'";
-    let encrypted = sql(&server.url(), query).expect("one connection");
+    let query = format!(
+        "SELECT CASE count(*) WHEN 1 THEN bool_and(ssl) END \
+         FROM pg_stat_ssl NATURAL JOIN pg_stat_activity WHERE application_name = 'probe-{probe}'"
+    );
+    let encrypted = sql(&server.url(), &query).expect("one connection");
     Ok(encrypted == "t")
 }
 
 #[test]
 fn a_server_is_trusted_as_far_as_sslmode_says() {
-    let right = Arc::new(TRUSTED.server(&["localhost", "127.0.0.1"]));
-    let misnamed = Arc::new(TRUSTED.server(&["elsewhere"]));
+    let right = Arc::new(server(&["localhost", "127.0.0.1"]));
+    let misnamed = Arc::new(server(&["elsewhere"]));
     let plain = Arc::new(Server::postgres_with(&[]));
-    let (ours, other) = (&*TRUSTED.file, Authority::new("other"));
-    let theirs = &*other.file;
+    let other = Authority::new();
+    let (ours, theirs) = (&*TRUSTED.file(), &*other.file());
     let (here, none) = ("127.0.0.1", "");
     for executor in [Executor::Smol, Executor::TokioMulti, Executor::Threads] {
         for (server, host, mode, roots, expected) in [

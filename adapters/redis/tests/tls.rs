@@ -1,24 +1,16 @@
 //! TLS, on both runtimes of the driver.
 
-use std::fs;
-
 use midplane_conformance::suite::{TestLink, refusal};
 use midplane_core::bus::BusErrorKind;
 use midplane_redis::{Redis, SettingsError};
+use midplane_testkit::certificates::Authority;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 
 #[test]
 fn a_certificate_is_required_and_trusted() {
-    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str| {
-        let path = directory.path().join(name);
-        path.to_str().expect("a path of text").to_owned()
-    };
-    fs::write(path("cert"), signed.cert.pem()).expect("it is written");
-    fs::write(path("key"), signed.signing_key.serialize_pem()).expect("it is written");
+    let authority = Authority::new();
+    let signed = authority.sign(&["localhost", "127.0.0.1"]);
     // The first `--port`, which the fixture gives, is taken back: only TLS is spoken.
     let server = Server::redis_with(&[
         "--port",
@@ -26,9 +18,9 @@ fn a_certificate_is_required_and_trusted() {
         "--tls-port",
         "{port}",
         "--tls-cert-file",
-        &path("cert"),
+        &signed.certificate_file,
         "--tls-key-file",
-        &path("key"),
+        &signed.key_file,
         "--tls-auth-clients",
         "no",
     ]);
@@ -37,7 +29,7 @@ fn a_certificate_is_required_and_trusted() {
         let distrusting = Redis::new(&url).expect("a url");
         let bus = distrusting
             .clone()
-            .with_root_certificate(signed.cert.pem())
+            .with_root_certificate(authority.certificate())
             .expect("a certificate");
         executor.run(async move {
             // Nobody the system trusts signed it.

@@ -12,8 +12,11 @@
 //! only when every task waits, [`tasks`] is an executor of one thread on it that repeats the run of a seed, [`local`] a
 //! smaller one for tasks that are not [`Send`], and [`random`] the numbers of a seed. Processes:
 //! [`child`] runs a program, [`process`] is what the system tells of one, [`server`] starts real brokers and
-//! stores, [`proxy`] stands between one of these and its client, and [`error`] is what a client shows of a failure.
+//! stores, [`proxy`] stands between one of these and its client, and [`error`] is what a client shows of a failure. With
+//! the feature `certificates`, an authority signs some for servers that speak TLS.
 
+#[cfg(feature = "certificates")]
+pub mod certificates;
 pub mod child;
 pub mod clock;
 pub mod error;
