@@ -14,7 +14,7 @@ use midplane_completions_suite::script::{
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::proxy::Way;
-use midplane_testkit::{eventually, succeeds, within};
+use midplane_testkit::{eventually, succeeds, until, within};
 
 use crate::sql::{OpenTransaction, sql};
 use crate::test_store::{TestStore, prompt, store};
@@ -40,6 +40,34 @@ fn many_may_migrate_at_once_and_again() {
         // Another schema is another store.
         let scanned = test.store().scan(&Scan::new(Duration::ZERO, 10)).await;
         assert_eq!(scanned.expect("a page").completions.len(), 0);
+    });
+}
+
+#[test]
+fn a_call_that_is_given_up_does_not_go_on_waiting_on_the_server() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let holder = test.open().await;
+        let lock = "BEGIN; LOCK TABLE midplane.executions";
+        holder.run(&test.in_schema(lock)).await;
+        let name = format!("{}-waits", test.schema);
+        let store = test
+            .listeners(&name)
+            .with_deadline(Duration::from_millis(300));
+        let waiting =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+        for _ in 0..3 {
+            let started = store.start(&Execution::new(execution("held"))).await;
+            assert!(
+                matches!(started, Err(ProduceError::Backend(_))),
+                "{started:?}"
+            );
+        }
+        until("its backends end", async || {
+            (test.sql(&waiting).await.as_deref() == Some("0")).then_some(())
+        })
+        .await;
+        drop(holder);
     });
 }
 
