@@ -42,7 +42,7 @@ pub(crate) struct Config {
     /// A name under which a proxy serves this server, beside those of loopback addresses: what the `Host` of a request
     /// may be, without a port. May be given several times.
     ///
-    /// `GET /healthz` and `GET /readyz` take any `Host`, and tell a stranger the status alone.
+    /// `GET /healthz` and `GET /readyz` take any `Host`, and tell others than those the status alone.
     #[arg(long, value_name = "NAME")]
     pub(crate) public_host: Vec<String>,
 

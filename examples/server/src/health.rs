@@ -74,7 +74,7 @@ pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
     json(code, &Readiness { status, reason })
 }
 
-/// What a stranger is told, who may be a load balancer: of readiness, or else that the server answers.
+/// What is told whoever is no operator, a load balancer, say: of readiness, or else that the server answers.
 pub(crate) fn probed(app: &App, ready: bool) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
     struct Probed {

@@ -130,7 +130,7 @@ pub async fn the_page_says_what_was_missed(program: Program) {
     browser.close().await;
 }
 
-/// An application with the client for browsers hears of everything that happens to its connection: an outage of the broker,
+/// An application with the client for browsers learns of everything that happens to its connection: an outage of the broker,
 /// a server that stands still, and one that is started anew.
 pub async fn the_client_for_browsers_comes_back(program: Program) {
     const APPLICATION: &str = r#"
@@ -152,7 +152,7 @@ pub async fn the_client_for_browsers_comes_back(program: Program) {
     let topic = target("topic", "tea");
     // Waits until the application has heard these last, and forgets what it heard.
     let heard = async |last: &[&str]| {
-        until(format!("the application hears {last:?}"), async || {
+        until(format!("the application has heard {last:?}"), async || {
             let script = format!("return window.heard.slice(-{})", last.len());
             (tab.script(&script).await == json!(last)).then_some(())
         })
