@@ -39,7 +39,8 @@
 //! elsewhere. [`connect`] has the URLs and the environment, [`runtime`] what planes run on; the features `tokio`, `smol` and
 //! `threads` bring modules of those names, only add, and none is chosen for the program. `redis`, `nats` and `postgres`
 //! bring the buses, and `tls` its encryption. `json` brings [events of values](mod@json) and external publishers, `tracing` the
-//! log, [`metrics`] the text for Prometheus, `completions` the module of that name.
+//! log (NATS's driver has lines of its own, with its server's words as they stand: keep the target `async_nats` at warnings),
+//! [`metrics`] the text for Prometheus, `completions` the module of that name.
 //!
 //! Below is the core, all of it under `midplane::core`: [`Backplane`] is what a plane is over, [`Cluster`] and
 //! [`Local`] the two there are, with this crate's lock and host in place, and [`mailbox`] the queue between a sink and its

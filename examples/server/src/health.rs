@@ -74,7 +74,7 @@ pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
     json(code, &Readiness { status, reason })
 }
 
-/// What is told whoever is no operator, a load balancer, say: of readiness, or else that the server answers.
+/// What clients that are no operators are told, load balancers among them: of readiness, or else that the server answers.
 pub(crate) fn probed(app: &App, ready: bool) -> Response<Full<Bytes>> {
     #[derive(Serialize)]
     struct Probed {
