@@ -113,6 +113,12 @@ impl Flow {
         true
     }
 
+    /// What was received is stamped before this.
+    pub(super) fn behind(&self) -> Duration {
+        let newest = self.newest.saturating_add(Duration::from_micros(1));
+        newest.max(self.refuted)
+    }
+
     /// The bytes that are held.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.bytes()

@@ -39,7 +39,7 @@ pub(super) struct Peer {
     /// When the node heard the newest stamp of ours that a heartbeat named, by its clock.
     pub(super) dated: Duration,
     /// Between which stamps every lane that was used was listed by one of the heartbeats that came.
-    pub(super) listed: (Duration, Duration),
+    listed: (Duration, Duration),
     /// The stamp of the newest frame without events, and when it came.
     pub(super) latest: Option<(Duration, Instant)>,
     /// When a heartbeat of ours named the node last, and whether the node waits to be named.
@@ -58,6 +58,8 @@ pub(super) struct Peer {
     pub(super) asked: Instant,
     pub(super) clock: PeerClock,
     pub(super) flows: BTreeMap<Lane, Flow>,
+    /// Of lanes that were unsubscribed lately, before when what was received is stamped: none of it is to come twice.
+    parted: BTreeMap<Lane, Duration>,
 }
 
 /// What the flows of every peer are judged by.
@@ -107,6 +109,7 @@ impl Peer {
             asked: Instant::ZERO,
             clock: PeerClock::default(),
             flows: BTreeMap::new(),
+            parted: BTreeMap::new(),
         }
     }
 
@@ -143,9 +146,13 @@ impl Peer {
             flows,
             dated,
             fresh,
+            parted,
             ..
         } = self;
-        let flow = flows.entry(lane).or_insert_with(|| Flow::new(*fresh));
+        let flow = flows.entry(lane).or_insert_with(|| {
+            let parted = parted.remove(&lane);
+            Flow::new(parted.unwrap_or_default().max(*fresh))
+        });
         let view = at.view(clock, since, *dated, proven);
         (flow, View { later, ..view })
     }
@@ -154,6 +161,29 @@ impl Peer {
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
         let view = at.view(&self.clock, Instant::ZERO, self.dated, self.is_proven());
         self.flows.get(&lane)?.due(&view)
+    }
+
+    /// The node lists the lanes that it used from this stamp on: others it does not keep anything of. Gives the stamps
+    /// between which its heartbeats listed every lane until then.
+    pub(super) fn listed(&mut self, since: Duration, sent: Duration) -> (Duration, Duration) {
+        self.parted.retain(|_, newest| *newest >= since);
+        let listed = self.listed;
+        let begin = if since <= listed.1 {
+            since.min(listed.0)
+        } else {
+            since
+        };
+        self.listed = (begin, sent);
+        listed
+    }
+
+    /// The lane is not received any more. Gives the bytes that were held.
+    pub(super) fn part(&mut self, lane: Lane) -> usize {
+        let Some(flow) = self.flows.remove(&lane) else {
+            return 0;
+        };
+        self.parted.insert(lane, flow.behind());
+        flow.held_bytes()
     }
 
     /// A node that was forgotten is heard again: what it stamped before this is not to be received.
@@ -167,5 +197,54 @@ impl Peer {
     /// The link is gone.
     pub(super) fn disconnected(&mut self) {
         self.flows.values_mut().for_each(Flow::disconnected);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LANE: Lane = Lane(3);
+
+    fn secs(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    /// Before when the flow of the lane takes everything for received.
+    fn behind(peer: &mut Peer) -> Duration {
+        let moment = Moment {
+            now: Instant::from_origin(secs(9)),
+            heartbeat: secs(2),
+            time_to_live: secs(30),
+            jitter: Duration::ZERO,
+        };
+        peer.flow(moment, LANE, Instant::ZERO).0.behind()
+    }
+
+    /// A peer of which a frame came on the lane that was stamped with 5 s, before the lane was left.
+    fn parted() -> Peer {
+        let mut peer = Peer::new(Instant::ZERO, None);
+        behind(&mut peer);
+        let flow = peer.flows.get_mut(&LANE).unwrap();
+        flow.passed(7, secs(5), Duration::ZERO);
+        assert_eq!(peer.part(LANE), 0);
+        peer
+    }
+
+    #[test]
+    fn a_lane_that_is_left_and_subscribed_anew_brings_nothing_twice() {
+        let mut peer = parted();
+        assert!(behind(&mut peer) > secs(5));
+        // Left again before anything came.
+        peer.part(LANE);
+        assert!(behind(&mut peer) > secs(5));
+    }
+
+    #[test]
+    fn a_lane_that_its_origin_keeps_nothing_of_is_forgotten() {
+        let mut peer = parted();
+        peer.listed(secs(5), secs(8));
+        peer.listed(secs(6), secs(9));
+        assert!(behind(&mut peer) < secs(1));
     }
 }

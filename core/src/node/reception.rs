@@ -81,10 +81,8 @@ impl Reception {
     pub(super) fn unsubscribed(&mut self, lane: Lane) {
         self.lanes.unsubscribe(lane);
         for (id, peer) in self.peers.iter_mut() {
-            if let Some(flow) = peer.flows.remove(&lane) {
-                self.held -= flow.held_bytes();
-                self.waiting.remove(&(id, lane));
-            }
+            self.held -= peer.part(lane);
+            self.waiting.remove(&(id, lane));
         }
     }
 
@@ -312,11 +310,7 @@ impl Reception {
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
-        let listed = peer.listed;
-        peer.listed = match since <= listed.1 {
-            true => (since.min(listed.0), sent),
-            false => (since, sent),
-        };
+        let listed = peer.listed(since, sent);
         for lane in unlisted {
             // A lane that was never used needs no flow.
             if since.is_zero() && self.flow(origin, lane).is_none() {
