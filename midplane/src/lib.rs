@@ -42,7 +42,7 @@
 //! log (NATS's driver has lines of its own, with its server's words as they stand: keep the target `async_nats` at warnings),
 //! [`metrics`] the text for Prometheus, `completions` the module of that name.
 //!
-//! Below is the core, all of it under `midplane::core`: [`Backplane`] is what a plane is over, [`Cluster`] and
+//! Below is the core, all of it under [`midplane::core`](midplane_core), the ids of each kind of target in [`id`]: [`Backplane`] is what a plane is over, [`Cluster`] and
 //! [`Local`] the two there are, with this crate's lock and host in place, and [`mailbox`] the queue between a sink and its
 //! reader. [`Std`] is the host and [`Memory`] the bus between the nodes of one process.
 
@@ -59,6 +59,7 @@ mod drain;
 mod error;
 mod fresh;
 mod host;
+pub mod id;
 mod into;
 #[cfg(feature = "json")]
 pub mod json;
@@ -98,13 +99,10 @@ pub use lock::Lock;
 pub use memory::Memory;
 pub use midplane_core as core;
 pub use midplane_core::{
-    AgentId, Answer, Answers, Ask, AssociateError, Attachment, Audience, Backoff, Backplane,
-    CloseReport, ConnectionEnd, ConnectionId, DEFAULT_TARGETS_PER_CONNECTION, Delivered, Detach,
-    Driver, Drops, Event, EventKey, ExternalCounts, ExternalEvent, FlushError, Host, IdError,
-    Incident, Instant, Kind, LaneMap, MAX_ID_BYTES, Missed, MissedCounts, MissedLanes, NotUtf8,
-    Notice, OrgId, Panicked, ParseTargetError, Random, Reach, Receipt, Refusal, RefusalCounts,
-    Relay, Runtime, Scope, SessionId, Sink, State, Status, Target, Timer, TooLarge, TooMany,
-    TopicId, UserId, Verdict, bus, envelope, node,
+    Answer, Answers, Ask, AssociateError, Attachment, Audience, Backoff, Backplane, ConnectionEnd,
+    ConnectionId, Event, EventKey, IdError, Instant, LaneMap, Missed, NotUtf8, Notice, Random,
+    Reach, Receipt, Refusal, Relay, Runtime, Scope, Sink, State, Status, Target, Timer, Verdict,
+    bus, envelope, node,
 };
 pub use plane::{Closed, Plane};
 pub use runtime::RuntimeError;

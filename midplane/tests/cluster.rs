@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use midplane::bus::Bus;
+use midplane::core::MissedCounts;
 use midplane::node::Config;
 use midplane::{
-    Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Missed, MissedCounts,
-    Notice, Reach, Relay, Sink, State, Target, Timer, fresh_node_id,
+    Answer, Answers, Ask, Backplane, Cluster, ConnectionId, Event, Memory, Missed, Notice, Reach,
+    Relay, Sink, State, Target, Timer, fresh_node_id,
 };
 use midplane_testkit::{PATIENCE, eventually};
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::{FutureExt, StreamExt};
+use midplane::core::Driver;
 use midplane::node::Config;
 use midplane::{
-    Backplane, Cluster, ConnectionId, Driver, Event, Memory, Notice, Reach, Receipt, Refusal,
-    Relay, Sink, State, Target, fresh_node_id,
+    Backplane, Cluster, ConnectionId, Event, Memory, Notice, Reach, Receipt, Refusal, Relay, Sink,
+    State, Target, fresh_node_id,
 };
 use midplane_testkit::clock::VirtualClock;
 

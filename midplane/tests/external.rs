@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use midplane::bus::{Bus, Lane, Link, Outbound};
+use midplane::core::ExternalCounts;
 use midplane::node::Config;
 use midplane::smol::{Timer, spawn};
 use midplane::{
-    Attachment, Backplane, Cluster, ClusterBuilder, ConnectionId, Event, ExternalCounts, Memory,
-    Notice, Sink, State, Target, fresh_node_id, json,
+    Attachment, Backplane, Cluster, ClusterBuilder, ConnectionId, Event, Memory, Notice, Sink,
+    State, Target, fresh_node_id, json,
 };
 use midplane_testkit::eventually;
 

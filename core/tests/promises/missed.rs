@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use futures::StreamExt;
 use futures::executor::block_on;
 use midplane::bus::Lane;
+use midplane::core::MissedLanes;
 use midplane::mailbox::{self, Capacity, Item, Overflow};
-use midplane::{
-    Attachment, Backplane, Event, Instant, Local, Missed, MissedLanes, Sink, Target, Verdict,
-};
+use midplane::{Attachment, Backplane, Event, Instant, Local, Missed, Sink, Target, Verdict};
 
 use crate::meant::panic_as_meant;
 use crate::{attach_counting, id, join, topic};

@@ -62,3 +62,28 @@ fn the_readme_has_this_program() {
         assert!(place(line).is_some(), "the README has no `{line}`");
     }
 }
+
+/// The README sells and starts, and the examples are read: both are short.
+#[test]
+fn the_readme_and_the_examples_are_short() {
+    let words = include_str!("../../../README.md")
+        .split_whitespace()
+        .count();
+    assert!(words < 900, "the README has {words} words");
+    for file in [
+        "axum-app/src/main.rs",
+        "axum-app/src/bin/chat.rs",
+        "axum-app/src/bin/jobs.rs",
+        "axum-app/src/bin/tokens.rs",
+        "compio/src/main.rs",
+        "hyper-server/src/main.rs",
+        "hyper-server/src/websocket.rs",
+    ] {
+        let path = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));
+        let lines = std::fs::read_to_string(path)
+            .expect("an example")
+            .lines()
+            .count();
+        assert!(lines < 100, "{file} has {lines} lines");
+    }
+}

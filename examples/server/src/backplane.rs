@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use midplane::connect::{BusKind, ConnectError, Settings};
+use midplane::core::ExternalEvent;
 use midplane::node;
-use midplane::{Backplane, Cluster, ExternalEvent, Local, Registry, fresh_node_id, json};
+use midplane::{Backplane, Cluster, Local, Registry, fresh_node_id, json};
 
 use crate::config::Config;
 use crate::error::RunError;

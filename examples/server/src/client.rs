@@ -7,9 +7,10 @@ use std::task::Poll;
 
 use futures::FutureExt;
 use midplane::core::Associate;
+use midplane::core::MissedLanes;
+use midplane::id::{AgentId, SessionId, TopicId};
 use midplane::{
-    AgentId, AssociateError, Attachment, Audience, Instant, Missed, MissedLanes, Reach, Refusal,
-    Relay, SessionId, Target, TopicId,
+    AssociateError, Attachment, Audience, Instant, Missed, Reach, Refusal, Relay, Target,
 };
 use serde_json::value::RawValue;
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use midplane::completions::{ListenerSettings, MemoryStore};
-use midplane::{Audience, Event, SessionId, Target};
+use midplane::id::SessionId;
+use midplane::{Audience, Event, Target};
 use promoter::{Plan, Progress, Run, Store};
 use serde::{Deserialize, Serialize};
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
+use midplane::State;
+use midplane::core::ExternalCounts;
 use midplane::node::NodeCounters;
-use midplane::{ExternalCounts, State};
 use serde::Serialize;
 
 use crate::log;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use midplane::{ConnectionId, IdError, OrgId, SessionId, UserId};
+use midplane::id::{OrgId, SessionId, UserId};
+use midplane::{ConnectionId, IdError};
 
 /// The user and the org of a connection.
 ///

@@ -1,9 +1,8 @@
 //! What clients are told: the JSON of the server's own messages.
 
-use midplane::{
-    AgentId, ConnectionId, Delivered, OrgId, Reach, Receipt, Refusal, Relay, SessionId, TopicId,
-    UserId,
-};
+use midplane::core::Delivered;
+use midplane::id::{AgentId, OrgId, SessionId, TopicId, UserId};
+use midplane::{ConnectionId, Reach, Receipt, Refusal, Relay};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

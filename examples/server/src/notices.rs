@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use midplane::{Incident, Instant, Notice, State};
+use midplane::core::Incident;
+use midplane::{Instant, Notice, State};
 
 use crate::state::App;
 

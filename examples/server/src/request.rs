@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use midplane::{AgentId, Event, EventKey, Target, TopicId};
+use midplane::id::{AgentId, TopicId};
+use midplane::{Event, EventKey, Target};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use midplane::core::CloseReport;
 use midplane::envelope::NodeId;
 use midplane::node::Config;
 use midplane::{
-    AssociateError, Attachment, Audience, Backplane, CloseReport, ConnectionId, Event, LaneMap,
-    Missed, Notice, Reach, Receipt, Relay, Scope, Sink, State, Target, Verdict,
+    AssociateError, Attachment, Audience, Backplane, ConnectionId, Event, LaneMap, Missed, Notice,
+    Reach, Receipt, Relay, Scope, Sink, State, Target, Verdict,
 };
 
 use super::fact::{AttachmentId, Fact, Relayed, SinkCounts, SinkOutcome};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane::bus::{Lane, Outbound};
+use midplane::core::TooLarge;
 use midplane::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
-use midplane::{Audience, Event, Refusal, Relay, Scope, TooLarge};
+use midplane::{Audience, Event, Refusal, Relay, Scope};
 use midplane_conformance::history::{Fact, hash};
 
 use crate::harness::prefix;
