@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
+use midplane_core::bus::Secrets;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -21,7 +22,21 @@ pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(crate) struct StoreConnection {
     client: Client,
     connection: Box<dyn DriverConnection>,
+    /// What no text of the server may show.
+    secrets: Secrets,
     woken: bool,
+}
+
+/// Why a statement gave no rows: the driver's error, which is missing where the connection is gone without a reason.
+pub(crate) struct Failed {
+    pub(crate) error: Option<tokio_postgres::Error>,
+    secrets: Secrets,
+}
+
+impl From<Failed> for ConnectionError {
+    fn from(failed: Failed) -> Self {
+        Self::of(failed.error).without(&failed.secrets)
+    }
 }
 
 impl StoreConnection {
@@ -31,6 +46,7 @@ impl StoreConnection {
         Ok(Self {
             client: opened.client,
             connection: opened.connection,
+            secrets: opened.secrets,
             woken: false,
         })
     }
@@ -41,9 +57,13 @@ impl StoreConnection {
         &mut self,
         statement: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, Option<tokio_postgres::Error>> {
+    ) -> Result<Vec<Row>, Failed> {
         let call = self.client.query_typed(statement, parameters);
-        login::drive(&mut *self.connection, &mut self.woken, call).await
+        let answer = login::drive(&mut *self.connection, &mut self.woken, call).await;
+        answer.map_err(|error| Failed {
+            error,
+            secrets: self.secrets.clone(),
+        })
     }
 
     /// Runs several statements.
@@ -51,7 +71,7 @@ impl StoreConnection {
         let call = self.client.batch_execute(statements);
         login::drive(&mut *self.connection, &mut self.woken, call)
             .await
-            .map_err(ConnectionError::of)
+            .map_err(|error| ConnectionError::of(error).without(&self.secrets))
     }
 
     /// Whether the connection is open, as far as this side knows.
@@ -71,7 +91,9 @@ impl StoreConnection {
             let over = login::turn(&mut *self.connection, &mut self.woken, cx);
             match over {
                 _ if self.woken => Poll::Ready(Ok(())),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(ConnectionError::of(error))),
+                Poll::Ready(Err(error)) => {
+                    Poll::Ready(Err(ConnectionError::of(error).without(&self.secrets)))
+                }
                 Poll::Pending => Poll::Pending,
             }
         })

@@ -67,7 +67,7 @@ impl PostgresStore {
             BackendError::new(BackendErrorKind::NotInstalled, message)
         };
         let rows = connection.query(&statement, &[]).await.map_err(|error| {
-            let error = BackendError::from(ConnectionError::of(error));
+            let error = BackendError::from(ConnectionError::from(error));
             match error.kind() {
                 BackendErrorKind::NotInstalled => missing().caused_by(error),
                 _ => error,
@@ -111,7 +111,7 @@ impl JournalReader for PostgresReader {
             .connection
             .query(&self.horizon, &[])
             .await
-            .map_err(ConnectionError::of)?;
+            .map_err(ConnectionError::from)?;
         let upto = rows.first().map_or(0, |row| row.get(0));
         Ok(row::cursor(self.store, upto))
     }
@@ -135,7 +135,7 @@ impl JournalReader for PostgresReader {
                 ],
             )
             .await
-            .map_err(|error| BackendError::from(ConnectionError::of(error)))?;
+            .map_err(|error| BackendError::from(ConnectionError::from(error)))?;
         // One row is always there, unless somebody emptied the table of the store.
         let first = rows.first().ok_or_else(|| {
             BackendError::new(

@@ -49,7 +49,7 @@ impl PostgresStore {
         let rows = connection
             .query(&there, &[])
             .await
-            .map_err(ConnectionError::of)?;
+            .map_err(ConnectionError::from)?;
         let is_there = |column| rows.first().is_some_and(|row| row.get(column));
         if !is_there(0) {
             connection
@@ -67,7 +67,7 @@ impl PostgresStore {
         let rows = connection
             .query(&self.schema.place(last), &[])
             .await
-            .map_err(ConnectionError::of)?;
+            .map_err(ConnectionError::from)?;
         Ok(rows.first().map_or(0, |row| row.get(0)))
     }
 }

@@ -10,7 +10,7 @@ use midplane_core::Timer;
 use tokio_postgres::Row;
 use tokio_postgres::error::Severity;
 
-use super::connection::{Parameter, StoreConnection};
+use super::connection::{Failed, Parameter, StoreConnection};
 use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::url::Endpoint;
 
@@ -25,7 +25,7 @@ pub(crate) struct ConnectionPool {
 /// Why a statement gave no rows.
 pub(crate) enum QueryError {
     /// The server refused the statement.
-    Refused(tokio_postgres::Error),
+    Refused(Failed),
     /// There is no connection, or there was no answer.
     Lost(ConnectionError),
 }
@@ -33,7 +33,7 @@ pub(crate) enum QueryError {
 impl From<QueryError> for BackendError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Refused(error) => ConnectionError::of(Some(error)).into(),
+            QueryError::Refused(failed) => ConnectionError::from(failed).into(),
             QueryError::Lost(error) => error.into(),
         }
     }
@@ -90,11 +90,11 @@ impl ConnectionPool {
                 *slot = Some(connection);
                 Ok(rows)
             }
-            Err(Some(error)) if is_refusal(&error) => {
+            Err(failed) if failed.error.as_ref().is_some_and(is_refusal) => {
                 *slot = Some(connection);
-                Err(QueryError::Refused(error))
+                Err(QueryError::Refused(failed))
             }
-            Err(error) => Err(QueryError::Lost(ConnectionError::of(error))),
+            Err(failed) => Err(QueryError::Lost(failed.into())),
         }
     }
 

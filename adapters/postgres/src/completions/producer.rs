@@ -66,17 +66,18 @@ impl PostgresStore {
         execution: &ExecutionId,
         asked: &str,
     ) -> Result<Change, ProduceError> {
-        let error = match self.query(statement, parameters).await {
+        let failed = match self.query(statement, parameters).await {
             Ok(rows) => {
                 return Ok(match rows.first().is_some_and(|row| row.get(0)) {
                     true => Change::Made,
                     false => Change::AlreadySo,
                 });
             }
-            Err(QueryError::Refused(error)) => error,
+            Err(QueryError::Refused(failed)) => failed,
             Err(lost) => return Err(ProduceError::Backend(lost.into())),
         };
-        let said = error.as_db_error();
+        let error = failed.error.as_ref();
+        let said = error.and_then(tokio_postgres::Error::as_db_error);
         let code = said.map(|said| said.code().code());
         Err(match (code, said) {
             (Some("MP001"), _) => ProduceError::Unknown(execution.clone()),
@@ -86,7 +87,7 @@ impl PostgresStore {
                 asked: asked.to_owned(),
             },
             (Some("MP003"), Some(said)) => ProduceError::Unfit(said.message().to_owned()),
-            _ => ProduceError::Backend(QueryError::Refused(error).into()),
+            _ => ProduceError::Backend(QueryError::Refused(failed).into()),
         })
     }
 }

@@ -13,6 +13,7 @@ use midplane_completions_suite::script::{
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_postgres::PostgresStore;
+use midplane_testkit::error::shown;
 use midplane_testkit::proxy::Way;
 use midplane_testkit::{eventually, succeeds, until, within};
 
@@ -68,6 +69,34 @@ fn a_call_that_is_given_up_does_not_go_on_waiting_on_the_server() {
         })
         .await;
         drop(holder);
+    });
+}
+
+#[test]
+fn a_server_that_repeats_the_password_does_not_make_us_show_it() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let user = format!("{}-ada", test.schema);
+        let repeating = format!(
+            "CREATE ROLE \"{user}\" LOGIN SUPERUSER PASSWORD 'hunter2'; \
+             CREATE FUNCTION midplane.repeat() RETURNS trigger LANGUAGE plpgsql \
+             AS $$BEGIN RAISE EXCEPTION 'said hunter2'; END$$; \
+             CREATE TRIGGER repeat BEFORE INSERT ON midplane.executions \
+             FOR EACH ROW EXECUTE FUNCTION midplane.repeat()"
+        );
+        test.sql(&repeating).await;
+        let address = test.server().address();
+        let url = format!("postgres://{user}:hunter2@{address}/postgres");
+        let store = store(&url, &test.schema);
+        let error = store
+            .start(&Execution::new(execution("said")))
+            .await
+            .unwrap_err();
+        let shown = shown(&error);
+        assert!(
+            shown.contains("said ***") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     });
 }
 
