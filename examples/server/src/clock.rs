@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,24 @@ use futures::future::BoxFuture;
 use midplane::Timer;
 use sync_wrapper::SyncWrapper;
 
-/// The runtime's clock, for hyper to keep its deadlines by.
+/// The runtime's clock, for hyper to keep the deadline of a request's head by. Once a request was answered, the next has
+/// the time longer for which the connection is kept.
 #[derive(Clone)]
-pub(crate) struct HyperTimer(pub(crate) Arc<dyn Timer>);
+pub(crate) struct HeadTimer {
+    pub(crate) timer: Arc<dyn Timer>,
+    /// What the time for which a connection is kept is more than that of a first head.
+    pub(crate) longer: Duration,
+    /// Whether the connection has been asked for anything.
+    pub(crate) used: Arc<AtomicBool>,
+}
 
-impl hyper::rt::Timer for HyperTimer {
+impl hyper::rt::Timer for HeadTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Sleep(SyncWrapper::new(self.0.sleep(duration))))
+        let longer = match self.used.load(Ordering::Relaxed) {
+            true => self.longer,
+            false => Duration::ZERO,
+        };
+        Box::pin(Sleep(SyncWrapper::new(self.timer.sleep(duration + longer))))
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {

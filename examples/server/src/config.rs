@@ -158,13 +158,16 @@ pub(crate) struct Config {
     #[arg(long, value_enum, value_name = "POLICY", default_value = "drop-oldest")]
     pub(crate) overflow: OverflowPolicy,
 
-    /// Time for a client to send the head of a request, from when the connection may send one, 10ms
-    /// to 10m.
-    ///
-    /// It bounds the WebSocket handshake, and how long a connection stays open between two
-    /// requests.
+    /// Time for a client to send the head of the first request of a connection, 10ms to 10m: it bounds the WebSocket
+    /// handshake.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) header_timeout: Duration,
+
+    /// Time for which a connection is kept between two requests, until the head of the next is there, 10ms to 10m, and at
+    /// least --header-timeout; answers say it. Above that of proxies, which is 60s for most, none sends a request into a
+    /// connection that is being closed.
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = time(TIMES))]
+    pub(crate) keep_alive: Duration,
 
     /// Time for a client to send the whole body of a request, 10ms to 10m; then it is answered with
     /// 408.

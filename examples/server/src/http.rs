@@ -13,16 +13,36 @@ use midplane::{Audience, Refusal, Relay};
 use crate::flows::{Flows, Refused};
 use crate::guard;
 use crate::health;
+use crate::idempotency::Reused;
 use crate::identity;
 use crate::message::Posted;
-use crate::request::parse_publish;
-use crate::response::{Failure, failure, json, respond};
+use crate::request::{Publish, parse_publish};
+use crate::response::{Failure, JSON, failure, json, line, respond};
 use crate::runtime::Socket;
 use crate::state::App;
 use crate::upgrade::upgrade;
 
-/// Answers one request.
+/// Of the old HTTP/1.1, and what proxies read.
+const KEEP_ALIVE: header::HeaderName = header::HeaderName::from_static("keep-alive");
+
+/// Answers one request, and says for how long the connection is kept.
 pub(crate) async fn answer<S: Socket>(
+    app: Arc<App>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let kept = app.config.keep_alive.max(app.config.header_timeout);
+    let mut response = route::<S>(app, request).await?;
+    let keep_alive = HeaderValue::try_from(format!("timeout={}", kept.as_secs()));
+    if let (Ok(keep_alive), true) = (
+        keep_alive,
+        response.status() != StatusCode::SWITCHING_PROTOCOLS,
+    ) {
+        response.headers_mut().insert(KEEP_ALIVE, keep_alive);
+    }
+    Ok(response)
+}
+
+async fn route<S: Socket>(
     app: Arc<App>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -108,8 +128,8 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let publish = match parse_publish(&body) {
-        Ok(publish) => publish,
+    let posting = match parse_publish(&body) {
+        Ok(posting) => posting,
         Err(fault) => {
             let (line, column) = fault.place().unzip();
             let failed = &Failure {
@@ -121,6 +141,23 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
             return failure(StatusCode::BAD_REQUEST, failed);
         }
     };
+    let act = || publish_once(app, &posting.publish);
+    let Some(key) = posting.idempotency_key else {
+        let (status, posted) = act();
+        return respond(status, JSON, posted);
+    };
+    let now = app.runtime.timer.now();
+    match app.idempotency.once(now, &key, &body, act) {
+        Ok((status, posted)) => respond(status, JSON, posted),
+        Err(Reused) => {
+            let message = "this idempotency_key was used for another publication";
+            failure(StatusCode::CONFLICT, &Failure::new("reused", message))
+        }
+    }
+}
+
+/// The status and the body of the answer to a publication.
+fn publish_once(app: &App, publish: &Publish<'_>) -> (StatusCode, Bytes) {
     let receipt = app.publish(&Audience::from(publish.target.clone()), &publish.event());
     // A publisher that looks at the status alone must not take for relayed what is not.
     let status = match receipt.relay {
@@ -134,7 +171,7 @@ async fn publish(app: &App, request: Request<Incoming>) -> Response<Full<Bytes>>
         delivered: usize::from(receipt),
         outcome: receipt.into(),
     };
-    json(status, &posted)
+    (status, line(&posted))
 }
 
 async fn start_flow(app: &Arc<App>, request: Request<Incoming>) -> Response<Full<Bytes>> {

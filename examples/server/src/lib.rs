@@ -84,6 +84,10 @@
 //! the server shuts down, when the relay is `refused_closed`. Every error of HTTP is
 //! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
 //!
+//! With an `"idempotency_key"`, 1 to 255 bytes of text, a publication that is repeated on the same node within two minutes gets
+//! the first answer again and publishes nothing, so that a proxy may try again; the last 10,000 keys are known. Another
+//! publication with the key is refused with 409, and one that was answered with 503 may be repeated.
+//!
 //! `POST /flows` takes `{"session":"...","executions":24}` (the number is optional) and answers 202 and
 //! `{"flow":"...","executions":24}`: this node runs a flow of that many executions that wait for each other,
 //! and the session is sent an event for each of their steps, on every node that has a connection of it:
@@ -140,7 +144,7 @@
 //! nodes are. `runtime` is the seam to tokio or smol. `serve` accepts and drains, `signals` says when. `http` has the routes,
 //! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and its pump, `websocket` the protocol on that
-//! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids.
+//! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids, `idempotency` what is not published twice.
 //! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open.
 
 mod backplane;
@@ -156,6 +160,7 @@ mod gauge;
 mod guard;
 mod health;
 mod http;
+mod idempotency;
 mod identity;
 mod live_watch;
 mod log;

@@ -213,8 +213,18 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, RequestFault> {
     serde_json::from_str(text).map_err(RequestFault::Invalid)
 }
 
+/// The most bytes of an idempotency key.
+const LONGEST_KEY: usize = 255;
+
+/// A publication by HTTP, and the key by which a repeated one is known.
+#[derive(Debug)]
+pub(crate) struct Posting<'a> {
+    pub(crate) publish: Publish<'a>,
+    pub(crate) idempotency_key: Option<Cow<'a, str>>,
+}
+
 /// Reads the body of `POST /publish`.
-pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, RequestFault> {
+pub(crate) fn parse_publish(body: &[u8]) -> Result<Posting<'_>, RequestFault> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body<'a> {
@@ -222,20 +232,41 @@ pub(crate) fn parse_publish(body: &[u8]) -> Result<Publish<'_>, RequestFault> {
         #[serde(borrow)]
         event: &'a RawValue,
         key: Option<EventKey>,
+        #[serde(borrow, default, deserialize_with = "idempotency_key")]
+        idempotency_key: Option<Cow<'a, str>>,
     }
 
-    let Body { target, event, key } = serde_json::from_slice(body).map_err(|error| {
+    let Body {
+        target,
+        event,
+        key,
+        idempotency_key,
+    } = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             RequestFault::Invalid(error)
         } else {
             RequestFault::Malformed(error)
         }
     })?;
-    Ok(Publish {
-        target,
-        event: unreserved(event)?,
-        key,
+    Ok(Posting {
+        publish: Publish {
+            target,
+            event: unreserved(event)?,
+            key,
+        },
+        idempotency_key,
     })
+}
+
+/// A key of some length, and of no more than it may have.
+fn idempotency_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let key: Cow<'de, str> = Deserialize::deserialize(from)?;
+    match key.len() {
+        1..=LONGEST_KEY => Ok(Some(key)),
+        _ => Err(D::Error::custom(format!(
+            "an idempotency_key has 1 to {LONGEST_KEY} bytes"
+        ))),
+    }
 }
 
 /// A field that is there, even if it is `null`.

@@ -32,11 +32,18 @@ pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Full<By
     json(status, failure)
 }
 
+pub(crate) const JSON: &str = "application/json";
+
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    respond(status, JSON, line(value))
+}
+
+/// The value as a line of JSON.
+pub(crate) fn line(value: &impl Serialize) -> Bytes {
     match serde_json::to_vec(value) {
         Ok(mut bytes) => {
             bytes.push(b'\n');
-            respond(status, "application/json", bytes)
+            bytes.into()
         }
         Err(error) => unreachable!("numbers and text are JSON: {error}"),
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -12,7 +13,7 @@ use hyper::service::service_fn;
 use smol_hyper::rt::FuturesIo;
 
 use crate::bounded::Bounded;
-use crate::clock::HyperTimer;
+use crate::clock::HeadTimer;
 use crate::error::RunError;
 use crate::gauge::Permit;
 use crate::http;
@@ -97,9 +98,18 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, permit: Permit, drain
     let timer = app.runtime.timer.clone();
     let header_timeout = app.config.header_timeout;
     let socket = Bounded::new(socket, timer.clone(), app.config.write_timeout);
-    let service = service_fn(move |request| http::answer::<S>(app.clone(), request));
+    let used = Arc::<AtomicBool>::default();
+    let timer = HeadTimer {
+        timer,
+        longer: app.config.keep_alive.saturating_sub(header_timeout),
+        used: used.clone(),
+    };
+    let service = service_fn(move |request| {
+        used.store(true, Ordering::Relaxed);
+        http::answer::<S>(app.clone(), request)
+    });
     let connection = http1::Builder::new()
-        .timer(HyperTimer(timer))
+        .timer(timer)
         .header_read_timeout(header_timeout)
         .max_buf_size(16 << 10)
         .serve_connection(FuturesIo::new(socket), service)

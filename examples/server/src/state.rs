@@ -10,6 +10,7 @@ use crate::backplane::Plane;
 use crate::config::Config;
 use crate::flows::Flows;
 use crate::gauge::Gauge;
+use crate::idempotency::Idempotency;
 use crate::live_watch::LiveWatch;
 use crate::notice_log::NoticeLog;
 use crate::runtime::Runtime;
@@ -34,6 +35,7 @@ pub(crate) struct App {
     pub(crate) connections: Arc<Gauge>,
     pub(crate) counts: Counts,
     pub(crate) flows: Flows,
+    pub(crate) idempotency: Idempotency,
 }
 
 /// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the
@@ -57,6 +59,7 @@ impl App {
             noticed: Mutex::default(),
             counts: Counts::default(),
             flows,
+            idempotency: Idempotency::default(),
         }
     }
 

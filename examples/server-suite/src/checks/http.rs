@@ -1,7 +1,8 @@
 //! The plain HTTP side.
 
 use midplane_testkit::{succeeds, within};
-use tokio::io::{AsyncWriteExt, BufReader};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::fixture::{Program, publication, target};
 use crate::http::{Answer, Request, connect};
@@ -192,4 +193,41 @@ pub async fn probes_and_proxies_come_in(program: Program) {
         .without_host()
         .answered(&server, 403)
         .await;
+}
+
+/// A connection is kept longer between two requests than the first may take, for as long as the answers say.
+pub async fn a_connection_is_kept_between_requests(program: Program) {
+    let server = program.start("--header-timeout 500ms --keep-alive 10m");
+    let mut stream = BufReader::new(connect(server.address).await);
+    // Whoever sends nothing at all shows that the time for a first request is over.
+    let mut silent = connect(server.address).await;
+    for pause in [true, false] {
+        let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
+        let request = request.bytes(server.address);
+        succeeds("the request leaves", stream.write_all(&request)).await;
+        let answer = within("an answer", Answer::read(&mut stream)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("keep-alive"), Some("timeout=600"));
+        if pause {
+            let _ = within("the end", silent.read(&mut [0])).await;
+        }
+    }
+}
+
+/// A publication that a proxy repeats is published once, and answered as it was.
+pub async fn a_repeated_publication_is_published_once(program: Program) {
+    let (server, [mut client]) = program.start_with("", ["user=u"]).await;
+    let keyed = |key: &str, event: u64| {
+        let target = target("user", "u");
+        json!({"target": target, "event": event, "idempotency_key": key}).to_string()
+    };
+    for _ in 0..3 {
+        let answer = server.post(keyed("k", 1), 200).await;
+        assert_eq!(answer.delivered(), 1);
+    }
+    server.post(keyed("k", 2), 409).await;
+    server.post(keyed("", 2), 400).await;
+    server.post(keyed(&"k".repeat(256), 2), 400).await;
+    server.post(keyed("l", 1), 200).await;
+    client.got(&["1", "1"]).await;
 }

@@ -59,6 +59,8 @@ macro_rules! suite {
                 one_connection_carries_many_requests
                 a_list_may_stand_in_several_lines
                 probes_and_proxies_come_in
+                a_connection_is_kept_between_requests
+                a_repeated_publication_is_published_once
             }
             identity {
                 a_client_publishes_only_where_it_is
