@@ -199,7 +199,7 @@ mod tests {
             ),
             ("host=a password=s3cret sslcrl=/c", "`sslcrl`"),
         ] {
-            let refused = Endpoint::parse(url).err().expect(url);
+            let refused = Endpoint::parse(url).expect_err(url);
             assert!(refused.to_string().contains(named), "{refused}");
             assert!(!format!("{refused} {refused:?}").contains("s3cret"));
         }
