@@ -124,20 +124,17 @@ impl Reception {
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
+        let proven = peer.is_proven();
+        let (flow, view) = peer.flow(moment, lane, since);
+        if flow.is_next(header.first, proven) && !view.is_stale(&frame) {
+            self.pass(now, &frame);
+            return;
+        }
+        // Counted here alone, for that reads the whole frame.
         let count = frame.numbered();
         let Some(last) = count.checked_sub(1).map(|more| header.first + more) else {
             return;
         };
-        let proven = peer.is_proven();
-        let (flow, view) = peer.flow(moment, lane, since);
-        if flow.is_next(header.first, proven) && !view.is_stale(&frame) {
-            let waits = flow.passed(last, header.stamp, header.waited);
-            self.deliver(now, &frame, header.first);
-            if waits {
-                self.advance(now, origin, lane);
-            }
-            return;
-        }
         let mut held = false;
         let hold = self.config.hold;
         let others = self.held - flow.held_bytes();
@@ -150,6 +147,20 @@ impl Reception {
         }
         while others + self.flow_bytes(origin, lane) > hold && self.drop_newest(now, origin, lane) {
             self.counters.unheld += 1;
+        }
+    }
+
+    /// Delivers a frame that is the next of its flow.
+    fn pass(&mut self, now: Instant, frame: &Frame) {
+        let header = *frame.header();
+        let (origin, lane) = (header.origin, Lane(header.lane));
+        let Some(last) = self.deliver(now, frame, header.first) else {
+            return;
+        };
+        let peer = self.peers.get_mut(origin);
+        let flow = peer.and_then(|peer| peer.flows.get_mut(&lane));
+        if flow.is_some_and(|flow| flow.passed(last, header.stamp, header.waited)) {
+            self.advance(now, origin, lane);
         }
     }
 
@@ -201,7 +212,9 @@ impl Reception {
         };
         for settled in settled {
             match settled {
-                Settled::Frame(frame, from) => self.deliver(now, &frame, from),
+                Settled::Frame(frame, from) => {
+                    self.deliver(now, &frame, from);
+                }
                 Settled::Gap(run, since, until) => {
                     self.news.gap(origin, lane, run, (since, until));
                 }
@@ -216,11 +229,13 @@ impl Reception {
         }
     }
 
-    /// Passes on the events of a frame from this number on.
-    fn deliver(&mut self, now: Instant, frame: &Frame, from: u64) {
+    /// Passes on the events of a frame from this number on. Gives the last number of the frame.
+    fn deliver(&mut self, now: Instant, frame: &Frame, from: u64) -> Option<u64> {
         let header = frame.header();
         let (origin, lane) = (header.origin, Lane(header.lane));
+        let mut last = None;
         for (number, message) in frame.messages() {
+            last = number.or(last);
             let Some(number) = number.filter(|number| *number >= from) else {
                 continue;
             };
@@ -258,6 +273,7 @@ impl Reception {
             };
             self.news.push(news);
         }
+        last
     }
 
     /// A heartbeat that the origin stamped `sent` reports its lanes.
