@@ -199,7 +199,7 @@ pub async fn probes_and_proxies_come_in(program: Program) {
 pub async fn a_connection_is_kept_between_requests(program: Program) {
     let server = program.start("--header-timeout 500ms --keep-alive 10m");
     let mut stream = BufReader::new(connect(server.address).await);
-    // Whoever sends nothing at all shows that the time for a first request is over.
+    // A client that sends nothing at all shows that the time for a first request is over.
     let mut silent = connect(server.address).await;
     for pause in [true, false] {
         let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
