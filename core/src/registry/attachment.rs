@@ -21,12 +21,13 @@ use crate::time::Instant;
 
 /// The registry, as an attachment calls it.
 pub(crate) trait Membership: Send + Sync {
+    /// How far the target reaches, and whether the connection was not in it before.
     fn associate(
         &self,
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<ReachAnswer, AssociateError>;
+    ) -> Result<(ReachAnswer, bool), AssociateError>;
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn is_in(&self, scope: &Scope, member: &Member, target: &Target) -> bool;
     fn reach_of(&self, scope: &Scope, target: &Target) -> Reach;
@@ -139,12 +140,10 @@ impl Attachment {
     /// nodes it is ready at once. Dropping the future undoes nothing: a connection that the bus refuses a lane for then stays
     /// in the target and is reached by this node alone.
     pub fn associate(&self, target: &Target) -> Associate {
-        let outcome = self.with(|registry, member| {
-            let joins = !registry.is_in(&self.scope, member, target);
-            (registry.associate(&self.scope, member, target), joins)
-        });
-        let (answer, joins) = outcome.unwrap_or((Err(AssociateError::Detached), false));
-        let waits = joins && matches!(answer, Ok(ReachAnswer::Pending(_)));
+        let outcome = self.with(|registry, member| registry.associate(&self.scope, member, target));
+        let outcome = outcome.unwrap_or(Err(AssociateError::Detached));
+        let waits = matches!(outcome, Ok((ReachAnswer::Pending(_), true)));
+        let answer = outcome.map(|(answer, _)| answer);
         let joined = waits.then(|| Joined {
             registry: self.registry.clone(),
             connection: self.connection.clone(),

@@ -250,8 +250,9 @@ impl<H: Host> Registry<H> {
         })
     }
 
-    /// Joins the connection to the target: true if the target had no member before.
-    fn join(&self, member: &Member, key: KeyRef<'_>) -> Result<bool, AssociateError> {
+    /// Joins the connection to the target: whether the target had no member before, or `None` where the connection was in it
+    /// already.
+    fn join(&self, member: &Member, key: KeyRef<'_>) -> Result<Option<bool>, AssociateError> {
         let limit = self.targets_per_connection;
         let hash = key.hash(&self.hasher);
         let entry_hash = self.entry_hash(member);
@@ -262,7 +263,7 @@ impl<H: Host> Registry<H> {
         if entry.joined().len() >= limit as usize {
             let joined = entry.joined().any(|joined| joined.parts() == key);
             return match joined {
-                true => Ok(false),
+                true => Ok(None),
                 false => Err(AssociateError::TooMany { limit }),
             };
         }
@@ -270,10 +271,10 @@ impl<H: Host> Registry<H> {
             .target_table(hash)
             .join(hash, key, member, &self.hasher);
         let Some(joined) = joined else {
-            return Ok(false);
+            return Ok(None);
         };
         entry.join(joined.key, self.now());
-        Ok(joined.first)
+        Ok(Some(joined.first))
     }
 
     /// The present instant, or the first where nothing watches the targets.
@@ -302,7 +303,7 @@ impl<H: Host> Membership for Registry<H> {
         scope: &Scope,
         member: &Member,
         target: &Target,
-    ) -> Result<ReachAnswer, AssociateError> {
+    ) -> Result<(ReachAnswer, bool), AssociateError> {
         if matches!(target, Target::Connection(_)) {
             return Err(AssociateError::Reserved);
         }
@@ -310,10 +311,10 @@ impl<H: Host> Membership for Registry<H> {
         // Before the target is in the table: who finds it there may rely on its being watched.
         self.target_gained(key);
         let first = self.join(member, key);
-        if first != Ok(true) {
+        if first != Ok(Some(true)) {
             self.target_lost(key);
         }
-        first.map(|_| self.reach(key))
+        first.map(|first| (self.reach(key), first.is_some()))
     }
 
     fn dissociate(&self, scope: &Scope, member: &Member, target: &Target) -> bool {
