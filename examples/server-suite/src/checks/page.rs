@@ -150,12 +150,18 @@ pub async fn the_client_for_browsers_comes_back(program: Program) {
     let tab = browser.open_connected(&pair.receiver).await;
     tab.script(APPLICATION).await;
     let topic = target("topic", "tea");
-    // Waits until the application has heard these last, and forgets what it heard.
-    let heard = async |last: &[&str]| {
-        until(format!("the application has heard {last:?}"), async || {
-            let script = format!("return window.heard.slice(-{})", last.len());
-            (tab.script(&script).await == json!(last)).then_some(())
-        })
+    // Waits until the application has heard these, in this order and maybe others between them, and forgets what it heard.
+    let heard = async |expected: &[&str]| {
+        until(
+            format!("the application has heard {expected:?}"),
+            async || {
+                let script = "let next = 0;
+                for (const word of window.heard) if (word === expected[next]) next++;
+                return next === expected.length";
+                let script = format!("const expected = {}; {script}", json!(expected));
+                (tab.script(&script).await == true).then_some(())
+            },
+        )
         .await;
         tab.script("window.heard.length = 0").await;
     };
