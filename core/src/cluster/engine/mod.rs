@@ -98,11 +98,7 @@ impl<H: Host> Engine<H> {
 
     /// Takes what the handles left. False if the driver is to end at once.
     fn take_in(&mut self, now: Instant) -> bool {
-        let held = self.in_flight.backlog()
-            + Backlog {
-                messages: self.node.queued(),
-                bytes: self.node.queued_bytes(),
-            };
+        let held = self.held();
         let outgoing = &self.shared.outgoing;
         let lost = self.in_flight.lost();
         let goes_on = outgoing.take(held, lost, &mut self.messages, &mut self.commands);
@@ -180,15 +176,19 @@ impl<H: Host> Engine<H> {
         }
         self.interest.answer(self.uplink.is_open());
         self.in_flight.answer(|| self.node.oldest());
-        if self.closing.is_some() && !self.uplink.is_open() && self.holds_nothing() {
+        if self.closing.is_some() && !self.uplink.is_open() && self.held() == Backlog::default() {
             self.end();
         }
         moved
     }
 
-    /// Whether the bus has all that was accepted for it, or will never have it.
-    fn holds_nothing(&self) -> bool {
-        self.node.queued() == 0 && self.in_flight.backlog() == Backlog::default()
+    /// What was accepted for the bus, taken, and is not with it.
+    fn held(&self) -> Backlog {
+        self.in_flight.backlog()
+            + Backlog {
+                messages: self.node.queued(),
+                bytes: self.node.queued_bytes(),
+            }
     }
 
     /// Does what is due at this time.
