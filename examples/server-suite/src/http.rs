@@ -10,9 +10,6 @@ use midplane_testkit::{succeeds, within};
 
 use crate::endpoint::Endpoint;
 
-/// The value of a header that is not written.
-const NO_HOST: &str = "\0";
-
 /// A connected socket whose receive buffer is as small as the system lets it be, so that a peer
 /// that writes notices early that nobody reads.
 pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
@@ -33,6 +30,8 @@ pub(crate) struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(&'static str, String)>,
+    /// Whether a `Host` is written where no header is one.
+    host: bool,
     body: Option<Vec<u8>>,
 }
 
@@ -42,6 +41,7 @@ impl Request {
             method,
             path: path.into(),
             headers: Vec::new(),
+            host: true,
             body: None,
         }
     }
@@ -67,8 +67,9 @@ impl Request {
     }
 
     /// Leaves the `Host` out.
-    pub(crate) fn without_host(self) -> Self {
-        self.header("host", NO_HOST)
+    pub(crate) fn without_host(mut self) -> Self {
+        self.host = false;
+        self
     }
 
     /// Sets a header, in place of one of this name.
@@ -87,7 +88,7 @@ impl Request {
     pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
         let has = |name| self.headers.iter().any(|(other, _)| *other == name);
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
-        if !has("host") {
+        if self.host && !has("host") {
             head += &format!("host: {address}\r\n");
         }
         if !has("connection") {
@@ -98,8 +99,7 @@ impl Request {
         {
             head += &format!("content-length: {}\r\n", body.len());
         }
-        let written = self.headers.iter().filter(|(_, value)| value != NO_HOST);
-        for (name, value) in written {
+        for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
         }
         head += "\r\n";

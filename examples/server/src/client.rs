@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures::FutureExt;
-use midplane::core::Associate;
-use midplane::core::MissedLanes;
+use midplane::core::{Associate, MissedLanes};
 use midplane::id::{AgentId, SessionId, TopicId};
 use midplane::{
     AssociateError, Attachment, Audience, Instant, Missed, Reach, Refusal, Relay, Target,

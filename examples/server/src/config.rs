@@ -210,6 +210,11 @@ pub(crate) enum OverflowPolicy {
 }
 
 impl Config {
+    /// The time for which a connection is kept between two requests.
+    pub(crate) fn kept(&self) -> Duration {
+        self.keep_alive.max(self.header_timeout)
+    }
+
     /// What the command line says.
     ///
     /// # Errors

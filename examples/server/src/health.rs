@@ -58,35 +58,40 @@ pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
     json(StatusCode::OK, &health)
 }
 
+/// What the paths of health say, to operators and to others.
+#[derive(Serialize)]
+struct Told {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Told {
+    fn alone(code: StatusCode, status: &'static str) -> Response<Full<Bytes>> {
+        let reason = None;
+        json(code, &Self { status, reason })
+    }
+}
+
 /// 200 while events of every node come, else 503 and why not.
 pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
-    #[derive(Serialize)]
-    struct Readiness {
-        status: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-    }
-
     let (code, status) = readiness(app);
     let reason = (status == DEGRADED).then(|| {
         let bus = app.noticed().bus.clone();
         bus.unwrap_or_else(|| "this node does not hear its own heartbeats yet".to_owned())
     });
-    json(code, &Readiness { status, reason })
+    json(code, &Told { status, reason })
 }
 
-/// What clients that are no operators are told, load balancers among them: of readiness, or else that the server answers.
-pub(crate) fn probed(app: &App, ready: bool) -> Response<Full<Bytes>> {
-    #[derive(Serialize)]
-    struct Probed {
-        status: &'static str,
-    }
+/// The readiness alone: for those that are no operators, load balancers among them.
+pub(crate) fn is_ready(app: &App) -> Response<Full<Bytes>> {
+    let (code, status) = readiness(app);
+    Told::alone(code, status)
+}
 
-    let (code, status) = match ready {
-        true => readiness(app),
-        false => (StatusCode::OK, "ok"),
-    };
-    json(code, &Probed { status })
+/// The server answers, and no more: for those that are no operators.
+pub(crate) fn answers() -> Response<Full<Bytes>> {
+    Told::alone(StatusCode::OK, "ok")
 }
 
 const DEGRADED: &str = "degraded";

@@ -30,13 +30,12 @@ pub(crate) async fn answer<S: Socket>(
     app: Arc<App>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let kept = app.config.keep_alive.max(app.config.header_timeout);
+    let keep_alive = format!("timeout={}", app.config.kept().as_secs());
     let mut response = route::<S>(app, request).await?;
-    let keep_alive = HeaderValue::try_from(format!("timeout={}", kept.as_secs()));
-    if let (Ok(keep_alive), true) = (
-        keep_alive,
-        response.status() != StatusCode::SWITCHING_PROTOCOLS,
-    ) {
+    // Digits are a header's value. A WebSocket is kept by other rules.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && let Ok(keep_alive) = HeaderValue::try_from(keep_alive)
+    {
         response.headers_mut().insert(KEEP_ALIVE, keep_alive);
     }
     Ok(response)
@@ -70,14 +69,16 @@ async fn route<S: Socket>(
         return Ok(response);
     }
     let path = request.uri().path();
-    let checked = guard::check(request.headers(), &app.config.public_host);
-    // A probe may have any Host or none, and learns no more than it has to.
-    if let ("/healthz" | "/readyz", Err(_)) = (path, &checked) {
-        return Ok(health::probed(&app, path == "/readyz"));
-    }
-    if let Err(error) = checked {
-        let failed = &Failure::new("forbidden", error.to_string());
-        return Ok(failure(StatusCode::FORBIDDEN, failed));
+    if let Err(error) = guard::check(request.headers(), &app.config.public_host) {
+        return Ok(match path {
+            // A probe may have any Host or none, and learns no more than it has to.
+            "/healthz" => health::answers(),
+            "/readyz" => health::is_ready(&app),
+            _ => {
+                let failed = &Failure::new("forbidden", error.to_string());
+                failure(StatusCode::FORBIDDEN, failed)
+            }
+        });
     }
     Ok(match path {
         "/" => page(),

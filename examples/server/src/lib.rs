@@ -280,7 +280,7 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
     };
     match run(server) {
         Ok(()) => {
-            log::end("");
+            log::flush();
             ExitCode::SUCCESS
         }
         Err(error) => fail(1, &format!("error: {error}")),

@@ -43,6 +43,11 @@ pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
+/// Waits until all that waits is written; gives up where nobody reads.
+pub(crate) fn flush() {
+    start().flush();
+}
+
 /// Writes a last line, after all that waits; gives up where nobody reads.
 pub(crate) fn end(line: &str) {
     start().end(line);
@@ -59,14 +64,21 @@ impl Log {
     }
 
     fn end(&self, line: &str) {
+        self.leave(format!("{line}\n").into_bytes());
+        self.flush();
+    }
+
+    fn flush(&self) {
         let (written, wait) = sync_channel(1);
-        let line = match line {
-            "" => Vec::new(),
-            line => format!("{line}\n").into_bytes(),
-        };
-        let left = self.0.try_send(Entry::Line(line));
-        if left.is_ok() && self.0.try_send(Entry::Flush(written)).is_ok() {
+        if self.0.try_send(Entry::Flush(written)).is_ok() {
             let _ = wait.recv_timeout(LAST_WORDS);
+        }
+    }
+
+    /// Leaves a line to be written, or counts it.
+    fn leave(&self, line: Vec<u8>) {
+        if self.0.try_send(Entry::Line(line)).is_err() {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -99,9 +111,7 @@ impl<'a> MakeWriter<'a> for Log {
 impl Write for &Log {
     /// Takes a line. The layer that formats events gives each whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Entry::Line(line.to_vec())).is_err() {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
-        }
+        self.leave(line.to_vec());
         Ok(line.len())
     }
 

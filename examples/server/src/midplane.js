@@ -13,7 +13,7 @@
 /** The first and the longest pause before connecting again, in milliseconds. */
 const PAUSES = [250, 16_000];
 
-/** After so many milliseconds in which nothing came the server is asked for a sign of life, which may take half as long. */
+/** Milliseconds in which nothing came, after which the server is asked for a sign of life; that may take half as long. */
 const SILENCE = 20_000;
 
 /**

@@ -101,7 +101,7 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, permit: Permit, drain
     let used = Arc::<AtomicBool>::default();
     let timer = HeadTimer {
         timer,
-        longer: app.config.keep_alive.saturating_sub(header_timeout),
+        longer: app.config.kept() - header_timeout,
         used: used.clone(),
     };
     let service = service_fn(move |request| {
