@@ -43,7 +43,7 @@ pub(crate) async fn most(nats: &Nats, mut known: usize, most: usize) -> Result<M
     })
 }
 
-/// Whether the server takes so many subscriptions of one connection.
+/// Whether the server takes this number of subscriptions of one connection.
 async fn takes(nats: &Nats, count: usize) -> Result<bool, BusError> {
     let (client, arrivals) = dial(nats).await?;
     let subject = nats.prefix.channel(SEPARATOR, SILENT);

@@ -115,7 +115,7 @@ impl NewsQueue {
         self.news.is_empty()
     }
 
-    /// The frames that came since all news was taken take so many bytes, with another of this size.
+    /// The frames that came since all news was taken take this number of bytes, with another of this size.
     pub(super) fn with_frame(&self, bytes: usize) -> usize {
         self.unread + bytes + FRAME
     }
