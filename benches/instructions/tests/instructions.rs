@@ -46,13 +46,13 @@ fn program() -> &'static PathBuf {
     PROGRAM.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        build.args(["build", "--locked", "--quiet", "--profile", "instructions"]);
+        build.args(["build", "--locked", "--quiet", "--profile", "optimized"]);
         build.args(["-p", "instructions"]);
         assert!(build.status().expect("cargo runs").success());
         // Next to the folder of this test's profile.
         let folder = PathBuf::from(env!("CARGO_BIN_EXE_instructions"));
         let target = folder.ancestors().nth(2).expect("a target folder");
-        target.join("instructions/instructions")
+        target.join("optimized/instructions")
     })
 }
 

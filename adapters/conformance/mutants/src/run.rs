@@ -1,5 +1,6 @@
 //! The copy of the tree in which mutants run.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,34 +15,40 @@ const LIMIT: u32 = 600;
 /// has by itself, so that a mutant is caught whichever runs the seeds happen to make.
 const SEEDS: &str = "1000";
 
-/// A copy of the tree, beside one target folder for all mutants: an edit compiles what it touches.
+/// A copy of the tree, compiled into the target folder of the tree itself: what is not ours is compiled there
+/// already, and an edit compiles what it touches.
 #[derive(Debug)]
-pub(crate) struct Tree(PathBuf);
+pub(crate) struct Tree {
+    copy: PathBuf,
+    target: PathBuf,
+}
 
 impl Tree {
     /// Brings the copy under `target/mutants` up to date. A file that is the same already keeps its time of
     /// change, so that a second run compiles nothing; a file that came or went begins a new copy.
     pub(crate) fn copy_of(root: &Path) -> Outcome<Self> {
-        let (tree, list) = (root.join("target/mutants/tree"), "target/mutants/list");
+        let (copy, list) = (root.join("target/mutants/tree"), "target/mutants/list");
         let names = tracked(root)?;
-        if fs::read_to_string(root.join(list)).ok() != Some(names.join("\n")) && tree.exists() {
-            fs::remove_dir_all(&tree)?;
+        if fs::read_to_string(root.join(list)).ok() != Some(names.join("\n")) && copy.exists() {
+            fs::remove_dir_all(&copy)?;
         }
         for name in &names {
-            let (from, to) = (root.join(name), tree.join(name));
+            let (from, to) = (root.join(name), copy.join(name));
             if fs::read(&from).ok() != fs::read(&to).ok() {
                 fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
                 fs::copy(from, to)?;
             }
         }
         fs::write(root.join(list), names.join("\n"))?;
-        Ok(Self(tree))
+        // A relative path would be of the copy, where cargo runs.
+        let target = root.join("target").canonicalize()?;
+        Ok(Self { copy, target })
     }
 
     /// Makes the edit, runs the test, and takes the edit back. The inner result is `Ok` with how the mutant
     /// was caught, or `Err` with why the mutant survived.
     pub(crate) fn run(&self, mutant: &Mutant) -> Outcome<Result<String, String>> {
-        let file = self.0.join(&mutant.file);
+        let file = self.copy.join(&mutant.file);
         let sound = fs::read_to_string(&file)?;
         fs::write(&file, mutant.edit(&sound)?)?;
         let verdict = self.test(mutant);
@@ -74,19 +81,35 @@ impl Tree {
     }
 
     /// Runs this command with the mutant's arguments of `cargo test`, and with all features unless these
-    /// arguments name some.
+    /// arguments name some. With all features a file of tests is looked for in every package, as `./test unit`
+    /// does: what is not ours is compiled for both with the same features then, and only once.
     fn cargo(&self, command: &[&str], mutant: &Mutant) -> Outcome<Output> {
         let all = !mutant.test.contains("features");
-        let output = Command::new(command[0])
+        let everywhere = all && mutant.test.contains(" --test ");
+        let mut words = mutant.test.split_whitespace();
+        if everywhere {
+            words.nth(1).ok_or("the test names no package")?;
+        }
+        let mut command_line = Command::new(command[0]);
+        // What cargo says of this package to whom it runs: build scripts that read it would run again, and what needs
+        // them be compiled again.
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command_line.env_remove(name);
+            }
+        }
+        let output = command_line
             .args(&command[1..])
             .arg("--locked")
+            .args(everywhere.then_some("--workspace"))
             .args(all.then_some("--all-features"))
-            .args(mutant.test.split_whitespace())
+            .args(words)
             .args(["--", "--exact"])
-            .env("CARGO_TARGET_DIR", self.0.with_file_name("target"))
+            .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0")
             .env("SIMULATION_SEEDS", SEEDS)
-            .current_dir(&self.0)
+            .current_dir(&self.copy)
             .output()?;
         Ok(output)
     }
