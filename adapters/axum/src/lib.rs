@@ -39,7 +39,7 @@
 //!
 //! Those of [`midplane_http`]: what waits is written before the goodbye, and each end has its code. A client's message that
 //! was read is given to the application, however the client ended. While the application does not read, the client waits.
-//! A client of [`serve`] that takes no byte of a response or a WebSocket for 30 s is cut off, once the plane drains after 2 s.
+//! A client of [`serve`] that takes no byte of a response or a WebSocket for 60 s is cut off, once the plane drains after 2 s.
 //!
 //! # Map
 //!

@@ -14,8 +14,8 @@ use midplane_http::Patience;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a client may take no byte of what is written.
-const STUCK: Duration = Duration::from_secs(30);
+/// How long a client may take no byte of what is written: one that reads 5 kB/s into a buffer of 4 MiB makes room every 50 s.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// Accepts sockets that fail once their client takes nothing, and send at once what is written.
 pub(crate) struct PatientListener {

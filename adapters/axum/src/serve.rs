@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::listener::PatientListener;
 
-/// Serves the router until SIGINT or SIGTERM, and then ends well: readiness goes first and connections are taken for
+/// Serves the router until SIGINT, SIGTERM or SIGQUIT, and then ends well: readiness goes first and connections are taken for
 /// [a while](Serve::drain_delay) still, for a load balancer to see it; then none is taken, and each client is told, within
 /// [the spread](Serve::spread); then the plane closes. What was published is handed to the bus, within
 /// [the deadline](Serve::deadline) of it all. A second signal ends it at once.
@@ -25,7 +25,7 @@ pub fn serve(listener: TcpListener, router: Router, plane: Plane) -> Serve {
         router,
         plane,
         drain_delay: Duration::ZERO,
-        spread: Duration::ZERO,
+        spread: None,
         deadline: Duration::from_secs(10),
         shutdown: signal().boxed(),
     }
@@ -38,7 +38,7 @@ pub struct Serve {
     router: Router,
     plane: Plane,
     drain_delay: Duration,
-    spread: Duration,
+    spread: Option<Duration>,
     deadline: Duration,
     shutdown: futures::future::BoxFuture<'static, ()>,
 }
@@ -51,9 +51,10 @@ impl Serve {
         self
     }
 
-    /// Within which time clients are told that the server goes, each at a moment of its own; all at once by default.
+    /// Within which time clients are told that the server goes, each at a moment of its own: by default 5 ms for each
+    /// client, and at most half of the [deadline](Self::deadline).
     pub fn spread(mut self, spread: Duration) -> Self {
-        self.spread = spread;
+        self.spread = Some(spread);
         self
     }
 
@@ -86,7 +87,10 @@ impl Serve {
                 shutdown.await;
                 plane.unready();
                 sleep(drain_delay).await;
-                plane.drain_over(spread);
+                let clients = plane.status().connections;
+                plane.drain_over(
+                    spread.unwrap_or_else(|| midplane_http::spread(clients, deadline / 2)),
+                );
                 let _ = told.send(Instant::now() + deadline);
             }
         };
@@ -135,7 +139,7 @@ impl std::fmt::Debug for Serve {
     }
 }
 
-/// Resolves at SIGINT or SIGTERM; never where the system gives no signals.
+/// Resolves at SIGINT, SIGTERM or SIGQUIT; never where the system gives no signals.
 async fn signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -148,10 +152,16 @@ async fn signal() {
 #[cfg(unix)]
 async fn terminate() {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
+    let received = async |kind| match signal(kind) {
         Ok(mut signals) => drop(signals.recv().await),
         Err(_) => futures::future::pending().await,
-    }
+    };
+    // Images whose first server was nginx are stopped by SIGQUIT.
+    let (terminate, quit) = (
+        received(SignalKind::terminate()),
+        received(SignalKind::quit()),
+    );
+    select(pin!(terminate), pin!(quit)).await;
 }
 
 #[cfg(not(unix))]

@@ -11,22 +11,19 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use midplane::{Connection, Event, Hold, Item, Timer};
+use midplane::{Connection, ConnectionEnd, Event, Hold, Item, Timer};
 
-use crate::draining::{Draining, share};
+use crate::draining::{Draining, return_after};
 
 /// How often a comment goes to an idle client, below the 60 s after which many proxies cut an idle response.
 const IDLE: Duration = Duration::from_secs(20);
-
-/// Between which times a client of a server that goes is to come back.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// A stream of blocks of server-sent events, which ends with the connection or when the plane drains.
 ///
 /// A text is a block with its lines as `data`. Bytes are a block with the event `binary` and base64 as data. A loss is a
 /// block with the event `lost` and the number of events, and a report that events may be missing one with the event
-/// `missed`. An idle client gets a comment every 20 s. When the plane drains, the last block is a `retry` of one to two
-/// seconds, or of up to the plane's [spread](midplane::Plane::spread) more: browsers come back behind it. A close of the plane waits until the stream is dropped.
+/// `missed`. An idle client gets a comment every 20 s. When the plane drains, within its [spread](midplane::Plane::spread),
+/// the last block is a `retry` of [one to two seconds](return_after): browsers come back behind it. A close of the plane waits until the stream is dropped.
 pub struct EventStream {
     connection: Connection,
     timer: Arc<dyn Timer>,
@@ -34,6 +31,8 @@ pub struct EventStream {
     first: Option<Bytes>,
     idle: BoxFuture<'static, ()>,
     draining: Draining,
+    /// The client is told that the server goes, behind what waits.
+    leaving: bool,
     ended: bool,
     _hold: Hold,
 }
@@ -53,6 +52,7 @@ impl EventStream {
             encode: Box::new(|item| Some(block(&item))),
             first: None,
             draining,
+            leaving: false,
             ended: false,
             _hold: hold,
         }
@@ -77,6 +77,11 @@ impl EventStream {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(first));
         }
+        if !self.leaving && self.draining.poll(context).is_ready() {
+            // What waits still comes, and nothing more: a mailbox that is never empty would hold the end back for ever.
+            self.leaving = true;
+            drop(self.connection.attachment().detach());
+        }
         loop {
             match self.connection.poll_next_unpin(context) {
                 Poll::Ready(Some(item)) => {
@@ -85,21 +90,24 @@ impl EventStream {
                         return Poll::Ready(Some(block));
                     }
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => return Poll::Ready(self.retry()),
                 Poll::Pending => break,
             }
-        }
-        if self.draining.poll(context).is_ready() {
-            self.ended = true;
-            let retry = RETRY + share(RETRY + self.connection.plane().spread());
-            let block = format!("retry: {}\n\n", retry.as_millis());
-            return Poll::Ready(Some(block.into()));
         }
         if self.idle.poll_unpin(context).is_ready() {
             self.idle = self.timer.sleep(IDLE);
             return Poll::Ready(Some(Bytes::from_static(b":\n\n")));
         }
         Poll::Pending
+    }
+
+    /// The last block where the server goes, whether this client's moment had come or the plane was closed before.
+    fn retry(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        if !self.leaving && self.connection.end() != Some(ConnectionEnd::Closed) {
+            return None;
+        }
+        Some(format!("retry: {}\n\n", return_after().as_millis()).into())
     }
 }
 

@@ -4,8 +4,9 @@
 //!
 //! What waits in the mailbox is written before the goodbye. A client is closed with a [code](Close) that says why: the
 //! connection's end, silence, the application's word, or the server's going. Pings are asked for between what is written,
-//! and the patience for an answer begins when the ping has left. When the plane drains, each client is told within the
-//! plane's [spread](midplane::Plane::spread), so that all do not come back at once.
+//! and the patience for an answer begins when the ping has left. A client
+//! that reads slowly is no silent one: a client that takes something of what waits, at 4 KiB/s or faster, stays. When the plane drains, each client is told within the
+//! plane's [spread](midplane::Plane::spread), so that all do not come back at once, and [`spread`] and [`return_after`] say what is fit.
 //!
 //! # Map
 //!
@@ -14,6 +15,7 @@
 //! a message. [`EventStream`] gives the blocks of an SSE body, and [`Patience`] bounds how long a client takes nothing. None
 //! knows a library of either protocol or a runtime, and all wait by a [`Timer`](midplane::Timer) alone.
 
+mod alive;
 mod close;
 mod draining;
 mod event_stream;
@@ -22,9 +24,11 @@ mod patience;
 mod pump;
 mod session;
 
+pub use alive::Alive;
 pub use close::Close;
+pub use draining::{return_after, spread};
 pub use event_stream::{EventStream, block};
 pub use frame::{Frame, frame};
 pub use patience::{Patience, TookNothing};
-pub use pump::{Alive, Outgoing, Pump, PumpSettings};
+pub use pump::{Outgoing, Pump, PumpSettings};
 pub use session::{Dialect, Incoming, Requests, Session};

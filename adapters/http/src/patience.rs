@@ -9,6 +9,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use midplane::{Plane, Timer};
 
+use crate::alive::Alive;
+
 /// How long a client may take nothing once the plane drains.
 const HURRY: Duration = Duration::from_secs(2);
 
@@ -19,6 +21,18 @@ pub struct Patience {
     alarm: Option<BoxFuture<'static, ()>>,
     /// Until the plane drains; `None` from then on, and without a plane.
     draining: Option<BoxFuture<'static, ()>>,
+    /// Who is told that a write that waited was taken.
+    alive: Option<Alive>,
+    /// What the write that is under way may take beside the limit.
+    allowance: Duration,
+}
+
+/// The slowest client that is kept, in bytes a second: what it has not read yet has that much more time.
+const SLOWEST: u64 = 4 << 10;
+
+/// The time that the slowest client that is kept needs to read this much.
+pub(crate) fn time_to_read(bytes: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1_000) / SLOWEST)
 }
 
 /// The client took nothing for longer than the [`Patience`].
@@ -34,7 +48,21 @@ impl Patience {
             limit,
             alarm: None,
             draining: None,
+            alive: None,
+            allowance: Duration::ZERO,
         }
+    }
+
+    /// Says that the client lives each time that it takes something of a write that waited: it reads then, however far behind
+    /// it is with the pings.
+    pub fn tell(&mut self, alive: Alive) {
+        self.alive = Some(alive);
+    }
+
+    /// Gives the writes from now on, which are of this many bytes together, the time that a client needs for these at 4
+    /// KiB/s, beside the limit: for who learns of the end of a write alone.
+    pub fn allow(&mut self, bytes: u64) {
+        self.allowance = time_to_read(bytes);
     }
 
     /// Shortens the patience to 2 s once the plane drains, for the wait that is under way too: one client that does not read
@@ -55,7 +83,11 @@ impl Patience {
         attempt: Poll<T>,
     ) -> Poll<Result<T, TookNothing>> {
         if let Poll::Ready(outcome) = attempt {
-            self.alarm = None;
+            if self.alarm.take().is_some()
+                && let Some(alive) = &self.alive
+            {
+                alive.took();
+            }
             return Poll::Ready(Ok(outcome));
         }
         if let Some(draining) = &mut self.draining
@@ -63,11 +95,11 @@ impl Patience {
         {
             self.draining = None;
             self.limit = self.limit.min(HURRY);
+            self.allowance = Duration::ZERO;
             self.alarm = None;
         }
-        let alarm = self
-            .alarm
-            .get_or_insert_with(|| self.timer.sleep(self.limit));
+        let patience = self.limit + self.allowance;
+        let alarm = self.alarm.get_or_insert_with(|| self.timer.sleep(patience));
         if alarm.poll_unpin(context).is_pending() {
             return Poll::Pending;
         }

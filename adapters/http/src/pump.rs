@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use midplane::{Connection, ConnectionEnd, Item, Timer};
 
+use crate::alive::{Alive, Sign};
 use crate::close::Close;
 use crate::draining::Draining;
+use crate::patience::time_to_read;
 
 /// How a WebSocket is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +23,14 @@ use crate::draining::Draining;
 pub struct PumpSettings {
     /// How often the client is pinged; 20 s by default, below the 60 s after which many proxies cut an idle socket.
     pub ping: Duration,
-    /// For how long nothing at all may come from the client after a ping has left; 20 s by default.
+    /// For how long nothing at all may come from the client after a ping has left; 20 s by default. A client that takes
+    /// something of a write that had waited has it anew, and has to read first what was written before the ping: that is
+    /// given time at 4 KiB/s.
     pub patience: Duration,
 }
+
+/// What lies between the pump and the client at most, in bytes, however much was written: the buffers of two systems.
+const UNDER_WAY: u64 = 256 << 10;
 
 impl Default for PumpSettings {
     fn default() -> Self {
@@ -46,35 +53,6 @@ pub enum Outgoing {
     Close(Close),
 }
 
-/// What the side that reads from the client tells the [`Pump`]. Clones tell the same one.
-#[derive(Debug, Clone, Default)]
-pub struct Alive(Arc<AliveState>);
-
-#[derive(Debug, Default)]
-struct AliveState {
-    heard: AtomicBool,
-    busy: AtomicBool,
-}
-
-impl Alive {
-    /// Something came from the client: a message, a pong, or part of one.
-    pub fn heard(&self) {
-        self.0.heard.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the application does not read from the client at the moment: silence is not the client's then.
-    pub fn set_busy(&self, busy: bool) {
-        self.0.busy.store(busy, Ordering::Relaxed);
-        if !busy {
-            self.heard();
-        }
-    }
-
-    fn take(&self) -> bool {
-        self.0.heard.swap(false, Ordering::Relaxed) || self.0.busy.load(Ordering::Relaxed)
-    }
-}
-
 /// A stream of what is to be written to a WebSocket, to its [`Close`].
 ///
 /// Write one thing before the next is asked for: that is the back-pressure, and when a ping counts as sent.
@@ -84,10 +62,14 @@ pub struct Pump {
     settings: PumpSettings,
     alive: Alive,
     beat: Beat,
+    /// The bytes of events that were handed out since the client was heard last.
+    unproven: u64,
     alarm: BoxFuture<'static, ()>,
     draining: Draining,
     /// There once somebody may say goodbye.
     goodbye: Option<oneshot::Receiver<Close>>,
+    /// What is said behind all that waits in the mailbox, to which nothing more comes.
+    last: Option<Close>,
     ended: bool,
 }
 
@@ -114,8 +96,10 @@ impl Pump {
             settings,
             alive: Alive::default(),
             beat: Beat::Resting,
+            unproven: 0,
             draining,
             goodbye: None,
+            last: None,
             ended: false,
         }
     }
@@ -152,20 +136,35 @@ impl Pump {
         items: &mut Vec<Item>,
         most: usize,
     ) -> Poll<Option<Close>> {
-        match self.connection.poll_batch(context, items, most) {
-            Poll::Ready(0) => Poll::Ready(Some(self.end())),
-            Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending => self.poll_goodbye(context).map(Some),
+        self.look_for_goodbye(context);
+        let before = items.len();
+        match ready!(self.connection.poll_batch(context, items, most)) {
+            0 => Poll::Ready(Some(self.end())),
+            _ => {
+                self.count(&items[before..]);
+                Poll::Ready(None)
+            }
         }
     }
 
     /// Why the connection ended.
-    fn end(&self) -> Close {
+    fn end(&mut self) -> Close {
         let end = self.connection.end().unwrap_or(ConnectionEnd::Detached);
-        end.into()
+        self.last.take().unwrap_or_else(|| end.into())
     }
 
-    /// What ends the session while nothing waits in the mailbox.
+    /// Detaches the connection once something ends the session: a mailbox that is never empty would hold the goodbye back
+    /// for ever.
+    fn look_for_goodbye(&mut self, context: &mut Context<'_>) {
+        if self.last.is_some() {
+            return;
+        }
+        if let Poll::Ready(close) = self.poll_goodbye(context) {
+            self.last = Some(close);
+            drop(self.connection.attachment().detach());
+        }
+    }
+
     fn poll_goodbye(&mut self, context: &mut Context<'_>) -> Poll<Close> {
         if let Some(goodbye) = &mut self.goodbye
             && let Poll::Ready(Ok(close)) = goodbye.poll_unpin(context)
@@ -185,14 +184,32 @@ impl Pump {
                     self.beat = Beat::Leaving;
                     return Poll::Ready(None);
                 }
-                _ if self.alive.take() => {
-                    self.beat = Beat::Resting;
-                    let rest = self.settings.ping.saturating_sub(self.settings.patience);
-                    self.alarm = self.timer.sleep(rest);
-                }
-                _ => return Poll::Ready(Some(Close::silent())),
+                _ => match self.alive.take() {
+                    Sign::Heard => {
+                        self.beat = Beat::Resting;
+                        self.unproven = 0;
+                        let rest = self.settings.ping.saturating_sub(self.settings.patience);
+                        self.alarm = self.timer.sleep(rest);
+                    }
+                    Sign::Took => self.alarm = self.timer.sleep(self.patience()),
+                    Sign::None => return Poll::Ready(Some(Close::silent())),
+                },
             }
         }
+    }
+
+    /// The time for an answer, behind what the client has to read before.
+    fn patience(&self) -> Duration {
+        self.settings.patience + time_to_read(self.unproven.min(UNDER_WAY))
+    }
+
+    /// Counts what is handed out.
+    fn count(&mut self, items: &[Item]) {
+        let bytes = items.iter().map(|item| match item {
+            Item::Event(event) => event.bytes().len() as u64,
+            _ => 0,
+        });
+        self.unproven = self.unproven.saturating_add(bytes.sum());
     }
 
     /// Begins the patience for a ping that has left.
@@ -200,20 +217,21 @@ impl Pump {
         if self.beat == Beat::Leaving {
             self.beat = Beat::Asked;
             self.alive.take();
-            self.alarm = self.timer.sleep(self.settings.patience);
+            self.alarm = self.timer.sleep(self.patience());
         }
     }
 
     fn poll_outgoing(&mut self, context: &mut Context<'_>) -> Poll<Outgoing> {
         // What was handed out before has left when the next is asked for.
         self.leave();
+        self.look_for_goodbye(context);
         match self.connection.poll_next_unpin(context) {
-            Poll::Ready(Some(item)) => return Poll::Ready(Outgoing::Item(item)),
+            Poll::Ready(Some(item)) => {
+                self.count(slice::from_ref(&item));
+                return Poll::Ready(Outgoing::Item(item));
+            }
             Poll::Ready(None) => return Poll::Ready(Outgoing::Close(self.end())),
             Poll::Pending => {}
-        }
-        if let Poll::Ready(close) = self.poll_goodbye(context) {
-            return Poll::Ready(Outgoing::Close(close));
         }
         let beat = ready!(self.poll_beat(context));
         Poll::Ready(beat.map_or(Outgoing::Ping, Outgoing::Close))

@@ -13,12 +13,13 @@ use futures::stream::SplitSink;
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use midplane::{Associate, AttachOptions, Error, Handle, Item, Plane, Target, Timer};
 
+use crate::alive::Alive;
 use crate::close::Close;
 use crate::patience::Patience;
-use crate::pump::{Alive, Outgoing, Pump, PumpSettings};
+use crate::pump::{Outgoing, Pump, PumpSettings};
 
 /// How long the client may take nothing of what is written.
-const STUCK: Duration = Duration::from_secs(30);
+const STUCK: Duration = Duration::from_secs(60);
 
 /// How long the client's own close is waited for.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -110,8 +111,8 @@ impl Session {
     /// Serves the socket to its end: writes what the [`Pump`] gives, reads what the client sends, and runs `task` beside, once
     /// publishers on every node reach the targets. The end of `task` ends the session, with the [`Close`] that it returns.
     ///
-    /// What was read of a client is given to `task`, however the client ended. A client that takes nothing of 64 KiB, or of one
-    /// larger message, for 30 s is given up; once the plane drains, for 2 s. A close of the plane waits for the session.
+    /// What was read of a client is given to `task`, however the client ended. A client that has not taken 64 KiB, or one
+    /// larger message, after 60 s and what these need at 4 KiB/s is given up; once the plane drains, after 2 s. A close of the plane waits for the session.
     pub async fn run<S, D, E, T>(
         self,
         socket: S,
@@ -237,10 +238,10 @@ struct Writer<S, M> {
 
 impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
     fn new(pump: &Pump, sink: SplitSink<S, M>, timer: &Arc<dyn Timer>) -> Self {
-        Self {
-            sink,
-            patience: Patience::new(timer.clone(), STUCK).until_drain(pump.connection().plane()),
-        }
+        let patience = Patience::new(timer.clone(), STUCK);
+        let mut patience = patience.until_drain(pump.connection().plane());
+        patience.tell(pump.alive());
+        Self { sink, patience }
     }
 
     /// Writes until the pump closes, the client takes nothing any more, or is gone.
@@ -252,6 +253,7 @@ impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
                 if let Outgoing::Item(Item::Event(event)) = &outgoing {
                     bytes += event.bytes().len();
                 }
+                self.patience.allow(bytes as u64);
                 if let Some(message) = dialect.write(outgoing) {
                     if let Some(ended) = self.once(SplitSink::poll_ready).await {
                         return ended;

@@ -195,3 +195,53 @@ fn an_event_stream_begins_with_its_snapshot_and_ends_with_a_retry() {
     assert!((1_000..=2_000).contains(&millis), "{retry}");
     assert_eq!(next(&mut stream), None);
 }
+
+/// Of a busy topic there is always more to come.
+#[test]
+fn a_mailbox_that_is_never_empty_holds_no_goodbye_back() {
+    let (plane, clock) = (Plane::local(), VirtualClock::default());
+    let mut pump = pump(plane.attach(), &clock);
+    let mut stream = EventStream::new(plane.attach(), Arc::new(clock.clone()));
+    let target = Target::Connection(pump.connection().id().clone());
+    assert_eq!(plane.publish(&target, "last").accepted(), 1);
+    plane.drain();
+    assert_eq!(next(&mut pump), event("last"));
+    assert_eq!(plane.publish(&target, "late").accepted(), 0);
+    assert_eq!(closes(&mut pump).code, Close::RESTART);
+    // A stream that had no moment of its own ends so too.
+    let _ = plane.close().now_or_never();
+    assert!(next(&mut stream).unwrap().starts_with(b"retry: "));
+    assert_eq!(next(&mut stream), None);
+}
+
+/// A client that reads slowly comes to a ping behind all that was written before.
+#[test]
+fn the_patience_is_for_silence_and_not_for_what_is_under_way() {
+    let (plane, clock) = (Plane::local(), VirtualClock::default());
+    let mut pump = pump(plane.attach(), &clock);
+    let alive = pump.alive();
+    let own = Target::Connection(pump.connection().id().clone());
+    // 40 KiB take 10 s at 4 KiB/s, beside the 5 s.
+    assert_eq!(plane.publish(&own, "x".repeat(40 << 10)).accepted(), 1);
+    assert!(matches!(next(&mut pump), Some(Outgoing::Item(_))));
+    at(20, &clock);
+    assert_eq!(next(&mut pump), Some(Outgoing::Ping));
+    assert!(idles(&mut pump));
+    at(34, &clock);
+    assert!(idles(&mut pump));
+    // It takes more of what waits, and lives for as long again.
+    alive.took();
+    at(35, &clock);
+    assert!(idles(&mut pump));
+    at(49, &clock);
+    assert!(idles(&mut pump));
+    alive.heard();
+    at(50, &clock);
+    assert!(idles(&mut pump));
+    // What it was heard behind is no excuse any more.
+    at(65, &clock);
+    assert_eq!(next(&mut pump), Some(Outgoing::Ping));
+    assert!(idles(&mut pump));
+    at(70, &clock);
+    assert_eq!(closes(&mut pump).code, Close::SILENT);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
@@ -307,6 +308,30 @@ impl Client {
         succeeds("the close leaves", self.socket.close()).await;
         while self.next().await != Arrival::End {}
     }
+
+    /// Sends text messages in as few writes as the system lets them be.
+    pub(crate) async fn send_together(&mut self, texts: &[String]) {
+        let stream = self.socket.get_ref();
+        stream.set_nodelay(true).expect("the socket is open");
+        for text in texts {
+            succeeds(
+                "the message is taken",
+                self.socket.feed(Message::text(text.clone())),
+            )
+            .await;
+        }
+        succeeds("the messages leave", self.socket.flush()).await;
+    }
+
+    /// Ends the stream that the peer reads, with no close frame before, and reads on to the peer's end.
+    pub(crate) async fn end(mut self) {
+        let stream = self.socket.get_mut();
+        succeeds("the end leaves", AsyncWriteExt::shutdown(stream)).await;
+        while self.next().await != Arrival::End {}
+    }
+
+    /// Closes the socket with answers unread on it: what was sent arrives, and then a reset.
+    pub(crate) fn kill_unread(self) {}
 
     /// Kills the connection: the peer gets a reset and no goodbye.
     pub(crate) fn kill(self) {

@@ -47,6 +47,22 @@ impl Program {
         Server { child, endpoint }
     }
 
+    /// Starts the server where the system lets it have this many descriptors, of which it is given as few at first.
+    pub(crate) fn start_limited(self, first: u32, most: u32, flags: &str) -> Server {
+        let child = self.spawn_limited(first, most, flags);
+        let endpoint = Endpoint::of(&child);
+        Server { child, endpoint }
+    }
+
+    /// Starts the program where the system lets it have this many descriptors.
+    pub(crate) fn spawn_limited(self, first: u32, most: u32, flags: &str) -> Child {
+        let mut command = Command::new("sh");
+        let limits = format!("ulimit -Sn {first} && ulimit -Hn {most} && exec \"$0\" \"$@\"");
+        command.args(["-c", &limits, self.path, "--listen", "127.0.0.1:0"]);
+        command.args(flags.split_whitespace());
+        Child::start(&command).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Starts the server where nobody reads its log, as long as the pipe is held.
     pub(crate) fn start_unread(self, flags: &str) -> (Server, PipeReader) {
         let flags = format!("--listen 127.0.0.1:0 {flags}");
@@ -76,6 +92,10 @@ impl Program {
             }
         }
         command.args(flags).envs(environment.iter().copied());
+        // Only the checks of that delay wait for it.
+        if flags.contains(&"--listen") && !flags.contains(&"--drain-delay") {
+            command.args(["--drain-delay", "0s"]);
+        }
         command
     }
 

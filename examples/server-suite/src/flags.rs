@@ -7,6 +7,10 @@ pub(crate) const IMPATIENT_HANDSHAKE: &str = "--header-timeout 2s --body-timeout
 pub(crate) const IMPATIENT_PINGS: &str =
     "--ping-interval 100ms --pong-timeout 2s --write-timeout 10m";
 
+/// A client is asked for signs of life all the time, and has little time to give one.
+pub(crate) const ALWAYS_ASKED: &str =
+    "--ping-interval 100ms --pong-timeout 300ms --mailbox-bytes 256KiB";
+
 /// A client that takes nothing of what is written is cut off soon.
 pub(crate) const IMPATIENT_WRITES: &str = "--write-timeout 1s --ping-interval 10m";
 
@@ -29,6 +33,16 @@ pub(crate) const SHORT_DRAIN: &str =
 pub(crate) const LONG_DRAIN: &str = "--drain-timeout 10m --write-timeout 10m \
      --ping-interval 10m --header-timeout 10m --body-timeout 10m";
 
+/// A drain that lasts until something else ends it.
+pub(crate) const LONG_DELAY: &str = "--drain-delay 10m --drain-timeout 10m";
+
+/// Few sockets that speak HTTP, which are kept for longer than any check lasts.
+pub(crate) const FEW_SOCKETS: &str =
+    "--max-sockets 8 --keep-alive 10m --header-timeout 10m --body-timeout 10m";
+
+/// A connection that speaks HTTP is old at once.
+pub(crate) const OLD_SOCKETS: &str = "--max-age 10ms";
+
 /// Two connections, and eight targets for each.
 pub(crate) const FEW_OF_ALL: &str = "--max-connections 2 --max-targets 8";
 
@@ -44,12 +58,16 @@ pub(crate) fn names() -> Vec<&'static str> {
     let sets = [
         IMPATIENT_HANDSHAKE,
         IMPATIENT_PINGS,
+        ALWAYS_ASKED,
         IMPATIENT_WRITES,
         PATIENT,
         SMALL_MAILBOX,
         LARGE_MAILBOX,
         SHORT_DRAIN,
         LONG_DRAIN,
+        LONG_DELAY,
+        FEW_SOCKETS,
+        OLD_SOCKETS,
         FEW_OF_ALL,
         DISCONNECT,
         SMALL_REPAIR,

@@ -19,6 +19,14 @@ pub(crate) async fn narrow(address: SocketAddr) -> TcpStream {
     succeeds("a connection", socket.connect(address)).await
 }
 
+/// A connected socket of the loopback address that ends in this number.
+pub(crate) async fn connect_from(last: u8, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let own = SocketAddr::from(([127, 0, 0, last], 0));
+    socket.bind(own).expect("an address of this machine");
+    succeeds("a connection", socket.connect(address)).await
+}
+
 /// A connected socket.
 pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     succeeds("a connection", TcpStream::connect(address)).await
@@ -170,6 +178,15 @@ impl Answer {
         };
         read.expect("the body arrives");
         answer
+    }
+
+    /// Reads one answer; `None` where the socket ends before it begins.
+    pub(crate) async fn read_or_end(stream: &mut BufReader<TcpStream>) -> Option<Self> {
+        let begun = stream.fill_buf().await.is_ok_and(|bytes| !bytes.is_empty());
+        match begun {
+            true => Some(Self::read(stream).await),
+            false => None,
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite};
 use midplane::Timer;
-use midplane_http::Patience;
+use midplane_http::{Alive, Patience};
 
 /// Reads and writes in a row that find the socket ready before its task lets others run.
 const IN_A_ROW: u32 = 64;
@@ -34,6 +34,11 @@ impl<S> Bounded<S> {
             patience: Patience::new(timer, patience),
             left: IN_A_ROW,
         }
+    }
+
+    /// Says that the client lives each time that it takes something of a write that waited.
+    pub(crate) fn tell(&mut self, alive: Alive) {
+        self.patience.tell(alive);
     }
 
     /// Does what may be done now, or lets others run.

@@ -7,11 +7,9 @@ use std::time::Duration;
 use clap::error::ContextValue;
 use clap::{Parser, ValueEnum};
 use midplane::mailbox::{Capacity, Overflow};
-use midplane::node;
 use tracing_subscriber::filter::Targets;
 
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
+use crate::quantity::{KIB, MIB, count, lanes, size, time};
 
 /// A realtime server on midplane: clients hold a WebSocket, anyone publishes by HTTP.
 ///
@@ -19,8 +17,11 @@ const MIB: usize = 1 << 20;
 /// identity), POST /publish delivers an event to a target, GET /healthz and GET /readyz say how the
 /// server is.
 ///
-/// SIGTERM and SIGINT drain: no new connection is accepted, every client is notified and closed with
-/// 1001, and the process ends within --drain-timeout. A second signal ends it at once.
+/// SIGTERM and SIGQUIT drain: GET /readyz says so, and connections are accepted for --drain-delay still; then none is, and
+/// every client is told and closed with 1012, each at a moment of its own, and told when to come back; the process ends
+/// within --drain-timeout from then. SIGINT drains without the delay. A second of these signals ends the process at once.
+/// SIGHUP drains as SIGINT does where standard input or standard error is a terminal, which is gone then; elsewhere it is
+/// logged, for there is nothing to read anew, as are SIGUSR1 and SIGUSR2. SIGPIPE does nothing.
 ///
 /// Times are whole numbers with ms, s or m behind them; sizes are bytes, or have KiB or MiB behind
 /// them.
@@ -126,10 +127,17 @@ pub(crate) struct Config {
 
     /// WebSocket connections at most, 1 to 1000000; beyond it /ws answers 503.
     ///
-    /// 1024 sockets more may speak plain HTTP at once; clients beyond those wait in the system's
-    /// backlog.
+    /// --max-sockets more may speak plain HTTP at once. The limit of open descriptors is raised as far as the system lets it be; where it is too low for all of
+    /// these, fewer connections are taken, and the log says how many.
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = count(1..=1_000_000))]
     pub(crate) max_connections: usize,
+
+    /// Sockets that speak plain HTTP at once, handshakes among them, 8 to 100000.
+    ///
+    /// For one more, the socket is closed that has been without a request for the longest time, of an address that has
+    /// the most. Where each has a request under way, 16 more may ask for GET /healthz and GET /readyz alone.
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = count(8..=100_000))]
+    pub(crate) max_sockets: usize,
 
     /// Users, orgs, sessions, agents and topics one connection may be in at once, 2 to 100000.
     #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = count(2..=100_000))]
@@ -154,6 +162,11 @@ pub(crate) struct Config {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size(128..=256 * MIB))]
     pub(crate) mailbox_bytes: usize,
 
+    /// Bytes that the system holds for one client at most, 16KiB to 16MiB, beside its mailbox (`SO_SNDBUF`, of which Linux
+    /// takes twice that, for its own book-keeping too).
+    #[arg(long, value_name = "SIZE", default_value = "128KiB", value_parser = size(16 * KIB..=16 * MIB))]
+    pub(crate) socket_buffer: usize,
+
     /// What happens when a client does not keep up and its mailbox is full.
     #[arg(long, value_enum, value_name = "POLICY", default_value = "drop-oldest")]
     pub(crate) overflow: OverflowPolicy,
@@ -169,28 +182,40 @@ pub(crate) struct Config {
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = time(TIMES))]
     pub(crate) keep_alive: Duration,
 
+    /// Age at which a connection that speaks plain HTTP is closed with its next answer, 10ms to 10m: so a load balancer
+    /// that keeps connections comes to new servers, too.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time(TIMES))]
+    pub(crate) max_age: Duration,
+
     /// Time for a client to send the whole body of a request, 10ms to 10m; then it is answered with
     /// 408.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) body_timeout: Duration,
 
     /// Time after which a client is cut off that takes nothing of what waits to be written, 10ms to
-    /// 10m.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    /// 10m. A client that reads 5 kB/s makes room every 15s, or every 50s with a receive buffer of 4 MiB.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time(TIMES))]
     pub(crate) write_timeout: Duration,
 
     /// Time between two pings to a WebSocket client, 10ms to 10m.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time(TIMES))]
     pub(crate) ping_interval: Duration,
 
-    /// Time after a ping within which a client must send something, the pong or anything else, or
-    /// be cut off, 10ms to 10m.
+    /// Time after a ping has left within which a client must send something, the pong or anything else, or
+    /// be cut off, 10ms to 10m. What was sent before the ping is to be read first, at 4 KiB/s or faster, and a client that takes
+    /// what waits to be written lives.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
     pub(crate) pong_timeout: Duration,
 
-    /// Time a drain may take, 10ms to 10m; then the connections left are cut and the exit code is
-    /// 1.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time(TIMES))]
+    /// Time for which connections are accepted after GET /readyz says that the server drains, 0s to 10m: longer than a load
+    /// balancer takes to see that. A server that was not ready anyway does not wait.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time(Duration::ZERO..=*TIMES.end()))]
+    pub(crate) drain_delay: Duration,
+
+    /// Time a drain may take after --drain-delay, 10ms to 10m; then the connections left are cut and the exit code is
+    /// 1. Clients are closed within its first half, 5ms for each. With the delay it is to be less than the time after which
+    /// the process is killed, which is 10s in docker.
+    #[arg(long, value_name = "TIME", default_value = "7s", value_parser = time(TIMES))]
     pub(crate) drain_timeout: Duration,
 }
 
@@ -285,85 +310,6 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
     }
     let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
     paragraph.map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
-fn count(
-    range: RangeInclusive<usize>,
-) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
-    move |text| {
-        let count = text.parse().map_err(|_| "it is not a whole number")?;
-        within(&range, count, usize::to_string)
-    }
-}
-
-fn lanes(text: &str) -> Result<u32, String> {
-    let lanes = count(1..=node::MAX_LANES as usize)(text)?;
-    u32::try_from(lanes).map_err(|error| error.to_string())
-}
-
-fn size(
-    range: RangeInclusive<usize>,
-) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
-    move |text| {
-        let (number, unit) = number_and_unit(text)?;
-        let unit = match unit {
-            "" | "B" => 1,
-            "KiB" => KIB,
-            "MiB" => MIB,
-            _ => return Err("its unit is not one of B, KiB, MiB".into()),
-        };
-        let size = usize::try_from(number)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(unit);
-        within(&range, size, show_size)
-    }
-}
-
-fn time(
-    range: RangeInclusive<Duration>,
-) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
-    move |text| {
-        let (number, unit) = number_and_unit(text)?;
-        let time = match unit {
-            "ms" => Duration::from_millis(number),
-            "s" => Duration::from_secs(number),
-            "m" => Duration::from_secs(number.saturating_mul(60)),
-            _ => return Err("its unit is not one of ms, s, m".into()),
-        };
-        within(&range, time, |time| format!("{time:?}"))
-    }
-}
-
-fn number_and_unit(text: &str) -> Result<(u64, &str), String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    match number.parse() {
-        Ok(number) => Ok((number, unit)),
-        Err(_) => Err("it does not begin with a whole number".into()),
-    }
-}
-
-fn within<T: PartialOrd>(
-    range: &RangeInclusive<T>,
-    value: T,
-    show: impl Fn(&T) -> String,
-) -> Result<T, String> {
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    Err(format!(
-        "it is not within {} to {}",
-        show(range.start()),
-        show(range.end())
-    ))
-}
-
-fn show_size(size: &usize) -> String {
-    match *size {
-        size if size >= MIB && size % MIB == 0 => format!("{}MiB", size / MIB),
-        size if size >= KIB && size % KIB == 0 => format!("{}KiB", size / KIB),
-        size => format!("{size}B"),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::connection_reach::ConnectionReach;
 use crate::identity::{Identity, NoEntropy, new_connection};
+use crate::leave::leave_in_turns;
 use crate::message::Body;
 use crate::runtime::Socket;
 use crate::state::App;
@@ -65,7 +67,7 @@ fn websocket_config(app: &App) -> WebSocketConfig {
 pub(crate) fn open<S: Socket>(
     app: Arc<App>,
     identity: Identity,
-    socket: Bounded<S>,
+    mut socket: Bounded<S>,
     read: &Bytes,
 ) -> Result<Box<Connection<S>>, NoEntropy> {
     let options = AttachOptions::new()
@@ -79,6 +81,7 @@ pub(crate) fn open<S: Socket>(
     settings.ping = app.config.ping_interval;
     settings.patience = app.config.pong_timeout;
     let pump = Pump::new(connection, app.runtime.timer.clone(), settings);
+    socket.tell(pump.alive());
     let welcome = client.clone();
     Ok(Box::new(Connection {
         websocket: WebSocket::new(socket, read, websocket_config(&app)),
@@ -311,24 +314,67 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Carries out what was asked for and is not begun: how the client ended, and whether anything could be written to it,
+    /// changes nothing about that.
+    async fn carry_out(&mut self, end: &End) {
+        // Behind a close frame comes no answer, and nobody reads one on a socket that failed.
+        let answers = match end {
+            End::Refused => return,
+            End::Left | End::Failed(Error::Io(_)) => false,
+            End::Closed(_) | End::Failed(_) => true,
+        };
+        if let Some(begun) = self.answer.take() {
+            self.conclude(begun, answers);
+        }
+        self.conclude_requests(answers);
+        // What was sent before a reset can still be read. A client that takes nothing is not gone, and may send for ever.
+        if let End::Failed(Error::Io(error)) = end
+            && error.kind() != ErrorKind::TimedOut
+        {
+            let timer = self.app.runtime.timer.clone();
+            timer.within(FAREWELL, self.read_out()).await;
+        }
+    }
+
+    /// Reads to the end of what a client that is gone has sent, and carries that out.
+    async fn read_out(&mut self) {
+        while let Some(Ok(message)) = self.websocket.next().await {
+            if let Message::Text(_) | Message::Binary(_) = message {
+                self.requests.push_back(message);
+                self.conclude_requests(false);
+            }
+        }
+    }
+
+    fn conclude_requests(&mut self, answers: bool) {
+        while let Some(request) = self.requests.pop_front() {
+            let act = answer(self.client.clone(), request);
+            self.conclude(act, answers);
+        }
+    }
+
+    /// Does what a request asks for, which it does when it is polled first, and writes the answer where that is known.
+    fn conclude(&mut self, act: impl Future<Output = Option<String>>, answers: bool) {
+        if let Some(Some(answer)) = act.now_or_never()
+            && answers
+        {
+            self.websocket.push(Data::Text, answer.as_bytes());
+        }
+    }
+
     /// Detaches the connection, says goodbye where anyone listens, and closes the socket.
-    async fn part(self: Box<Self>, end: End) {
+    async fn part(mut self: Box<Self>, end: End) {
+        self.carry_out(&end).await;
+        leave_in_turns(&self.client.attachment).await;
         let Self {
             app,
             mut websocket,
             pump,
             client,
-            requests,
             answer: begun,
             reach,
             ..
         } = *self;
-        if let End::Left = end {
-            // What it asked for before it left is done, and nobody is there to be answered.
-            for request in requests {
-                let _ = answer(client.clone(), request).now_or_never();
-            }
-        }
         drop((begun, client, pump, reach));
         let broken = matches!(end, End::Failed(_));
         let goodbye = match end {
@@ -338,9 +384,13 @@ impl<S: Socket> Connection<S> {
             End::Closed(close) if close.code == Close::SILENT => return,
             End::Closed(close) if close.code == Close::RESTART => {
                 let reason = "the server is shutting down";
-                let closing = Body::Closing { reason }.unasked();
-                websocket.push(Data::Text, closing.as_bytes());
-                Some((CloseCode::Away, reason.to_owned()))
+                let back = midplane_http::return_after().as_millis();
+                let closing = Body::Closing {
+                    reason,
+                    return_after_ms: back.try_into().unwrap_or(u64::MAX),
+                };
+                websocket.push(Data::Text, closing.unasked().as_bytes());
+                Some((CloseCode::Restart, reason.to_owned()))
             }
             End::Closed(close) if close.code == Close::LATER => {
                 Some((CloseCode::Again, "too slow".to_owned()))

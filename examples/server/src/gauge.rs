@@ -37,28 +37,17 @@ impl Gauge {
             .map(|_| Permit(self.clone()))
     }
 
-    /// A permit, once there is one.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Permit {
-        self.when(|| self.try_acquire()).await
-    }
-
     /// Waits until nothing is open.
     pub(crate) async fn emptied(&self) {
-        self.when(|| (self.open.load(Ordering::Acquire) == 0).then_some(()))
-            .await;
-    }
-
-    async fn when<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| {
-            // Looked at again after the waker stands, for a permit that was dropped in between
-            // wakes nobody.
-            if let Some(value) = ready() {
-                return Poll::Ready(value);
-            }
+            // Looked at after the waker stands, for a permit that was dropped in between wakes nobody.
             self.waiting.register(context.waker());
-            ready().map_or(Poll::Pending, Poll::Ready)
+            match self.open.load(Ordering::Acquire) {
+                0 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
         })
-        .await
+        .await;
     }
 }
 
@@ -83,9 +72,8 @@ mod tests {
         let gauge = Gauge::new(2);
         let (first, second) = (gauge.try_acquire(), gauge.try_acquire());
         assert!(first.is_some() && second.is_some() && gauge.try_acquire().is_none());
-        assert!(gauge.acquire().now_or_never().is_none());
         drop(first);
-        let third = gauge.acquire().now_or_never();
+        let third = gauge.try_acquire();
         assert!(third.is_some() && gauge.emptied().now_or_never().is_none());
         drop((second, third));
         assert!(gauge.emptied().now_or_never().is_some());

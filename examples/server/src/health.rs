@@ -98,7 +98,8 @@ const DEGRADED: &str = "degraded";
 
 fn readiness(app: &App) -> (StatusCode, &'static str) {
     match app.plane.state() {
-        State::Live => (StatusCode::OK, "ready"),
+        State::Live if app.is_ready() => (StatusCode::OK, "ready"),
+        State::Live => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         State::Closed => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, DEGRADED),
     }

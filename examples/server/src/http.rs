@@ -41,6 +41,11 @@ pub(crate) async fn answer<S: Socket>(
     Ok(response)
 }
 
+/// Whether a request asks how the server is, and no more.
+pub(crate) fn is_probe<B>(request: &Request<B>) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
 async fn route<S: Socket>(
     app: Arc<App>,
     request: Request<Incoming>,

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::io;
-//! use std::net::TcpListener;
+//! use std::net::{SocketAddr, TcpListener};
 //! use std::process::ExitCode;
 //!
 //! use futures::stream::{self, Stream};
@@ -18,10 +18,10 @@
 //!     })
 //! }
 //!
-//! fn accept(listener: TcpListener) -> io::Result<impl Stream<Item = io::Result<impl Socket>>> {
+//! fn accept(listener: TcpListener) -> io::Result<impl Stream<Item = io::Result<(impl Socket, SocketAddr)>>> {
 //!     let listener = smol::net::TcpListener::try_from(listener)?;
 //!     Ok(stream::unfold(listener, async |listener| {
-//!         let accepted = listener.accept().await.map(|(socket, _)| socket);
+//!         let accepted = listener.accept().await;
 //!         Some((accepted, listener))
 //!     }))
 //! }
@@ -72,7 +72,8 @@
 //!
 //! Unasked come `{"midplane":"lost","count":3}`, where that many events were dropped because the
 //! client did not keep up, `missed` and `reach` as [below](#what-a-client-may-miss), and
-//! `{"midplane":"closing","reason":"..."}` before the server shuts down and closes with 1001. It closes with 1013 a client that lost events under `--overflow
+//! `{"midplane":"closing","reason":"...","return_after_ms":1480}` before the server shuts down and closes with 1012: the client
+//! is to come back that long afterwards, each has another time. It closes with 1013 a client that lost events under `--overflow
 //! disconnect`, and with 1009, 1007 or 1002 one that sends too large a message, text that is not
 //! UTF-8, or breaks the protocol.
 //!
@@ -140,12 +141,13 @@
 //!
 //! # Map
 //!
-//! `config` is the command line, `backplane` what joins the nodes, `notices` and `notice_log` what it says, `health` how the
+//! `config` is the command line, `quantity` what its values are, `descriptors` how many clients they leave places for, `backplane` what joins the nodes, `notices` and `notice_log` what it says, `health` how the
 //! nodes are. `runtime` is the seam to tokio or smol. `serve` accepts and drains, `signals` says when. `http` has the routes,
 //! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and its pump, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids, `idempotency` what is not published twice.
-//! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open.
+//! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open, `sockets` those that speak
+//! HTTP, and says which gives way. `leave` takes time over it, `repeats` counts lines of the log that say the same.
 
 mod backplane;
 mod bounded;
@@ -154,6 +156,7 @@ mod clock;
 mod config;
 mod connection;
 mod connection_reach;
+mod descriptors;
 mod error;
 mod flows;
 mod gauge;
@@ -162,27 +165,32 @@ mod health;
 mod http;
 mod idempotency;
 mod identity;
+mod leave;
 mod live_watch;
 mod log;
 mod message;
 mod notice_log;
 mod notices;
+mod quantity;
+mod repeats;
 mod request;
 mod response;
 mod runtime;
 mod serve;
 mod signals;
+mod sockets;
 mod state;
 mod upgrade;
 mod websocket;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::Stream;
 use midplane::connect::Settings;
+use socket2::SockRef;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -192,7 +200,12 @@ pub use runtime::{Runtime, Socket};
 
 use backplane::Plane;
 use config::Config;
+use descriptors::Places;
 use state::App;
+
+/// Bytes that the system takes of a client's messages before they are sent. What is written next, a ping say, waits behind
+/// no more than these and what is on its way.
+const NOT_SENT: u32 = 16 << 10;
 
 /// A server that listens and does not accept yet.
 #[derive(Debug)]
@@ -206,6 +219,10 @@ impl Server {
     fn bind(config: Config, backplane: Option<Settings>) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;
+        // The sockets that are accepted have these of the socket that listens.
+        let options = SockRef::from(&listener);
+        options.set_send_buffer_size(config.socket_buffer)?;
+        options.set_tcp_notsent_lowat(NOT_SENT)?;
         Ok(Self {
             config,
             listener,
@@ -214,12 +231,12 @@ impl Server {
     }
 
     /// Accepts sockets by `accept`, which gets the listening socket in non-blocking mode, and
-    /// serves them until SIGTERM or SIGINT; then drains.
+    /// serves them until a signal; then drains.
     ///
     /// # Errors
     /// When it cannot start, and when the drain takes longer than it may: then what it spawned
     /// still holds sockets, and the program should end.
-    pub async fn run<S: Socket, I: Stream<Item = io::Result<S>>>(
+    pub async fn run<S: Socket, I: Stream<Item = io::Result<(S, SocketAddr)>>>(
         self,
         runtime: Runtime,
         accept: impl FnOnce(TcpListener) -> io::Result<I>,
@@ -231,10 +248,15 @@ impl Server {
         } = self;
         let address = listener.local_addr()?;
         let signal = signals::first()?;
+        let wanted = Places {
+            sockets: config.max_sockets,
+            connections: config.max_connections,
+        };
+        let places = descriptors::places(wanted).map_err(io::Error::other)?;
         let incoming = Box::pin(accept(listener)?);
         let plane = Plane::open(&config, &runtime, backplane.as_ref()).await?;
         let says = plane.to_string();
-        let app = Arc::new(App::new(config, runtime, plane));
+        let app = Arc::new(App::new(config, places, runtime, plane));
         app.runtime.spawn(notices::watch(app.clone()));
         // The starter of the server may have closed its end of the pipe; that is no reason not to serve.
         if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {

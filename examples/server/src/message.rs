@@ -61,6 +61,7 @@ pub(crate) enum Body<'a> {
     },
     Closing {
         reason: &'a str,
+        return_after_ms: u64,
     },
 }
 

@@ -72,6 +72,8 @@ export class Midplane extends EventTarget {
   /** @type {number | null} since when there was no connection, if there was one before */ #awaySince = null;
   /** @type {number | null} for how long the server asked to stay away, in milliseconds */ #hint = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  /** Ends what listens to the window, which would else keep this for as long as the page lives. */
+  #listening = new AbortController();
 
   /**
    * @param {string | URL} url where the server upgrades, relative to the page
@@ -86,8 +88,9 @@ export class Midplane extends EventTarget {
     this.#topics = new Set(topics);
     this.#sessions = new Map(sessions);
     // A page that is woken, or whose network is back, does not wait for the pause to end.
-    addEventListener("online", () => this.#hurry());
-    addEventListener("offline", () => this.#end("the network is gone"));
+    const { signal } = this.#listening;
+    addEventListener("online", () => this.#hurry(), { signal });
+    addEventListener("offline", () => this.#end("the network is gone"), { signal });
     // Later, so that who made this hears the first state.
     queueMicrotask(() => this.#connect());
   }
@@ -153,6 +156,7 @@ export class Midplane extends EventTarget {
   /** Closes for good. */
   close() {
     clearTimeout(this.#timer);
+    this.#listening.abort();
     this.#drop(new MidplaneError("disconnected", "the client was closed"));
     for (const waiting of this.#joining.values()) {
       waiting.forEach(({ reject }) => reject(new MidplaneError("disconnected", "the client was closed")));

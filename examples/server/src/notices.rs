@@ -1,22 +1,38 @@
 //! The notices of the backplane as lines of the log.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use futures::future::{Either, select};
 use midplane::core::Incident;
 use midplane::{Instant, Notice, State};
 
+use crate::repeats::{Repeated, Repeats};
 use crate::state::App;
 
 /// Logs the notices of the backplane, and keeps what operators ask for, until the backplane is closed.
 pub(crate) async fn watch(app: Arc<App>) {
     let mut notices = app.plane.notices();
-    while let Some(notice) = notices.next().await {
-        record(&app, notice);
+    let mut repeats = Repeats::new(app.runtime.timer.clone());
+    loop {
+        let ended = match select(notices.next(), pin!(repeats.ended())).await {
+            Either::Left((notice, _)) => Either::Left(notice),
+            Either::Right((left, _)) => Either::Right(left),
+        };
+        match ended {
+            Either::Left(Some(notice)) => record(&app, notice, &mut repeats),
+            Either::Left(None) => return,
+            Either::Right(left) => {
+                for (line, count) in left {
+                    tracing::warn!(line, count, "log lines summarised");
+                }
+            }
+        }
     }
 }
 
-fn record(app: &App, notice: Notice) {
+fn record(app: &App, notice: Notice, repeats: &mut Repeats) {
     let timer = &app.runtime.timer;
     let mut noticed = app.noticed();
     match notice {
@@ -37,14 +53,20 @@ fn record(app: &App, notice: Notice) {
             drop(noticed);
             record_incident(&incident, timer.now());
         }
-        Notice::Joined(node) => tracing::info!(%node, "node joined"),
-        Notice::Left(node) => tracing::info!(%node, "node left"),
-        Notice::Silent(node) => tracing::warn!(%node, "node silent"),
+        Notice::Joined(node) if repeats.admits(Repeated::Joined) => {
+            tracing::info!(%node, "node joined");
+        }
+        Notice::Left(node) if repeats.admits(Repeated::Left) => tracing::info!(%node, "node left"),
+        Notice::Silent(node) if repeats.admits(Repeated::Silent) => {
+            tracing::warn!(%node, "node silent");
+        }
         Notice::Bus(reason) => {
             noticed.failures += 1;
             noticed.bus = Some(reason.clone());
             drop(noticed);
-            tracing::warn!(%reason, "bus link lost");
+            if repeats.admits(Repeated::LinkLost) {
+                tracing::warn!(%reason, "bus link lost");
+            }
         }
         Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         _ => {}

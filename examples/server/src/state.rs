@@ -8,12 +8,14 @@ use midplane::{Audience, Backplane, Cluster, Event, LaneMap, Receipt, Relay, Sta
 
 use crate::backplane::Plane;
 use crate::config::Config;
+use crate::descriptors::Places;
 use crate::flows::Flows;
 use crate::gauge::Gauge;
 use crate::idempotency::Idempotency;
 use crate::live_watch::LiveWatch;
 use crate::notice_log::NoticeLog;
 use crate::runtime::Runtime;
+use crate::sockets::Sockets;
 
 /// One server: the backplane, the limits and the counts.
 pub(crate) struct App {
@@ -30,7 +32,7 @@ pub(crate) struct App {
     /// Whether the backplane is live, for the tasks of the clients.
     pub(crate) live: Arc<LiveWatch>,
     /// The sockets that speak HTTP.
-    pub(crate) sockets: Arc<Gauge>,
+    pub(crate) sockets: Arc<Sockets>,
     /// The sockets that became WebSocket connections.
     pub(crate) connections: Arc<Gauge>,
     pub(crate) counts: Counts,
@@ -38,17 +40,12 @@ pub(crate) struct App {
     pub(crate) idempotency: Idempotency,
 }
 
-/// Sockets that speak HTTP at once, handshakes among them; a client beyond those waits in the
-/// system's backlog. They have a limit of their own, so that health checks and publishers get
-/// through when every connection is taken.
-const SOCKETS: usize = 1_024;
-
 impl App {
-    pub(crate) fn new(config: Config, runtime: Runtime, plane: Plane) -> Self {
+    pub(crate) fn new(config: Config, places: Places, runtime: Runtime, plane: Plane) -> Self {
         let flows = Flows::new(&runtime);
         Self {
-            sockets: Gauge::new(SOCKETS),
-            connections: Gauge::new(config.max_connections),
+            sockets: Sockets::new(places.sockets),
+            connections: Gauge::new(places.connections),
             lanes: LaneMap::new(config.lanes),
             config,
             runtime,
@@ -63,10 +60,15 @@ impl App {
         }
     }
 
-    /// Whether new clients are taken: not once a drain has begun, which closes the backplane. While the bus is
-    /// away they still are, for if every node turned them down, nobody would be served at all.
+    /// Whether new clients are taken: not once those that are there are told to go. While the bus is away they still
+    /// are, for if every node turned them down, nobody would be served at all.
     pub(crate) fn is_open(&self) -> bool {
-        self.plane.state() != State::Closed
+        !self.front.is_draining() && self.plane.state() != State::Closed
+    }
+
+    /// Whether a load balancer is to send clients here.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.front.is_ready()
     }
 
     /// What the notices of the backplane said. Not to be held for long.

@@ -1,7 +1,7 @@
 //! The example server on tokio.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use futures::stream::{self, Stream};
@@ -17,12 +17,14 @@ fn main() -> ExitCode {
 }
 
 /// The sockets that connect, each sending what is written to it at once.
-fn accept(listener: TcpListener) -> io::Result<impl Stream<Item = io::Result<impl Socket>>> {
+fn accept(
+    listener: TcpListener,
+) -> io::Result<impl Stream<Item = io::Result<(impl Socket, SocketAddr)>>> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     Ok(stream::unfold(listener, async |listener| {
-        let accepted = listener.accept().await.and_then(|(socket, _)| {
+        let accepted = listener.accept().await.and_then(|(socket, address)| {
             socket.set_nodelay(true)?;
-            Ok(socket.compat())
+            Ok((socket.compat(), address))
         });
         Some((accepted, listener))
     }))

@@ -23,7 +23,8 @@ fn on_tokio() -> ExitCode {
         let accept = |listener: TcpListener| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok(Box::pin(stream::unfold(listener, async |listener| {
-                let accepted = listener.accept().await.map(|(socket, _)| socket.compat());
+                let accepted = listener.accept().await;
+                let accepted = accepted.map(|(socket, address)| (socket.compat(), address));
                 Some((accepted, listener))
             })))
         };
@@ -37,7 +38,7 @@ fn on_smol() -> ExitCode {
         let accept = |listener: TcpListener| {
             let listener = smol::net::TcpListener::try_from(listener)?;
             Ok(Box::pin(stream::unfold(listener, async |listener| {
-                let accepted = listener.accept().await.map(|(socket, _)| socket);
+                let accepted = listener.accept().await;
                 Some((accepted, listener))
             })))
         };

@@ -1,5 +1,8 @@
 //! How the server ends: clients are told, what was accepted is delivered, nothing holds it for ever.
 
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
 use midplane_testkit::child::Signal;
 use midplane_testkit::{succeeds, until, within};
 use serde_json::json;
@@ -11,12 +14,95 @@ use crate::fixture::{Program, Server, target};
 use crate::http::{Answer, Request, connect};
 use crate::{flags, flood};
 
-/// Takes the goodbye of a drain, which must come next and be complete.
-async fn goodbye(client: &mut Client) {
+/// Takes the goodbye of a drain, which must come next and be complete, and gives the time after which the client is to
+/// come back, in milliseconds.
+async fn goodbye(client: &mut Client) -> u64 {
     let closing = client.own().await;
     assert_eq!(closing["midplane"], "closing", "{closing}");
-    assert_eq!(client.next().await, Arrival::Close(1001));
+    assert_eq!(client.next().await, Arrival::Close(1012));
     assert_eq!(client.next().await, Arrival::End);
+    let hint = closing["return_after_ms"].as_u64();
+    hint.unwrap_or_else(|| panic!("{closing} has no hint"))
+}
+
+/// Readiness goes first. Until the delay is over the server takes newcomers, and all goes on as before; what a load
+/// balancer has not learnt yet fails for nobody.
+pub async fn readiness_goes_before_anything_else(program: Program) {
+    for signal in [Signal::TERM, Signal::QUIT] {
+        let mut server = program.start(flags::LONG_DELAY);
+        let mut client = Client::connect(&server, "user=u").await;
+        server.get("/readyz", 200).await;
+        server.signal(signal);
+        until("readiness is gone", async || {
+            let status = Request::new("GET", "/readyz").send(server.address).await;
+            (status.status == 503).then_some(())
+        })
+        .await;
+        let ready = server.get("/readyz", 503).await.json();
+        assert_eq!(ready["status"], "draining", "{ready}");
+        let mut late = Client::connect(&server, "user=u").await;
+        server.delivers(&target("user", "u"), "1", 2).await;
+        client.got(&["1"]).await;
+        late.got(&["1"]).await;
+        // A second signal waits for nothing.
+        server.signal(signal);
+        let status = server.child.exit().await;
+        assert!(!status.success(), "{status}");
+    }
+}
+
+/// A person at a terminal waits for no load balancer.
+pub async fn an_interrupt_drains_without_the_delay(program: Program) {
+    let mut server = program.start(flags::LONG_DELAY);
+    let mut client = Client::connect(&server, "").await;
+    server.signal(Signal::INT);
+    goodbye(&mut client).await;
+    server.ends_with(0).await;
+}
+
+/// Signals that ask for nothing that the server could do end nothing.
+pub async fn other_signals_end_nothing(program: Program) {
+    let (server, [mut client]) = program.start_with("", [""]).await;
+    for (signal, name) in [
+        (Signal::HUP, "SIGHUP"),
+        (Signal::USR1, "SIGUSR1"),
+        (Signal::USR2, "SIGUSR2"),
+        (Signal::PIPE, ""),
+    ] {
+        server.signal(signal);
+        until(format!("{name} is logged"), async || {
+            server.child.log().contains(name).then_some(())
+        })
+        .await;
+        server.delivers(&client.target(), "1", 1).await;
+        client.got(&["1"]).await;
+    }
+}
+
+/// Clients are closed one after the other, and told to come back at times of their own, so that those of one server do not
+/// come to the others in one instant.
+pub async fn clients_are_closed_one_after_the_other(program: Program) {
+    const CLIENTS: usize = 400;
+    let mut server = program.start("--drain-delay 10ms --drain-timeout 10m");
+    let clients = join_all((0..CLIENTS).map(|_| Client::connect(&server, ""))).await;
+    server.signal(Signal::TERM);
+    let goodbyes = clients.into_iter().map(async |mut client| {
+        let hint = goodbye(&mut client).await;
+        (hint, Instant::now())
+    });
+    let (mut hints, mut times): (Vec<_>, Vec<_>) = join_all(goodbyes).await.into_iter().unzip();
+    server.ends_with(0).await;
+    assert!(
+        hints.iter().all(|hint| (1_000..=2_000).contains(hint)),
+        "{hints:?}"
+    );
+    hints.sort_unstable();
+    hints.dedup();
+    assert!(hints.len() > CLIENTS / 2, "{hints:?}");
+    // 5 ms for each: half of that at the least.
+    times.sort_unstable();
+    let spread = times[CLIENTS - 1] - times[0];
+    assert!(spread >= Duration::from_secs(1), "{spread:?}");
 }
 
 /// A client that takes nothing, with so much on its way that the server is stuck writing to it.
@@ -30,7 +116,7 @@ async fn stuck(server: &Server) -> Client {
     client
 }
 
-/// SIGTERM and SIGINT alike: every client is told and closed with 1001, and the exit code is 0. What
+/// SIGTERM and SIGINT alike: every client is told and closed with 1012, and the exit code is 0. What
 /// is connected and idle holds nothing up.
 pub async fn a_signal_drains(program: Program) {
     for signal in [Signal::TERM, Signal::INT] {
@@ -78,7 +164,7 @@ pub async fn events_accepted_before_a_drain_are_delivered(program: Program) {
                 told += 1;
             }
             end => {
-                assert_eq!(end, Arrival::Close(1001), "after {next} events");
+                assert_eq!(end, Arrival::Close(1012), "after {next} events");
                 break;
             }
         }

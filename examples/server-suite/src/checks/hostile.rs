@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 
-use midplane_testkit::{succeeds, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use midplane_testkit::{succeeds, until, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use crate::client::Client;
 use crate::fixture::{Program, publication, target};
 use crate::flags;
-use crate::http::{Request, connect};
+use crate::http::{Answer, Request, connect, connect_from};
 
 /// A page from elsewhere that runs in the user's browser can neither connect nor publish; the
 /// server's own page can.
@@ -103,6 +104,66 @@ async fn rest(stream: &mut TcpStream, what: impl Display) -> Vec<u8> {
     let mut rest = Vec::new();
     let _ = within(what, stream.read_to_end(&mut rest)).await;
     rest
+}
+
+/// Sockets that are kept and idle lock nobody out: for a newcomer the one gives way that has been idle for the longest
+/// time, of the address that has most.
+pub async fn idle_sockets_lock_nobody_out(program: Program) {
+    const SOCKETS: u8 = 8;
+    let server = program.start(flags::FEW_SOCKETS);
+    let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
+    let request = request.bytes(server.address);
+    // The oldest of all, and the only one of its address.
+    let mut modest = BufReader::new(connect_from(2, server.address).await);
+    let mut greedy = Vec::new();
+    for _ in 0..2 * SOCKETS {
+        greedy.push(BufReader::new(connect_from(3, server.address).await));
+    }
+    let ask = async |socket: &mut BufReader<TcpStream>| {
+        let _ = socket.write_all(&request).await;
+        within("an answer or an end", Answer::read_or_end(socket)).await
+    };
+    assert!(ask(&mut modest).await.is_some());
+    let mut kept = 0;
+    for socket in &mut greedy {
+        kept += u8::from(ask(socket).await.is_some());
+    }
+    assert!((1..SOCKETS).contains(&kept), "{kept} are kept");
+    for _ in 0..2 * SOCKETS {
+        server.get("/readyz", 200).await;
+        Client::connect(&server, "").await.close().await;
+    }
+    assert!(ask(&mut modest).await.is_some(), "fairness is by address");
+}
+
+/// Where every socket has a request under way, who asks how the server is has an answer, and nobody else.
+pub async fn busy_sockets_lock_no_probe_out(program: Program) {
+    let server = program.start(flags::FEW_SOCKETS);
+    let host = server.address;
+    let start = format!("POST /publish HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\n\r\n{{");
+    let mut busy = Vec::new();
+    loop {
+        let mut socket = connect(server.address).await;
+        succeeds("the start leaves", socket.write_all(start.as_bytes())).await;
+        busy.push(socket);
+        let answer = Request::new("GET", "/").send(server.address).await;
+        if answer.status == 503 {
+            break;
+        }
+        // One whose request had not come yet may have given way.
+        assert!(busy.len() < 64, "nothing is ever full");
+    }
+    for _ in 0..64 {
+        server.get("/readyz", 200).await;
+        server.get("/healthz", 200).await;
+    }
+    Request::upgrade("/ws").answered(&server, 503).await;
+    drop(busy);
+    until("there is room again", async || {
+        let answer = Request::new("GET", "/").send(server.address).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
 
 /// Bytes that are no HTTP are answered with a 400 or cut off, and the server goes on.

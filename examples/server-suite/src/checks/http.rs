@@ -5,6 +5,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::fixture::{Program, publication, target};
+use crate::flags;
 use crate::http::{Answer, Request, connect};
 
 /// A body that is no publication is refused with what is wrong and where; the server goes on.
@@ -212,6 +213,26 @@ pub async fn a_connection_is_kept_between_requests(program: Program) {
             let _ = within("the end", silent.read(&mut [0])).await;
         }
     }
+}
+
+/// A connection that is old is closed with its next answer, which says so: what comes next goes to a server that may be
+/// younger.
+pub async fn an_old_connection_is_closed_with_its_answer(program: Program) {
+    let server = program.start(flags::OLD_SOCKETS);
+    let mut socket = BufReader::new(connect(server.address).await);
+    let request = Request::new("GET", "/healthz").header("connection", "keep-alive");
+    let request = request.bytes(server.address);
+    loop {
+        succeeds("the request leaves", socket.write_all(&request)).await;
+        let answer = within("an answer", Answer::read(&mut socket)).await;
+        assert_eq!(answer.status, 200);
+        if answer.header("connection") == Some("close") {
+            break;
+        }
+    }
+    let mut rest = Vec::new();
+    succeeds("the end", socket.read_to_end(&mut rest)).await;
+    assert_eq!(rest.len(), 0);
 }
 
 /// A publication that a proxy repeats is published once, and answered as it was.

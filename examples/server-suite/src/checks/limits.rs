@@ -1,5 +1,6 @@
 //! The limits that flags set, and what happens at them.
 
+use futures::future::join_all;
 use midplane_testkit::until;
 use serde_json::json;
 use tokio_websockets::Message;
@@ -25,6 +26,37 @@ pub async fn connections_beyond_the_limit_are_503(program: Program) {
     })
     .await;
     second.got(&["1"]).await;
+}
+
+/// The limit of descriptors is raised as far as it may be. Where that is too low for the connections the log says so, and
+/// some are kept for those that ask whether the server is well.
+pub async fn descriptors_are_raised_and_some_are_kept(program: Program) {
+    const SOME: usize = 300;
+    let server = program.start_limited(128, 4_096, "--max-connections 2000");
+    let clients = join_all((0..SOME).map(|_| Client::connect(&server, ""))).await;
+    assert_eq!(server.connections().await, SOME as u64);
+    assert!(!server.child.log().contains("--max-connections"));
+    drop((clients, server));
+    let server = program.start_limited(128, 256, "--max-connections 2000");
+    until("the log says so", async || {
+        let log = server.child.log();
+        log.contains("descriptor limit too low for --max-connections")
+            .then_some(())
+    })
+    .await;
+    let upgrade = Request::upgrade("/ws");
+    let mut clients = Vec::new();
+    while upgrade.send(server.address).await.status == 101 {
+        clients.push(Client::connect(&server, "").await);
+        assert!(clients.len() < 256);
+    }
+    assert!(clients.len() > 100, "{}", clients.len());
+    server.get("/readyz", 200).await;
+    server.delivers(&clients[0].target(), "1", 1).await;
+    clients[0].got(&["1"]).await;
+    let mut refused = program.spawn_limited(100, 100, "");
+    assert_eq!(refused.exit().await.code(), Some(1));
+    assert!(refused.log().contains("ulimit -n"), "{}", refused.log());
 }
 
 /// A client is in a number of targets at most; what it is in it stays in, and leaving one makes room.

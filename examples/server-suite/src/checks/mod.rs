@@ -35,6 +35,10 @@ macro_rules! suite {
                 events_arrive_in_order
             }
             drain {
+                readiness_goes_before_anything_else
+                an_interrupt_drains_without_the_delay
+                other_signals_end_nothing
+                clients_are_closed_one_after_the_other
                 a_signal_drains
                 events_accepted_before_a_drain_are_delivered
                 a_drain_ends_by_its_deadline
@@ -49,6 +53,8 @@ macro_rules! suite {
                 a_foreign_origin_is_403
                 a_foreign_host_is_403
                 a_slow_handshake_is_cut_off
+                idle_sockets_lock_nobody_out
+                busy_sockets_lock_no_probe_out
                 garbage_is_cut_off
             }
             http {
@@ -60,6 +66,7 @@ macro_rules! suite {
                 a_list_may_stand_in_several_lines
                 probes_and_proxies_come_in
                 a_connection_is_kept_between_requests
+                an_old_connection_is_closed_with_its_answer
                 a_repeated_publication_is_published_once
             }
             identity {
@@ -78,6 +85,7 @@ macro_rules! suite {
             }
             limits {
                 connections_beyond_the_limit_are_503
+                descriptors_are_raised_and_some_are_kept
                 targets_beyond_the_limit_are_refused
                 falling_behind_may_disconnect
                 text_that_is_not_utf8_is_closed
@@ -101,12 +109,14 @@ macro_rules! suite {
             requests {
                 answers_carry_the_id_of_their_request
                 requests_are_answered_in_order
+                what_was_asked_before_the_end_is_carried_out
                 bad_requests_are_answered_and_survived
                 a_binary_message_is_answered_and_survived
                 an_oversize_message_is_refused
             }
             slow {
                 a_slow_client_changes_nothing_for_others
+                a_client_that_reads_slowly_stays
                 what_was_lost_is_counted
                 a_stuck_client_is_dropped
                 a_client_that_only_talks_is_held_back

@@ -135,6 +135,14 @@ pub async fn the_page_says_what_was_missed(program: Program) {
 pub async fn the_client_for_browsers_comes_back(program: Program) {
     const APPLICATION: &str = r#"
         window.heard = [];
+        // How many listen to the window, less those that were ended.
+        window.listening = 0;
+        const listen = window.addEventListener;
+        window.addEventListener = (name, act, options) => {
+            window.listening++;
+            options?.signal?.addEventListener("abort", () => window.listening--);
+            listen.call(window, name, act, options);
+        };
         import("/midplane.js").then(({ Midplane }) => {
             const plane = window.plane = new Midplane("/ws", { silence: 1000 });
             const hear = (name, word) => plane.addEventListener(name, ({ detail }) => heard.push(`${name} ${word(detail)}`));
@@ -187,6 +195,11 @@ pub async fn the_client_for_browsers_comes_back(program: Program) {
     pair.receiver.is_ready().await;
     pair.origin.publish(&topic, "3").await;
     heard(&["event 3"]).await;
+    // Closed for good, nothing keeps it.
+    assert_eq!(tab.script("return window.listening").await, 2);
+    tab.script("window.plane.close()").await;
+    heard(&["state closed"]).await;
+    assert_eq!(tab.script("return window.listening").await, 0);
     browser.close().await;
 }
 

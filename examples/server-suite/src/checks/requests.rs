@@ -3,8 +3,9 @@
 use serde_json::json;
 use tokio_websockets::Message;
 
-use crate::client::{Arrival, error_code};
+use crate::client::{Arrival, Client, error_code};
 use crate::fixture::{Program, target};
+use crate::{flags, flood};
 
 /// Every answer echoes the `id` of its request, which may be any JSON, and has none where none was.
 pub async fn answers_carry_the_id_of_their_request(program: Program) {
@@ -125,6 +126,31 @@ pub async fn bad_requests_are_answered_and_survived(program: Program) {
     }
     server.delivers(&target("topic", "kept"), "1", 1).await;
     client.got(&["1"]).await;
+}
+
+/// What a client asked for before it went is carried out, however it went: with the end of its stream and no close frame,
+/// or with a reset while answers that nobody reads are on their way.
+pub async fn what_was_asked_before_the_end_is_carried_out(program: Program) {
+    // More than the server carries out between two writes, and as little as fits into a few segments, for what has not left
+    // the client when that resets the connection never came.
+    const REQUESTS: u64 = 150;
+    let (server, [mut other]) = program.start_with(flags::LARGE_MAILBOX, ["user=u"]).await;
+    for reset in [false, true, true, true] {
+        let mut client = Client::connect(&server, "user=u").await;
+        let user = target("user", "u");
+        let requests: Vec<_> = (0..REQUESTS).map(|n| flood::request(&user, n, 0)).collect();
+        client.send_together(&requests).await;
+        match reset {
+            true => client.kill_unread(),
+            false => client.end().await,
+        }
+        let mut next = 0;
+        while next < REQUESTS {
+            assert_eq!(flood::number(&other.event().await), Some(next));
+            next += 1;
+        }
+    }
+    server.settles_at(1).await;
 }
 
 /// A binary message is answered with an error, and the connection lives.

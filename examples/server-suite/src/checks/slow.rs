@@ -1,5 +1,7 @@
 //! Clients that do not keep up: they lose, others do not.
 
+use std::time::{Duration, Instant};
+
 use midplane_testkit::until;
 use serde_json::json;
 
@@ -75,6 +77,37 @@ pub async fn what_was_lost_is_counted(program: Program) {
         // Caught up, it misses nothing.
         reader.got_nothing().await;
     }
+}
+
+/// A client that reads all the time, and more slowly than its topic goes, is no silent one: it stays, and is told what it
+/// lost. Its pong comes late, for it comes to the ping behind all that was written before.
+pub async fn a_client_that_reads_slowly_stays(program: Program) {
+    const TIME: Duration = Duration::from_secs(6);
+    /// 100 kB/s, of a topic with several times that.
+    const PACE: Duration = Duration::from_millis(80);
+    let server = program.start(flags::ALWAYS_ASKED);
+    let mut slow = Client::connect(&server, "user=u").await;
+    let (user, event) = (target("user", "u"), json!("x".repeat(SIZE)).to_string());
+    let (mut lost, mut pace) = (false, tokio::time::interval(PACE));
+    let start = Instant::now();
+    while start.elapsed() < TIME {
+        for _ in 0..8 {
+            assert_eq!(
+                server.publish(&user, &event).await,
+                1,
+                "after {:?}",
+                start.elapsed()
+            );
+        }
+        // How fast a client reads is a time, as nothing else here is.
+        pace.tick().await;
+        match slow.next().await {
+            Arrival::Event(_) => {}
+            Arrival::Own(own) if own["midplane"] == "lost" => lost = true,
+            other => panic!("{other:?} after {:?}", start.elapsed()),
+        }
+    }
+    assert!(lost, "the client kept up");
 }
 
 /// A client that stops reading for good is cut off, and its place is free again.
