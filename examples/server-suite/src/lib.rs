@@ -23,7 +23,8 @@
 //! get of these while brokers fail. Below them are
 //! the server as a child process (`fixture`) with the sets of flags that checks give it (`flags`), a
 //! WebSocket client (`client`), a plain HTTP client that can also misbehave (`http`), a publisher that
-//! never outruns its answers (`flood`), and a browser (`browser`).
+//! never outruns its answers (`flood`), a browser (`browser`), and a peer that
+//! speaks WebSocket byte by byte (`rfc6455`).
 
 mod browser;
 pub mod checks;
@@ -35,6 +36,7 @@ mod flags;
 mod flood;
 mod http;
 pub mod outages;
+mod rfc6455;
 
 pub use fixture::Program;
 

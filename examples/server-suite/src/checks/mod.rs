@@ -14,6 +14,7 @@ pub mod missed;
 pub mod page;
 pub mod requests;
 pub mod slow;
+pub mod websocket;
 
 /// Makes a test of every check, against the server program at this path.
 #[macro_export]
@@ -120,6 +121,14 @@ macro_rules! suite {
                 what_was_lost_is_counted
                 a_stuck_client_is_dropped
                 a_client_that_only_talks_is_held_back
+            }
+            websocket {
+                messages_of_every_size_are_answered
+                pings_are_answered
+                what_is_reserved_is_1002
+                fragments_are_one_message
+                text_is_utf8
+                a_close_is_answered
             }
         }
     };
