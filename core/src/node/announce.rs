@@ -94,6 +94,8 @@ impl Node {
     fn heartbeat_at(&mut self, now: Instant) -> Heartbeat {
         let remembered = self.config.remembered();
         let since = (now - remembered).since_origin();
+        // As fine as it is read: what was used at that very moment is listed.
+        let since = Duration::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
         let room = self.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
         let behind = self.origin.has_more_progress();
         let (lanes, whole) = self.origin.progress(since, room.max(1));
@@ -121,6 +123,62 @@ impl Node {
             lanes,
             heard,
             left,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::Limits;
+    use crate::envelope::{Decoded, Frame};
+    use crate::node::{Config, Intake};
+    use crate::node_id::NodeId;
+    use crate::{Audience, Event, Scope, Target};
+
+    /// The heartbeats among what the node sends now, all of which comes back to it.
+    fn heartbeats(node: &mut Node, now: Instant) -> Vec<Heartbeat> {
+        let mut made = Vec::new();
+        while let Some(sent) = node.transmit(now) {
+            node.receive(now, &sent.frame);
+            let Ok(Decoded::Frame(frame)) = Frame::decode(&sent.frame, 1 << 16) else {
+                continue;
+            };
+            let messages = frame.messages().filter_map(|(_, message)| message.ok());
+            made.extend(messages.filter_map(|message| match message {
+                Message::Heartbeat(heartbeat) => Some(heartbeat),
+                _ => None,
+            }));
+        }
+        made
+    }
+
+    /// Clocks are finer than stamps.
+    #[test]
+    fn a_lane_that_was_used_when_a_list_begins_is_listed() {
+        let config = Config::default();
+        let limits = Limits::new(1 << 16);
+        let begin = Instant::from_origin(Duration::from_nanos(1_000_000_457));
+        let mut node = Node::new(NodeId([1; 16]), config, limits);
+        let intake = Intake::new(1, limits);
+        node.connected(begin);
+        heartbeats(&mut node, begin);
+        let used = begin + config.heartbeat * 2;
+        let mut now = begin;
+        while now < used + config.remembered() {
+            now += config.heartbeat / 4;
+            if now == used {
+                let audience = Audience::from(Target::topic("t").unwrap());
+                let event = Event::text("used");
+                let queued = intake.publish(now, &Scope::default(), &audience, &event);
+                node.enqueue(queued.unwrap());
+                heartbeats(&mut node, now);
+            }
+            node.tick(now);
+            for heartbeat in heartbeats(&mut node, now) {
+                let listed = heartbeat.lanes.iter().any(|lane| lane.last == 1);
+                assert_eq!(listed, now >= used, "{now:?}: {heartbeat:?}");
+            }
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct PeerClock {
     /// The loosest that they were: the upper bound, and the negative of the lower one.
     upper_lately: Extreme,
     lower_lately: Extreme,
+    /// The upper bound of the heartbeat that came last: of clocks of which one stood or leapt for less than a round trip
+    /// the best bounds do not contradict each other.
+    last: Option<Difference>,
     /// The longer of the last two round trips.
     round_trips: [Option<Duration>; 2],
 }
@@ -44,6 +47,7 @@ impl PeerClock {
     /// A heartbeat came.
     pub(super) fn heard(&mut self, now: Instant, sent: Duration, windows: Windows) {
         let ahead = micros(now.since_origin()) - micros(sent);
+        self.last = Some(ahead);
         self.upper.record(now, -ahead, windows.now);
         let bound = self.upper.best().map_or(ahead, |best| -best);
         self.upper_lately.record(now, bound, windows.lately);
@@ -113,7 +117,12 @@ impl PeerClock {
 
     /// The latest moment of our clock at which the origin's showed this time, whatever the clocks did since.
     pub(super) fn ours_at_most(&self, theirs: Duration) -> Option<Instant> {
-        Some(instant(micros(theirs) + self.upper_lately.best()?))
+        Some(instant(micros(theirs) + self.loosest()?))
+    }
+
+    /// The upper bound that holds whatever the clocks did since.
+    fn loosest(&self) -> Option<Difference> {
+        self.upper_lately.best().max(self.last)
     }
 
     /// The earliest moment of our clock at which the origin's showed this time, whatever the clocks did since, as far as is
@@ -127,7 +136,7 @@ impl PeerClock {
     /// The earliest time that the origin's clock showed at this moment of ours, whatever the clocks did since, if the
     /// origin was heard by then; zero if its clock had not begun.
     pub(super) fn theirs(&self, ours: Instant) -> Duration {
-        let ahead = self.upper_lately.best().unwrap_or_default();
+        let ahead = self.loosest().unwrap_or_default();
         duration(micros(ours.since_origin()) - ahead)
     }
 }

@@ -202,6 +202,7 @@ impl Flow {
             Some((claim, _)) if claim.at < since => self.report(view, claim, sent, out),
             // It would be listed, had it been used then: who said so was not the origin.
             Some(_) => self.report(view, never, sent, out),
+            None if self.top >= since => self.report(view, never, sent, out),
             // Numbers may have been used before the list begins: nothing is disproved.
             None => self.advance(view, out),
         }
@@ -282,6 +283,11 @@ impl Flow {
         };
         let (first, last, stamp, before) = (held.first(), held.last, held.stamp(), held.before());
         let fresh = self.fresh_for(view, stamp);
+        if self.joining && stamp < fresh {
+            // It is not ours, and what it says of numbers may be forged.
+            self.held.take_first();
+            return true;
+        }
         if first <= self.next {
             if self.joining && (fresh..self.fresh).contains(&stamp) {
                 // The next heartbeat tells whether it is ours.
@@ -315,9 +321,6 @@ impl Flow {
         self.next = held.last.saturating_add(1);
         let published = stamp.saturating_sub(held.frame.header().waited);
         (self.settled, self.top) = (published, self.top.max(stamp));
-        if self.joining && stamp < self.fresh {
-            return;
-        }
         self.joining = false;
         if view.is_stale(&held.frame) {
             let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
@@ -355,6 +358,11 @@ impl Flow {
         // A frame in front waits for the heartbeat that tells whether it is ours: nothing is missing before it.
         let in_front = self.held.first();
         if in_front.is_some_and(|held| held.first() <= self.next) {
+            return false;
+        }
+        // The heartbeat may have overtaken what was sent last and is not kept.
+        let young = view.clock.age(view.now, claim.gone) < view.heartbeat;
+        if young && in_front.is_none() && self.newest < claim.gone {
             return false;
         }
         self.give_up(view, floor, out);
@@ -564,7 +572,6 @@ mod tests {
             since: Instant::ZERO,
             clock: &clock,
             dated: second,
-            later: false,
             proven: true,
             jitter: Duration::ZERO,
         };

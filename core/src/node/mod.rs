@@ -51,8 +51,8 @@
 //! What is missing is asked for after a random part of a sixteenth of a heartbeat, and again after one sixteenth, an
 //! eighth, and so on up to a whole one. It is given up half a heartbeat and two round trips after the origin said that it
 //! heard the ask, or after the last frame that it sent again, and not before a frame has come that the origin made after
-//! that: a lane that stands still brings neither. What the origin does not keep any more it says with the answer, and
-//! that is reported at once.
+//! that, for a lane that stands still brings neither, nor before it was asked for four times, for what is sent again may be
+//! lost as well. What the origin does not keep any more it says with the answer, and that is reported at once.
 //!
 //! # Who can write to the bus
 //!
@@ -101,6 +101,7 @@ use crate::time::Instant;
 use intake::OVERHEAD;
 use origin::Origin;
 use peer::Peer;
+use peers::RETURN;
 use pulse::{Leaving, Link, Pulse};
 use questions::Questions;
 use reception::Reception;
@@ -122,8 +123,9 @@ pub struct Node {
     frame: usize,
     intake: Intake,
     pulse: Pulse,
-    /// When the node was live first, and when what it received last came while it was.
+    /// When the node was live first.
     lived: Option<Instant>,
+    /// Who died before this was named by members, or is reported.
     away: Option<Instant>,
     origin: Origin,
     /// What waits to be sent without a number, and since when.
@@ -184,7 +186,12 @@ impl Node {
     /// The link is gone.
     pub fn disconnected(&mut self) {
         if self.is_live() {
-            self.away = Some(self.pulse.proven());
+            let (begun, proven) = (self.pulse.connected, self.pulse.proven());
+            // On a link that ended before the members were heard nobody was named.
+            self.away = match proven - begun >= self.config.heartbeat * RETURN {
+                true => Some(proven),
+                false => self.away.or(self.reception.lanes.first()),
+            };
             self.reception.news.push(News::Down);
             self.mark_incomplete();
         }
@@ -500,7 +507,7 @@ impl Node {
         self.pulse.link = Link::Live;
         self.lived.get_or_insert(now);
         let begun = self.reception.lanes.first();
-        if let Some(since) = self.away.take().or(begun) {
+        if let Some(since) = self.away.or(begun) {
             self.report_forgotten(now, since);
         }
         self.opens = Some(now + self.config.heartbeat);
@@ -512,6 +519,7 @@ impl Node {
         let until = now - self.config.remembered();
         if since < until {
             self.reception.news.deaf(None, None, (since, until));
+            self.away = Some(until);
         }
     }
 }

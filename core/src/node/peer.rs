@@ -28,10 +28,10 @@ pub(super) enum Standing {
 pub(super) struct Peer {
     pub(super) version: String,
     pub(super) standing: Standing,
+    /// Whether the node ever was a member: what it sent is delivered, and its loss reported.
+    pub(super) proven: bool,
     /// When anything of the node was heard last, by us or by a member that said so.
     pub(super) heard: Instant,
-    /// When we heard the node first, if we were live before; whether our clock stood until then, nothing says.
-    pub(super) came: Option<Instant>,
     /// Whether a heartbeat of the node was heard, by us or by a member that said so.
     pub(super) lives: bool,
     /// The stamp of the newest heartbeat, and when it came.
@@ -80,7 +80,6 @@ impl Moment {
             since,
             clock,
             dated,
-            later: false,
             proven,
             jitter: self.jitter,
         }
@@ -88,12 +87,12 @@ impl Moment {
 }
 
 impl Peer {
-    pub(super) fn new(heard: Instant, came: Option<Instant>) -> Self {
+    pub(super) fn new(heard: Instant) -> Self {
         Self {
             version: String::new(),
             standing: Standing::Unproven,
+            proven: false,
             heard,
-            came,
             lives: false,
             beat: None,
             dated: Duration::ZERO,
@@ -117,11 +116,6 @@ impl Peer {
         self.standing == Standing::Member
     }
 
-    /// Whether the node is known to have lived after we came: what it sent is delivered, and its loss reported.
-    pub(super) fn is_proven(&self) -> bool {
-        self.standing != Standing::Unproven
-    }
-
     /// The latest stamp that the node can have made by now, if that is known; clocks may drift a little.
     pub(super) fn latest_stamp(&self, now: Instant, heartbeat: Duration) -> Duration {
         self.clock.latest(now).saturating_add(heartbeat / 16)
@@ -129,7 +123,7 @@ impl Peer {
 
     /// Whether heartbeats come that do not name us yet.
     pub(super) fn is_new(&self) -> bool {
-        !self.is_proven() && self.beat.is_some()
+        self.standing == Standing::Unproven && self.beat.is_some()
     }
 
     /// Whether the node would send again what it is asked for.
@@ -139,8 +133,7 @@ impl Peer {
 
     /// The flow of a lane that is ours to receive since then, and what the flow is judged by.
     pub(super) fn flow(&mut self, at: Moment, lane: Lane, since: Instant) -> (&mut Flow, View<'_>) {
-        let proven = self.is_proven();
-        let later = self.came.is_some_and(|came| since <= came);
+        let proven = self.proven;
         let Self {
             clock,
             flows,
@@ -154,12 +147,12 @@ impl Peer {
             Flow::new(parted.unwrap_or_default().max(*fresh))
         });
         let view = at.view(clock, since, *dated, proven);
-        (flow, View { later, ..view })
+        (flow, view)
     }
 
     /// When something of the lane's flow is due.
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
-        let view = at.view(&self.clock, Instant::ZERO, self.dated, self.is_proven());
+        let view = at.view(&self.clock, Instant::ZERO, self.dated, self.proven);
         self.flows.get(&lane)?.due(&view)
     }
 
@@ -223,7 +216,7 @@ mod tests {
 
     /// A peer of which a frame came on the lane that was stamped with 5 s, before the lane was left.
     fn parted() -> Peer {
-        let mut peer = Peer::new(Instant::ZERO, None);
+        let mut peer = Peer::new(Instant::ZERO);
         behind(&mut peer);
         let flow = peer.flows.get_mut(&LANE).unwrap();
         flow.passed(7, secs(5), Duration::ZERO);

@@ -95,9 +95,9 @@ impl Peers {
         others.min_by_key(|(_, peer)| peer.heard).map(|(id, _)| *id)
     }
 
-    /// A node is known from now on; `came` is when, if that was no earlier.
-    pub(super) fn insert(&mut self, now: Instant, id: NodeId, came: Option<Instant>) {
-        self.known.insert(id, Peer::new(now, came));
+    /// A node is known from now on.
+    pub(super) fn insert(&mut self, now: Instant, id: NodeId) {
+        self.known.insert(id, Peer::new(now));
     }
 
     /// Forgets a node, but when a silent one was heard last: its machine may have been suspended.
@@ -124,6 +124,7 @@ impl Peers {
     pub(super) fn stand(&mut self, id: NodeId, standing: Standing) -> Option<Standing> {
         let peer = self.known.get_mut(&id)?;
         let before = core::mem::replace(&mut peer.standing, standing);
+        peer.proven |= standing == Standing::Member;
         self.members -= usize::from(before == Standing::Member);
         self.members += usize::from(standing == Standing::Member);
         Some(before)
@@ -219,7 +220,7 @@ mod tests {
     fn peers(nodes: u8) -> Peers {
         let mut peers = Peers::new(4);
         for node in 0..nodes {
-            peers.insert(at(1), id(node), None);
+            peers.insert(at(1), id(node));
             peers.known.get_mut(&id(node)).unwrap().lives = true;
         }
         peers.stand(id(0), Standing::Member);
@@ -278,7 +279,7 @@ mod tests {
         let config = Config::default();
         let mut peers = Peers::new(100);
         for node in 0..50 {
-            peers.insert(at(1), id(node), None);
+            peers.insert(at(1), id(node));
             let peer = peers.known.get_mut(&id(node)).unwrap();
             peer.latest = Some((Duration::from_secs(7), at(1)));
             peer.owed = node == 49;

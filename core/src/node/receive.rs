@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use super::Node;
 use super::news::News;
-use super::peer::{Peer, Standing};
-use super::peers::{Overdue, RETURN};
+use super::peer::Standing;
+use super::peers::Overdue;
 use crate::bus::Lane;
 use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
@@ -28,7 +28,7 @@ impl Node {
         let header = *frame.header();
         let (origin, lane) = (header.origin, Lane(header.lane));
         let heartbeat = self.config.heartbeat;
-        let admitted = lane.0 < self.config.lanes && self.admit(now, origin);
+        let admitted = lane.0 < self.config.lanes && self.reception.admit(now, origin);
         let peer = self.reception.peers.get_mut(origin);
         let Some(peer) =
             peer.filter(|peer| admitted && header.stamp <= peer.latest_stamp(now, heartbeat))
@@ -117,7 +117,7 @@ impl Node {
         self.take_echo(now, origin, sent, &heartbeat.heard);
         self.reception.report(now, origin, sent, heartbeat);
         let peer = self.reception.peers.get(origin);
-        if peer.is_some_and(Peer::is_proven) {
+        if peer.is_some_and(|peer| peer.proven) {
             self.take_hearsay(now, heartbeat);
         }
         self.awaited.remove(&origin);
@@ -174,12 +174,14 @@ impl Node {
     fn take_hearsay(&mut self, now: Instant, heartbeat: &Heartbeat) {
         let ours = self.reception.lanes.first();
         for heard in &heartbeat.heard {
-            // One that lived when events were ours already may have sent some, even if it died before this link began.
+            // One that lived when events were ours already may have sent some, even if it died before this link began: up
+            // to a heartbeat after it was heard.
             let at = now - heard.ago;
-            if heard.node == self.id || ours.is_none_or(|ours| now - ours < heard.ago) {
+            let lived = |ours| heard.ago <= now - ours + self.config.heartbeat;
+            if heard.node == self.id || !ours.is_some_and(lived) {
                 continue;
             }
-            if self.admit(at, heard.node)
+            if self.reception.admit(at, heard.node)
                 && let Some(peer) = self.reception.peers.get_mut(heard.node)
             {
                 peer.lives = true;
@@ -195,15 +197,8 @@ impl Node {
             if known.is_some_and(|peer| peer.heard > at + self.config.heartbeat) {
                 continue;
             }
-            let unknown = known.is_none_or(|peer| !peer.is_proven());
-            if self.admit(at, *node) {
+            if self.reception.admit(at, *node) {
                 self.part(now, *node, at, lanes.clone());
-                if unknown
-                    && !lanes.is_empty()
-                    && let Some(ours) = ours.filter(|ours| *ours < at)
-                {
-                    self.reception.news.deaf(Some(*node), None, (ours, at));
-                }
             }
         }
     }
@@ -214,9 +209,20 @@ impl Node {
         let Some(peer) = self.reception.peers.get_mut(node) else {
             return;
         };
-        let known = peer.is_proven();
+        let known = peer.proven;
         (peer.heard, peer.settles) = (at, known.then_some(settles));
         peer.last.clone_from(&last);
+        let ours = self.reception.lanes.first().filter(|ours| *ours < at);
+        if let Some(ours) = ours.filter(|_| !known) {
+            // Nothing of it was received.
+            let begin = peer.beat.map(|_| peer.clock.theirs(ours));
+            if last
+                .iter()
+                .any(|(.., used)| begin.is_none_or(|begin| *used >= begin))
+            {
+                self.reception.news.deaf(Some(node), None, (ours, at));
+            }
+        }
         let stood = self.reception.peers.stand(node, Standing::Left);
         if matches!(stood, Some(Standing::Member | Standing::Silent)) {
             self.reception.news.push(News::Left(node));
@@ -266,7 +272,7 @@ impl Node {
         };
         peer.deaf = true;
         // What an origin sent that was never proven to live waits still.
-        let beat = peer.beat.filter(|_| peer.is_proven());
+        let beat = peer.beat.filter(|_| peer.proven);
         let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
         let since = beat.unwrap_or(since).max(since);
         if peer.is_member() {
@@ -275,15 +281,5 @@ impl Node {
         self.awaited.remove(&id);
         self.reception.news.deaf(Some(id), None, (since, now));
         self.reception.settle(now, id);
-    }
-
-    /// Makes room for the origin, if it is new.
-    fn admit(&mut self, now: Instant, origin: NodeId) -> bool {
-        // The members there were have been heard by then.
-        let settled = self
-            .lived
-            .map(|lived| lived + self.config.heartbeat * RETURN);
-        let came = settled.filter(|settled| *settled <= now).map(|_| now);
-        self.reception.admit(now, origin, came)
     }
 }

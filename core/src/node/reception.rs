@@ -8,7 +8,7 @@ use super::config::Config;
 use super::flow::{Flow, Settled};
 use super::lanes::Lanes;
 use super::news::{News, NewsQueue, NodeCounters};
-use super::peer::{Moment, Peer};
+use super::peer::Moment;
 use super::peers::Peers;
 use super::run::Run;
 use super::view::View;
@@ -86,9 +86,8 @@ impl Reception {
         }
     }
 
-    /// Makes room for the origin, if it is new: a peer that is no member gives way. `came` is when the origin came, if it
-    /// was no earlier.
-    pub(super) fn admit(&mut self, now: Instant, origin: NodeId, came: Option<Instant>) -> bool {
+    /// Makes room for the origin, if it is new: a peer that is no member gives way.
+    pub(super) fn admit(&mut self, now: Instant, origin: NodeId) -> bool {
         if self.peers.get(origin).is_some() {
             return true;
         }
@@ -98,7 +97,7 @@ impl Reception {
             };
             self.forget(least);
         }
-        self.peers.insert(now, origin, came);
+        self.peers.insert(now, origin);
         true
     }
 
@@ -124,7 +123,7 @@ impl Reception {
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
-        let proven = peer.is_proven();
+        let proven = peer.proven;
         let (flow, view) = peer.flow(moment, lane, since);
         if flow.is_next(header.first, proven) && !view.is_stale(&frame) {
             self.pass(now, &frame);
@@ -284,7 +283,7 @@ impl Reception {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
-        if !self.peers.get(origin).is_some_and(Peer::is_proven) {
+        if !self.peers.get(origin).is_some_and(|peer| peer.proven) {
             return;
         }
         for progress in &heartbeat.lanes {
@@ -447,8 +446,12 @@ impl Reception {
         let patience = self.config.heartbeat * DEAF_LANE;
         self.waiting.iter().any(|(origin, lane)| {
             let heard = self.lanes.heard(*lane).unwrap_or(connected);
+            let peer = self.peers.get(*origin);
+            // One that died answers nothing on any lane.
+            let beat = peer.and_then(|peer| peer.beat);
+            let lives = beat.is_some_and(|(_, came)| now - came <= self.config.heartbeat * 2);
             let flow = self.flow(*origin, *lane);
-            now - heard > patience && flow.is_some_and(|flow| flow.is_deaf(now, patience))
+            now - heard > patience && lives && flow.is_some_and(|flow| flow.is_deaf(now, patience))
         })
     }
 

@@ -17,8 +17,6 @@ pub(super) struct View<'a> {
     pub(super) clock: &'a PeerClock,
     /// When the origin heard the newest stamp of ours that a heartbeat named, by its clock.
     pub(super) dated: Duration,
-    /// Whether the origin came after us: all that it sent on the lane is ours.
-    pub(super) later: bool,
     /// Whether the origin is known to live; nothing of another is delivered or reported.
     pub(super) proven: bool,
     /// How long to wait before what is lost is asked for: other nodes may ask for it as well.
@@ -28,10 +26,7 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// The time of the origin from which on the lane is ours.
     pub(super) fn owed_from(&self) -> Duration {
-        match self.later {
-            true => Duration::ZERO,
-            false => self.clock.theirs(self.since),
-        }
+        self.clock.theirs(self.since)
     }
 
     /// Whether the origin heard a frame of ours after this, as it said: neither clock can have stood in between unseen.

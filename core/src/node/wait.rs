@@ -4,6 +4,9 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
+/// How often numbers are asked for before they are given up.
+const TRIES: u32 = 4;
+
 /// The wait for the first numbers that are missing of a flow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wait {
@@ -15,8 +18,9 @@ pub(super) struct Wait {
     /// Whether frames wait behind them.
     blocks: bool,
     ask_at: Instant,
-    /// How often they were asked for since the origin came, and the stamp of the newest ask.
+    /// How often they were asked for since the origin came, when last, and the stamp of the first ask.
     asks: u32,
+    asked: Instant,
     stamp: Duration,
     /// When the origin said that it had heard an ask, and the stamp with which it said so.
     confirmed: Option<(Instant, Duration)>,
@@ -33,6 +37,7 @@ impl Wait {
             blocks: false,
             ask_at,
             asks: 0,
+            asked: now,
             stamp: Duration::MAX,
             confirmed: None,
             progress: now,
@@ -90,7 +95,7 @@ impl Wait {
     ) {
         let pause = (heartbeat / 16).saturating_mul(1 << self.asks.min(4));
         self.ask_at = now + pause.max(round_trip * 3 / 2);
-        self.asks += 1;
+        (self.asked, self.asks) = (now, self.asks + 1);
         // An answer to any of the asks is one.
         self.stamp = self.stamp.min(stamp);
     }
@@ -109,6 +114,8 @@ impl Wait {
             // The ask may have come just after the frames were sent again for another node, and was then ignored.
             self.ask_at = now + round_trip + heartbeat / 16;
         }
+        // A round trip during which a clock stood seemed to be long.
+        self.ask_at = self.ask_at.min(now + heartbeat.max(round_trip * 3 / 2));
     }
 
     /// A frame came that was sent again.
@@ -117,8 +124,9 @@ impl Wait {
     }
 
     /// When the numbers are given up: half a heartbeat and two round trips after the origin heard an ask, or after the
-    /// last frame that was sent again; and only once a frame has come that was made after the answer, for before that the
-    /// lane may stand still, and what was sent again with it.
+    /// last frame that was sent again; when they were asked for four times, for what is sent again may be lost as well; and
+    /// only once a frame has come that was made after the answer, for before that the lane may stand still, and what was sent
+    /// again with it.
     pub(super) fn gives_up(
         &self,
         heartbeat: Duration,
@@ -126,7 +134,10 @@ impl Wait {
         newest: Duration,
     ) -> Option<Instant> {
         let (at, sent) = self.confirmed?;
-        (newest > sent).then(|| at.max(self.progress) + heartbeat / 2 + round_trip * 2)
+        (newest > sent && self.asks >= TRIES).then(|| {
+            let patience = at.max(self.progress) + heartbeat / 2 + round_trip * 2;
+            patience.max(self.asked + round_trip * 3 / 2)
+        })
     }
 
     /// The wait begins again.
@@ -144,5 +155,28 @@ impl Wait {
     pub(super) fn is_unanswered(&self, now: Instant, patience: Duration) -> bool {
         self.confirmed
             .is_some_and(|(at, _)| now - at.max(self.progress) > patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARTBEAT: Duration = Duration::from_secs(2);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// A round trip during which the origin's clock stood seems to be longer than it was.
+    #[test]
+    fn what_was_put_off_for_a_long_round_trip_is_asked_for_once_it_is_short() {
+        let secs = Duration::from_secs;
+        let mut wait = Wait::new(at(1), 7, at(1));
+        wait.asked(at(1), secs(1), HEARTBEAT, secs(30));
+        wait.confirmed(at(2), secs(1), secs(2), HEARTBEAT, secs(30));
+        assert!(wait.ask_at() > at(30));
+        wait.confirmed(at(4), secs(1), secs(4), HEARTBEAT, secs(1));
+        assert_eq!(wait.ask_at(), at(6));
     }
 }

@@ -119,3 +119,21 @@ fn a_receiver_that_is_far_away_repairs_what_was_lost() {
         wire.history.assert_all_whole();
     }
 }
+
+/// Nothing is kept, and the heartbeat that says so overtakes what was sent last.
+#[test]
+fn what_a_heartbeat_overtakes_is_not_lost_though_it_is_not_kept() {
+    for late in [ms(60), ms(400), secs(1)] {
+        let mut wire = Wire::new(2, crate::wire::forgetful(lanes(2)));
+        wire.route(move |frame| {
+            Some(if frame.lane == 1 && frame.is(0, 1) {
+                late
+            } else {
+                ms(1)
+            })
+        });
+        wire.flow(secs(10), 4, &[(0, 1)]);
+        wire.run(secs(10));
+        wire.history.assert_whole(1);
+    }
+}

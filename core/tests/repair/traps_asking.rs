@@ -214,3 +214,28 @@ fn one_repair_serves_all_who_missed_the_same() {
         "{repairs} repairs of 10 frames for nine nodes"
     );
 }
+
+#[test]
+fn what_is_lost_four_times_over_a_long_way_is_asked_for_again() {
+    for one_way in [ms(1), ms(400), secs(1)] {
+        let mut wire = Wire::new(2, lanes(1));
+        let far = move |frame: &Passage<'_>| {
+            if frame.from == frame.to {
+                ms(1)
+            } else {
+                one_way
+            }
+        };
+        wire.route(move |frame| Some(far(frame)));
+        wire.flow(secs(8), 20, &[(0, 0)]);
+        let mut lost = 0;
+        wire.route(move |frame| {
+            let loses = frame.is(0, 1) && frame.has(0, 0, 160) && lost < 4;
+            lost += u32::from(loses);
+            (!loses).then_some(far(frame))
+        });
+        wire.flow(secs(20), 20, &[(0, 0)]);
+        wire.run(secs(10));
+        wire.history.assert_whole(1);
+    }
+}

@@ -343,3 +343,24 @@ fn a_stamp_that_was_never_sent_proves_nobody() {
         assert_eq!(joined, proves, "stamp {claimed:?} for {stamp:?}");
     }
 }
+
+/// A frame that is older than the lane is ours says nothing of what numbers are used.
+#[test]
+fn an_old_frame_with_a_forged_number_hides_nothing_of_a_lane_that_was_just_joined() {
+    let mut wire = Wire::down(2, lanes(2));
+    wire.link(0);
+    wire.link_to(1, &[0]);
+    // Long enough that a heartbeat does not list all lanes that were ever used.
+    wire.publish(0, 0);
+    wire.run(secs(35));
+    let forged = forged(&wire, 0, Duration::ZERO, 300, 1);
+    wire.run(secs(10));
+    wire.subscribe(1, 1);
+    wire.run(ms(100));
+    wire.inject(1, forged.last().unwrap());
+    wire.run(secs(6));
+    wire.forget();
+    wire.flow(secs(2), 5, &[(0, 1)]);
+    wire.run(secs(10));
+    wire.history.assert_whole(1);
+}

@@ -251,3 +251,50 @@ fn a_lane_that_is_joined_during_a_loss_of_another_makes_no_deafness() {
         0
     );
 }
+
+/// A leap that is shorter than a round trip contradicts nothing that was heard before.
+#[test]
+fn a_lane_that_is_joined_after_our_clock_leapt_brings_all_from_then_on() {
+    let far = |frame: &crate::wire::Passage<'_>| {
+        if frame.from == frame.to {
+            ms(1)
+        } else {
+            ms(400)
+        }
+    };
+    let mut wire = Wire::down(2, lanes(2));
+    wire.route(move |frame| Some(far(frame)));
+    wire.link(0);
+    wire.link_to(1, &[0]);
+    wire.run(secs(12));
+    wire.forget();
+    wire.history.heard[1].ahead += ms(700);
+    wire.subscribe(1, 1);
+    let begin = wire.now();
+    // What is published at once shows with the next heartbeat.
+    wire.route(move |frame| {
+        let lost = frame.is(0, 1) && frame.lane == 1 && frame.within(begin, begin + ms(600));
+        (!lost).then_some(far(frame))
+    });
+    wire.flow(ms(500), 20, &[(0, 1)]);
+    wire.run(secs(10));
+    assert_eq!(wire.history.missing(1), []);
+    wire.history.assert_in_order(1);
+}
+
+#[test]
+fn an_origin_that_was_away_when_a_newcomer_came_is_no_newborn() {
+    let mut wire = Wire::new(2, lanes(1)).with_step(ms(50));
+    wire.flow(secs(2), 10, &[(0, 0)]);
+    wire.run(secs(16));
+    wire.cut(0);
+    wire.run(secs(2));
+    let newcomer = wire.add();
+    wire.link(newcomer);
+    wire.run(secs(13));
+    // What it sent first is not kept any more, and listed still.
+    wire.link(0);
+    wire.flow(secs(2), 10, &[(0, 0)]);
+    wire.run(secs(10));
+    assert_joined_whole(&wire, newcomer, TRIP);
+}

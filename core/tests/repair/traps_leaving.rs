@@ -197,3 +197,79 @@ fn an_origin_that_leaves_repairs_its_last_events_first() {
     wire.history.assert_whole(1);
     wire.history.assert_whole(2);
 }
+
+#[test]
+fn an_origin_that_leaves_before_we_knew_that_it_lives_is_told() {
+    let mut wire = Wire::new(2, lanes(2));
+    let newborn = wire.add();
+    // Nothing of node 1 comes to it, and so it cannot say that it knows node 1.
+    wire.route(move |frame| {
+        let unheard = frame.is(1, newborn) || (frame.is(newborn, 1) && frame.has_events());
+        (!unheard).then_some(ms(1))
+    });
+    wire.link(newborn);
+    wire.flow(secs(3), 5, &[(newborn, 1)]);
+    wire.leave(newborn);
+    wire.run(secs(1));
+    wire.kill(newborn);
+    wire.run(secs(20));
+    wire.history.assert_accounted(1);
+    assert_eq!(wire.history.missing(0), []);
+    assert_eq!(wire.history.losses(1).len(), 1);
+}
+
+#[test]
+fn what_an_origin_sent_behind_its_last_heartbeat_is_told_to_one_that_came_before_that() {
+    for offset in 0..8 {
+        let mut wire = Wire::new(2, lanes(1));
+        wire.run(ms(250 * offset));
+        let newcomer = wire.add();
+        // Its connections are there before its link is.
+        wire.subscribe(newcomer, 0);
+        wire.publish(0, 0);
+        wire.run(ms(30));
+        wire.kill(0);
+        wire.run(secs(8));
+        wire.link(newcomer);
+        wire.run(secs(60));
+        wire.history.assert_accounted(newcomer);
+    }
+}
+
+#[test]
+fn who_died_while_we_were_away_is_told_though_a_link_between_was_short() {
+    let mut wire = Wire::new(2, lanes(1));
+    wire.cut(1);
+    let newborn = wire.add();
+    wire.link(newborn);
+    wire.run(ms(500));
+    wire.publish(newborn, 0);
+    wire.run(ms(50));
+    wire.kill(newborn);
+    wire.run(secs(20));
+    // Nobody has the time to name the dead.
+    wire.route(|frame| (!frame.is(0, 1)).then_some(ms(1)));
+    wire.link(1);
+    wire.run(secs(1));
+    assert!(wire.is_live(1));
+    wire.cut(1);
+    wire.route(|_| Some(ms(1)));
+    wire.run(secs(30));
+    wire.link(1);
+    wire.run(secs(60));
+    assert_eq!(wire.history.missing(1).len(), 1);
+    wire.history.assert_accounted(1);
+}
+
+#[test]
+fn a_lane_on_which_a_dead_origin_answers_nothing_ends_no_link() {
+    let mut wire = Wire::new(3, lanes(2));
+    wire.route(|frame| (!(frame.is(0, 1) && frame.lane == 1)).then_some(ms(1)));
+    wire.publish(0, 1);
+    wire.run(secs(4));
+    wire.kill(0);
+    wire.run(secs(40));
+    let told = wire.history.heard[1].told.iter();
+    assert_eq!(told.filter(|news| matches!(news, News::Down)).count(), 0);
+    wire.history.assert_accounted(1);
+}

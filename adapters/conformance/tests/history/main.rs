@@ -189,3 +189,42 @@ fn what_is_exempt_is_counted() {
     assert_eq!(found.violations, []);
     assert_eq!(found.exemptions.exempt[&Exemption::HistoryEnded], 2);
 }
+
+/// Where a node reported an origin as silent, and no node receives it before it dies, the last events of the origin are
+/// exempt though the bus took them; where one does, they are not.
+#[test]
+fn an_origin_that_dies_in_silence_is_exempt_unless_it_is_heard_again() {
+    let silent = |heard_again: bool| {
+        let mut story = Story::new();
+        let late = story.late;
+        story.remove_delivery(story.far, late);
+        let (observer, origin) = (node(1), node(0));
+        let published =
+            story.find(|fact| matches!(fact, Fact::Publishing { tag, .. } if *tag == late));
+        let (joined, silent) = (
+            Fact::Joined {
+                node: observer,
+                origin,
+            },
+            Fact::Silent {
+                node: observer,
+                origin,
+            },
+        );
+        if heard_again {
+            story.insert(published, joined.clone());
+        }
+        story.insert(published - 1, silent);
+        story.insert(published - 1, joined);
+        story.insert(story.last(), Fact::Crashed(origin));
+        // Long enough that the loss had to be known.
+        story.history.end += Duration::from_secs(600);
+        judge(&story.history, &story.bounds)
+    };
+    let exempt = silent(false);
+    assert_eq!(exempt.violations, []);
+    assert_eq!(exempt.exemptions.exempt[&Exemption::OriginSilent], 1);
+    let found = silent(true).violations;
+    let checks: BTreeSet<Check> = found.iter().map(|violation| violation.check).collect();
+    assert_eq!(checks, BTreeSet::from([Check::Accounted]), "{found:#?}");
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use midplane::{Audience, LaneMap, Scope, Target};
 use midplane_conformance::history::{Check, Fact, SinkOutcome};
 
 use crate::story::{Story, node};
@@ -180,11 +181,22 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         Check::NoFalseGap,
         |story| {
             let started = story.find(|fact| *fact == Fact::Started(node(1)));
+            // Of lane 0 everything is a node's own.
+            let audience = Audience::from(Target::topic("t").unwrap());
+            let lane = |lanes| LaneMap::new(lanes).lane(&Scope::default(), &audience).0;
+            let lanes = (2..).find(|lanes| lane(*lanes) > 0).unwrap();
+            story.bounds.lanes = lanes;
+            let on_its_lane = |mut fact| {
+                if let Fact::Sent { lane: of, .. } | Fact::Gap { lane: of, .. } = &mut fact {
+                    *of = lane(lanes);
+                }
+                fact
+            };
             // Nothing but the age speaks against the gap: a fault lasts from the start on.
-            story.insert(started, story.sent(node(0), 40));
+            story.insert(started, on_its_lane(story.sent(node(0), 40)));
             story.insert(started, Fact::FaultBegan);
             let gap = story.find_gap();
-            story.insert(gap, story.gap(40, 40));
+            story.insert(gap, on_its_lane(story.gap(40, 40)));
         },
     ),
     (

@@ -1,5 +1,7 @@
 //! C4 accounted, C11 whole, C12 told: what became of the events that did not arrive.
 
+use std::time::Duration;
+
 use midplane::envelope::NodeId;
 
 use super::attachment::AttachmentSpan;
@@ -11,7 +13,7 @@ use super::exempt::Exemption;
 use super::node::NodeTimeline;
 use super::point::Point;
 use super::publish::PublishRecord;
-use super::reported::{flight, is_reported, is_told};
+use super::reported::{flight, is_reported, is_told, is_told_since};
 use crate::history::fact::{AttachmentId, name};
 use crate::history::tag::EventTag;
 
@@ -71,7 +73,12 @@ fn judge_remote(
 ) {
     let reported = is_reported(context, tag, publish, timeline);
     for attachment in missed {
-        let told = is_told(&context.index.attachments[attachment], publish);
+        let span = &context.index.attachments[attachment];
+        let told = is_told(span, publish);
+        if !told && is_told_since(span, publish.lane, stood_since(context, publish)) {
+            context.exemptions.add(Exemption::ClockStood);
+            continue;
+        }
         let (check, why) = match (context.bounds.accounting, reported, told) {
             (Accounting::Exact, false, _) => (Check::Accounted, "and its node reported no gap"),
             (_, _, false) => (Check::Told, "and was not told"),
@@ -92,6 +99,21 @@ fn judge_remote(
         };
         report(context, check, tag, publish, *attachment, why);
     }
+}
+
+/// Since when the clock of the publisher's node stood when the event was published; if it did not, the moment itself. The
+/// stamp of the event is of that time, and a connection that was told since is taken to know of the event.
+fn stood_since(context: &Context<'_>, publish: &PublishRecord<'_>) -> Duration {
+    let origin = context.index.nodes.get(&publish.node);
+    let stood: Vec<_> = origin.map_or_else(Vec::new, |origin| origin.clock_stood.clone());
+    let mut since = publish.called.at;
+    while let Some((begin, _)) = stood
+        .iter()
+        .find(|(begin, until)| *begin < since && since <= *until)
+    {
+        since = *begin;
+    }
+    since
 }
 
 fn report(

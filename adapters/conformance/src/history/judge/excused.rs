@@ -45,7 +45,9 @@ pub(super) fn excuse(
     let Context { index, bounds, .. } = context;
     let lane = (publish.node, publish.lane);
     let whole = bounds.whole.is_some_and(|whole| whole <= publish.called.at);
-    if !whole && context.is_impersonated(timeline, lane, from, until) {
+    // A number that is missing may be taken until it was sent again.
+    let repaired = until + bounds.lookback();
+    if !whole && context.is_impersonated(timeline, lane, from, repaired) {
         return Some(Exemption::Impersonated);
     }
     let origin = index.nodes.get(&publish.node)?;
@@ -62,7 +64,7 @@ pub(super) fn excuse(
         return Some(Exemption::HistoryEnded);
     }
     if has_joined(timeline, publish.node) {
-        let silent = publish.sent.is_none() && is_silent(timeline, publish);
+        let silent = is_silent(timeline, publish) && !is_heard_after(context, publish);
         return silent.then_some(Exemption::OriginSilent);
     }
     // Others name an origin that they do not hear any more for as long as what it sent may be delivered, and a little
@@ -96,14 +98,29 @@ fn is_silent(node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
     before.next_back().is_some_and(|(.., heard)| !heard)
 }
 
+/// Whether any node heard the origin once the event was published.
+fn is_heard_after(context: &Context<'_>, publish: &PublishRecord<'_>) -> bool {
+    let index = context.index;
+    let arrived = |position: &usize| {
+        let attachment = index.deliveries[*position].attachment;
+        index.attachments[&attachment].node != publish.node
+    };
+    let mut members = index.nodes.values().flat_map(|node| &node.members);
+    let joined = members
+        .any(|(point, of, joined)| *joined && *of == publish.node && *point > publish.called);
+    publish.sent.is_some() && (joined || publish.deliveries.iter().any(arrived))
+}
+
 /// When the clock of the node stood last, or that of the origin leapt, before the node had heard the origin, or was live for
 /// long: nothing that the node can see tells such a time from one in which it had not begun.
 fn clock_fault(timeline: &NodeTimeline, origin: &NodeTimeline, id: NodeId) -> Option<Duration> {
     let mut members = timeline.members.iter();
     let joined = members.find(|(_, of, joined)| *of == id && *joined);
     let joined = joined.map_or(Duration::MAX, |(point, ..)| point.at);
-    let faults = timeline.clock_stood.iter().chain(&origin.clock_leapt);
-    faults.copied().filter(|until| *until <= joined).max()
+    let leapt = origin.clock_leapt.iter().map(|at| (*at, *at));
+    let faults = timeline.clock_stood.iter().copied().chain(leapt);
+    let before = faults.filter(|(begin, _)| *begin <= joined);
+    before.map(|(_, until)| until.min(joined)).max()
 }
 
 /// Whether the node ever reported that this origin is a member.

@@ -166,9 +166,15 @@ fn oldest(context: &Context<'_>, node: NodeId, lane: u32) -> Duration {
     let lanes = LaneMap::new(bounds.lanes);
     let spans = index.attachments.values().filter(|span| span.node == node);
     let memberships = spans.flat_map(|span| &span.memberships);
-    let concerned = memberships.filter(|(target, _)| {
-        lane == 0 || lanes.lane(&Scope::default(), &target.clone().into()).0 == lane
-    });
+    // Every node receives lane 0 from its first link on.
+    if lane == 0 {
+        return index
+            .nodes
+            .get(&node)
+            .map_or(Duration::ZERO, |node| node.started);
+    }
+    let concerned = memberships
+        .filter(|(target, _)| lanes.lane(&Scope::default(), &target.clone().into()).0 == lane);
     let since = concerned.map(|(_, membership)| membership.from.at).min();
     since.map_or(Duration::ZERO, |at| at.saturating_sub(bounds.lookback()))
 }
@@ -250,7 +256,7 @@ fn not_deaf(
         let ended = context.index.nodes.get(&origin)?.ended?;
         // A node whose clock stood names as heard lately whom nobody heard any more.
         let mut nodes = context.index.nodes.values();
-        let faults = nodes.any(|node| node.clock_stood.iter().any(|at| ended.at <= *at));
+        let faults = nodes.any(|node| node.clock_stood.iter().any(|(_, until)| ended.at <= *until));
         let since = since.saturating_sub(context.bounds.lookback());
         Some((faults || since <= ended.at) && ended.at <= until)
     });

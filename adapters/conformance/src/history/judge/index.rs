@@ -155,7 +155,7 @@ impl<'a> Index<'a> {
                 let node = self.node(*node);
                 match leap {
                     true => node.clock_leapt.push(*until),
-                    false => node.clock_stood.push(*until),
+                    false => node.clock_stood.push((point.at, *until)),
                 }
             }
             Fact::MustNotBeLive(node) => self.node(*node).must_not_be_live.push((point, None)),

@@ -21,8 +21,8 @@ pub(super) struct NodeTimeline {
     pub(super) deaf: Vec<Deaf>,
     /// When it reported that another node is a member from now on, or is not heard any more.
     pub(super) members: Vec<(Point, NodeId, bool)>,
-    /// When the node's clock went on again, each time that it stood, and when it leapt.
-    pub(super) clock_stood: Vec<Duration>,
+    /// From when until when the node's clock stood, each time that it did, and when it leapt.
+    pub(super) clock_stood: Vec<(Duration, Duration)>,
     pub(super) clock_leapt: Vec<Duration>,
     /// When the node could not hear the bus.
     pub(super) must_not_be_live: Vec<(Point, Option<Point>)>,

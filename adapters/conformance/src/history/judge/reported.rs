@@ -52,6 +52,12 @@ pub(super) fn is_told(span: &AttachmentSpan, publish: &PublishRecord<'_>) -> boo
     missed.any(|missed| missed.told > publish.called && missed.names(publish.lane))
 }
 
+/// Whether the attachment was told something that covers an event of the lane which was published at this moment.
+pub(super) fn is_told_since(span: &AttachmentSpan, lane: u32, at: Duration) -> bool {
+    let mut missed = span.missed.iter();
+    missed.any(|missed| missed.told.at > at && missed.names(lane))
+}
+
 fn lies_in_gap(
     context: &Context<'_>,
     tag: EventTag,

@@ -10,6 +10,9 @@ use super::slowness::{Slowness, millis, up_to};
 use super::trouble::{self, Trouble};
 use crate::history::{Accounting, Bounds};
 
+/// The longest that a frame takes from a member to the broker.
+pub(super) const UPSTREAM: Duration = millis(200);
+
 /// A few events that one member publishes one after the other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Burst {
@@ -189,7 +192,7 @@ impl Plan {
     pub(super) fn bounds(&self) -> Bounds {
         let config = self.config;
         let longest = self.slowness.iter().flatten().map(|slow| slow.longest());
-        let delay = longest.max().unwrap_or_default().max(self.slower());
+        let delay = longest.max().unwrap_or_default().max(self.slower()) + UPSTREAM;
         Bounds {
             heartbeat: config.heartbeat,
             time_to_live: config.time_to_live,

@@ -17,7 +17,7 @@ impl Slowness {
     }
 }
 
-pub(super) fn millis(count: u64) -> Duration {
+pub(super) const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 

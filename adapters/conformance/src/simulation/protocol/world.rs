@@ -16,7 +16,7 @@ use super::forger;
 use super::kind::RunKind;
 use super::member::Member;
 use super::mishap;
-use super::plan::{Burst, Plan};
+use super::plan::{Burst, Plan, UPSTREAM};
 use super::slowness::{millis, up_to};
 use super::topics::LaneTopics;
 use crate::history::{Fact, Recorder, hash, record_frame};
@@ -167,7 +167,7 @@ impl World {
         let Plan { config, frame, .. } = self.plan;
         let recorder = &self.recorder;
         let mut member = Member::start(id, config, frame, &self.topics, &self.clock, recorder);
-        member.upstream = up_to(&mut self.random, millis(200));
+        member.upstream = up_to(&mut self.random, UPSTREAM);
         for lane in 0..config.lanes {
             if !self.random.once_in(5) {
                 member.join(lane);
