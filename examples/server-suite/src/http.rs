@@ -125,6 +125,13 @@ impl Request {
         within(what, Answer::read(&mut stream)).await
     }
 
+    /// Sends the request on a connection of its own; `None` if the server is gone before it answers.
+    pub(crate) async fn try_send(&self, address: SocketAddr) -> Option<Answer> {
+        let mut stream = BufReader::new(TcpStream::connect(address).await.ok()?);
+        stream.write_all(&self.bytes(address)).await.ok()?;
+        Answer::read_or_end(&mut stream).await
+    }
+
     /// Sends the request on a connection of its own, which must be answered with this status.
     pub(crate) async fn answered(&self, server: &Endpoint, status: u16) -> Answer {
         let answer = self.send(server.address).await;

@@ -11,12 +11,10 @@
 
 use std::env;
 use std::io::{self, Write};
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use server_suite::Program;
 use server_suite::cluster::{Programs, ServerKind};
 use server_suite::outages::{self, Settings, Table};
 
@@ -29,7 +27,7 @@ const BROKERS: [(&str, ServerKind); 4] = [
 
 fn main() -> ExitCode {
     let run = arguments().and_then(|(brokers, settings)| {
-        let programs = programs().map_err(|error| error.to_string())?;
+        let programs = Programs::beside_this().map_err(|error| error.to_string())?;
         Ok(all(programs, brokers, &settings))
     });
     match run {
@@ -94,46 +92,6 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
         brokers = BROKERS.map(|(_, kind)| kind).to_vec();
     }
     Ok((brokers, settings))
-}
-
-/// The servers, which stand beside this program. Where cargo runs this program, it builds them first.
-fn programs() -> io::Result<Programs> {
-    let this = env::current_exe()?;
-    let folder = this.parent().unwrap_or_else(|| Path::new("."));
-    if let Some(cargo) = env::var_os("CARGO") {
-        build(Command::new(cargo), folder.ends_with("release"))?;
-    }
-    let program = |name: &str| {
-        let path = folder.join(name).to_string_lossy().into_owned();
-        Program::new(path.leak())
-    };
-    Ok(Programs {
-        tokio: program("tokio-node"),
-        smol: program("smol-node"),
-        both: program("two-nodes"),
-    })
-}
-
-fn build(mut cargo: Command, release: bool) -> io::Result<()> {
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // With the environment that cargo gives this program, what depends on it would be built again.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&name);
-        }
-    }
-    cargo.args(["build", "--locked", "--quiet", "-p", "server-suite"]);
-    for name in ["tokio-node", "smol-node", "two-nodes"] {
-        cargo.args(["--bin", name]);
-    }
-    if release {
-        cargo.arg("--release");
-    }
-    match cargo.status()?.success() {
-        true => Ok(()),
-        false => Err(io::Error::other("the servers do not build")),
-    }
 }
 
 fn print(line: &str) {
