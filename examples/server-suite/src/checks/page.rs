@@ -144,7 +144,7 @@ pub async fn the_client_for_browsers_comes_back(program: Program) {
             listen.call(window, name, act, options);
         };
         import("/midplane.js").then(({ Midplane }) => {
-            const plane = window.plane = new Midplane("/ws", { silence: 1000 });
+            const plane = window.plane = new Midplane("/ws", { silence: 4000 });
             const hear = (name, word) => plane.addEventListener(name, ({ detail }) => heard.push(`${name} ${word(detail)}`));
             hear("event", ({ text }) => text);
             hear("state", ({ state, reach }) => reach ? `${state} ${reach}` : state);
