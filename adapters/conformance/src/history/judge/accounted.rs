@@ -75,7 +75,7 @@ fn judge_remote(
     for attachment in missed {
         let span = &context.index.attachments[attachment];
         let told = is_told(span, publish);
-        if !told && is_told_since(span, publish.lane, stood_since(context, publish)) {
+        if !told && is_dated_before(context, span, publish) {
             context.exemptions.add(Exemption::ClockStood);
             continue;
         }
@@ -101,8 +101,23 @@ fn judge_remote(
     }
 }
 
-/// Since when the clock of the publisher's node stood when the event was published; if it did not, the moment itself. The
-/// stamp of the event is of that time, and a connection that was told since is taken to know of the event.
+/// Whether the clock of the publisher's node stood when the event was published. The stamp of the event is of the time at which
+/// it came to stand: a connection that was told since is taken to know of the event, and one that joined since to be owed none.
+fn is_dated_before(
+    context: &Context<'_>,
+    span: &AttachmentSpan,
+    publish: &PublishRecord<'_>,
+) -> bool {
+    let since = stood_since(context, publish);
+    let mut joined = span.memberships.iter().filter(|(target, membership)| {
+        let mut targets = publish.audience.targets();
+        membership.from.at >= since && targets.any(|named| named == target)
+    });
+    since < publish.called.at
+        && (is_told_since(span, publish.lane, since) || joined.next().is_some())
+}
+
+/// Since when the clock of the publisher's node stood when the event was published; if it did not, the moment itself.
 fn stood_since(context: &Context<'_>, publish: &PublishRecord<'_>) -> Duration {
     let origin = context.index.nodes.get(&publish.node);
     let stood: Vec<_> = origin.map_or_else(Vec::new, |origin| origin.clock_stood.clone());

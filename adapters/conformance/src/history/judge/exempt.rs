@@ -24,8 +24,8 @@ pub enum Exemption {
     Impersonated,
     /// The clock of the node stood, or that of the origin leapt, before the node had heard the origin.
     ClockFault,
-    /// The clock of the origin stood when the event was published, and the attachment was told of another loss since it
-    /// stood: by the event's stamp that was later.
+    /// The clock of the origin stood when the event was published, and the attachment joined, or was told of another loss,
+    /// since it stood: by the event's stamp that was later.
     ClockStood,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Exemption {
             Self::ForgedReport => "report after a forged frame",
             Self::Impersonated => "impersonated",
             Self::ClockFault => "clock fault before the origin was heard",
-            Self::ClockStood => "told since the clock of the origin stood",
+            Self::ClockStood => "clock of the origin stood",
         })
     }
 }
