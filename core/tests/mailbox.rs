@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::executor::block_on;
 use midplane::bus::Lane;
-use midplane::mailbox::{self, Capacity, Item, Overflow};
+use midplane::mailbox::{self, Budget, Capacity, Item, Overflow};
 use midplane::{Event, Instant, Missed, Verdict};
 
 /// A mailbox that holds two events counts the one it had no room for apart from the two, and the
@@ -226,4 +226,38 @@ fn a_report_wakes_the_reader() {
     assert_eq!(task.0.load(Ordering::Relaxed), 1);
     assert!(receiver.poll_batch(&mut context, &mut batch, 8).is_ready());
     assert_eq!(batch, [Item::Missed(Box::new(missed(1)))]);
+}
+
+/// Readers that stand still hold what the budget gives them and no more, the one that has most loses, and one that keeps up has
+/// every event.
+#[test]
+fn promise_5_mailboxes_together_hold_what_their_budget_says() {
+    const BYTES: usize = 64 << 10;
+    let budget = Arc::new(Budget::new(BYTES));
+    let open =
+        || mailbox::channel_within(Capacity::default(), Overflow::DropOldest, budget.clone());
+    let mut slow: Vec<_> = (0..8).map(|_| open()).collect();
+    let (sender, mut receiver) = open();
+    let event = Event::text("x".repeat(1_000));
+    // The first has more than its share before there is any want.
+    for _ in 0..30 {
+        slow[0].0.push(&event);
+    }
+    assert_eq!(slow[0].0.counters().dropped, 0);
+    for _ in 0..200 {
+        for (sender, _) in &slow {
+            assert_eq!(sender.push(&event), Verdict::Accepted);
+            assert!(budget.held() <= BYTES, "{} bytes", budget.held());
+        }
+        assert_eq!(sender.push(&event), Verdict::Accepted);
+        assert_eq!(block_on(receiver.next()), Some(Item::Event(event.clone())));
+    }
+    assert_eq!(sender.counters().dropped, 0);
+    assert!(budget.held() > BYTES / 4, "{} bytes", budget.held());
+    for (sender, receiver) in &mut slow {
+        let lost = block_on(receiver.next());
+        assert_eq!(lost, Some(Item::Lost(sender.counters().dropped)));
+    }
+    drop((slow, sender, receiver));
+    assert_eq!(budget.held(), 0);
 }

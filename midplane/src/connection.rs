@@ -14,7 +14,7 @@ use midplane_core::{
 use crate::error::Error;
 use crate::fresh::fresh_id;
 use crate::into::{IntoEvent, IntoTarget};
-use crate::mailbox::{self, Capacity, Overflow};
+use crate::mailbox::{self, Budget, Capacity, Overflow};
 use crate::plane::Plane;
 
 /// One item that a [`Connection`] is told.
@@ -37,6 +37,7 @@ pub struct AttachOptions {
     pub(crate) id: Option<ConnectionId>,
     capacity: Capacity,
     overflow: Option<Overflow>,
+    budget: Option<Arc<Budget>>,
 }
 
 impl AttachOptions {
@@ -68,8 +69,19 @@ impl AttachOptions {
         self
     }
 
+    /// Bounds what the mailboxes of all connections with this budget hold together.
+    #[must_use]
+    pub fn budget(mut self, budget: Arc<Budget>) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     pub(crate) fn mailbox(&self) -> (mailbox::Sender, mailbox::Receiver) {
-        mailbox::channel(self.capacity, self.overflow.unwrap_or(Overflow::DropOldest))
+        let overflow = self.overflow.unwrap_or(Overflow::DropOldest);
+        match &self.budget {
+            Some(budget) => mailbox::channel_within(self.capacity, overflow, budget.clone()),
+            None => mailbox::channel(self.capacity, overflow),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! [`midplane_core::mailbox`] on this crate's [`Lock`].
 
+use std::sync::Arc;
+
 use crate::lock::Lock;
 
-pub use midplane_core::mailbox::{Capacity, ControlError, Item, MailboxCounters, Overflow};
+pub use midplane_core::mailbox::{Budget, Capacity, ControlError, Item, MailboxCounters, Overflow};
 
 /// The end that events are pushed into.
 pub type Sender = midplane_core::mailbox::Sender<Lock>;
@@ -14,4 +16,14 @@ pub type Receiver = midplane_core::mailbox::Receiver<Lock>;
 #[must_use]
 pub fn channel(capacity: Capacity, overflow: Overflow) -> (Sender, Receiver) {
     midplane_core::mailbox::channel(capacity, overflow)
+}
+
+/// A [`channel`] that also keeps within the bytes that this budget has for several mailboxes.
+#[must_use]
+pub fn channel_within(
+    capacity: Capacity,
+    overflow: Overflow,
+    budget: Arc<Budget>,
+) -> (Sender, Receiver) {
+    midplane_core::mailbox::channel_within(capacity, overflow, budget)
 }

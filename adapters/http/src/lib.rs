@@ -4,9 +4,9 @@
 //!
 //! What waits in the mailbox is written before the goodbye. A client is closed with a [code](Close) that says why: the
 //! connection's end, silence, the application's word, or the server's going. Pings are asked for between what is written,
-//! and the patience for an answer begins when the ping has left. A client
-//! that reads slowly is no silent one: a client that takes something of what waits, at 4 KiB/s or faster, stays. When the plane drains, each client is told within the
-//! plane's [spread](midplane::Plane::spread), so that all do not come back at once, and [`spread`] and [`return_after`] say what is fit.
+//! and the patience for an answer begins when the ping has left. A client that reads slowly is no silent one: a client that
+//! takes something of what waits, at 4 KiB/s or faster, stays. When the plane drains, each client is told within the plane's
+//! [spread](midplane::Plane::spread), so that all do not come back at once, and [`spread`] and [`return_after`] say what is fit.
 //!
 //! # Map
 //!

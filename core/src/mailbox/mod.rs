@@ -16,6 +16,7 @@
 //! assert_eq!(items, [Item::Lost(1), Item::Event(Event::text("b")), Item::Event(Event::text("c"))]);
 //! ```
 
+mod budget;
 mod queue;
 
 use alloc::boxed::Box;
@@ -34,6 +35,7 @@ use lock_api::{Mutex, RawMutex};
 use crate::event::Event;
 use crate::missed::Missed;
 use crate::registry::{Deliver, Sink, Verdict};
+pub use budget::Budget;
 use queue::Queue;
 
 /// The bounds of a mailbox.
@@ -115,6 +117,8 @@ struct MailboxShared<R> {
 
 struct MailboxState {
     queue: Queue,
+    /// What this mailbox holds together with others.
+    budget: Option<Arc<Budget>>,
     senders: usize,
     reader: Option<Waker>,
 }
@@ -125,12 +129,32 @@ struct MailboxState {
 /// drained after a burst gives the memory back.
 #[must_use]
 pub fn channel<R: RawMutex>(capacity: Capacity, overflow: Overflow) -> (Sender<R>, Receiver<R>) {
+    open(capacity, overflow, None)
+}
+
+/// A [`channel`] that also keeps within the bytes that this budget has for several mailboxes.
+#[must_use]
+pub fn channel_within<R: RawMutex>(
+    capacity: Capacity,
+    overflow: Overflow,
+    budget: Arc<Budget>,
+) -> (Sender<R>, Receiver<R>) {
+    budget.opened();
+    open(capacity, overflow, Some(budget))
+}
+
+fn open<R: RawMutex>(
+    capacity: Capacity,
+    overflow: Overflow,
+    budget: Option<Arc<Budget>>,
+) -> (Sender<R>, Receiver<R>) {
     let capacity = Capacity {
         messages: capacity.messages.max(1),
         ..capacity
     };
     let state = MailboxState {
         queue: Queue::new(capacity, overflow),
+        budget,
         senders: 1,
         reader: None,
     };
@@ -158,14 +182,14 @@ pub struct Sender<R: RawMutex> {
 impl<R: RawMutex> Sender<R> {
     /// Puts an event in without waiting. [`Closed`](Verdict::Closed) when the reader is gone.
     pub fn push(&self, event: &Event) -> Verdict {
-        self.change(|queue, removed| queue.push(event, removed))
+        self.change(|queue, most, removed| queue.push(event, most, removed))
     }
 
     /// Puts in a report that events may be missing, behind what waits. No bound and no [policy](Overflow) drops it:
     /// while nothing is read, there is at most one report before, between and behind the events that wait.
     /// [`Closed`](Verdict::Closed) when the reader is gone, or the mailbox was closed by [`Overflow::Disconnect`].
     pub fn missed(&self, missed: &Missed) -> Verdict {
-        self.change(|queue, _| queue.missed(missed))
+        self.change(|queue, _, _| queue.missed(missed))
     }
 
     /// Puts a message into the control lane, which overtakes waiting events and is never shed.
@@ -173,7 +197,7 @@ impl<R: RawMutex> Sender<R> {
     /// # Errors
     /// When the mailbox is closed or the lane holds as much as it may. The message is given back.
     pub fn control(&self, message: Event) -> Result<(), ControlError> {
-        self.change(|queue, _| {
+        self.change(|queue, _, _| {
             queue
                 .push_control(message)
                 .map_err(|message| match queue.is_closed() {
@@ -198,12 +222,12 @@ impl<R: RawMutex> Sender<R> {
         self.shared.state.lock().queue.counters()
     }
 
-    /// Changes the queue and wakes the reader; only then is dropped what the change removed.
-    fn change<T>(&self, change: impl FnOnce(&mut Queue, &mut Vec<Event>) -> T) -> T {
+    /// Changes the queue, which is given the bytes that it may hold beside its capacity, and wakes the reader; only then is dropped what the change removed.
+    fn change<T>(&self, change: impl FnOnce(&mut Queue, usize, &mut Vec<Event>) -> T) -> T {
         let mut removed = Vec::new();
         let (outcome, reader) = {
             let mut state = self.shared.state.lock();
-            let outcome = change(&mut state.queue, &mut removed);
+            let outcome = state.change(|queue, most| change(queue, most, &mut removed));
             (outcome, self.shared.happened(&mut state))
         };
         if let Some(reader) = reader {
@@ -236,6 +260,19 @@ impl<R: RawMutex> Drop for Sender<R> {
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+}
+
+impl MailboxState {
+    /// Changes the queue, which is given the bytes that it may hold beside its capacity.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Queue, usize) -> T) -> T {
+        let Some(budget) = &self.budget else {
+            return change(&mut self.queue, usize::MAX);
+        };
+        let before = self.queue.bytes();
+        let outcome = change(&mut self.queue, budget.share());
+        budget.changed(before, self.queue.bytes());
+        outcome
     }
 }
 
@@ -316,7 +353,7 @@ impl<R: RawMutex> Receiver<R> {
             return Poll::Pending;
         }
         let mut state = self.shared.state.lock();
-        let taken = take(&mut state.queue);
+        let taken = state.change(|queue, _| take(queue));
         if state.queue.is_closed() || (taken.is_some() && !state.queue.is_empty()) {
             return Poll::Ready(taken);
         }
@@ -360,7 +397,10 @@ impl<R: RawMutex> Drop for Receiver<R> {
         let mut removed = Vec::new();
         let _reader = {
             let mut state = self.shared.state.lock();
-            state.queue.abandon(&mut removed);
+            state.change(|queue, _| queue.abandon(&mut removed));
+            if let Some(budget) = &state.budget {
+                budget.closed();
+            }
             state.reader.take()
         };
     }

@@ -199,12 +199,19 @@ impl Queue {
         marker
     }
 
-    pub(super) fn push(&mut self, event: &Event, removed: &mut Vec<Event>) -> Verdict {
+    /// The bytes of the events that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Puts an event in, within the capacity and `most` bytes.
+    pub(super) fn push(&mut self, event: &Event, most: usize, removed: &mut Vec<Event>) -> Verdict {
+        let most = most.min(self.capacity.bytes);
         if self.closed {
             return Verdict::Closed;
         }
         let weight = weight(event);
-        if weight > self.capacity.bytes {
+        if weight > most {
             return self.refuse(removed);
         }
         if self.overflow == Overflow::KeepLatest
@@ -212,7 +219,7 @@ impl Queue {
         {
             self.supersede(key, removed);
         }
-        while self.events >= self.capacity.messages || weight > self.capacity.bytes - self.bytes {
+        while self.events >= self.capacity.messages || weight > most.saturating_sub(self.bytes) {
             match self.overflow {
                 Overflow::DropOldest | Overflow::KeepLatest => self.drop_oldest(removed),
                 Overflow::DropNewest | Overflow::Disconnect => return self.refuse(removed),

@@ -21,6 +21,10 @@ pub(crate) const PATIENT: &str = "--write-timeout 10m --ping-interval 10m";
 pub(crate) const SMALL_MAILBOX: &str = "--mailbox-messages 16 --mailbox-bytes 1MiB \
      --overflow drop-oldest --write-timeout 10m --ping-interval 10m";
 
+/// Little waits for all clients together, and nobody is cut off for being slow.
+pub(crate) const SMALL_BACKLOG: &str = "--max-backlog 4MiB --mailbox-bytes 1MiB --socket-buffer 16KiB \
+     --write-timeout 10m --ping-interval 10m";
+
 /// All that a check publishes waits for a client, for as long as the check lasts.
 pub(crate) const LARGE_MAILBOX: &str = "--mailbox-messages 1000000 --mailbox-bytes 256MiB \
      --write-timeout 10m --ping-interval 10m --drain-timeout 10m";
@@ -62,6 +66,7 @@ pub(crate) fn names() -> Vec<&'static str> {
         IMPATIENT_WRITES,
         PATIENT,
         SMALL_MAILBOX,
+        SMALL_BACKLOG,
         LARGE_MAILBOX,
         SHORT_DRAIN,
         LONG_DRAIN,

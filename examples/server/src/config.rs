@@ -162,6 +162,14 @@ pub(crate) struct Config {
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size(128..=256 * MIB))]
     pub(crate) mailbox_bytes: usize,
 
+    /// Bytes of the events that wait for all clients together at most, with 64 more for each event, 1MiB to 1048576MiB; an
+    /// event for several clients counts for each.
+    ///
+    /// Up to half of that each client has its --mailbox-bytes. From there on it has its share of the other half, in equal parts:
+    /// for one with more waiting it is as if its mailbox were full, and one with less goes on as before.
+    #[arg(long, value_name = "SIZE", default_value = "1024MiB", value_parser = size(MIB..=MIB << 20))]
+    pub(crate) max_backlog: usize,
+
     /// Bytes that the system holds for one client at most, 16KiB to 16MiB, beside its mailbox (`SO_SNDBUF`, of which Linux
     /// takes twice that, for its own book-keeping too).
     #[arg(long, value_name = "SIZE", default_value = "128KiB", value_parser = size(16 * KIB..=16 * MIB))]

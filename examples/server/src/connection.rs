@@ -73,7 +73,8 @@ pub(crate) fn open<S: Socket>(
     let options = AttachOptions::new()
         .id(new_connection()?)
         .capacity(app.config.capacity())
-        .overflow(app.config.overflow());
+        .overflow(app.config.overflow())
+        .budget(app.backlog.clone());
     let connection = app.front.attach_with(options);
     let attachment = connection.attachment().clone();
     let client = Arc::new(Client::new(app.clone(), attachment, identity));

@@ -198,7 +198,8 @@ mod tests {
         let (first, first_leaves) = sockets.admit(address(2));
         let (_second, second_leaves) = sockets.admit(address(2));
         // The first has asked for something since.
-        drop(Arc::new(first).begin());
+        let first = Arc::new(first);
+        drop(first.begin());
         let (newcomer, newcomer_leaves) = sockets.admit(address(1));
         assert!(!newcomer.probe);
         let left = |leaves: oneshot::Receiver<()>| leaves.now_or_never() == Some(Ok(()));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use midplane::connect::BusKind;
+use midplane::mailbox::Budget;
 use midplane::{Audience, Backplane, Cluster, Event, LaneMap, Receipt, Relay, State};
 
 use crate::backplane::Plane;
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) sockets: Arc<Sockets>,
     /// The sockets that became WebSocket connections.
     pub(crate) connections: Arc<Gauge>,
+    /// What the mailboxes of all connections hold together.
+    pub(crate) backlog: Arc<Budget>,
     pub(crate) counts: Counts,
     pub(crate) flows: Flows,
     pub(crate) idempotency: Idempotency,
@@ -47,6 +50,7 @@ impl App {
             sockets: Sockets::new(places.sockets),
             connections: Gauge::new(places.connections),
             lanes: LaneMap::new(config.lanes),
+            backlog: Arc::new(Budget::new(config.max_backlog)),
             config,
             runtime,
             live: LiveWatch::new(plane.backplane.state() == State::Live),

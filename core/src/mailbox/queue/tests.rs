@@ -181,10 +181,13 @@ fn promise_5_replaced_events_do_not_pile_up() {
         ..Capacity::default()
     };
     let mut queue = Queue::new(capacity, Overflow::KeepLatest);
-    queue.push(&Event::text("first"), &mut Vec::new());
+    queue.push(&Event::text("first"), usize::MAX, &mut Vec::new());
     for number in 0..1_000 {
         let event = Event::text(format!("{number}")).keyed(EventKey::new("k").unwrap());
-        assert_eq!(queue.push(&event, &mut Vec::new()), Verdict::Accepted);
+        assert_eq!(
+            queue.push(&event, usize::MAX, &mut Vec::new()),
+            Verdict::Accepted
+        );
         assert!(
             queue.slots.len() <= 3 * 4 + SLACK,
             "{} slots",
@@ -214,8 +217,14 @@ fn promise_5_markers_do_not_pile_up() {
     let large = Event::text("x".repeat(OVERSIZE));
     let latest = Event::text("v").keyed(EventKey::new("k").unwrap());
     for _ in 0..1_000 {
-        assert_eq!(queue.push(&large, &mut Vec::new()), Verdict::Full);
-        assert_eq!(queue.push(&latest, &mut Vec::new()), Verdict::Accepted);
+        assert_eq!(
+            queue.push(&large, usize::MAX, &mut Vec::new()),
+            Verdict::Full
+        );
+        assert_eq!(
+            queue.push(&latest, usize::MAX, &mut Vec::new()),
+            Verdict::Accepted
+        );
         assert!(
             queue.slots.len() <= 3 + SLACK,
             "{} slots",
@@ -236,7 +245,7 @@ fn promise_5_events_without_bytes_are_bounded() {
     };
     let mut queue = Queue::new(capacity, Overflow::DropOldest);
     for _ in 0..1_000 {
-        let verdict = queue.push(&Event::text(""), &mut Vec::new());
+        let verdict = queue.push(&Event::text(""), usize::MAX, &mut Vec::new());
         assert_eq!(verdict, Verdict::Accepted);
     }
     let mut items = Vec::new();
@@ -253,10 +262,13 @@ fn promise_5_the_largest_bounds_do_not_overflow() {
         control: usize::MAX,
     };
     let mut queue = Queue::new(capacity, Overflow::DropOldest);
-    queue.push(&Event::text("a"), &mut Vec::new());
+    queue.push(&Event::text("a"), usize::MAX, &mut Vec::new());
     queue.bytes = usize::MAX;
     let b = Event::text("b");
-    assert_eq!(queue.push(&b, &mut Vec::new()), Verdict::Accepted);
+    assert_eq!(
+        queue.push(&b, usize::MAX, &mut Vec::new()),
+        Verdict::Accepted
+    );
     let mut items = Vec::new();
     queue.drain(usize::MAX, &mut items);
     assert_eq!(items, [Item::Lost(1), Item::Event(b)]);
@@ -277,7 +289,7 @@ fn promise_5_reports_do_not_pile_up() {
         let mut queue = Queue::new(capacity, overflow);
         let latest = Event::text("v").keyed(EventKey::new("k").unwrap());
         for event in [Event::text("e"), latest].iter().cycle().take(1_000) {
-            queue.push(event, &mut Vec::new());
+            queue.push(event, usize::MAX, &mut Vec::new());
             assert_eq!(queue.missed(&missed(1)), Verdict::Accepted);
             assert!(
                 queue.slots.len() <= 3 * 4 + SLACK,
@@ -327,7 +339,7 @@ proptest! {
                         event = event.keyed(EventKey::new(format!("{key}")).unwrap());
                     }
                     pushed += u64::from(!queue.is_closed());
-                    let verdict = queue.push(&event, &mut removed);
+                    let verdict = queue.push(&event, usize::MAX, &mut removed);
                     prop_assert_eq!(verdict, model.push(&text, key));
                     accepted += usize::from(verdict == Verdict::Accepted);
                 }

@@ -118,6 +118,7 @@ macro_rules! suite {
             slow {
                 a_slow_client_changes_nothing_for_others
                 a_client_that_reads_slowly_stays
+                what_waits_for_all_is_bounded
                 what_was_lost_is_counted
                 a_stuck_client_is_dropped
                 a_client_that_only_talks_is_held_back

@@ -79,6 +79,46 @@ pub async fn what_was_lost_is_counted(program: Program) {
     }
 }
 
+/// Clients that never read make the server hold so much and no more, together. Who keeps up beside them loses nothing, and
+/// they are told what they lost.
+pub async fn what_waits_for_all_is_bounded(program: Program) {
+    const SLOW: usize = 24;
+    const BOUND: u64 = 4 << 20;
+    let server = program.start(flags::SMALL_BACKLOG);
+    let mut slow = Vec::new();
+    for _ in 0..SLOW {
+        slow.push(Client::narrow(&server, "").await);
+    }
+    let mut reader = Client::connect(&server, "").await;
+    let event = json!("x".repeat(32 * 1024)).to_string();
+    let mut most = 0;
+    // 1.5 MiB for each, and the same for the one that reads.
+    for round in 0..48 {
+        for client in &slow {
+            server.delivers(&client.target(), &event, 1).await;
+        }
+        server.delivers(&reader.target(), &event, 1).await;
+        assert_eq!(reader.event().await, event, "round {round}");
+        let health = server.get("/healthz", 200).await.json();
+        let held = health["backlog_bytes"].as_u64();
+        most = most.max(held.unwrap_or_else(|| panic!("no backlog in {health}")));
+        assert!(most <= BOUND, "{most} bytes wait in round {round}");
+    }
+    assert!(most > BOUND / 2, "{most} bytes are no pressure");
+    reader.got_nothing().await;
+    let mut first = slow.swap_remove(0);
+    loop {
+        match first.next().await {
+            Arrival::Event(taken) => assert_eq!(taken, event),
+            Arrival::Own(own) => {
+                assert_eq!(own["midplane"], "lost", "{own}");
+                break;
+            }
+            end => panic!("{end:?}"),
+        }
+    }
+}
+
 /// A client that reads all the time, and more slowly than its topic goes, is no silent one: it stays, and is told what it
 /// lost. Its pong comes late, for it comes to the ping behind all that was written before.
 pub async fn a_client_that_reads_slowly_stays(program: Program) {
