@@ -20,7 +20,8 @@
 //! # The map
 //!
 //! [`checks`] holds the promises of one server, [`cluster`] those of several on one bus, [`outages`] counts what clients
-//! get of these while brokers fail, and [`rolling`] while servers are restarted. Below them are
+//! get of these while brokers fail, [`rolling`] while servers are
+//! restarted, and [`thin`] over links that bring less than is published. Below them are
 //! the server as a child process (`fixture`) with the sets of flags that checks give it (`flags`), a
 //! WebSocket client (`client`), a plain HTTP client that can also misbehave (`http`), a publisher that
 //! never outruns its answers (`flood`), a browser (`browser`), and a peer that
@@ -38,6 +39,7 @@ mod http;
 pub mod outages;
 mod rfc6455;
 pub mod rolling;
+pub mod thin;
 
 pub use fixture::Program;
 

@@ -1,0 +1,197 @@
+//! Clients on thin links, under the limits that a server has by default: they stay, and learn what they lost; and clients that
+//! never read, whose memory is bounded.
+
+mod client;
+mod link;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use midplane_testkit::process::resident_memory;
+use serde_json::json;
+use tokio::time::{interval, sleep};
+
+use client::Count;
+
+use crate::Program;
+use crate::endpoint::Endpoint;
+use crate::fixture::{publication, target};
+use crate::http::Request;
+
+/// The rates of the links, in bytes a second.
+const RATES: [usize; 7] = [5_000, 10_000, 25_000, 50_000, 100_000, 200_000, 300_000];
+
+/// What is published to the topic of all of them, in events a second and bytes each: more than any link brings.
+const FLOOD: (u32, usize) = (400, 1_024);
+
+/// How many events the prompt client times, and how often one is published.
+const TIMED: (usize, Duration) = (500, Duration::from_millis(10));
+
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long the links are read.
+    pub length: Duration,
+    /// How many clients never read.
+    pub unread: usize,
+    /// Flags of the server.
+    pub flags: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    links: Vec<Link>,
+    length: Duration,
+    /// The 99th percentile of a prompt client's latency before, with and after the others.
+    p99: [Duration; 2],
+    unread: usize,
+    /// The server's resident memory with clients that never read, and without, in bytes.
+    memory: [u64; 2],
+    /// What the system keeps for all TCP sockets of the machine, likewise.
+    kernel: [u64; 2],
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    rate: usize,
+    bytes: u64,
+    events: u64,
+    lost: u64,
+    ended: bool,
+}
+
+/// Runs the clients against a server of this program.
+///
+/// # Panics
+/// When the server does not start, or refuses what it has to take.
+pub async fn run(program: Program, settings: &Settings, say: &dyn Fn(&str)) -> Report {
+    let server = program.start(&settings.flags);
+    let endpoint = server.endpoint;
+    let (timed, every) = TIMED;
+    let alone = client::latencies(endpoint, timed, every).await;
+    let flood = tokio::spawn(publish(endpoint));
+
+    let memory = || {
+        (
+            resident_memory(server.child.id()).unwrap_or(0),
+            tcp_memory(),
+        )
+    };
+    let before = memory();
+    let mut unread = Vec::new();
+    for _ in 0..settings.unread {
+        unread.push(client::never_read(endpoint, "flood").await);
+    }
+    // As much as waits for one of them, and what the system holds, has been published long ago by then.
+    if !unread.is_empty() {
+        sleep(Duration::from_secs(20)).await;
+    }
+    let with = memory();
+    drop(unread);
+    say(&format!("{} clients never read", settings.unread));
+
+    let start = Instant::now();
+    let counts: Vec<_> = RATES
+        .iter()
+        .map(|&rate| {
+            let count = Arc::new(Count::default());
+            tokio::spawn(client::read_slowly(endpoint, "flood", rate, count.clone()));
+            (rate, count)
+        })
+        .collect();
+    sleep(settings.length / 2).await;
+    say("the links are read for half of the time");
+    let among = client::latencies(endpoint, timed, every).await;
+    sleep(settings.length.saturating_sub(start.elapsed())).await;
+    flood.abort();
+    let links = counts.iter().map(|(rate, count)| Link {
+        rate: *rate,
+        bytes: count.bytes.load(Ordering::Relaxed),
+        events: count.events.load(Ordering::Relaxed),
+        lost: count.lost.load(Ordering::Relaxed),
+        ended: count.ended.load(Ordering::Relaxed),
+    });
+    Report {
+        links: links.collect(),
+        length: start.elapsed(),
+        p99: [alone, among].map(p99),
+        unread: settings.unread,
+        memory: [with.0, before.0],
+        kernel: [with.1, before.1],
+    }
+}
+
+/// Publishes the flood.
+async fn publish(server: Endpoint) {
+    let (rate, bytes) = FLOOD;
+    let event = json!("x".repeat(bytes)).to_string();
+    let body = publication(&target("topic", "flood"), &event);
+    let mut due = interval(Duration::from_secs(1) / rate);
+    loop {
+        due.tick().await;
+        let request = Request::publish(&body);
+        let _ = request.try_send(server.address).await;
+    }
+}
+
+fn p99(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort();
+    latencies[latencies.len() * 99 / 100]
+}
+
+/// What the system keeps for TCP sockets, in bytes.
+fn tcp_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"));
+    let pages = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4_096
+}
+
+impl Report {
+    /// Whether every link is still read, and each whose rate is below the flood's lost something and was told.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let mut links = self.links.iter();
+        links.all(|link| !link.ended && link.events > 0 && link.lost > 0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.length.as_secs_f64();
+        writeln!(f, "links, read for {seconds:.0} s:")?;
+        for link in &self.links {
+            let fate = if link.ended { "cut off" } else { "connected" };
+            writeln!(
+                f,
+                "{:>7} B/s: {fate}, got {:.0} B/s, {} events, told of {} lost",
+                link.rate,
+                link.bytes as f64 / seconds,
+                link.events,
+                link.lost,
+            )?;
+        }
+        let [alone, among] = self.p99;
+        writeln!(
+            f,
+            "a prompt client's p99: {alone:.1?} alone, {among:.1?} among them"
+        )?;
+        if self.unread > 0 {
+            let each = |[with, before]: [u64; 2]| {
+                with.saturating_sub(before) as f64 / self.unread as f64 / 1024.0
+            };
+            let (ours, system) = (each(self.memory), each(self.kernel));
+            writeln!(
+                f,
+                "{} clients that never read: {ours:.0} KiB of the server each and {system:.0} KiB of the system: {:.1} GiB for \
+                 10,000",
+                self.unread,
+                (ours + system) * 10_000.0 / 1024.0 / 1024.0,
+            )?;
+        }
+        Ok(())
+    }
+}
