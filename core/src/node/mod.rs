@@ -190,7 +190,7 @@ impl Node {
             // On a link that ended before the members were heard nobody was named.
             self.away = match proven - begun >= self.config.heartbeat * RETURN {
                 true => Some(proven),
-                false => self.away.or(self.reception.lanes.first()),
+                false => self.away.or_else(|| self.reception.lanes.first()),
             };
             self.reception.news.push(News::Down);
             self.mark_incomplete();

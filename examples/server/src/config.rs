@@ -220,9 +220,9 @@ pub(crate) struct Config {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = time(Duration::ZERO..=*TIMES.end()))]
     pub(crate) drain_delay: Duration,
 
-    /// Time a drain may take after --drain-delay, 10ms to 10m; then the connections left are cut and the exit code is
-    /// 1. Clients are closed within its first half, 5ms for each. With the delay it is to be less than the time after which
-    /// the process is killed, which is 10s in docker.
+    /// Time a drain may take after --drain-delay, 10ms to 10m; then the connections left are cut and the exit code is 1.
+    /// Clients are closed within its first half, 5ms for each. With the delay it is to be less than the time after which the
+    /// process is killed, which is 10s in docker.
     #[arg(long, value_name = "TIME", default_value = "7s", value_parser = time(TIMES))]
     pub(crate) drain_timeout: Duration,
 }

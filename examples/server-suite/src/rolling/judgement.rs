@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// Ten events, of which that of number 4 was refused, called a second apart; joined before the third.
-    fn lost_of(ended: bool, flow: Option<Flow>) -> usize {
+    fn lost_of(ended: bool, flow: Option<&Flow>) -> usize {
         let start = Instant::now();
         let second = |number: u64| start + Duration::from_secs(number);
         let published = (0..10).map(|number| Published {
@@ -195,26 +195,30 @@ mod tests {
             flows: Default::default(),
             told: 0,
         };
-        lost(&stay, flow.as_ref(), &published.collect::<Vec<_>>())
+        lost(&stay, flow, &published.collect::<Vec<_>>())
     }
 
-    fn flow(first: u64, last: u64, missing: &[std::ops::RangeInclusive<u64>]) -> Option<Flow> {
-        Some(Flow {
+    fn flow(first: u64, last: u64, missing: &[std::ops::RangeInclusive<u64>]) -> Flow {
+        Flow {
             first,
             last,
             missing: missing.to_vec(),
             disordered: 0,
-        })
+        }
     }
 
     #[test]
     fn what_a_client_was_owed_and_did_not_get_is_counted() {
-        assert_eq!(lost_of(false, flow(3, 9, &[])), 0);
-        assert_eq!(lost_of(false, flow(3, 9, &[4..=4])), 0, "refused");
-        assert_eq!(lost_of(false, flow(3, 9, &[4..=6])), 2);
-        assert_eq!(lost_of(false, flow(5, 9, &[])), 1, "before the first");
-        assert_eq!(lost_of(false, flow(3, 7, &[])), 2, "after the last");
-        assert_eq!(lost_of(true, flow(3, 7, &[])), 0, "gone by then");
+        assert_eq!(lost_of(false, Some(&flow(3, 9, &[]))), 0);
+        assert_eq!(lost_of(false, Some(&flow(3, 9, &[4..=4]))), 0, "refused");
+        assert_eq!(lost_of(false, Some(&flow(3, 9, &[4..=6]))), 2);
+        assert_eq!(
+            lost_of(false, Some(&flow(5, 9, &[]))),
+            1,
+            "before the first"
+        );
+        assert_eq!(lost_of(false, Some(&flow(3, 7, &[]))), 2, "after the last");
+        assert_eq!(lost_of(true, Some(&flow(3, 7, &[]))), 0, "gone by then");
         assert_eq!(lost_of(false, None), 6);
         assert_eq!(lost_of(true, None), 0);
     }
