@@ -182,6 +182,8 @@ impl Pump {
             match self.beat {
                 Beat::Resting => {
                     self.beat = Beat::Leaving;
+                    // Not when it has left: a client nearby answers before this is asked again.
+                    self.alive.take();
                     return Poll::Ready(None);
                 }
                 _ => match self.alive.take() {
@@ -216,7 +218,6 @@ impl Pump {
     fn leave(&mut self) {
         if self.beat == Beat::Leaving {
             self.beat = Beat::Asked;
-            self.alive.take();
             self.alarm = self.timer.sleep(self.patience());
         }
     }

@@ -82,7 +82,13 @@ fn a_busy_application_is_not_a_silent_client() {
     assert_eq!(next(&mut pump), Some(Outgoing::Ping));
     alive.set_busy(false);
     assert!(idles(&mut pump));
+    // The application has just begun to read; the next ping is the first that the client has to answer.
     at(45, &clock);
+    assert!(idles(&mut pump));
+    at(60, &clock);
+    assert_eq!(next(&mut pump), Some(Outgoing::Ping));
+    assert!(idles(&mut pump));
+    at(65, &clock);
     assert_eq!(closes(&mut pump).code, Close::SILENT);
 }
 
@@ -244,4 +250,20 @@ fn the_patience_is_for_silence_and_not_for_what_is_under_way() {
     assert!(idles(&mut pump));
     at(70, &clock);
     assert_eq!(closes(&mut pump).code, Close::SILENT);
+}
+
+/// A client nearby answers a ping before the pump is asked for what comes behind it.
+#[test]
+fn an_answer_that_comes_at_once_counts() {
+    let (plane, clock) = (Plane::local(), VirtualClock::default());
+    let mut pump = pump(plane.attach(), &clock);
+    let alive = pump.alive();
+    at(20, &clock);
+    assert_eq!(next(&mut pump), Some(Outgoing::Ping));
+    alive.heard();
+    assert!(idles(&mut pump));
+    at(25, &clock);
+    assert!(idles(&mut pump));
+    at(40, &clock);
+    assert_eq!(next(&mut pump), Some(Outgoing::Ping));
 }
