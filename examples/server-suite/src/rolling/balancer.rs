@@ -25,9 +25,9 @@ struct Place {
     clients: AtomicUsize,
 }
 
-/// A client's place on a server.
+/// A client's assignment to a server, which ends with this value.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Assignment {
     balancer: Arc<Balancer>,
     place: usize,
 }
@@ -59,14 +59,14 @@ impl Balancer {
         }
     }
 
-    /// A seat on the ready server that has the fewest clients, if one is ready.
-    pub(super) fn seat(self: &Arc<Self>) -> Option<Seat> {
+    /// An assignment to the ready server that has the fewest clients, if one is ready.
+    pub(super) fn assignment(self: &Arc<Self>) -> Option<Assignment> {
         let ready = self.0.iter().enumerate();
         let ready = ready.filter(|(_, place)| place.is_ready.load(Ordering::Relaxed));
         let (place, least) =
             ready.min_by_key(|(_, place)| place.clients.load(Ordering::Relaxed))?;
         least.clients.fetch_add(1, Ordering::Relaxed);
-        Some(Seat {
+        Some(Assignment {
             balancer: self.clone(),
             place,
         })
@@ -89,13 +89,13 @@ impl Balancer {
     }
 }
 
-impl Seat {
+impl Assignment {
     pub(super) fn address(&self) -> SocketAddr {
         self.balancer.0[self.place].address
     }
 }
 
-impl Drop for Seat {
+impl Drop for Assignment {
     fn drop(&mut self) {
         let place = &self.balancer.0[self.place];
         place.clients.fetch_sub(1, Ordering::Relaxed);

@@ -11,11 +11,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_websockets::{ClientBuilder, Message};
 
-use super::SERVERS;
 use super::balancer::Balancer;
-
-/// The topic that every client is in.
-pub(super) const TOPIC: &str = "news";
+use super::publisher::{SERVERS, TOPIC};
 
 /// The first and the longest pause before connecting again, as in `/midplane.js`.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(16)];
@@ -100,12 +97,12 @@ impl ReturningClient {
 
     /// One connection from beginning to end: whether it opened, and for how long the server asked to stay away.
     async fn stay(&self) -> (bool, Option<Duration>) {
-        let Some(seat) = self.balancer.seat() else {
+        let Some(assignment) = self.balancer.assignment() else {
             return (false, None);
         };
-        let url = format!("ws://{}/ws", seat.address());
+        let url = format!("ws://{}/ws", assignment.address());
         let opening = async {
-            let stream = TcpStream::connect(seat.address()).await.ok()?;
+            let stream = TcpStream::connect(assignment.address()).await.ok()?;
             let builder = ClientBuilder::new().uri(&url).expect("a url");
             let (socket, _) = builder.connect_on(stream).await.ok()?;
             Some(socket)

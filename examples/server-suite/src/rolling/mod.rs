@@ -20,14 +20,11 @@ use midplane_testkit::until;
 use tokio::time::sleep;
 
 use balancer::Balancer;
-use client::{ReturningClient, TOPIC};
+use client::ReturningClient;
 pub use judgement::{Report, Restart};
-use publisher::Publisher;
+use publisher::{Publisher, SERVERS, TOPIC};
 
 use crate::cluster::Programs;
-
-/// How many servers there are.
-const SERVERS: usize = 3;
 
 /// The time between two probes of a server.
 const PROBE: Duration = Duration::from_millis(100);

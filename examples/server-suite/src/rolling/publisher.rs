@@ -1,17 +1,22 @@
 //! Publishes to one server, whenever that takes events.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use midplane_testkit::lock::locked;
 use serde_json::json;
 use tokio::time::{interval, timeout};
 
-use super::client::TOPIC;
 use crate::fixture::{publication, target};
 use crate::http::Request;
+
+/// How many servers there are.
+pub(super) const SERVERS: usize = 3;
+
+/// The topic that every client is in.
+pub(super) const TOPIC: &str = "news";
 
 /// A publish that takes longer is given up.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -44,7 +49,7 @@ impl Publisher {
     }
 
     /// Publishes so many events a second until it is stopped.
-    pub(super) async fn run(self: std::sync::Arc<Self>, rate: u32) {
+    pub(super) async fn run(self: Arc<Self>, rate: u32) {
         let mut due = interval(Duration::from_secs(1) / rate);
         for number in 0_u64.. {
             due.tick().await;
