@@ -207,7 +207,7 @@ fn an_event_stream_begins_with_its_snapshot_and_ends_with_a_retry() {
 fn a_mailbox_that_is_never_empty_holds_no_goodbye_back() {
     let (plane, clock) = (Plane::local(), VirtualClock::default());
     let mut pump = pump(plane.attach(), &clock);
-    let mut stream = EventStream::new(plane.attach(), Arc::new(clock.clone()));
+    let mut stream = EventStream::new(plane.attach(), Arc::new(clock));
     let target = Target::Connection(pump.connection().id().clone());
     assert_eq!(plane.publish(&target, "last").accepted(), 1);
     plane.drain();
