@@ -45,8 +45,8 @@ pub(super) struct Peer {
     /// When a heartbeat of ours named the node last, and whether the node waits to be named.
     pub(super) named: Option<Instant>,
     pub(super) owed: bool,
-    /// Whether it is reported that we may have missed what the node sent last.
-    pub(super) deaf: bool,
+    /// When it was reported that we may have missed what the node sent last.
+    pub(super) deaf: Option<Instant>,
     /// The last numbers of a node that left, and when what did not come of them is given up.
     pub(super) last: Vec<(u32, u64, Duration)>,
     pub(super) settles: Option<Instant>,
@@ -100,7 +100,7 @@ impl Peer {
             latest: None,
             named: None,
             owed: false,
-            deaf: false,
+            deaf: None,
             last: Vec::new(),
             settles: None,
             fresh: Duration::ZERO,

@@ -192,7 +192,7 @@ fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Op
         },
         _ if patient && gone > config.lost_after() => {
             let forgotten = !peer.lives || silence > config.remembered() + config.time_to_live;
-            match peer.deaf || !peer.lives {
+            match peer.deaf.is_some() || !peer.lives {
                 true => forgotten.then_some(Overdue::Forgotten),
                 false => Some(Overdue::Lost),
             }
@@ -256,7 +256,7 @@ mod tests {
         peers.stand(id(0), Standing::Silent);
         assert_eq!(due(&peers, 31), None);
         assert_eq!(due(&peers, 32), Some(Overdue::Lost));
-        peers.get_mut(id(0)).unwrap().deaf = true;
+        peers.get_mut(id(0)).unwrap().deaf = Some(at(32));
         assert_eq!(due(&peers, 67), None);
         assert_eq!(due(&peers, 68), Some(Overdue::Forgotten));
         // A link that has just begun says nothing yet.

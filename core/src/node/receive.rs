@@ -156,7 +156,7 @@ impl Node {
         };
         let made = made.since_origin();
         let news = peer.clock.echoed(now, sent, made, echo.ago, windows);
-        peer.deaf = false;
+        peer.deaf = None;
         // What the clocks did after our frame was heard this heartbeat does not say.
         peer.dated = peer.dated.max(sent.saturating_sub(echo.ago));
         if !peer.is_member() {
@@ -185,6 +185,10 @@ impl Node {
                 && let Some(peer) = self.reception.peers.get_mut(heard.node)
             {
                 peer.lives = true;
+                if peer.deaf.is_some_and(|reported| reported < at) {
+                    // It came back to others: what it sent since may be missing here.
+                    (peer.deaf, peer.heard) = (None, peer.heard.max(at));
+                }
             }
         }
         for left in &heartbeat.left {
@@ -270,7 +274,7 @@ impl Node {
         let Some(peer) = self.reception.peers.get_mut(id) else {
             return;
         };
-        peer.deaf = true;
+        peer.deaf = Some(now);
         // What an origin sent that was never proven to live waits still.
         let beat = peer.beat.filter(|_| peer.proven);
         let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));

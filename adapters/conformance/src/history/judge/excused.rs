@@ -120,7 +120,7 @@ fn clock_fault(timeline: &NodeTimeline, origin: &NodeTimeline, id: NodeId) -> Op
     let leapt = origin.clock_leapt.iter().map(|at| (*at, *at));
     let faults = timeline.clock_stood.iter().copied().chain(leapt);
     let before = faults.filter(|(begin, _)| *begin <= joined);
-    before.map(|(_, until)| until.min(joined)).max()
+    before.map(|(_, until)| until).max()
 }
 
 /// Whether the node ever reported that this origin is a member.

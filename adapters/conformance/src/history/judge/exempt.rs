@@ -22,7 +22,8 @@ pub enum Exemption {
     ForgedReport,
     /// An unknown sender claimed numbers in its origin's name, and the heartbeats of the origin had not refuted them.
     Impersonated,
-    /// The clock of the node stood, or that of the origin leapt, before the node had heard the origin.
+    /// The clock of the node came to stand, or that of the origin leapt, before the node had heard the origin, and the event was
+    /// published before that was over.
     ClockFault,
     /// The clock of the origin stood when the event was published, and the attachment joined, or was told of another loss,
     /// since it stood: by the event's stamp that was later.

@@ -168,10 +168,10 @@ fn oldest(context: &Context<'_>, node: NodeId, lane: u32) -> Duration {
     let memberships = spans.flat_map(|span| &span.memberships);
     // Every node receives lane 0 from its first link on.
     if lane == 0 {
-        return index
-            .nodes
-            .get(&node)
-            .map_or(Duration::ZERO, |node| node.started);
+        let started = index.nodes.get(&node).map(|node| node.started);
+        return started
+            .unwrap_or_default()
+            .saturating_sub(bounds.lookback());
     }
     let concerned = memberships
         .filter(|(target, _)| lanes.lane(&Scope::default(), &target.clone().into()).0 == lane);
