@@ -1,5 +1,7 @@
 //! Chromium without a window, driven through chromedriver.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use fantoccini::elements::Element;
@@ -13,6 +15,7 @@ use midplane_testkit::child::Child;
 use midplane_testkit::{PATIENCE, succeeds};
 
 use crate::endpoint::Endpoint;
+use crate::http::Request;
 
 const MISSING: &str = "install chromium and chromium-driver (Debian), or put chromedriver and its browser on the path";
 
@@ -24,6 +27,7 @@ const FLAGS: &str = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usa
 #[derive(Debug)]
 pub(crate) struct Browser {
     client: fantoccini::Client,
+    driver_address: SocketAddr,
     _driver: Child,
     _profile: TempDir,
 }
@@ -49,6 +53,7 @@ impl Browser {
         let client = succeeds(MISSING, builder.connect(&url)).await;
         Self {
             client,
+            driver_address: ([127, 0, 0, 1], port).into(),
             _driver: driver,
             _profile: profile,
         }
@@ -101,6 +106,48 @@ impl Tab<'_> {
     /// What a script returns.
     pub(crate) async fn script(&self, script: &str) -> Value {
         succeeds("a script", self.client().await.execute(script, Vec::new())).await
+    }
+
+    /// Has the browser carry out a command of its protocol of development tools, for the current tab.
+    async fn development(&self, command: &str, parameters: Value) {
+        let client = self.client().await;
+        let session = succeeds("the session", client.session_id()).await;
+        let path = format!("/session/{}/goog/cdp/execute", session.unwrap_or_default());
+        let body = json!({"cmd": command, "params": parameters}).to_string();
+        let request = Request::new("POST", &path).body(body);
+        let answer = request.send(self.browser.driver_address).await;
+        assert_eq!(answer.status, 200, "{command}: {answer:?}");
+    }
+
+    /// Shows the page in a window of this width, and as high as the page is, in a light or a dark room.
+    pub(crate) async fn look(&self, width: u32, dark: bool) {
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.development(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
+        for height in [json!(900), Value::Null] {
+            let height = match height {
+                Value::Null => {
+                    self.script("return document.documentElement.scrollHeight")
+                        .await
+                }
+                height => height,
+            };
+            let metrics = json!({
+                "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false
+            });
+            self.development("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+        }
+    }
+
+    /// Writes a picture of what the tab shows.
+    pub(crate) async fn picture(&self, path: &Path) {
+        let picture = succeeds("a picture", self.client().await.screenshot()).await;
+        std::fs::write(path, picture).expect("the picture is written");
     }
 
     /// The text of an element, whether it is in view or not.

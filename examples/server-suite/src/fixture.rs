@@ -2,6 +2,7 @@
 
 use std::io::PipeReader;
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use futures::future::join_all;
@@ -21,6 +22,15 @@ impl Program {
     #[must_use]
     pub const fn new(path: &'static str) -> Self {
         Self { path }
+    }
+
+    /// A directory for what a check leaves to be looked at, beside the program.
+    pub(crate) fn pictures(self) -> PathBuf {
+        let program = Path::new(self.path);
+        let name = program.file_name().unwrap_or_default();
+        let directory = program.with_file_name("pictures").join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        directory
     }
 
     /// Starts the server on a free port, with flags that stand in one text with white space between.

@@ -31,6 +31,7 @@ mod browser;
 pub mod checks;
 mod client;
 pub mod cluster;
+pub mod deploy;
 mod endpoint;
 mod fixture;
 mod flags;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use midplane::connect::{BusKind, ConnectError, Settings};
 use midplane::core::ExternalEvent;
 use midplane::node;
-use midplane::{Backplane, Cluster, Local, Registry, fresh_node_id, json};
+use midplane::{Backplane, Cluster, Local, Registry, Status, fresh_node_id, json};
 
 use crate::config::Config;
 use crate::error::RunError;
@@ -32,7 +32,41 @@ pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConnectError
 /// The backplane of a server, with what only one of several nodes has.
 pub(crate) struct Plane {
     pub(crate) backplane: Arc<dyn Backplane>,
-    pub(crate) cluster: Option<(BusKind, Cluster)>,
+    pub(crate) node: Node,
+}
+
+/// A server's node.
+pub(crate) enum Node {
+    /// One without others.
+    Alone(Local),
+    /// One among others, and the sort of bus between them.
+    Among(BusKind, Cluster),
+}
+
+impl Node {
+    /// The sort of bus, or `none`.
+    pub(crate) fn bus(&self) -> String {
+        match self {
+            Self::Alone(_) => "none".to_owned(),
+            Self::Among(kind, _) => kind.to_string(),
+        }
+    }
+
+    /// The name by which other nodes know this one.
+    pub(crate) fn id(&self) -> Option<String> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Among(_, cluster) => Some(cluster.id().to_string()),
+        }
+    }
+
+    /// Every count that is kept of the node, but those of mailboxes.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Alone(local) => local.status(),
+            Self::Among(_, cluster) => cluster.status(),
+        }
+    }
 }
 
 impl Plane {
@@ -45,9 +79,10 @@ impl Plane {
         let limit = u32::try_from(config.max_targets).unwrap_or(u32::MAX);
         let registry = Registry::with_limit(limit);
         let Some(settings) = settings else {
+            let local = Local::with_registry(registry);
             return Ok(Self {
-                backplane: Arc::new(Local::with_registry(registry)),
-                cluster: None,
+                backplane: Arc::new(local.clone()),
+                node: Node::Alone(local),
             });
         };
         let bus = settings.open(&*runtime.timer).await?;
@@ -60,16 +95,18 @@ impl Plane {
         runtime.spawn(driver);
         Ok(Self {
             backplane: Arc::new(cluster.clone()),
-            cluster: Some((settings.kind(), cluster)),
+            node: Node::Among(settings.kind(), cluster),
         })
     }
 }
 
 impl fmt::Display for Plane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cluster {
-            Some((kind, cluster)) => write!(f, "backplane: {kind}, as node {}", cluster.id()),
-            None => f.write_str("backplane: none, events stay in this process; see --backplane"),
+        match &self.node {
+            Node::Among(kind, cluster) => write!(f, "backplane: {kind}, as node {}", cluster.id()),
+            Node::Alone(_) => {
+                f.write_str("backplane: none, events stay in this process; see --backplane")
+            }
         }
     }
 }

@@ -223,6 +223,13 @@ impl Client {
         Ok(body.answering(id))
     }
 
+    /// Joins a topic that a connection without requests is to be in from the start, and gives what it is told of it; or the
+    /// code and the words of a refusal.
+    pub(crate) async fn follow(&self, topic: TopicId) -> Result<String, (&'static str, String)> {
+        let joined = self.join(topic, None).await;
+        joined.map_err(|Refused { code, message }| (code, message))
+    }
+
     async fn join(&self, topic: TopicId, id: Option<&RawValue>) -> Result<String, Refused> {
         let joined = self.attachment.associate(&Target::Topic(topic.clone()));
         let body = Body::Joined {

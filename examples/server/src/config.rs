@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use midplane::mailbox::{Capacity, Overflow};
 use tracing_subscriber::filter::Targets;
 
+use crate::operators::AccessFlags;
 use crate::quantity::{KIB, MIB, count, lanes, size, time};
 
 /// A realtime server on midplane: clients hold a WebSocket, anyone publishes by HTTP.
@@ -30,8 +31,8 @@ use crate::quantity::{KIB, MIB, count, lanes, size, time};
 pub(crate) struct Config {
     /// Address and port to listen on; port 0 takes a free one, which the ready line tells.
     ///
-    /// It must be a loopback address: identities are taken from the query of /ws and not
-    /// authenticated.
+    /// It must be a loopback address unless a proxy is there: identities are taken from the query of /ws and not
+    /// authenticated. See --behind-proxy.
     #[arg(
         long,
         env = "MIDPLANE_LISTEN",
@@ -46,6 +47,9 @@ pub(crate) struct Config {
     /// `GET /healthz` and `GET /readyz` take any `Host`, and tell others than those the status alone.
     #[arg(long, value_name = "NAME")]
     pub(crate) public_host: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) operators: AccessFlags,
 
     /// What is logged to standard error: a level (off, error, warn, info, debug, trace), or a list
     /// such as `info,midplane_server=debug`. The driver of NATS logs what its server says as it stands,
@@ -269,12 +273,12 @@ impl Config {
     fn check(&self) -> Result<(), clap::Error> {
         use clap::CommandFactory;
 
-        if self.listen.ip().is_loopback() {
+        if self.listen.ip().is_loopback() || self.operators.behind_proxy {
             return Ok(());
         }
         let message = format!(
             "will not listen on {}: identities are not authenticated, so only a loopback address such as \
-             127.0.0.1:8080 is served",
+             127.0.0.1:8080 is served, and any --behind-proxy",
             self.listen
         );
         Err(Self::command().error(clap::error::ErrorKind::ValueValidation, message))
@@ -393,12 +397,19 @@ mod tests {
     fn every_flag_is_described_with_its_default() {
         use clap::CommandFactory;
 
+        const OPTIONAL: [&str; 6] = [
+            "backplane",
+            "backplane_prefix",
+            "behind_proxy",
+            "json_lane",
+            "operator_token_file",
+            "public_host",
+        ];
         for argument in Config::command().get_arguments() {
             let name = argument.get_id().as_str();
             assert!(argument.get_help().is_some(), "{name}");
             let defaulted = !argument.get_default_values().is_empty();
-            let optional =
-                ["backplane", "backplane_prefix", "json_lane", "public_host"].contains(&name);
+            let optional = OPTIONAL.contains(&name);
             assert!(defaulted != optional, "{name}");
         }
     }

@@ -388,7 +388,7 @@ impl<S: Socket> Connection<S> {
                 let back = midplane_http::return_after().as_millis();
                 let closing = Body::Closing {
                     reason,
-                    return_after_ms: back.try_into().unwrap_or(u64::MAX),
+                    return_after_ms: back.try_into().ok(),
                 };
                 websocket.push(Data::Text, closing.unasked().as_bytes());
                 Some((CloseCode::Restart, reason.to_owned()))

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use midplane::State;
 use midplane::core::ExternalCounts;
@@ -14,12 +12,12 @@ use serde::Serialize;
 
 use crate::log;
 use crate::notice_log::NoticeLog;
-use crate::response::json;
+use crate::response::{Body, json};
 use crate::state::App;
 
 /// All that there is to know. The status is 200 as long as the server answers at all: a bus that is away is no reason to
 /// restart it.
-pub(crate) fn healthz(app: &App) -> Response<Full<Bytes>> {
+pub(crate) fn healthz(app: &App) -> Response<Body> {
     #[derive(Serialize)]
     struct Health {
         status: &'static str,
@@ -69,14 +67,14 @@ struct Told {
 }
 
 impl Told {
-    fn alone(code: StatusCode, status: &'static str) -> Response<Full<Bytes>> {
+    fn alone(code: StatusCode, status: &'static str) -> Response<Body> {
         let reason = None;
         json(code, &Self { status, reason })
     }
 }
 
 /// 200 while events of every node come, else 503 and why not.
-pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
+pub(crate) fn readyz(app: &App) -> Response<Body> {
     let (code, status) = readiness(app);
     let reason = (status == DEGRADED).then(|| {
         let bus = app.noticed().bus.clone();
@@ -86,13 +84,13 @@ pub(crate) fn readyz(app: &App) -> Response<Full<Bytes>> {
 }
 
 /// The readiness alone: for those that are no operators, load balancers among them.
-pub(crate) fn is_ready(app: &App) -> Response<Full<Bytes>> {
+pub(crate) fn is_ready(app: &App) -> Response<Body> {
     let (code, status) = readiness(app);
     Told::alone(code, status)
 }
 
 /// The server answers, and no more: for those that are no operators.
-pub(crate) fn answers() -> Response<Full<Bytes>> {
+pub(crate) fn answers() -> Response<Body> {
     Told::alone(StatusCode::OK, "ok")
 }
 
@@ -104,6 +102,15 @@ fn readiness(app: &App) -> (StatusCode, &'static str) {
         State::Live => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         State::Closed => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, DEGRADED),
+    }
+}
+
+/// The word for a state.
+pub(crate) fn word(state: State) -> &'static str {
+    match state {
+        State::Live => "live",
+        State::Closed => "closed",
+        _ => DEGRADED,
     }
 }
 
@@ -166,25 +173,15 @@ impl Backplane {
             since,
             bus,
             failures,
+            ..
         } = app.noticed().clone();
-        let (kind, node, status) = match &app.cluster {
-            Some((kind, cluster)) => (
-                kind.to_string(),
-                Some(cluster.id().to_string()),
-                cluster.status(),
-            ),
-            None => ("none".to_owned(), None, midplane::Status::default()),
-        };
+        let status = app.status();
         let lasts: Duration = app.runtime.timer.now() - since;
         Self {
-            bus: kind,
-            state: match app.plane.state() {
-                State::Live => "live",
-                State::Closed => "closed",
-                _ => "degraded",
-            },
+            bus: app.node.bus(),
+            state: word(app.plane.state()),
             state_seconds: lasts.as_secs(),
-            node,
+            node: app.node.id(),
             members: status
                 .members
                 .into_iter()

@@ -5,6 +5,8 @@ use std::fmt;
 use midplane::id::{OrgId, SessionId, UserId};
 use midplane::{ConnectionId, IdError};
 
+use crate::query;
+
 /// The user and the org of a connection.
 ///
 /// A real service takes them from a verified token. Here they are what the query of `/ws` says,
@@ -19,15 +21,23 @@ pub(crate) struct Identity {
 impl Identity {
     /// The identity that `user=ada&org=engines` gives. An empty value is none.
     pub(crate) fn from_query(query: &str) -> Result<Self, IdentityError> {
+        Self::from_query_with(query, |_| false)
+    }
+
+    /// The identity of a query that has parameters of other names as well.
+    pub(crate) fn from_query_with(
+        query: &str,
+        is_other: impl Fn(&str) -> bool,
+    ) -> Result<Self, IdentityError> {
         let (mut user, mut org) = (None, None);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for (name, value) in query::pairs(query) {
             let slot = match name {
                 "user" => &mut user,
                 "org" => &mut org,
+                name if is_other(name) => continue,
                 _ => return Err(IdentityError::Unknown),
             };
-            let value = decode(value).ok_or(IdentityError::Encoding)?;
+            let value = value.ok_or(IdentityError::Encoding)?;
             if slot.replace(value).is_some() {
                 return Err(IdentityError::Twice);
             }
@@ -44,30 +54,6 @@ impl Identity {
                 .map_err(IdentityError::Id)?,
         })
     }
-}
-
-/// Undoes the encoding of a query's value: `+` for a space, `%` and two hex digits for a byte.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        bytes.push(match first {
-            b'+' => b' ',
-            b'%' => {
-                let (digits, tail) = rest.split_at_checked(2)?;
-                rest = tail;
-                hex(digits[0])? << 4 | hex(digits[1])?
-            }
-            other => *other,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 /// Why a query gives no identity. The connection is not upgraded.

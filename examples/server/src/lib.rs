@@ -82,12 +82,24 @@
 //! `{"delivered":1,"accepted":1,"full":0,"closed":0,"panicked":0,"relay":"not_configured"}`. An event
 //! that is not relayed to the other nodes was delivered here all the same; the answer then has a
 //! `reason`, and the status is 413 where it is too large for the backplane and else 503, as it is while
-//! the server shuts down, when the relay is `refused_closed`. Every error of HTTP is
+//! the server shuts down, when the relay is `refused_closed`. `delivered` and `accepted` count the connections of this node;
+//! `relay` says what becomes of the event elsewhere: `queued` is on its way to every other node. Every error of HTTP is
 //! `{"error":"code","message":"..."}`; where it lies in the body, `line` and `column` say where.
 //!
 //! With an `"idempotency_key"`, 1 to 255 bytes of text, a publication that is repeated on the same node within two minutes gets
 //! the first answer again and publishes nothing, so that a proxy may try again; the last 10,000 keys are known. Another
 //! publication with the key is refused with 409, and one that was answered with 503 may be repeated.
+//!
+//! `POST /publish?confirm=2000` waits for that many milliseconds at most, 1 to 30000, until every node has said how many of its
+//! connections took the event, and answers with `"confirmed":{"connections":3,"here":1,"others":{"NODE":2},"silent":[],
+//! "complete":true}` beside the rest. A node in `silent` did not answer, and may have delivered; only where it is `complete` are
+//! there no more connections than these. It does not go together with an `idempotency_key`.
+//!
+//! `GET /events?user=ada&org=engines&topic=a&topic=b` is a connection too, of the same identity, that joins these topics and has
+//! its events as server-sent events: a block without a name for each event, and for the server's own messages blocks named
+//! `welcome`, `joined`, `reach`, `lost`, `missed` and `closing`, whose data is the message. `closing` comes where an operator
+//! disconnected it, and the client is not to come back; a server that drains ends the stream with `retry`. A browser comes back by
+//! itself, to another `welcome`, behind which it fetches what it may have missed.
 //!
 //! `POST /flows` takes `{"session":"...","executions":24}` (the number is optional) and answers 202 and
 //! `{"flow":"...","executions":24}`: this node runs a flow of that many executions that wait for each other,
@@ -98,10 +110,18 @@
 //! `GET /midplane.js` is a client for browsers, one file to import or to copy: it connects again with jitter, joins and resumes
 //! again, and says what may have been missed meanwhile. The page uses it.
 //!
+//! # Operators
+//!
+//! `GET /nodes` is this node's state and the other nodes, those that went silent in the last ten minutes among them.
+//! `GET /count?type=topic&id=t` counts the connections of a target on every node, as `confirmed` does, and `POST /disconnect` of
+//! `{"target":{"type":"user","id":"ada"}}` closes them with 4001; `within=`, `within_ms` in the body, is the time for answers.
+//! `GET /metrics` is for Prometheus. Operators are who asks from this machine, directly; with a `--public-host` a proxy asks from
+//! there for anybody, so operators are who has the token of `--operator-token-file` alone. They need no known `Host`.
+//!
 //! `GET /healthz` is 200 and tells counts, the other nodes, what waits for the backplane and what came of
 //! it. `GET /readyz` is 200 while events of every node come, and else 503 with `draining`, or with
 //! `degraded` and the reason. While it is `degraded`, new clients are still taken, and what they publish
-//! to each other arrives.
+//! to each other arrives. Those that are no operators are told the status alone.
 //!
 //! # What a client may miss
 //!
@@ -135,20 +155,22 @@
 //! # Who may connect
 //!
 //! The identities are for a demonstration: nothing proves them, so [`main`] refuses to listen on
-//! any but a loopback address. Every path also refuses (403) what a foreign web page makes a browser
+//! any but a loopback address unless it is told to be `--behind-proxy`, which proves them and writes the query. Every path also refuses (403) what a foreign web page makes a browser
 //! send: the `Host` must name a loopback address or a `--public-host`, and an `Origin` must be that host's. The two
-//! paths of health answer probes all the same, whose `Host` is anything or missing, with the status alone.
+//! paths of health answer probes all the same, whose `Host` is anything or missing.
 //!
 //! # Map
 //!
 //! `config` is the command line, `quantity` what its values are, `descriptors` how many clients they leave places for, `backplane` what joins the nodes, `notices` and `notice_log` what it says, `health` how the
 //! nodes are. `runtime` is the seam to tokio or smol. `serve` accepts and drains, `signals` says when. `http` has the routes,
-//! `response` their answers, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
+//! `posting` and `events` two of them, `operations` those of `operators`, `response` their answers and `answers` what all nodes
+//! say, `query` reads a query, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and its pump, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids, `idempotency` what is not published twice.
 //! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open, `sockets` those that speak
 //! HTTP, and says which gives way. `leave` takes time over it, `repeats` counts lines of the log that say the same.
 
+mod answers;
 mod backplane;
 mod bounded;
 mod client;
@@ -158,6 +180,7 @@ mod connection;
 mod connection_reach;
 mod descriptors;
 mod error;
+mod events;
 mod flows;
 mod gauge;
 mod guard;
@@ -171,7 +194,11 @@ mod log;
 mod message;
 mod notice_log;
 mod notices;
+mod operations;
+mod operators;
+mod posting;
 mod quantity;
+mod query;
 mod repeats;
 mod request;
 mod response;
@@ -201,6 +228,7 @@ pub use runtime::{Runtime, Socket};
 use backplane::Plane;
 use config::Config;
 use descriptors::Places;
+use operators::Operators;
 use state::App;
 
 /// Bytes that the system takes of a client's messages before they are sent. What is written next, a ping say, waits behind
@@ -213,10 +241,11 @@ pub struct Server {
     config: Config,
     listener: TcpListener,
     backplane: Option<Settings>,
+    operators: Operators,
 }
 
 impl Server {
-    fn bind(config: Config, backplane: Option<Settings>) -> io::Result<Self> {
+    fn bind(config: Config, backplane: Option<Settings>, operators: Operators) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;
         // The sockets that are accepted have these of the socket that listens.
@@ -227,6 +256,7 @@ impl Server {
             config,
             listener,
             backplane,
+            operators,
         })
     }
 
@@ -245,6 +275,7 @@ impl Server {
             config,
             listener,
             backplane,
+            operators,
         } = self;
         let address = listener.local_addr()?;
         let signal = signals::first()?;
@@ -256,7 +287,7 @@ impl Server {
         let incoming = Box::pin(accept(listener)?);
         let plane = Plane::open(&config, &runtime, backplane.as_ref()).await?;
         let says = plane.to_string();
-        let app = Arc::new(App::new(config, places, runtime, plane));
+        let app = Arc::new(App::new(config, places, runtime, plane, operators));
         app.runtime.spawn(notices::watch(app.clone()));
         // The starter of the server may have closed its end of the pipe; that is no reason not to serve.
         if let Err(error) = writeln!(io::stdout(), "listening on http://{address}\n{says}") {
@@ -295,8 +326,12 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
     if let Err(error) = config.check_json_lane(backplane.is_some()) {
         return fail(2, &format!("error: {error}"));
     }
+    let operators = match Operators::of(&config) {
+        Ok(operators) => operators,
+        Err(error) => return fail(2, &format!("error: {error}")),
+    };
     let address = config.listen;
-    let server = match Server::bind(config, backplane) {
+    let server = match Server::bind(config, backplane, operators) {
         Ok(server) => server,
         Err(error) => return fail(1, &format!("error: cannot listen on {address}: {error}")),
     };

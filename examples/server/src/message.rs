@@ -6,6 +6,8 @@ use midplane::{ConnectionId, Reach, Receipt, Refusal, Relay};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::answers::Counted;
+
 /// A message of the server itself, told from events by its `midplane` key.
 #[derive(Debug, Serialize)]
 pub(crate) struct Message<'a> {
@@ -61,7 +63,9 @@ pub(crate) enum Body<'a> {
     },
     Closing {
         reason: &'a str,
-        return_after_ms: u64,
+        /// When to come back; `None` where the client is not to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        return_after_ms: Option<u64>,
     },
 }
 
@@ -110,25 +114,32 @@ pub(crate) struct Outcome {
 
 impl From<Receipt> for Outcome {
     fn from(receipt: Receipt) -> Self {
+        Self::new(receipt.local, receipt.relay)
+    }
+}
+
+impl Outcome {
+    /// What came of an event on this node, and on its way to others.
+    pub(crate) fn new(local: Delivered, relay: Relay) -> Self {
         let Delivered {
             accepted,
             full,
             closed,
             panicked,
             ..
-        } = receipt.local;
+        } = local;
         Self {
             accepted,
             full,
             closed,
             panicked,
-            relay: match receipt.relay {
+            relay: match relay {
                 Relay::NotConfigured => "not_configured",
                 Relay::Queued => "queued",
                 Relay::Refused(Refusal::Closed) => "refused_closed",
                 _ => "refused",
             },
-            reason: match receipt.relay {
+            reason: match relay {
                 Relay::Refused(refusal) => Some(refusal.to_string()),
                 _ => None,
             },
@@ -139,7 +150,21 @@ impl From<Receipt> for Outcome {
 /// The answer to `POST /publish`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Posted {
-    pub(crate) delivered: usize,
+    /// The connections of this node that took it.
+    delivered: usize,
     #[serde(flatten)]
-    pub(crate) outcome: Outcome,
+    outcome: Outcome,
+    /// The connections of every node that took it, where the publisher waited for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed: Option<Counted>,
+}
+
+impl Posted {
+    pub(crate) fn new(local: Delivered, relay: Relay, confirmed: Option<Counted>) -> Self {
+        Self {
+            delivered: local.accepted,
+            outcome: Outcome::new(local, relay),
+            confirmed,
+        }
+    }
 }

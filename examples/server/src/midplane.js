@@ -69,6 +69,8 @@ export class Midplane extends EventTarget {
   #attempts = 0;
   /** When something came last. */
   #heard = 0;
+  /** When a sign of life was asked for last. */
+  #asking = 0;
   /** @type {number | null} since when there was no connection, if there was one before */ #awaySince = null;
   /** @type {number | null} for how long the server asked to stay away, in milliseconds */ #hint = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
@@ -190,12 +192,19 @@ export class Midplane extends EventTarget {
   }
 
   /** Asks a server that is silent for a sign of life, and gives up one that gives none. */
-  #watch() {
+  #watch(late = false) {
     clearTimeout(this.#timer);
+    const due = Date.now() + this.#silence / 4;
     this.#timer = setTimeout(() => {
-      const silent = Date.now() - this.#heard;
-      if (silent >= this.#silence * 1.5) return this.#end("the server is silent");
-      if (silent >= this.#silence) this.request({ request: "ping" }).catch(() => {});
+      const now = Date.now();
+      // A page that stood still itself hears first what came meanwhile; a browser may also wake a hidden one once a minute.
+      if (!late && now - due > this.#silence / 4) return this.#watch(true);
+      const asked = this.#asking > this.#heard;
+      if (asked && now - this.#asking >= this.#silence / 2) return this.#end("the server is silent");
+      if (!asked && now - this.#heard >= this.#silence) {
+        this.#asking = now;
+        this.request({ request: "ping" }).catch(() => {});
+      }
       this.#watch();
     }, this.#silence / 4);
   }

@@ -53,12 +53,26 @@ fn record(app: &App, notice: Notice, repeats: &mut Repeats) {
             drop(noticed);
             record_incident(&incident, timer.now());
         }
-        Notice::Joined(node) if repeats.admits(Repeated::Joined) => {
-            tracing::info!(%node, "node joined");
+        Notice::Joined(node) => {
+            noticed.spoke(node);
+            drop(noticed);
+            if repeats.admits(Repeated::Joined) {
+                tracing::info!(%node, "node joined");
+            }
         }
-        Notice::Left(node) if repeats.admits(Repeated::Left) => tracing::info!(%node, "node left"),
-        Notice::Silent(node) if repeats.admits(Repeated::Silent) => {
-            tracing::warn!(%node, "node silent");
+        Notice::Left(node) => {
+            noticed.spoke(node);
+            drop(noticed);
+            if repeats.admits(Repeated::Left) {
+                tracing::info!(%node, "node left");
+            }
+        }
+        Notice::Silent(node) => {
+            noticed.fell_silent(node, timer.now());
+            drop(noticed);
+            if repeats.admits(Repeated::Silent) {
+                tracing::warn!(%node, "node silent");
+            }
         }
         Notice::Bus(reason) => {
             noticed.failures += 1;

@@ -1,10 +1,15 @@
 //! The responses of all routes: JSON, failures among it, and the headers that each carries.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use crate::events::EventsBody;
+
+/// The body of an answer: whole, or the events of a connection.
+pub(crate) type Body = Either<Full<Bytes>, EventsBody>;
 
 /// What went wrong, as the body of an answer.
 #[derive(Debug, Serialize)]
@@ -26,15 +31,25 @@ impl Failure {
             column: None,
         }
     }
+
+    /// A body that is not what it has to be, and where.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        Self {
+            error: "invalid",
+            message: error.to_string(),
+            line: Some(error.line()),
+            column: Some(error.column()),
+        }
+    }
 }
 
-pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Full<Bytes>> {
+pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Body> {
     json(status, failure)
 }
 
 pub(crate) const JSON: &str = "application/json";
 
-pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     respond(status, JSON, line(value))
 }
 
@@ -53,8 +68,8 @@ pub(crate) fn respond(
     status: StatusCode,
     kind: &'static str,
     body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
     *response.status_mut() = status;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -63,5 +78,18 @@ pub(crate) fn respond(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    response
+}
+
+/// What a client is told that there is no place for.
+pub(crate) fn unavailable() -> Response<Body> {
+    let message = "the server takes no more connections now";
+    let mut response = failure(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &Failure::new("unavailable", message),
+    );
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
 }

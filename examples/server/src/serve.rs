@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{Either, FutureExt, Shared, join, select};
 use futures::stream::{Stream, StreamExt};
-use http_body_util::Full;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,7 +20,7 @@ use crate::bounded::Bounded;
 use crate::clock::HeadTimer;
 use crate::error::RunError;
 use crate::http;
-use crate::response::{Failure, failure};
+use crate::response::{Body, Failure, failure};
 use crate::runtime::Socket;
 use crate::signals::DrainAsked;
 use crate::sockets::Place;
@@ -150,10 +148,11 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, place: Place, drainin
         let under_way = place.begin();
         let (app, is_last) = (app.clone(), place.probe || timer.now() >= old);
         let refused = (place.probe && !http::is_probe(&request)).then(full);
+        let place = place.clone();
         async move {
             let mut response = match refused {
                 Some(refused) => refused,
-                None => http::answer::<S>(app, request).await?,
+                None => http::answer::<S>(app, request, &place).await?,
             };
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
@@ -182,7 +181,7 @@ async fn serve_socket<S: Socket>(app: Arc<App>, socket: S, place: Place, drainin
 }
 
 /// The answer to who asks for more than how the server is, while every socket has a request under way.
-fn full() -> Response<Full<Bytes>> {
+fn full() -> Response<Body> {
     let message = "every socket has a request under way";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     failure(status, &Failure::new("unavailable", message))

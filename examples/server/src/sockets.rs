@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use futures::channel::oneshot;
@@ -79,6 +79,7 @@ impl Sockets {
             sockets: self.clone(),
             number,
             probe,
+            left: OnceLock::new(),
         };
         (place, gives_way)
     }
@@ -142,9 +143,24 @@ pub(crate) struct Place {
     number: u64,
     /// Whether the socket may only ask how the server is.
     pub(crate) probe: bool,
+    /// What would have the socket give way, once it has no place any more.
+    left: OnceLock<oneshot::Sender<()>>,
 }
 
 impl Place {
+    /// Gives the place to others: the socket is a client's connection from here on, and gives way to nobody.
+    pub(crate) fn leave(&self) {
+        let mut table = self.sockets.table();
+        let Some(entry) = table.placed.remove(&self.number) else {
+            return;
+        };
+        // Dropped, it would have the socket closed.
+        let _ = self.left.set(entry.give_way);
+        table.open -= 1;
+        drop(table);
+        self.sockets.emptied.wake();
+    }
+
     /// A request is under way until what this gives is dropped; the socket keeps its place for as long.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
         self.set_idle(false);
@@ -164,7 +180,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.sockets.table();
         table.placed.remove(&self.number);
-        table.open -= 1;
+        if self.left.get().is_none() {
+            table.open -= 1;
+        }
         drop(table);
         self.sockets.emptied.wake();
     }
@@ -208,6 +226,21 @@ mod tests {
             assert!(!left(leaves));
         }
         drop(first_leaves);
+    }
+
+    #[test]
+    fn who_leaves_has_room_made_for_it_and_gives_way_to_nobody() {
+        let sockets = Sockets::new(1);
+        let (stream, mut gives_way) = sockets.admit(address(1));
+        stream.leave();
+        stream.leave();
+        assert_eq!(sockets.open(), 0);
+        let newcomers = [sockets.admit(address(1)), sockets.admit(address(1))];
+        assert!(newcomers.iter().all(|(place, _)| !place.probe));
+        assert_eq!((&mut gives_way).now_or_never(), None);
+        assert!(sockets.emptied().now_or_never().is_none());
+        drop((stream, newcomers));
+        assert!(sockets.emptied().now_or_never().is_some());
     }
 
     #[test]

@@ -3,18 +3,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use midplane::connect::BusKind;
+use midplane::core::Delivered;
 use midplane::mailbox::Budget;
-use midplane::{Audience, Backplane, Cluster, Event, LaneMap, Receipt, Relay, State};
+use midplane::{Audience, Backplane, Event, LaneMap, Receipt, Relay, State, Status};
 
-use crate::backplane::Plane;
+use crate::backplane::{Node, Plane};
 use crate::config::Config;
 use crate::descriptors::Places;
 use crate::flows::Flows;
-use crate::gauge::Gauge;
+use crate::gauge::{Gauge, Permit};
 use crate::idempotency::Idempotency;
 use crate::live_watch::LiveWatch;
 use crate::notice_log::NoticeLog;
+use crate::operators::Operators;
 use crate::runtime::Runtime;
 use crate::sockets::Sockets;
 
@@ -25,8 +26,9 @@ pub(crate) struct App {
     pub(crate) plane: Arc<dyn Backplane>,
     /// The backplane, as connections are attached to it.
     pub(crate) front: midplane::Plane,
-    /// Where there are other nodes: the sort of bus, and this node.
-    pub(crate) cluster: Option<(BusKind, Cluster)>,
+    /// The node of this server, and what it knows of others.
+    pub(crate) node: Node,
+    pub(crate) operators: Operators,
     /// The lanes that the targets lie on.
     pub(crate) lanes: LaneMap,
     noticed: Mutex<NoticeLog>,
@@ -44,7 +46,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, places: Places, runtime: Runtime, plane: Plane) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        places: Places,
+        runtime: Runtime,
+        plane: Plane,
+        operators: Operators,
+    ) -> Self {
         let flows = Flows::new(&runtime);
         Self {
             sockets: Sockets::new(places.sockets),
@@ -56,7 +64,8 @@ impl App {
             live: LiveWatch::new(plane.backplane.state() == State::Live),
             front: midplane::Plane::of(plane.backplane.clone(), None),
             plane: plane.backplane,
-            cluster: plane.cluster,
+            node: plane.node,
+            operators,
             noticed: Mutex::default(),
             counts: Counts::default(),
             flows,
@@ -81,22 +90,40 @@ impl App {
         self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A place for a client's connection, if there is one and new clients are taken.
+    pub(crate) fn take_connection(&self) -> Option<Permit> {
+        self.connections.try_acquire().filter(|_| self.is_open())
+    }
+
+    /// The state of this node and every count that is kept of it.
+    pub(crate) fn status(&self) -> Status {
+        let mut status = self.node.status();
+        status.state = self.plane.state();
+        status.mailboxes = self.front.status().mailboxes;
+        status
+    }
+
     pub(crate) fn publish(&self, audience: &Audience, event: &Event) -> Receipt {
         let receipt = self.plane.publish(audience, event);
+        self.count(receipt.local, receipt.relay);
+        receipt
+    }
+
+    /// Counts a publication, by what came of it on this node and on its way to others.
+    pub(crate) fn count(&self, local: Delivered, relay: Relay) {
         let counts = &self.counts;
         for (counter, count) in [
             (&counts.published, 1),
-            (&counts.delivered, receipt.local.accepted),
-            (&counts.full, receipt.local.full),
-            (&counts.closed, receipt.local.closed),
-            (&counts.panicked, receipt.local.panicked),
+            (&counts.delivered, local.accepted),
+            (&counts.full, local.full),
+            (&counts.closed, local.closed),
+            (&counts.panicked, local.panicked),
         ] {
             counter.fetch_add(count as u64, Ordering::Relaxed);
         }
-        if let Relay::Refused(_) = receipt.relay {
+        if let Relay::Refused(_) = relay {
             counts.refused.fetch_add(1, Ordering::Relaxed);
         }
-        receipt
     }
 }
 

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{
-    CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use smol_hyper::rt::FuturesIo;
 use tungstenite::Error;
@@ -17,18 +14,15 @@ use tungstenite::handshake::server::create_response_with_body;
 use crate::bounded::Bounded;
 use crate::connection;
 use crate::identity::Identity;
-use crate::response::{Failure, failure};
+use crate::response::{Body, Failure, failure, unavailable};
 use crate::runtime::Socket;
 use crate::state::App;
 
 /// Answers the handshake; where it succeeds, a task of its own waits for the socket and serves it.
-pub(crate) fn upgrade<S: Socket>(
-    app: &Arc<App>,
-    mut request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+pub(crate) fn upgrade<S: Socket>(app: &Arc<App>, mut request: Request<Incoming>) -> Response<Body> {
     pick(request.headers_mut(), CONNECTION, "upgrade");
     pick(request.headers_mut(), UPGRADE, "websocket");
-    let response = match create_response_with_body(&request, Full::default) {
+    let response = match create_response_with_body(&request, || Body::Left(Full::default())) {
         Ok(response) => response,
         Err(error) => return refuse(&error),
     };
@@ -41,17 +35,8 @@ pub(crate) fn upgrade<S: Socket>(
             );
         }
     };
-    let permit = app.connections.try_acquire().filter(|_| app.is_open());
-    let Some(permit) = permit else {
-        let message = "the server takes no more connections now";
-        let mut response = failure(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &Failure::new("unavailable", message),
-        );
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        return response;
+    let Some(permit) = app.take_connection() else {
+        return unavailable();
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let task = app.clone();
@@ -98,7 +83,7 @@ fn pick(headers: &mut HeaderMap, name: HeaderName, word: &'static str) {
 }
 
 /// Says which part of the handshake is missing.
-fn refuse(error: &Error) -> Response<Full<Bytes>> {
+fn refuse(error: &Error) -> Response<Body> {
     use ProtocolError as P;
     let wants_upgrade = matches!(
         error,

@@ -49,6 +49,19 @@ impl Pair {
         }
     }
 
+    /// Kills the broker of both.
+    pub(crate) fn kill_broker(&self) {
+        self.broker.kill();
+    }
+
+    /// Starts the broker anew and waits until both nodes are ready.
+    pub(crate) async fn restart_broker(&self) {
+        self.broker.restart();
+        for node in [&self.origin, &self.receiver] {
+            node.is_ready().await;
+        }
+    }
+
     /// Cuts the receiver off and publishes on the other node, until nobody can repair that any more. Gives the moment
     /// from which the receiver can connect again.
     pub(crate) async fn cut_off(&self, publish: impl AsyncFnOnce(&Endpoint)) -> Instant {

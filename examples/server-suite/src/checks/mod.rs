@@ -3,6 +3,7 @@
 pub mod command_line;
 pub mod delivery;
 pub mod drain;
+pub mod events;
 pub mod flows;
 pub mod hostile;
 pub mod http;
@@ -10,7 +11,10 @@ pub mod identity;
 pub mod lifetime;
 pub mod limits;
 pub mod log;
+pub mod looks;
 pub mod missed;
+pub mod operating;
+pub mod operators;
 pub mod page;
 pub mod requests;
 pub mod slow;
@@ -44,6 +48,12 @@ macro_rules! suite {
                 events_accepted_before_a_drain_are_delivered
                 a_drain_ends_by_its_deadline
                 a_second_signal_ends_at_once
+            }
+            events {
+                a_stream_is_a_connection
+                a_bad_stream_is_refused
+                a_stream_says_what_did_not_come
+                a_stream_says_why_it_ends
             }
             flows {
                 a_flow_is_seen_by_its_session
@@ -100,12 +110,30 @@ macro_rules! suite {
                 what_is_kept_for_repair_has_its_limit
                 one_outage_is_one_log_line
             }
+            looks {
+                the_page_is_legible_in_every_look
+                the_page_says_that_the_broker_is_away
+                the_page_counts_on_every_node
+            }
+            operating {
+                the_page_for_operators_names_what_there_is
+                every_line_of_the_log_is_explained
+            }
+            operators {
+                an_operator_reaches_every_node
+                a_publication_is_confirmed_by_every_node
+                details_are_for_operators
+                a_token_makes_an_operator
+                metrics_count_what_happens
+            }
             page {
                 a_publish_in_one_tab_shows_in_the_other
                 the_page_shows_where_it_is
                 the_page_reconnects
                 the_page_says_what_was_missed
                 the_client_for_browsers_comes_back
+                an_application_in_a_browser_is_told_of_every_fault
+                a_page_that_stands_still_is_told_what_it_lost
             }
             requests {
                 answers_carry_the_id_of_their_request

@@ -1,0 +1,220 @@
+//! What operators ask of a server: its nodes, counts of connections and their end, and metrics.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use midplane::{Answers, Ask, Audience, State, Target, metrics};
+use serde::{Deserialize, Serialize};
+
+use crate::answers::{Counted, LONGEST, WITHIN, milliseconds};
+use crate::health;
+use crate::log;
+use crate::posting;
+use crate::query;
+use crate::response::{Body, Failure, failure, json, respond};
+use crate::state::App;
+
+/// The text format of Prometheus.
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A node, and the others that it knows.
+#[derive(Serialize)]
+struct Nodes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    bus: String,
+    state: &'static str,
+    state_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    others: Vec<OtherNode>,
+}
+
+/// A node that is heard; or one that went silent without a goodbye, for some minutes.
+#[derive(Serialize)]
+struct OtherNode {
+    node: String,
+    /// `heard`, `silent`, or `unknown` while this node is not live.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_seconds: Option<u64>,
+}
+
+/// `GET /nodes`.
+pub(crate) fn nodes(app: &App) -> Response<Body> {
+    let (state, now) = (app.plane.state(), app.runtime.timer.now());
+    let noticed = app.noticed().clone();
+    let heard = match state {
+        State::Live => "heard",
+        _ => "unknown",
+    };
+    let members = app.node.status().members.into_iter();
+    let heard = members.map(|(node, version)| OtherNode {
+        node: node.to_string(),
+        state: heard,
+        version: Some(version),
+        silent_seconds: None,
+    });
+    let silent = noticed.silent(now).map(|(node, since)| OtherNode {
+        node: node.to_string(),
+        state: "silent",
+        version: None,
+        silent_seconds: Some((now - since).as_secs()),
+    });
+    let nodes = Nodes {
+        node: app.node.id(),
+        bus: app.node.bus(),
+        state: health::word(state),
+        state_seconds: (now - noticed.since).as_secs(),
+        reason: noticed.bus.clone(),
+        others: heard.chain(silent).collect(),
+    };
+    json(StatusCode::OK, &nodes)
+}
+
+/// `GET /count?type=topic&id=news`, and `&within=` milliseconds: the connections of a target on every node.
+pub(crate) async fn count(app: &App, query: &str) -> Response<Body> {
+    let (target, within) = match asked(query) {
+        Ok(asked) => asked,
+        Err(message) => {
+            let failed = &Failure::new("invalid", message);
+            return failure(StatusCode::BAD_REQUEST, failed);
+        }
+    };
+    let answers = app.plane.count(&Audience::from(target), within).await;
+    told(&answers)
+}
+
+/// `POST /disconnect` of a `target`, and `within_ms`: every connection in it is closed with 4001, on every node.
+pub(crate) async fn disconnect(app: &App, request: Request<Incoming>) -> Response<Body> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Disconnect {
+        target: Target,
+        within_ms: Option<u64>,
+    }
+
+    let body = match posting::body(app, request).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let Disconnect { target, within_ms } = match serde_json::from_slice(&body) {
+        Ok(disconnect) => disconnect,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, &Failure::json(&error)),
+    };
+    let within = within_ms.map_or(WITHIN, Duration::from_millis);
+    if within > LONGEST {
+        let failed = &Failure::new("invalid", too_long("within_ms"));
+        return failure(StatusCode::BAD_REQUEST, failed);
+    }
+    let audience = Audience::from(target.clone());
+    let answers = app.plane.disconnect(&audience, within).await;
+    tracing::info!(%target, connections = answers.connections(), "connections disconnected");
+    told(&answers)
+}
+
+fn told(answers: &Answers) -> Response<Body> {
+    json(StatusCode::OK, &Counted::from(answers))
+}
+
+/// What a time is, that is none.
+pub(crate) fn too_long(name: &str) -> String {
+    format!("{name} is 1 to {} milliseconds", LONGEST.as_millis())
+}
+
+/// The target that a query names, and the time for answers.
+fn asked(query: &str) -> Result<(Target, Duration), String> {
+    let (mut kind, mut id, mut within) = (None, None, WITHIN);
+    for (name, value) in query::pairs(query) {
+        match name {
+            "type" => kind = value,
+            "id" => id = value,
+            "within" => {
+                within = milliseconds(value.as_deref()).ok_or_else(|| too_long("within"))?;
+            }
+            _ => return Err("the query takes type, id and within".into()),
+        }
+    }
+    let (Some(kind), Some(id)) = (kind, id) else {
+        return Err("the query has the type and the id of a target".into());
+    };
+    let target = serde_json::json!({ "type": kind, "id": id });
+    let target = serde_json::from_value(target).map_err(|error| error.to_string())?;
+    Ok((target, within))
+}
+
+/// `GET /metrics`: what the backplane counts, and what this server does beside.
+pub(crate) fn metrics(app: &App) -> Response<Body> {
+    let mut text = metrics::render(&app.status());
+    let counts = &app.counts;
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let (gauge, counter) = ("gauge", "counter");
+    for (name, kind, help, value) in [
+        (
+            "sockets",
+            gauge,
+            "Sockets that speak HTTP.",
+            app.sockets.open() as u64,
+        ),
+        (
+            "connections",
+            gauge,
+            "WebSocket and SSE connections.",
+            app.connections.open() as u64,
+        ),
+        (
+            "connections_limit",
+            gauge,
+            "Connections at most.",
+            app.config.max_connections as u64,
+        ),
+        (
+            "published_total",
+            counter,
+            "Events published on this node.",
+            count(&counts.published),
+        ),
+        (
+            "delivered_total",
+            counter,
+            "Deliveries on this node of events published here.",
+            count(&counts.delivered),
+        ),
+        (
+            "lost_total",
+            counter,
+            "Events that clients were told they lost by being slow.",
+            count(&counts.lost),
+        ),
+        (
+            "missed_total",
+            counter,
+            "Events that clients were told are missing, for each client.",
+            count(&counts.missed),
+        ),
+        (
+            "missed_messages_total",
+            counter,
+            "Times that a client was told events may be missing.",
+            count(&counts.missed_messages),
+        ),
+        (
+            "log_lines_dropped_total",
+            counter,
+            "Lines of the log that nobody read in time.",
+            log::dropped(),
+        ),
+    ] {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "# HELP midplane_server_{name} {help}\n# TYPE midplane_server_{name} {kind}\nmidplane_server_{name} {value}\n"
+        );
+    }
+    respond(StatusCode::OK, METRICS, text)
+}
