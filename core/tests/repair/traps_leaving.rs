@@ -289,7 +289,7 @@ fn an_origin_that_came_back_to_others_alone_is_told_again() {
     wire.publish(0, 0);
     wire.run(secs(1));
     wire.kill(0);
-    wire.run(secs(90));
+    wire.run(secs(36));
     assert_eq!(wire.history.missing(2), []);
     wire.history.assert_accounted(1);
     assert_eq!(wire.history.losses(1).len(), 2);
