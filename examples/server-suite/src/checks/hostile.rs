@@ -115,18 +115,17 @@ pub async fn idle_sockets_lock_nobody_out(program: Program) {
     let request = request.bytes(server.address);
     // The oldest of all, and the only one of its address.
     let mut modest = BufReader::new(connect_from(2, server.address).await);
-    let mut greedy = Vec::new();
-    for _ in 0..2 * SOCKETS {
-        greedy.push(BufReader::new(connect_from(3, server.address).await));
-    }
     let ask = async |socket: &mut BufReader<TcpStream>| {
         let _ = socket.write_all(&request).await;
         within("an answer or an end", Answer::read_or_end(socket)).await
     };
     assert!(ask(&mut modest).await.is_some());
-    // The last has a place, which the first have given up by then.
-    for socket in greedy.iter_mut().rev() {
-        ask(socket).await;
+    let mut greedy = Vec::new();
+    for _ in 0..2 * SOCKETS {
+        let mut socket = BufReader::new(connect_from(3, server.address).await);
+        // With the answer the socket has a place, which an earlier one may have given up.
+        assert!(ask(&mut socket).await.is_some());
+        greedy.push(socket);
     }
     let mut kept = 0;
     for socket in &mut greedy {
