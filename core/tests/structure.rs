@@ -211,9 +211,11 @@ fn every_crate_that_can_be_published_is_packed_and_found() {
     let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"]);
     let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
     let script = include_str!("../../test");
-    let (_, list) = script.split_once("local crates=(").unwrap();
-    let (list, _) = list.split_once(')').unwrap();
-    let packed = list.split(' ').map(|name| format!("midplane-{name}"));
+    let (_, list) = script
+        .split_once("published=(midplane midplane-{")
+        .expect("the script lists what is published");
+    let (list, _) = list.split_once('}').unwrap();
+    let packed = list.split(',').map(|name| format!("midplane-{name}"));
     let packed: BTreeSet<_> = packed.chain(["midplane".into()]).collect();
     let mut published = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap() {

@@ -100,10 +100,11 @@ impl Serve {
         };
         let serving = axum::serve(listener, router).with_graceful_shutdown(ending);
         let mut serving = pin!(serving.into_future());
-        // Without an end it serves for ever; with one, requests that go on are given up at the deadline.
-        let until = match select(&mut serving, begins).await {
-            Either::Left((served, _)) => return served.map(|()| Closed::default()),
-            Either::Right((until, _)) => until.unwrap_or_else(|_| Instant::now()),
+        // Without an end it serves for ever; with one, requests that go on are given up at the deadline. That the end begins is
+        // looked at first: where no request is under way, serving ends in the same moment.
+        let until = match select(begins, &mut serving).await {
+            Either::Left((until, _)) => until.unwrap_or_else(|_| Instant::now()),
+            Either::Right((served, _)) => return served.map(|()| Closed::default()),
         };
         let sockets = plane.close_within(until - Instant::now());
         let again = signal();
