@@ -1,13 +1,14 @@
 //! The limits that flags set, and what happens at them.
 
 use futures::future::join_all;
-use midplane_testkit::until;
+use midplane_testkit::{succeeds, until, within};
 use serde_json::json;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio_websockets::Message;
 
 use crate::client::{Arrival, Client, error_code};
 use crate::fixture::{Program, target};
-use crate::http::Request;
+use crate::http::{Answer, Request, connect};
 use crate::{flags, flood};
 
 /// With every connection taken an upgrade is answered with 503, health checks and publishers still
@@ -44,16 +45,24 @@ pub async fn descriptors_are_raised_and_some_are_kept(program: Program) {
             .then_some(())
     })
     .await;
-    let upgrade = Request::upgrade("/ws");
-    let mut clients = Vec::new();
-    while upgrade.send(server.address).await.status == 101 {
-        clients.push(Client::connect(&server, "").await);
-        assert!(clients.len() < 256);
-    }
-    assert!(clients.len() > 100, "{}", clients.len());
+    let mut client = Client::connect(&server, "").await;
+    let upgrade = Request::upgrade("/ws").bytes(server.address);
+    let mut held = Vec::new();
+    let refused = loop {
+        let mut stream = BufReader::new(connect(server.address).await);
+        succeeds("the upgrade leaves", stream.write_all(&upgrade)).await;
+        let answer = within("an answer", Answer::read(&mut stream)).await;
+        if answer.status != 101 {
+            break answer.status;
+        }
+        held.push(stream);
+        assert!(held.len() < 256);
+    };
+    assert_eq!(refused, 503);
+    assert!(held.len() > 100, "{}", held.len());
     server.get("/readyz", 200).await;
-    server.delivers(&clients[0].target(), "1", 1).await;
-    clients[0].got(&["1"]).await;
+    server.delivers(&client.target(), "1", 1).await;
+    client.got(&["1"]).await;
     let mut refused = program.spawn_limited(100, 100, "");
     assert_eq!(refused.exit().await.code(), Some(1));
     assert!(refused.log().contains("ulimit -n"), "{}", refused.log());

@@ -158,7 +158,8 @@ pub async fn the_page_says_that_the_broker_is_away(program: Program) {
 /// What the page says of an event counts the connections of all nodes, or says of which node it counts them. An id that is
 /// shown short is copied whole.
 pub async fn the_page_counts_on_every_node(program: Program) {
-    let pair = Pair::start(program, "").await;
+    // A node that stands still is a member for as long as a busy machine needs to publish.
+    let pair = Pair::start(program, "--heartbeat 2s --time-to-live 30s").await;
     let browser = Browser::start().await;
     let tab = browser.open_connected(&pair.receiver).await;
     let there = crate::client::Client::connect(&pair.origin, "org=elsewhere").await;
