@@ -2,7 +2,7 @@
 //! `/midplane.js` does and under publishers that go on.
 //!
 //! Clients are given to servers as a load balancer gives them: each to the ready server with the fewest, by what `/readyz`
-//! said within the last [`PROBE`].
+//! said a tenth of a second ago at most.
 
 mod balancer;
 mod client;
