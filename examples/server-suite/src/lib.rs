@@ -21,7 +21,8 @@
 //!
 //! [`checks`] holds the promises of one server, [`cluster`] those of several on one bus, [`outages`] counts what clients
 //! get of these while brokers fail, [`rolling`] while servers are
-//! restarted, and [`thin`] over links that bring less than is published. Below them are
+//! restarted, and [`thin`] over links that bring less than is published;
+//! [`tool`] is what the programs of the last three have in common. Below them are
 //! the server as a child process (`fixture`) with the sets of flags that checks give it (`flags`), a
 //! WebSocket client (`client`), a plain HTTP client that can also misbehave (`http`), a publisher that
 //! never outruns its answers (`flood`), a browser (`browser`), and a peer that
@@ -41,6 +42,7 @@ pub mod outages;
 mod rfc6455;
 pub mod rolling;
 pub mod thin;
+pub mod tool;
 
 pub use fixture::Program;
 

@@ -45,10 +45,15 @@ impl From<&Answers> for Counted {
     }
 }
 
-/// The time that a value says, in milliseconds.
-pub(crate) fn milliseconds(value: Option<&str>) -> Option<Duration> {
-    let time = Duration::from_millis(value?.parse().ok()?);
-    (Duration::from_millis(1)..=LONGEST)
-        .contains(&time)
-        .then_some(time)
+/// The time that the value of this name says, in milliseconds; or what it is to say.
+pub(crate) fn milliseconds(name: &str, value: Option<&str>) -> Result<Duration, String> {
+    let time = value.and_then(|value| value.parse().ok());
+    time.map(Duration::from_millis)
+        .filter(|time| (Duration::from_millis(1)..=LONGEST).contains(time))
+        .ok_or_else(|| no_time(name))
+}
+
+/// What is said of a time that is none.
+pub(crate) fn no_time(name: &str) -> String {
+    format!("{name} is 1 to {} milliseconds", LONGEST.as_millis())
 }

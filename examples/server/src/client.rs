@@ -9,11 +9,12 @@ use futures::FutureExt;
 use midplane::core::{Associate, MissedLanes};
 use midplane::id::{AgentId, SessionId, TopicId};
 use midplane::{
-    AssociateError, Attachment, Audience, Instant, Missed, Reach, Refusal, Relay, Target,
+    AssociateError, AttachOptions, Attachment, Audience, Connection, Instant, Missed, Reach,
+    Refusal, Relay, Target,
 };
 use serde_json::value::RawValue;
 
-use crate::identity::{self, Identity};
+use crate::identity::{self, Identity, NoEntropy};
 use crate::message::Body;
 use crate::request::{self, ExcludeSelf, Malformed, Publish, Request};
 use crate::state::App;
@@ -57,13 +58,24 @@ impl From<AssociateError> for Refused {
 }
 
 impl Client {
-    pub(crate) fn new(app: Arc<App>, attachment: Arc<Attachment>, identity: Identity) -> Self {
-        Self {
+    /// Attaches a connection of a new id, and gives it with its client: from here on events reach its mailbox.
+    pub(crate) fn attach(
+        app: Arc<App>,
+        identity: Identity,
+    ) -> Result<(Connection, Arc<Self>), NoEntropy> {
+        let options = AttachOptions::new()
+            .id(identity::new_connection()?)
+            .capacity(app.config.capacity())
+            .overflow(app.config.overflow())
+            .budget(app.backlog.clone());
+        let connection = app.front.attach_with(options);
+        let client = Self {
+            attachment: connection.attachment().clone(),
             app,
-            attachment,
             identity,
             everywhere: AtomicBool::new(true),
-        }
+        };
+        Ok((connection, Arc::new(client)))
     }
 
     /// Joins the user and the org that the client is, and gives the first message that the client gets,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use midplane::{AttachOptions, Item};
+use midplane::Item;
 use midplane_http::{Alive, Close, Pump, PumpSettings};
 use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::WebSocketConfig;
@@ -26,7 +26,7 @@ use tungstenite::{Error, Message};
 use crate::bounded::Bounded;
 use crate::client::Client;
 use crate::connection_reach::ConnectionReach;
-use crate::identity::{Identity, NoEntropy, new_connection};
+use crate::identity::{Identity, NoEntropy};
 use crate::leave::leave_in_turns;
 use crate::message::Body;
 use crate::runtime::Socket;
@@ -70,14 +70,7 @@ pub(crate) fn open<S: Socket>(
     mut socket: Bounded<S>,
     read: &Bytes,
 ) -> Result<Box<Connection<S>>, NoEntropy> {
-    let options = AttachOptions::new()
-        .id(new_connection()?)
-        .capacity(app.config.capacity())
-        .overflow(app.config.overflow())
-        .budget(app.backlog.clone());
-    let connection = app.front.attach_with(options);
-    let attachment = connection.attachment().clone();
-    let client = Arc::new(Client::new(app.clone(), attachment, identity));
+    let (connection, client) = Client::attach(app.clone(), identity)?;
     let mut settings = PumpSettings::default();
     settings.ping = app.config.ping_interval;
     settings.patience = app.config.pong_timeout;

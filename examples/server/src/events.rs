@@ -13,13 +13,13 @@ use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use midplane::id::TopicId;
-use midplane::{AttachOptions, ConnectionEnd, Item};
+use midplane::{ConnectionEnd, Item};
 use midplane_http::{EventStream, block};
 
 use crate::client::Client;
 use crate::connection_reach::ConnectionReach;
 use crate::gauge::Permit;
-use crate::identity::{Identity, new_connection};
+use crate::identity::Identity;
 use crate::message::Body as Message;
 use crate::query;
 use crate::response::{Body, Failure, failure, unavailable};
@@ -61,21 +61,13 @@ pub(crate) async fn events(
     let Some(permit) = app.take_connection() else {
         return unavailable();
     };
-    let id = match new_connection() {
-        Ok(id) => id,
+    let (connection, client) = match Client::attach(app.clone(), identity) {
+        Ok(attached) => attached,
         Err(error) => {
             let failed = &Failure::new("internal", error.to_string());
             return failure(StatusCode::INTERNAL_SERVER_ERROR, failed);
         }
     };
-    let options = AttachOptions::new()
-        .id(id)
-        .capacity(app.config.capacity())
-        .overflow(app.config.overflow())
-        .budget(app.backlog.clone());
-    let connection = app.front.attach_with(options);
-    let attachment = connection.attachment().clone();
-    let client = Arc::new(Client::new(app.clone(), attachment, identity));
     // What is published from here on waits in the mailbox until the answer is written.
     let Some(welcome) = client.welcome().await else {
         return unavailable();

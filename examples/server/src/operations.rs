@@ -9,12 +9,12 @@ use hyper::{Request, Response, StatusCode};
 use midplane::{Answers, Ask, Audience, State, Target, metrics};
 use serde::{Deserialize, Serialize};
 
-use crate::answers::{Counted, LONGEST, WITHIN, milliseconds};
+use crate::answers::{Counted, LONGEST, WITHIN, milliseconds, no_time};
 use crate::health;
 use crate::log;
 use crate::posting;
 use crate::query;
-use crate::response::{Body, Failure, failure, json, respond};
+use crate::response::{Body, Failure, failure, invalid, json, respond};
 use crate::state::App;
 
 /// The text format of Prometheus.
@@ -81,10 +81,7 @@ pub(crate) fn nodes(app: &App) -> Response<Body> {
 pub(crate) async fn count(app: &App, query: &str) -> Response<Body> {
     let (target, within) = match asked(query) {
         Ok(asked) => asked,
-        Err(message) => {
-            let failed = &Failure::new("invalid", message);
-            return failure(StatusCode::BAD_REQUEST, failed);
-        }
+        Err(message) => return invalid(message),
     };
     let answers = app.plane.count(&Audience::from(target), within).await;
     told(&answers)
@@ -109,8 +106,7 @@ pub(crate) async fn disconnect(app: &App, request: Request<Incoming>) -> Respons
     };
     let within = within_ms.map_or(WITHIN, Duration::from_millis);
     if within > LONGEST {
-        let failed = &Failure::new("invalid", too_long("within_ms"));
-        return failure(StatusCode::BAD_REQUEST, failed);
+        return invalid(no_time("within_ms"));
     }
     let audience = Audience::from(target.clone());
     let answers = app.plane.disconnect(&audience, within).await;
@@ -122,11 +118,6 @@ fn told(answers: &Answers) -> Response<Body> {
     json(StatusCode::OK, &Counted::from(answers))
 }
 
-/// What a time is, that is none.
-pub(crate) fn too_long(name: &str) -> String {
-    format!("{name} is 1 to {} milliseconds", LONGEST.as_millis())
-}
-
 /// The target that a query names, and the time for answers.
 fn asked(query: &str) -> Result<(Target, Duration), String> {
     let (mut kind, mut id, mut within) = (None, None, WITHIN);
@@ -134,9 +125,7 @@ fn asked(query: &str) -> Result<(Target, Duration), String> {
         match name {
             "type" => kind = value,
             "id" => id = value,
-            "within" => {
-                within = milliseconds(value.as_deref()).ok_or_else(|| too_long("within"))?;
-            }
+            "within" => within = milliseconds(name, value.as_deref())?,
             _ => return Err("the query takes type, id and within".into()),
         }
     }

@@ -12,10 +12,9 @@ use midplane::{Answer, Ask, Audience, Refusal, Relay};
 use crate::answers::{Counted, milliseconds};
 use crate::idempotency::Reused;
 use crate::message::Posted;
-use crate::operations::too_long;
 use crate::query;
 use crate::request::{Publish, parse_publish};
-use crate::response::{Body, Failure, JSON, failure, line, respond};
+use crate::response::{Body, Failure, JSON, failure, invalid, line, respond};
 use crate::state::App;
 
 /// Publishes an event. With `?confirm=` milliseconds it waits for that long at most until every node has said how many of its
@@ -23,10 +22,7 @@ use crate::state::App;
 pub(crate) async fn publish(app: &App, request: Request<Incoming>) -> Response<Body> {
     let confirm = match confirmation(request.uri().query().unwrap_or_default()) {
         Ok(confirm) => confirm,
-        Err(message) => {
-            let failed = &Failure::new("invalid", message);
-            return failure(StatusCode::BAD_REQUEST, failed);
-        }
+        Err(message) => return invalid(message),
     };
     let body = match body(app, request).await {
         Ok(body) => body,
@@ -58,7 +54,7 @@ pub(crate) async fn publish(app: &App, request: Request<Incoming>) -> Response<B
         (Some(_), Some(_)) => {
             let message = "confirm and an idempotency_key do not go together: what every node answered once is not \
                            what it would answer to another";
-            return failure(StatusCode::BAD_REQUEST, &Failure::new("invalid", message));
+            return invalid(message);
         }
         (Some(key), None) => key,
     };
@@ -115,8 +111,7 @@ fn confirmation(query: &str) -> Result<Option<Duration>, String> {
         if name != "confirm" || confirm.is_some() {
             return Err("the query takes confirm, once".into());
         }
-        let within = milliseconds(value.as_deref()).ok_or_else(|| too_long(name))?;
-        confirm = Some(within);
+        confirm = Some(milliseconds(name, value.as_deref())?);
     }
     Ok(confirm)
 }

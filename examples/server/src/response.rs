@@ -47,6 +47,11 @@ pub(crate) fn failure(status: StatusCode, failure: &Failure) -> Response<Body> {
     json(status, failure)
 }
 
+/// The answer to a request that is not what it has to be.
+pub(crate) fn invalid(message: impl Into<String>) -> Response<Body> {
+    failure(StatusCode::BAD_REQUEST, &Failure::new("invalid", message))
+}
+
 pub(crate) const JSON: &str = "application/json";
 
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {

@@ -10,13 +10,13 @@
 //! code is 1 if a promise was broken.
 
 use std::env;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
 use server_suite::cluster::{Programs, ServerKind};
 use server_suite::outages::{self, Settings, Table};
+use server_suite::tool::{exit, print};
 
 const BROKERS: [(&str, ServerKind); 4] = [
     ("redis", ServerKind::Redis),
@@ -30,19 +30,10 @@ fn main() -> ExitCode {
         let programs = Programs::beside_this().map_err(|error| error.to_string())?;
         Ok(all(programs, brokers, &settings))
     });
-    match run {
-        Ok(table) => {
-            print(&format!("\n{table}"));
-            match table.holds() {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            }
-        }
-        Err(error) => {
-            print(&format!("error: {error}"));
-            ExitCode::from(2)
-        }
-    }
+    exit(run.map(|table| {
+        print(&format!("\n{table}"));
+        table.holds()
+    }))
 }
 
 /// Runs on each broker, side by side.
@@ -92,9 +83,4 @@ fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
         brokers = BROKERS.map(|(_, kind)| kind).to_vec();
     }
     Ok((brokers, settings))
-}
-
-fn print(line: &str) {
-    // Who reads no more needs no line.
-    let _ = writeln!(io::stdout(), "{line}");
 }

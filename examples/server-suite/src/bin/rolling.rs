@@ -9,23 +9,16 @@
 //! twice as many clients as on average came back within some second.
 
 use std::env;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use server_suite::cluster::Programs;
 use server_suite::rolling::{self, Restart, Settings};
+use server_suite::tool::{exit, number, print};
 
 fn main() -> ExitCode {
-    match restart() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            print(&format!("error: {error}"));
-            ExitCode::from(2)
-        }
-    }
+    exit(restart())
 }
 
 fn restart() -> Result<bool, String> {
@@ -55,11 +48,7 @@ fn arguments() -> Result<(Settings, Option<PathBuf>), String> {
         let value = words
             .next()
             .ok_or_else(|| format!("{word} needs a value"))?;
-        let number = || {
-            value
-                .parse::<u32>()
-                .map_err(|_| format!("{word} is a number, not {value}"))
-        };
+        let number = || number(&word, &value);
         match word.as_str() {
             "--clients" => settings.clients = number()? as usize,
             "--rate" => settings.rate = number()?.clamp(1, 1_000),
@@ -69,9 +58,4 @@ fn arguments() -> Result<(Settings, Option<PathBuf>), String> {
         }
     }
     Ok((settings, picture))
-}
-
-fn print(line: &str) {
-    // Who reads no more needs no line.
-    let _ = writeln!(io::stdout(), "{line}");
 }

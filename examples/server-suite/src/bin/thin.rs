@@ -8,22 +8,15 @@
 //! then that on smol. `--flags` go to the servers. The exit code is 1 if a link was cut off, or lost nothing.
 
 use std::env;
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use server_suite::cluster::Programs;
 use server_suite::thin::{self, Settings};
+use server_suite::tool::{exit, number, print};
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            print(&format!("error: {error}"));
-            ExitCode::from(2)
-        }
-    }
+    exit(measure())
 }
 
 fn measure() -> Result<bool, String> {
@@ -51,11 +44,7 @@ fn arguments() -> Result<Settings, String> {
         let value = words
             .next()
             .ok_or_else(|| format!("{word} needs a value"))?;
-        let number = || {
-            value
-                .parse::<u32>()
-                .map_err(|_| format!("{word} is a number, not {value}"))
-        };
+        let number = || number(&word, &value);
         match word.as_str() {
             "--minutes" => settings.length = Duration::from_secs(60) * number()?,
             "--unread" => settings.unread = number()? as usize,
@@ -64,9 +53,4 @@ fn arguments() -> Result<Settings, String> {
         }
     }
     Ok(settings)
-}
-
-fn print(line: &str) {
-    // Who reads no more needs no line.
-    let _ = writeln!(io::stdout(), "{line}");
 }

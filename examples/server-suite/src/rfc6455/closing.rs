@@ -39,19 +39,13 @@ pub(crate) fn closes() -> Cases {
         Case::new("7: a reason that is no UTF-8", End::Failed(&[1002, 1007]))
             .send(Frame::close(1000, NO_UTF8)),
     ];
-    for (code, answer) in SOUND {
-        let case = Case::new(format!("7: code {code}"), End::Closed(answer));
-        cases.push(case.send(Frame::close(code, "")));
-        let case = Case::new(format!("7: code {code} with a reason"), End::Closed(answer));
-        cases.push(case.send(Frame::close(code, "a reason")));
-    }
-    for code in [
-        0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
-    ] {
-        let case = Case::new(format!("7: code {code}"), BROKEN);
-        cases.push(case.send(Frame::close(code, "")));
-        let case = Case::new(format!("7: code {code} with a reason"), BROKEN);
-        cases.push(case.send(Frame::close(code, "a reason")));
+    let sound = SOUND.map(|(code, answer)| (code, End::Closed(answer)));
+    let broken = BROKEN_CODES.map(|code| (code, BROKEN));
+    for (code, end) in sound.into_iter().chain(broken) {
+        for reason in ["", "a reason"] {
+            let case = Case::new(format!("7: code {code}, reason {reason:?}"), end.clone());
+            cases.push(case.send(Frame::close(code, reason)));
+        }
     }
     Cases(cases)
 }
@@ -71,4 +65,9 @@ const SOUND: [(u16, &[u16]); 13] = [
     (3999, &[1000, 3999]),
     (4000, &[1000, 4000]),
     (4999, &[1000, 4999]),
+];
+
+/// Codes that may not be on the wire, or mean nothing.
+const BROKEN_CODES: [u16; 13] = [
+    0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
 ];

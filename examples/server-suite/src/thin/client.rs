@@ -40,7 +40,8 @@ async fn join<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Counts what comes over a link of this many bytes a second, until the connection ends.
 pub(super) async fn read_slowly(server: Endpoint, topic: &str, rate: usize, count: Arc<Count>) {
-    let link = ThinLink::new(connect(server.address).await, rate);
+    let (reader, writer) = connect(server.address).await.into_split();
+    let link = tokio::io::join(ThinLink::new(reader, rate), writer);
     let mut socket = join(server, link, topic).await;
     while let Some(Ok(message)) = socket.next().await {
         let Some(text) = message.as_text() else {

@@ -1,21 +1,21 @@
-//! A socket that is read no faster than a thin link would bring it.
+//! The half of a socket that is read, which is read no faster than a thin link would bring it.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// The time between two reads.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A socket that is read at a constant rate.
+/// The half of a socket that is read, at a constant rate.
 #[derive(Debug)]
 pub(super) struct ThinLink {
-    stream: TcpStream,
+    stream: OwnedReadHalf,
     ticks: Interval,
     /// Bytes for each tick, and how many of them are left of this one.
     each: usize,
@@ -24,7 +24,7 @@ pub(super) struct ThinLink {
 
 impl ThinLink {
     /// Reads so many bytes a second of a stream.
-    pub(super) fn new(stream: TcpStream, bytes_per_second: usize) -> Self {
+    pub(super) fn new(stream: OwnedReadHalf, bytes_per_second: usize) -> Self {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         Self {
@@ -53,23 +53,5 @@ impl AsyncRead for ThinLink {
         buffer.advance(read);
         self.left -= read;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for ThinLink {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
