@@ -18,7 +18,6 @@ use midplane_http::{EventStream, block};
 
 use crate::client::Client;
 use crate::connection_reach::ConnectionReach;
-use crate::gauge::Permit;
 use crate::identity::Identity;
 use crate::message::Body as Message;
 use crate::query;
@@ -36,7 +35,6 @@ pub(crate) struct EventsBody {
     client: Arc<Client>,
     reach: ConnectionReach,
     ended: bool,
-    _permit: Permit,
 }
 
 /// Attaches a connection of the identity that the query says, joins its topics, and answers with its events. The socket's
@@ -84,14 +82,13 @@ pub(crate) async fn events(
     let told = client.clone();
     let events = EventStream::new(connection, app.runtime.timer.clone());
     let events = events.encode(move |item| encode(&told, &item));
-    place.leave();
+    place.leave(permit);
     let body = EventsBody {
         first,
         events,
         reach: ConnectionReach::new(app.live.watch()),
         client,
         ended: false,
-        _permit: permit,
     };
     let mut response = Response::new(Either::Right(body));
     let headers = response.headers_mut();

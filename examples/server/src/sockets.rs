@@ -9,6 +9,8 @@ use std::task::Poll;
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 
+use crate::gauge::Permit;
+
 /// Places beside the limit for those that ask how the server is, when every socket has a request under way.
 pub(crate) const PROBES: usize = 16;
 
@@ -143,19 +145,20 @@ pub(crate) struct Place {
     number: u64,
     /// Whether the socket may only ask how the server is.
     pub(crate) probe: bool,
-    /// What would have the socket give way, once it has no place any more.
-    left: OnceLock<oneshot::Sender<()>>,
+    /// What would have the socket give way, once it has no place any more, and the place that it has as a connection.
+    left: OnceLock<(oneshot::Sender<()>, Permit)>,
 }
 
 impl Place {
-    /// Gives the place to others: the socket is a client's connection from here on, and gives way to nobody.
-    pub(crate) fn leave(&self) {
+    /// Gives the place to others: the socket is a client's connection from here on, and gives way to nobody. It counts as a
+    /// connection until the socket is closed: when its body has ended, its last words are still on their way.
+    pub(crate) fn leave(&self, connection: Permit) {
         let mut table = self.sockets.table();
         let Some(entry) = table.placed.remove(&self.number) else {
             return;
         };
         // Dropped, it would have the socket closed.
-        let _ = self.left.set(entry.give_way);
+        let _ = self.left.set((entry.give_way, connection));
         table.open -= 1;
         drop(table);
         self.sockets.emptied.wake();
@@ -204,6 +207,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+    use crate::gauge::Gauge;
 
     fn address(last: u8) -> IpAddr {
         Ipv4Addr::new(192, 0, 2, last).into()
@@ -232,14 +236,17 @@ mod tests {
     fn who_leaves_has_room_made_for_it_and_gives_way_to_nobody() {
         let sockets = Sockets::new(1);
         let (stream, mut gives_way) = sockets.admit(address(1));
-        stream.leave();
-        stream.leave();
-        assert_eq!(sockets.open(), 0);
+        let connections = Gauge::new(2);
+        for permit in [connections.try_acquire(), connections.try_acquire()] {
+            stream.leave(permit.unwrap());
+        }
+        assert_eq!((sockets.open(), connections.open()), (0, 1));
         let newcomers = [sockets.admit(address(1)), sockets.admit(address(1))];
         assert!(newcomers.iter().all(|(place, _)| !place.probe));
         assert_eq!((&mut gives_way).now_or_never(), None);
         assert!(sockets.emptied().now_or_never().is_none());
         drop((stream, newcomers));
+        assert_eq!(connections.open(), 0);
         assert!(sockets.emptied().now_or_never().is_some());
     }
 
