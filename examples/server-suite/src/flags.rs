@@ -83,3 +83,7 @@ pub(crate) fn names() -> Vec<&'static str> {
     names.dedup();
     names
 }
+
+/// What was published while a node was cut off is counted: heartbeats list it for three more than the time to live, which is
+/// longer than a busy machine takes to connect again.
+pub(crate) const LISTED_FOR_LONG: &str = "--heartbeat 2s";

@@ -151,6 +151,11 @@ pub async fn details_are_for_operators(program: Program) {
             assert_eq!(told(&request.answered(&server, 200).await), 1);
         }
     }
+    // Why a server is not ready is for operators too.
+    let server = program.start("--backplane redis://127.0.0.1:1");
+    assert_eq!(told(&server.get("/readyz", 503).await), 2);
+    let readiness = Request::new("GET", "/readyz").header("forwarded", "for=192.0.2.1");
+    assert_eq!(told(&readiness.answered(&server, 503).await), 1);
 }
 
 /// Who has the token is an operator under any name, who has another is none, and the server says the token to nobody.

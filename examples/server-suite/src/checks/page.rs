@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::browser::{Browser, Tab};
 use crate::checks::missed::Pair;
 use crate::fixture::{Endpoint, Program, target};
+use crate::flags;
 
 /// What is published in one tab shows in the other that joined the same topic, and the counts rise.
 pub async fn a_publish_in_one_tab_shows_in_the_other(program: Program) {
@@ -104,7 +105,7 @@ pub async fn the_page_reconnects(program: Program) {
 /// The page says how far it reaches, and after an outage what was missed, apart from what was lost, until that is
 /// fetched.
 pub async fn the_page_says_what_was_missed(program: Program) {
-    let pair = Pair::start(program, "").await;
+    let pair = Pair::start(program, flags::LISTED_FOR_LONG).await;
     let browser = Browser::start().await;
     let tab = browser.open_connected(&pair.receiver).await;
     tab.join("tea").await;
@@ -120,7 +121,8 @@ pub async fn the_page_says_what_was_missed(program: Program) {
         }
     })
     .await;
-    tab.shows("missed-what", "missing since").await;
+    tab.shows("missed-what", "Up to 2 events are missing since")
+        .await;
     tab.shows("missed-do", "fetch the state").await;
     assert_eq!(tab.script(hidden).await, false);
     tab.says("count-missed", "2").await;
@@ -147,7 +149,7 @@ const APPLICATION: &str = r#"
         const hear = (name, word) => plane.addEventListener(name, ({ detail }) => heard.push(`${name} ${word(detail)}`));
         hear("event", ({ text }) => text.length < 20 ? text : "long");
         hear("state", ({ state, reach }) => reach ? `${state} ${reach}` : state);
-        hear("missed", ({ events }) => events === undefined ? "while away" : "on the node");
+        hear("missed", ({ events, exact }) => `${events} ${exact}`);
         hear("lost", ({ count }) => count > 0 ? "some" : count);
         plane.join("tea").then(({ reach }) => heard.push(`joined ${reach}`));
     });
@@ -174,7 +176,7 @@ async fn heard(tab: &Tab<'_>, expected: &[&str]) {
 /// An application with the client for browsers learns of everything that happens to its connection: an outage of the broker,
 /// a server that stands still, and one that is started anew.
 pub async fn the_client_for_browsers_comes_back(program: Program) {
-    let pair = Pair::start(program, "").await;
+    let pair = Pair::start(program, flags::LISTED_FOR_LONG).await;
     let browser = Browser::start().await;
     let tab = browser.open_connected(&pair.receiver).await;
     tab.script(APPLICATION).await;
@@ -195,12 +197,12 @@ pub async fn the_client_for_browsers_comes_back(program: Program) {
         origin.publish(&topic, "2").await;
     });
     cut_off.await;
-    heard(&tab, &["missed on the node", "state open everywhere"]).await;
+    heard(&tab, &["missed 1 true", "state open everywhere"]).await;
     // A server that stands still ends nothing by itself: the client asks it for a sign of life, and connects again.
     pair.receiver.signal(Signal::STOP);
     heard(&tab, &["state waiting"]).await;
     pair.receiver.signal(Signal::CONT);
-    heard(&tab, &["missed while away"]).await;
+    heard(&tab, &["missed undefined false"]).await;
     pair.receiver.is_ready().await;
     pair.origin.publish(&topic, "3").await;
     heard(&tab, &["event 3"]).await;
@@ -246,12 +248,12 @@ pub async fn an_application_in_a_browser_is_told_of_every_fault(program: Program
     network.refuse();
     heard(&tab, &["state waiting"]).await;
     network.accept();
-    heard(&tab, &["state open everywhere", "missed while away"]).await;
+    heard(&tab, &["state open everywhere", "missed undefined false"]).await;
     // A cable that is pulled ends nothing: the client finds the silence.
     network.hold(Way::ToClient);
     heard(&tab, &["state waiting"]).await;
     network.pass(Way::ToClient);
-    heard(&tab, &["state open everywhere", "missed while away"]).await;
+    heard(&tab, &["state open everywhere", "missed undefined false"]).await;
     let Pair {
         origin, receiver, ..
     } = pair;
@@ -259,7 +261,7 @@ pub async fn an_application_in_a_browser_is_told_of_every_fault(program: Program
     drop((receiver, origin));
     heard(&tab, &["state waiting", "state connecting"]).await;
     let server = program.start_at(&address, "");
-    heard(&tab, &["state open everywhere", "missed while away"]).await;
+    heard(&tab, &["state open everywhere", "missed undefined false"]).await;
     server.delivers(&topic, "3", 1).await;
     heard(&tab, &["event 3"]).await;
     browser.close().await;
