@@ -49,7 +49,7 @@ impl Pair {
                 while let Some(frame) = self.sent(sender) {
                     let now = self.now;
                     for node in &mut self.nodes {
-                        node.receive(now, &frame);
+                        node.receive(now, Lane(0), &frame);
                     }
                     take(&mut self.nodes[1]);
                 }
@@ -87,7 +87,7 @@ fn news_that_nobody_takes_costs_the_link_and_is_repaired() {
     for number in 0..100 {
         pair.publish(0, &format!("{number:0700}")).unwrap();
         let frame = pair.sent(0).unwrap();
-        pair.nodes[1].receive(pair.now, &frame);
+        pair.nodes[1].receive(pair.now, Lane(0), &frame);
     }
     let news = taken(&mut pair.nodes[1]);
     assert!(news.len() <= 12, "{} are kept", news.len());
@@ -145,16 +145,16 @@ fn a_slow_lane_costs_no_link() {
                 } else {
                     slow
                 };
-                on_its_way.push((now + late, sent.frame));
+                on_its_way.push((now + late, sent));
             }
         }
         let (due, later): (Vec<_>, Vec<_>) =
             on_its_way.into_iter().partition(|(due, _)| *due <= now);
         on_its_way = later;
-        for (_, frame) in due {
+        for (_, sent) in due {
             pair.nodes
                 .iter_mut()
-                .for_each(|node| node.receive(now, &frame));
+                .for_each(|node| node.receive(now, sent.lane, &sent.frame));
         }
     }
     let news = taken(&mut pair.nodes[1]);
@@ -183,7 +183,7 @@ fn a_frame_of_which_nothing_is_delivered_is_one_gap() {
     }
     pair.publish(0, "known").unwrap();
     let frame = pair.sent(0).unwrap();
-    pair.nodes[1].receive(pair.now, &frame);
+    pair.nodes[1].receive(pair.now, Lane(0), &frame);
     let news = taken(&mut pair.nodes[1]);
     let [News::Gap { run, .. }, News::Event { event, .. }] = &*news else {
         panic!("{news:?}");
@@ -243,7 +243,7 @@ fn exchange(nodes: &mut [Node], now: Instant, sent: &mut [usize]) {
         while let Some(outbound) = nodes[sender].transmit(now) {
             sent[sender] += 1;
             for node in &mut *nodes {
-                node.receive(now, &outbound.frame);
+                node.receive(now, outbound.lane, &outbound.frame);
                 drop(taken(node));
             }
         }

@@ -123,6 +123,10 @@ impl Families<'_> {
                 ("unknown_versions", counters.unknown_versions),
                 ("unknown_kinds", counters.unknown_kinds),
                 ("malformed", counters.malformed),
+                ("misplaced", counters.misplaced),
+                ("unsigned", counters.unsigned),
+                ("unknown_keys", counters.unknown_keys),
+                ("wrong_tags", counters.wrong_tags),
                 ("overflows", counters.overflows),
                 ("implausible", counters.implausible),
                 ("asks", counters.asks),
@@ -219,7 +223,7 @@ mod tests {
                 assert_eq!(name.split('{').next(), Some(family), "{line}");
             }
         }
-        assert_eq!(series.len(), 41);
+        assert_eq!(series.len(), 45);
         for line in [
             "midplane_state{state=\"stopped\"} 1\n",
             "midplane_state{state=\"live\"} 0\n",
@@ -251,6 +255,6 @@ mod tests {
         let counts = shown.matches(": 0").count();
         // Two fields are no counts, and the members are counted as one.
         let gauges = ["members"].len() + ["live", "degraded", "stopped", "closed"].len();
-        assert_eq!(counts + gauges, 41, "{shown}");
+        assert_eq!(counts + gauges, 45, "{shown}");
     }
 }

@@ -64,7 +64,7 @@ fn kept(events: usize) -> Result<(f64, f64), Refusal> {
         now += Duration::from_millis(50);
         node.tick(now);
         while let Some(sent) = node.transmit(now) {
-            node.receive(now, &sent.frame);
+            node.receive(now, sent.lane, &sent.frame);
         }
         while node.news().is_some() {}
     }

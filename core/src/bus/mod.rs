@@ -3,11 +3,13 @@
 mod error;
 mod frame;
 mod inbox;
+mod keys;
 mod lane;
 mod open_link;
 mod prefix;
 mod secrets;
 mod settings;
+mod signing;
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -18,11 +20,13 @@ use futures::stream::BoxStream;
 pub use error::{BusError, BusErrorKind};
 pub use frame::{Inbound, Limits, Outbound};
 pub use inbox::{End, Inbox};
+pub use keys::{Keys, KeysError};
 pub use lane::{Lane, ParseLaneError};
 pub use open_link::OpenLink;
 pub use prefix::{Prefix, PrefixError};
 pub use secrets::Secrets;
 pub use settings::{SettingsError, check_url, url_parameters};
+pub use signing::Signing;
 
 /// A way to reach every node, deliberately dumb: it moves frames and knows nothing of what is in them.
 ///

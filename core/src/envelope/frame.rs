@@ -8,14 +8,15 @@ use bytes::Bytes;
 use super::error::{DecodeError, EncodeError};
 use super::field::{append, micros, put_bytes, take_bytes};
 use super::message::{self, Encoded, Message};
+use super::signature::{FrameKey, SIGNATURE, SIGNED, Signatures, TAG};
 use crate::node_id::NodeId;
 use crate::receipt::TooLarge;
 
 /// The frame version that this release writes and reads.
 pub const VERSION: u8 = 2;
 
-/// The most bytes that a frame takes before its messages.
-pub const HEADER: usize = 2 + 16 + 5 + 4 * 10;
+/// The most bytes that a frame takes beside its messages, its signature among them.
+pub const HEADER: usize = 2 + 16 + 5 + 4 * 10 + SIGNATURE;
 
 /// What stands before the messages of a frame. Times are counted in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct FrameWriter {
     next: Option<u64>,
     messages: usize,
     numbered: u64,
+    /// What signs the frame.
+    key: Option<FrameKey>,
 }
 
 impl FrameWriter {
@@ -85,10 +88,11 @@ impl FrameWriter {
     /// # Errors
     /// When the header alone is larger than the limit; [`HEADER`] bytes always hold it.
     pub fn new(header: Header, limit: usize) -> Result<Self, EncodeError> {
-        Self::with_capacity(header, limit, HEADER)
+        Self::with_capacity(header, limit, HEADER, None)
     }
 
-    /// An empty frame with room for `capacity` bytes, so that no more is reserved than is written.
+    /// An empty frame with room for `capacity` bytes, so that no more is reserved than is written. The first key of
+    /// `signatures` signs it, where there are any.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -96,11 +100,16 @@ impl FrameWriter {
         header: Header,
         limit: usize,
         capacity: usize,
+        signatures: Option<&Signatures>,
     ) -> Result<Self, EncodeError> {
         let mut buffer = Vec::with_capacity(capacity.min(limit));
-        buffer.extend_from_slice(&[VERSION, 0]);
+        let key = signatures.and_then(Signatures::first);
+        match &key {
+            Some(key) => buffer.extend_from_slice(&[VERSION, SIGNED, key.id()]),
+            None => buffer.extend_from_slice(&[VERSION, 0]),
+        }
         header.write(&mut buffer);
-        let bytes = buffer.len();
+        let bytes = buffer.len() + key.as_ref().map_or(0, |_| TAG);
         if bytes > limit {
             return Err(TooLarge { bytes, limit }.into());
         }
@@ -110,6 +119,7 @@ impl FrameWriter {
             next: Some(header.first),
             messages: 0,
             numbered: 0,
+            key,
         })
     }
 
@@ -135,8 +145,8 @@ impl FrameWriter {
         };
         let before = self.bytes.len();
         put_bytes(&mut self.bytes, message.bytes());
-        if self.bytes.len() > self.limit {
-            let bytes = self.bytes.len();
+        let bytes = self.bytes.len() + self.key.as_ref().map_or(0, |_| TAG);
+        if bytes > self.limit {
             self.bytes.truncate(before);
             let limit = self.limit;
             return Err(TooLarge { bytes, limit }.into());
@@ -161,7 +171,10 @@ impl FrameWriter {
 
     /// The frame.
     #[must_use]
-    pub fn finish(self) -> Bytes {
+    pub fn finish(mut self) -> Bytes {
+        if let Some(key) = self.key {
+            key.sign(&mut self.bytes);
+        }
         self.bytes.into()
     }
 }
@@ -189,7 +202,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Reads the header of a frame of at most `limit` bytes.
+    /// Reads the header of a frame of at most `limit` bytes, whose signature [was verified](Signatures::verify) or does not
+    /// matter.
     ///
     /// # Errors
     /// When the frame is larger than the limit, ends within its header, or has a header that is none.
@@ -200,7 +214,11 @@ impl Frame {
         }
         match &**bytes {
             [] | [VERSION] => Err(DecodeError::Truncated),
-            [VERSION, _flags, rest @ ..] => {
+            [VERSION, flags, rest @ ..] => {
+                let rest = match flags & SIGNED {
+                    0 => rest,
+                    _ => unsigned(rest).ok_or(DecodeError::Truncated)?,
+                };
                 let (header, rest) = Header::read(rest)?;
                 Ok(Decoded::Frame(Self {
                     header,
@@ -268,6 +286,13 @@ impl Frame {
             Some((Some(number), message))
         })
     }
+}
+
+/// What stands between the id of the key and the tag.
+fn unsigned(bytes: &[u8]) -> Option<&[u8]> {
+    let (_key, rest) = bytes.split_first()?;
+    let (rest, _tag) = rest.split_last_chunk::<TAG>()?;
+    Some(rest)
 }
 
 fn failure(error: &postcard::Error) -> DecodeError {

@@ -1,7 +1,8 @@
 //! How messages look between nodes: frame version 2.
 //!
 //! ```text
-//! frame    version:u8 = 2 | flags:u8 = 0 | header | message*
+//! frame    version:u8 = 2 | flags:u8 | key:u8? | header | message* | tag:[u8; 16]?
+//!          flags: 1 signed, with a key and a tag; a key of 128 or more is one of another algorithm
 //! header   origin:[u8; 16] | lane:varint32 | first:varint64 | stamp | before | waited
 //! message  length:varint32 | kind:u8 | body                      (length: of kind and body)
 //! publish  kind 1: scope | text | key? | targets | except | payload
@@ -53,11 +54,13 @@ mod heartbeat;
 mod message;
 mod parts;
 mod question;
+mod signature;
 
 pub use error::{DecodeError, EncodeError};
 pub use frame::{Decoded, Frame, FrameWriter, HEADER, Header, VERSION};
 pub use heartbeat::{Ask, AskedRun, Heard, Heartbeat, LaneProgress, Left, MAX_RUNS};
 pub use message::{Encoded, Message};
+pub use signature::{SIGNATURE, Signatures, Unproven};
 
 pub use crate::audience::MAX_AUDIENCE;
 pub use crate::node_id::NodeId;

@@ -10,12 +10,12 @@ use super::Node;
 use super::peers::NAMED;
 use super::pulse::Leaving;
 use crate::bus::Lane;
-use crate::envelope::{FrameWriter, Header, Heartbeat, Message};
+use crate::envelope::{FrameWriter, HEADER, Header, Heartbeat, Message, SIGNATURE};
 use crate::receipt::Refusal;
 use crate::time::Instant;
 
 /// The most that a heartbeat takes beside its lists, and with each lane, in bytes.
-const HEARTBEAT: usize = 128;
+const HEARTBEAT: usize = 128 + SIGNATURE;
 const PROGRESS: usize = 5 + 4 * 10;
 
 /// The most messages without a number that wait to be sent.
@@ -69,7 +69,8 @@ impl Node {
             before: stamp,
             ..Header::new(self.id, 0, 0)
         };
-        let mut writer = FrameWriter::new(header, self.frame).ok()?;
+        let signatures = self.origin.signatures();
+        let mut writer = FrameWriter::with_capacity(header, self.frame, HEADER, signatures).ok()?;
         if self.pulse.due {
             let heartbeat = self.heartbeat_at(now);
             // A heartbeat fits every frame, for its lists are cut to fit.
@@ -140,7 +141,7 @@ mod tests {
     fn heartbeats(node: &mut Node, now: Instant) -> Vec<Heartbeat> {
         let mut made = Vec::new();
         while let Some(sent) = node.transmit(now) {
-            node.receive(now, &sent.frame);
+            node.receive(now, sent.lane, &sent.frame);
             let Ok(Decoded::Frame(frame)) = Frame::decode(&sent.frame, 1 << 16) else {
                 continue;
             };

@@ -2,15 +2,15 @@
 
 use crate::audience::Audience;
 use crate::bus::{Lane, Limits};
-use crate::envelope::{Encoded, Message};
+use crate::envelope::{Encoded, Message, SIGNATURE};
 use crate::event::Event;
 use crate::lane_map::LaneMap;
 use crate::receipt::{Refusal, TooLarge};
 use crate::target::Scope;
 use crate::time::Instant;
 
-/// The most that a frame's version, flags, header and stamp take, in bytes.
-pub(super) const OVERHEAD: usize = 2 + 16 + 5 + 10 + 16;
+/// The most that a frame's version, flags, header and signature take, in bytes. What fits a frame fits a signed one.
+pub(super) const OVERHEAD: usize = 2 + 16 + 5 + 10 + 16 + SIGNATURE;
 
 /// A message that waits for the bus, written and assigned to its lane; see [`Node::enqueue`](super::Node::enqueue).
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::intake::OVERHEAD;
-use crate::envelope::{AskedRun, Encoded, FrameWriter, HEADER, Header, LaneProgress};
+use crate::envelope::{AskedRun, Encoded, FrameWriter, HEADER, Header, LaneProgress, Signatures};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
@@ -101,15 +101,15 @@ impl Line {
         (count, bytes, forgotten)
     }
 
-    /// Makes a frame of as many messages as fit, at most `most`, and keeps it. Gives the frame, how many messages are in
+    /// Makes a frame of at most so many bytes and messages, signs it, and keeps it. Gives the frame, how many messages are in
     /// it, and the bytes they took of the queue.
     pub(super) fn frame(
         &mut self,
         now: Instant,
         (origin, lane): (NodeId, u32),
         stamp: Duration,
-        limit: usize,
-        most: usize,
+        (limit, most): (usize, usize),
+        signatures: Option<&Signatures>,
     ) -> Option<(Bytes, usize, usize)> {
         let published = self.oldest()?;
         // What was let in before the bus took less goes out alone: what is behind would be refused with it.
@@ -125,8 +125,8 @@ impl Line {
             before: stamp.saturating_sub(self.at),
             waited: now - published,
         };
-        let mut writer =
-            FrameWriter::with_capacity(header, limit, self.capacity(limit, most)).ok()?;
+        let capacity = self.capacity(limit, most);
+        let mut writer = FrameWriter::with_capacity(header, limit, capacity, signatures).ok()?;
         let mut taken = 0;
         while writer.messages() < most
             && let Some(waiting) = self.waiting.front()
@@ -286,7 +286,9 @@ mod tests {
         publish(&mut line, 1, 3);
         let mut sent = Vec::new();
         while line.waits() {
-            let (frame, count, _) = line.frame(at(2), ORIGIN, Duration::ZERO, 200, 100).unwrap();
+            let (frame, count, _) = line
+                .frame(at(2), ORIGIN, Duration::ZERO, (200, 100), None)
+                .unwrap();
             sent.push((frame.len() > 200, count));
         }
         assert_eq!(sent, [(false, 3), (true, 1), (false, 3)]);
@@ -295,7 +297,9 @@ mod tests {
     fn send(line: &mut Line, second: u64) -> Header {
         let now = at(second);
         let stamp = now.since_origin();
-        let (frame, ..) = line.frame(now, ORIGIN, stamp, 1_024, usize::MAX).unwrap();
+        let (frame, ..) = line
+            .frame(now, ORIGIN, stamp, (1_024, usize::MAX), None)
+            .unwrap();
         header(&frame)
     }
 

@@ -28,7 +28,7 @@
 //!     for sender in [0, 1] {
 //!         nodes[sender].tick(now);
 //!         while let Some(sent) = nodes[sender].transmit(now) {
-//!             nodes.iter_mut().for_each(|node| node.receive(now, &sent.frame));
+//!             nodes.iter_mut().for_each(|node| node.receive(now, sent.lane, &sent.frame));
 //!         }
 //!     }
 //! }
@@ -56,8 +56,8 @@
 //!
 //! # Who can write to the bus
 //!
-//! Frames are not signed: a program that can write to the bus can publish as any node. It cannot keep an origin
-//! from being heard. A number that a later heartbeat does not report is dropped unseen, where others wait in front of it.
+//! Where frames are not [signed](Node::with_signatures), a program that can write to the bus can publish as any node. It
+//! cannot keep an origin from being heard. A number that a later heartbeat does not report is dropped unseen, where others wait in front of it.
 //! One that was believed hides what the origin sends under lower numbers until its next heartbeat, and then
 //! [`News::Deaf`] says so. Nothing of an origin is delivered before one of its heartbeats names a stamp of this node, so a
 //! recording that does not know this node is worth nothing to it.
@@ -67,6 +67,7 @@ mod bucket;
 mod clock;
 mod config;
 mod flow;
+mod gate;
 mod hold;
 mod intake;
 mod lanes;
@@ -84,6 +85,7 @@ mod view;
 mod wait;
 
 use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -94,10 +96,11 @@ pub use news::{News, NodeCounters};
 pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound};
-use crate::envelope::{Decoded, Encoded, Frame};
+use crate::envelope::{Decoded, Encoded, Frame, Signatures};
 use crate::node_id::NodeId;
 use crate::random::Random;
 use crate::time::Instant;
+use gate::Gate;
 use intake::OVERHEAD;
 use origin::Origin;
 use peer::Peer;
@@ -118,10 +121,10 @@ const TICK: Duration = Duration::from_micros(1);
 pub struct Node {
     id: NodeId,
     config: Config,
-    limits: Limits,
     /// The largest frame that the bus takes at this moment, in bytes.
     frame: usize,
     intake: Intake,
+    gate: Gate,
     pulse: Pulse,
     /// When the node was live first.
     lived: Option<Instant>,
@@ -153,9 +156,9 @@ impl Node {
         Self {
             id,
             config,
-            limits,
             frame: limits.frame,
             intake: Intake::new(config.lanes, limits),
+            gate: Gate::new(limits.frame),
             pulse: Pulse::new(config.heartbeat),
             lived: None,
             away: None,
@@ -168,6 +171,15 @@ impl Node {
             greeted: false,
             questions: Questions::default(),
         }
+    }
+
+    /// Signs every frame by the first of these keys, and verifies those that come. To be called before any is made.
+    #[must_use]
+    pub fn with_signatures(mut self, signatures: Signatures) -> Self {
+        let signatures = Arc::new(signatures);
+        self.gate.verify(signatures.clone());
+        self.origin.sign(signatures);
+        self
     }
 
     /// A link is up and has subscribed [`lanes`](Self::lanes).
@@ -303,7 +315,7 @@ impl Node {
         self.origin.frame(now, &self.config, members, open, slow)
     }
 
-    /// A frame arrived by `now`, from anyone. Without a link it is ignored.
+    /// A frame arrived on this lane by `now`, from anyone. Without a link it is ignored.
     ///
     /// The clock is to be read after the frame was there: what the node knows of the other's clock is wrong for eight
     /// heartbeats if it was read before the frame was sent.
@@ -311,7 +323,7 @@ impl Node {
     /// All [`news`](Self::news) is to be taken before the next: where more frames than
     /// [`Config::queue`] holds came since, the link is to be rebuilt, and what came is lost as if
     /// the bus had lost it.
-    pub fn receive(&mut self, now: Instant, frame: &Bytes) {
+    pub fn receive(&mut self, now: Instant, lane: Lane, frame: &Bytes) {
         let news = &self.reception.news;
         let unread = news.with_frame(frame.len());
         let crowded = unread > self.config.queue && !news.is_empty();
@@ -325,16 +337,16 @@ impl Node {
             return;
         }
         self.reception.news.frame_came(frame.len());
-        match Frame::decode(frame, self.limits.frame) {
-            Ok(Decoded::Frame(frame)) if frame.header().origin == self.id => {
+        let counters = &mut self.reception.counters;
+        match self.gate.read(lane, frame, counters) {
+            Some(frame) if frame.header().origin == self.id => {
                 let stamp = frame.header().stamp;
-                self.reception.lanes.hear(now, Lane(frame.header().lane));
+                self.reception.lanes.hear(now, lane);
                 self.pulse.came_back(now, stamp);
                 self.go_live(now);
             }
-            Ok(Decoded::Frame(frame)) => self.receive_other(now, frame),
-            Ok(Decoded::UnknownVersion(_)) => self.reception.counters.unknown_versions += 1,
-            Err(_) => self.reception.counters.malformed += 1,
+            Some(frame) => self.receive_other(now, frame),
+            None => {}
         }
     }
 

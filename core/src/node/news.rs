@@ -190,6 +190,14 @@ pub struct NodeCounters {
     pub unknown_kinds: u64,
     /// Frames and messages that are none.
     pub malformed: u64,
+    /// Frames that came on another lane than they were sent on.
+    pub misplaced: u64,
+    /// Frames without a signature, counted where frames are verified. They are dropped if signatures are required.
+    pub unsigned: u64,
+    /// Frames by a key that is not known here. They are dropped if signatures are required.
+    pub unknown_keys: u64,
+    /// Frames whose signature is wrong, dropped.
+    pub wrong_tags: u64,
     /// Links given up since the host did not take what they brought.
     pub overflows: u64,
     /// Frames of nodes beyond [`Config::peers`](super::Config::peers), on lanes beyond

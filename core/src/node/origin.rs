@@ -1,6 +1,7 @@
 //! What this node sends: the events that wait, lane by lane, and the frames that are kept to be sent again.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -9,7 +10,7 @@ use super::config::Config;
 use super::intake::Queued;
 use super::line::Line;
 use crate::bus::{Lane, Outbound};
-use crate::envelope::{AskedRun, LaneProgress};
+use crate::envelope::{AskedRun, LaneProgress, Signatures};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
@@ -32,6 +33,8 @@ pub(super) struct Origin {
     id: NodeId,
     /// The largest frame, in bytes.
     frame: usize,
+    /// What signs the frames.
+    signatures: Option<Arc<Signatures>>,
     lanes: BTreeMap<Lane, Line>,
     /// How many messages wait, and their bytes.
     waiting: usize,
@@ -79,6 +82,7 @@ impl Origin {
         Self {
             id,
             frame,
+            signatures: None,
             lanes: BTreeMap::new(),
             waiting: 0,
             bytes: 0,
@@ -100,6 +104,16 @@ impl Origin {
             repairs: 0,
             repaired_events: 0,
         }
+    }
+
+    /// Signs every frame.
+    pub(super) fn sign(&mut self, signatures: Arc<Signatures>) {
+        self.signatures = Some(signatures);
+    }
+
+    /// What signs the frames.
+    pub(super) fn signatures(&self) -> Option<&Signatures> {
+        self.signatures.as_deref()
     }
 
     /// Fills frames with at most this many bytes from now on.
@@ -257,7 +271,9 @@ impl Origin {
         let stamp = self.stamp(now);
         let line = self.lanes.get_mut(&lane)?;
         let published = line.oldest()?;
-        let (frame, count, bytes) = line.frame(now, (self.id, lane.0), stamp, self.frame, most)?;
+        let signatures = self.signatures.as_deref();
+        let most = (self.frame, most);
+        let (frame, count, bytes) = line.frame(now, (self.id, lane.0), stamp, most, signatures)?;
         if !line.waits() {
             self.busy.remove(&lane);
         }

@@ -37,7 +37,7 @@ const KNOWS: [(&str, &[&str]); 25] = [
     (
         "envelope",
         &[
-            "audience", "event", "node_id", "question", "receipt", "target",
+            "audience", "bus", "event", "node_id", "question", "receipt", "target",
         ],
     ),
     (

@@ -7,7 +7,7 @@ use midplane_core::node::{Intake, Node};
 use midplane_core::{Event, Scope};
 
 use crate::history::EventName;
-use crate::wire::{LIMITS, Wire, id, ms, secs};
+use crate::wire::{LIMITS, Wire, id, lane_of, ms, secs};
 
 /// What another process sends that passes itself off as a node: heartbeats, and this many events on a lane, each
 /// in a frame of its own. Its clock is ahead of the node's by a time.
@@ -27,7 +27,7 @@ pub(crate) fn forged(
     let mut speak = |forger: &mut Node, clock| {
         forger.tick(clock);
         while let Some(frame) = forger.transmit(clock) {
-            forger.receive(clock, &frame.frame);
+            forger.receive(clock, frame.lane, &frame.frame);
             while forger.news().is_some() {}
             sent.push(frame.frame);
         }
@@ -71,7 +71,7 @@ pub(crate) fn forged_pair(wire: &Wire, node: usize, other: usize, ahead: Duratio
             pair[sender].tick(clock);
             while let Some(frame) = pair[sender].transmit(clock) {
                 for (node, clock) in pair.iter_mut().zip(clocks) {
-                    node.receive(clock, &frame.frame);
+                    node.receive(clock, frame.lane, &frame.frame);
                     while node.news().is_some() {}
                 }
                 if sender == 0 {
@@ -90,12 +90,12 @@ pub(crate) fn forged_echo(wire: &Wire, node: usize, heard: &Bytes, before: Durat
     let end = clock + before;
     let mut sent = Vec::new();
     forger.connected(clock);
-    forger.receive(clock, heard);
+    forger.receive(clock, lane_of(heard), heard);
     while clock < end {
         clock += ms(10);
         forger.tick(clock);
         while let Some(frame) = forger.transmit(clock) {
-            forger.receive(clock, &frame.frame);
+            forger.receive(clock, frame.lane, &frame.frame);
             while forger.news().is_some() {}
             sent.push(frame.frame);
         }

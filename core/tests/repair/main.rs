@@ -14,6 +14,7 @@ mod interest;
 mod mixtures;
 mod outages;
 mod rates;
+mod signed;
 mod stops;
 mod told;
 mod traps_asking;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane_core::Instant;
-use midplane_core::bus::Limits;
+use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{
     Decoded, Frame, FrameWriter, Header, Heard, Heartbeat, Message, NodeId,
 };
@@ -338,7 +338,7 @@ fn a_stamp_that_was_never_sent_proves_nobody() {
             ..Heartbeat::default()
         });
         writer.push(&heartbeat).expect("a heartbeat fits");
-        node.receive(now, &writer.finish());
+        node.receive(now, Lane(0), &writer.finish());
         let joined = std::iter::from_fn(|| node.news()).any(|news| news == News::Joined(other));
         assert_eq!(joined, proves, "stamp {claimed:?} for {stamp:?}");
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
-use midplane_core::envelope::NodeId;
-use midplane_core::node::{Config, Intake, News, Node};
+use midplane_core::envelope::{Decoded, Frame, NodeId};
+use midplane_core::node::{Config, Intake, News, Node, NodeCounters};
 use midplane_core::{Audience, Event, Instant, LaneMap, Scope, Target};
 
 use crate::history::{EventName, Got, Heard, History};
@@ -27,6 +27,14 @@ pub(crate) fn secs(count: u64) -> Duration {
 
 pub(crate) fn id(node: usize) -> NodeId {
     NodeId([node as u8 + 1; 16])
+}
+
+/// The lane that the frame was sent on.
+pub(crate) fn lane_of(frame: &Bytes) -> Lane {
+    match Frame::decode(frame, LIMITS.frame) {
+        Ok(Decoded::Frame(frame)) => Lane(frame.header().lane),
+        other => panic!("no frame: {other:?}"),
+    }
 }
 
 /// One frame on its way from one node to another, or to itself.
@@ -156,6 +164,10 @@ impl Wire {
             ..Heard::default()
         });
         node
+    }
+
+    pub(crate) fn counters(&self, node: usize) -> NodeCounters {
+        self.stations[node].node.counters()
     }
 
     pub(crate) fn with_step(mut self, step: Duration) -> Self {
@@ -296,10 +308,15 @@ impl Wire {
         }
     }
 
-    /// Hands a frame to a node as if the bus brought it.
+    /// Hands a frame to a node as if the bus brought it on the lane that it names.
     pub(crate) fn inject(&mut self, to: usize, frame: &Bytes) {
+        self.inject_on(to, lane_of(frame), frame);
+    }
+
+    /// Hands a frame to a node as if the bus brought it on this lane.
+    pub(crate) fn inject_on(&mut self, to: usize, lane: Lane, frame: &Bytes) {
         let clock = self.clock(to);
-        self.stations[to].node.receive(clock, frame);
+        self.stations[to].node.receive(clock, lane, frame);
         self.take_news(to);
     }
 

@@ -1,12 +1,13 @@
 //! The wire: golden bytes that never change, round trips, and hostile bytes.
 
 mod golden;
+mod signed;
 
 use std::time::Duration;
 
 use midplane_core::envelope::{
     DecodeError, Decoded, EncodeError, Frame, FrameWriter, HEADER, Header, MAX_AUDIENCE, Message,
-    NodeId,
+    NodeId, SIGNATURE,
 };
 use midplane_core::{
     Audience, ConnectionId, Event, EventKey, Kind, Question, Scope, Target, TooLarge, TooMany,
@@ -156,7 +157,8 @@ fn size_comes_before_version_before_the_rest() {
 fn unknown_flags_are_ignored() {
     let (_, text, ..) = golden::all().remove(0);
     let mut bytes = unhex(text);
-    bytes[1] = 0xff;
+    // All but the one that is known.
+    bytes[1] = 0xfe;
     let Ok(Decoded::Frame(decoded)) = frame(bytes) else {
         panic!("no frame")
     };
@@ -315,10 +317,12 @@ fn a_frame_holds_its_header_or_is_refused() {
         waited: longest,
         ..Header::new(NodeId([0xff; 16]), u32::MAX, u64::MAX)
     };
-    let fits = FrameWriter::new(header, HEADER).unwrap();
-    assert_eq!(fits.finish().len(), HEADER);
-    let refused = FrameWriter::new(header, HEADER - 1).map(FrameWriter::finish);
-    let (bytes, limit) = (HEADER, HEADER - 1);
+    // A signed one holds its signature too.
+    let bytes = HEADER - SIGNATURE;
+    let fits = FrameWriter::new(header, bytes).unwrap();
+    assert_eq!(fits.finish().len(), bytes);
+    let refused = FrameWriter::new(header, bytes - 1).map(FrameWriter::finish);
+    let limit = bytes - 1;
     assert_eq!(
         refused,
         Err(EncodeError::TooLarge(TooLarge { bytes, limit }))

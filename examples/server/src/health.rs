@@ -155,6 +155,10 @@ struct Dropped {
     unknown_versions: u64,
     unknown_kinds: u64,
     malformed: u64,
+    misplaced: u64,
+    unsigned: u64,
+    unknown_keys: u64,
+    wrong_tags: u64,
     overflows: u64,
     unknown_senders: u64,
 }
@@ -213,6 +217,10 @@ impl From<NodeCounters> for Dropped {
             unknown_versions: counters.unknown_versions,
             unknown_kinds: counters.unknown_kinds,
             malformed: counters.malformed,
+            misplaced: counters.misplaced,
+            unsigned: counters.unsigned,
+            unknown_keys: counters.unknown_keys,
+            wrong_tags: counters.wrong_tags,
             overflows: counters.overflows,
             unknown_senders: counters.implausible,
         }

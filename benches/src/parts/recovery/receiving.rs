@@ -6,7 +6,7 @@ use std::time::{Duration, Instant as Clock};
 
 use bytes::Bytes;
 use instructions::topic;
-use midplane::bus::Limits;
+use midplane::bus::{Lane, Limits};
 use midplane::envelope::{Decoded, Frame, NodeId};
 use midplane::node::{Config, Intake, Node, Queued};
 use midplane::{Event, Instant, Scope};
@@ -65,7 +65,7 @@ impl Pair {
             self.nodes[sender].tick(self.now);
             while let Some(sent) = self.nodes[sender].transmit(self.now) {
                 for node in &mut self.nodes {
-                    node.receive(self.now, &sent.frame);
+                    node.receive(self.now, sent.lane, &sent.frame);
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Pair {
         let start = Clock::now();
         let mut taken = 0;
         for frame in &frames {
-            receiver.receive(now, frame);
+            receiver.receive(now, Lane(0), frame);
             while let Some(news) = receiver.news() {
                 black_box(news);
                 taken += 1;
@@ -128,7 +128,7 @@ impl Pair {
         // The receiver is to know what was sent.
         frames
             .iter()
-            .for_each(|frame| self.nodes[1].receive(self.now, frame));
+            .for_each(|frame| self.nodes[1].receive(self.now, Lane(0), frame));
         self.take_news();
         took
     }

@@ -264,7 +264,7 @@ mod tests {
         let begin = now - Duration::from_secs(1);
         node.connected(begin);
         let hello = node.transmit(begin).unwrap();
-        node.receive(now, &hello.frame);
+        node.receive(now, hello.lane, &hello.frame);
         assert!(node.is_live());
         while node.transmit(now).is_some() {}
         let intake = Intake::new(1, limits);

@@ -316,7 +316,7 @@ impl<H: Host> Engine<H> {
 
     fn receive(&mut self, now: Instant, inbound: &Inbound) {
         if inbound.lane != Lane::JSON {
-            self.node.receive(now, &inbound.frame);
+            self.node.receive(now, inbound.lane, &inbound.frame);
         } else if let Some(external) = &mut self.external {
             external.receive(inbound, self.node.is_stalled(now), &self.shared.registry);
         }

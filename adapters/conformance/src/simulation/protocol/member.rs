@@ -47,7 +47,7 @@ pub(super) struct Member {
     pub(super) runs_at: Duration,
     pub(super) stalled_since: Option<Duration>,
     /// What arrived and was not received, with the link that it came by.
-    pub(super) inbox: VecDeque<(u64, Bytes)>,
+    pub(super) inbox: VecDeque<(u64, Lane, Bytes)>,
     /// Until when what it sends on a lane is lost.
     pub(super) mute_until: BTreeMap<u32, Duration>,
     /// How long a frame takes from here to the broker.

@@ -354,7 +354,8 @@ impl World {
         for piped in arrived {
             let member = &mut self.members[to];
             if member.alive && member.link == piped.link {
-                member.inbox.push_back((piped.link, piped.bytes));
+                let arrived = (piped.link, Lane(lane), piped.bytes);
+                member.inbox.push_back(arrived);
                 self.receive(to);
             }
         }
@@ -368,11 +369,11 @@ impl World {
             if !member.runs() || !member.connected {
                 return;
             }
-            let Some((link, bytes)) = member.inbox.pop_front() else {
+            let Some((link, lane, bytes)) = member.inbox.pop_front() else {
                 return;
             };
             if link == member.link {
-                member.node.receive(member.now(), &bytes);
+                member.node.receive(member.now(), lane, &bytes);
                 self.pump(which);
             }
         }

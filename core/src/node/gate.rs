@@ -1,0 +1,64 @@
+//! The door of a node: which frames are read at all.
+
+use alloc::sync::Arc;
+
+use bytes::Bytes;
+
+use super::news::NodeCounters;
+use crate::bus::Lane;
+use crate::envelope::{Decoded, Frame, Signatures, Unproven};
+
+/// Looks at each frame before anything is made of it.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// The largest frame, in bytes.
+    limit: usize,
+    signatures: Option<Arc<Signatures>>,
+}
+
+impl Gate {
+    pub(super) const fn new(limit: usize) -> Self {
+        let signatures = None;
+        Self { limit, signatures }
+    }
+
+    /// Verifies every frame from now on.
+    pub(super) fn verify(&mut self, signatures: Arc<Signatures>) {
+        self.signatures = Some(signatures);
+    }
+
+    /// The header of a frame that came on this lane, if it is one of this version that is proven as it must be, and was sent
+    /// on the lane. What is dropped is counted.
+    pub(super) fn read(
+        &self,
+        lane: Lane,
+        bytes: &Bytes,
+        counters: &mut NodeCounters,
+    ) -> Option<Frame> {
+        if bytes.len() <= self.limit && !self.is_proven(bytes, counters) {
+            return None;
+        }
+        match Frame::decode(bytes, self.limit) {
+            Ok(Decoded::Frame(frame)) if Lane(frame.header().lane) == lane => return Some(frame),
+            Ok(Decoded::Frame(_)) => counters.misplaced += 1,
+            Ok(Decoded::UnknownVersion(_)) => counters.unknown_versions += 1,
+            Err(_) => counters.malformed += 1,
+        }
+        None
+    }
+
+    fn is_proven(&self, bytes: &[u8], counters: &mut NodeCounters) -> bool {
+        let Some(signatures) = &self.signatures else {
+            return true;
+        };
+        let Err(unproven) = signatures.verify(bytes) else {
+            return true;
+        };
+        match unproven {
+            Unproven::Unsigned => counters.unsigned += 1,
+            Unproven::UnknownKey(_) => counters.unknown_keys += 1,
+            Unproven::WrongTag => counters.wrong_tags += 1,
+        }
+        signatures.takes(unproven)
+    }
+}
