@@ -50,8 +50,11 @@
 //!   link, or of the system's without it; and `verify-full` demands the host's name in it as well: take that one
 //!   over any network you do not own. The login is bound to the TLS channel where the server offers that, and
 //!   `channel_binding=require` demands it. Not supported are certificates of the client, and `allow`.
-//! - A pooler that gives each transaction another connection, such as `PgBouncer` in its transaction mode, cannot
-//!   listen. Connect past it.
+//! - A pooler that gives each transaction or statement another connection, such as `PgBouncer` in those modes, cannot
+//!   listen: a link through it is refused, with its address and what to change. It is looked for where the server says
+//!   another address of itself than the one connected to, by a second connection that lasts for three transactions, 2 s
+//!   at most; a pooler that is so busy that none comes in this time passes. One that keeps a connection for each session
+//!   will do.
 //! - What is not read stays with the server, whose queue of notifications, 8 GB for all listeners together, ends where
 //!   the slowest listener is; once it is full, nobody can notify. Its backend reads that queue in a transaction, so vacuum
 //!   of the whole database waits for it too. A link therefore takes in whatever comes each time it is polled, and holds up to
@@ -95,6 +98,7 @@ mod encryption;
 mod login;
 mod parameters;
 mod payload;
+mod pooler;
 mod socket;
 #[cfg(feature = "tls")]
 mod verifier;

@@ -18,7 +18,7 @@ use tokio_postgres::{AsyncMessage, Client, Error, Notification};
 use crate::driver::DriverConnection;
 use crate::error::{failed, lost};
 use crate::settings::Postgres;
-use crate::{login, payload};
+use crate::{login, payload, pooler};
 
 /// Nothing that a bus carries is durable, so no commit waits for a disk. A commit that notifies waits for the lock of all
 /// that notify, which a link that gave up would go on waiting for: more than two heartbeats of 2 s are no use to any.
@@ -34,7 +34,8 @@ impl Bus for Postgres {
     }
 
     async fn connect(&self) -> Result<Link, BusError> {
-        let opened = login::open(&self.endpoint, SET_UP).await?;
+        let mut opened = login::open(&self.endpoint, SET_UP).await?;
+        pooler::refuse(&self.endpoint, &mut opened).await?;
         let inbox = Arc::new(Inbox::new(self.queue));
         let open = Open {
             client: Some(Arc::new(opened.client)),

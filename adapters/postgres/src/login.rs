@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use midplane_core::bus::Secrets;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Config, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::driver::DriverConnection;
 use crate::error::{ConnectionError, ConnectionErrorKind, cause};
@@ -25,12 +25,29 @@ const READ: &str =
 /// A statement whose client is gone ends within this time. It is of Postgres 14, and refused on systems that do not tell.
 const WATCHED: &str = "SET client_connection_check_interval = '1s'";
 
+/// What a server says of itself when a connection is open.
+const STANDING: &str = "SELECT pg_is_in_recovery(), host(inet_server_addr()), \
+    coalesce(inet_server_port()::text, current_setting('port'))";
+
 /// An open connection.
 pub(crate) struct Opened {
     pub(crate) client: Client,
     pub(crate) connection: Box<dyn DriverConnection>,
     /// What no text of the server may show.
     pub(crate) secrets: Secrets,
+    /// Where the connection leads, as the URL has it.
+    pub(crate) server: Server,
+    /// The server says the address that was connected to: nothing stands between that would give itself out as the server.
+    pub(crate) direct: bool,
+}
+
+impl Opened {
+    /// The first column of the last row that these statements give, as text.
+    pub(crate) async fn ask(&mut self, statements: &str) -> Result<Option<String>, Option<Error>> {
+        let call = self.client.simple_query(statements);
+        let rows = drive(&mut *self.connection, &mut false, call).await?;
+        Ok(last(&rows).and_then(|row| row.get(0)).map(str::to_owned))
+    }
 }
 
 /// One attempt to connect to each server, in the order given, until one is a primary that accepts the login. These
@@ -39,14 +56,8 @@ pub(crate) async fn open(endpoint: &Endpoint, set_up: &str) -> Result<Opened, Co
     let (login, secrets) = endpoint.login();
     let mut failure = None;
     for server in &endpoint.servers {
-        match connect(endpoint, &login, server, set_up).await {
-            Ok((client, connection)) => {
-                return Ok(Opened {
-                    client,
-                    connection,
-                    secrets,
-                });
-            }
+        match connect(endpoint, (&login, &secrets), server, set_up).await {
+            Ok(opened) => return Ok(opened),
             Err(error) => failure = Some(error.without(&secrets)),
         }
     }
@@ -55,27 +66,26 @@ pub(crate) async fn open(endpoint: &Endpoint, set_up: &str) -> Result<Opened, Co
 
 async fn connect(
     endpoint: &Endpoint,
-    login: &Config,
+    (login, secrets): (&Config, &Secrets),
     server: &Server,
     set_up: &str,
-) -> Result<(Client, Box<dyn DriverConnection>), ConnectionError> {
+) -> Result<Opened, ConnectionError> {
     let connector = Connector::new(endpoint, server)?;
     let socket = socket::open(server).await.map_err(|error| {
         let message = format!("no Postgres server was reached at {server}");
         ConnectionError::new(ConnectionErrorKind::Unreachable, message).caused_by(error)
     })?;
+    let peer = socket::peer(&socket);
     let connected = connector.connect(login, socket).await;
     let (client, mut connection) = connected.map_err(|error| refused(server, error))?;
-    // A standby takes no LISTEN, and no change.
-    let set_up = format!("{set_up}; {READ}; SELECT pg_is_in_recovery()");
+    let set_up = format!("{set_up}; {READ}; {STANDING}");
     let call = client.simple_query(&set_up);
     let rows = drive(&mut *connection, &mut false, call)
         .await
         .map_err(ConnectionError::of)?;
-    let standby = rows.iter().any(
-        |row| matches!(row, SimpleQueryMessage::Row(row) if row.try_get(0).is_ok_and(|value| value == Some("t"))),
-    );
-    if standby {
+    let standing = |column| last(&rows).and_then(|row| row.get(column));
+    // A standby takes no LISTEN, and no change.
+    if standing(0) == Some("t") {
         let message =
             format!("the Postgres server at {server} is a standby, which knows no LISTEN");
         return Err(ConnectionError::new(
@@ -83,6 +93,9 @@ async fn connect(
             message,
         ));
     }
+    let address = peer.map(|peer| peer.ip().to_canonical().to_string());
+    let port = peer.map_or(server.port, |peer| peer.port()).to_string();
+    let direct = standing(1) == address.as_deref() && standing(2) == Some(&*port);
     let watched = drive(&mut *connection, &mut false, client.simple_query(WATCHED)).await;
     match watched {
         Err(error)
@@ -92,8 +105,21 @@ async fn connect(
         {
             Err(ConnectionError::of(error))
         }
-        _ => Ok((client, connection)),
+        _ => Ok(Opened {
+            client,
+            connection,
+            secrets: secrets.clone(),
+            server: server.clone(),
+            direct,
+        }),
     }
+}
+
+fn last(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
 }
 
 fn refused(server: &Server, error: Error) -> ConnectionError {

@@ -1,6 +1,7 @@
 //! A socket that needs no runtime: async-io's reactor, a thread of its own, serves it under any executor.
 
 use std::io;
+use std::net::SocketAddr;
 
 use async_net::TcpStream;
 #[cfg(unix)]
@@ -33,4 +34,15 @@ pub(crate) async fn open(server: &Server) -> io::Result<Socket> {
         }
     };
     Ok(stream.compat())
+}
+
+/// Where a socket leads that is not of the system.
+pub(crate) fn peer(socket: &Socket) -> Option<SocketAddr> {
+    match socket.get_ref() {
+        Either::Left(stream) => stream.peer_addr().ok(),
+        #[cfg(unix)]
+        Either::Right(_) => None,
+        #[cfg(not(unix))]
+        Either::Right(stream) => stream.peer_addr().ok(),
+    }
 }

@@ -38,6 +38,27 @@ fn a_backend_that_is_terminated_ends_its_link_alone() {
 }
 
 #[test]
+fn a_pooler_that_keeps_no_connection_for_a_session_is_refused() {
+    let server = SERVER.get();
+    let of = |mode| {
+        let pooler = Server::pgbouncer(&server, mode);
+        let bus = bus(&pooler.url(), &format!("pooled_by_{mode}"));
+        (pooler, bus)
+    };
+    smol::block_on(async {
+        let (_session, bus) = of("session");
+        TestLink::working(&bus).await;
+        for mode in ["transaction", "statement"] {
+            let (_pooler, bus) = of(mode);
+            let error = refusal(&bus).await;
+            assert_eq!(error.kind(), BusErrorKind::Protocol, "{error}");
+            assert!(error.to_string().contains("a pooler"), "{error}");
+            assert!(error.to_string().contains("pool_mode"), "{error}");
+        }
+    });
+}
+
+#[test]
 fn the_password_is_asked_for_at_each_connect() {
     let server = SERVER.get();
     let bus = Postgres::new(&server.url().replace(":midplane@", ":old@")).unwrap();

