@@ -50,6 +50,10 @@ impl Bus for Nats {
         Limits::new(self.limits.frame.min(payload))
     }
 
+    fn broker(&self) -> Option<String> {
+        self.found.broker.lock().clone()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let handle = runtime::handle().map_err(|error| {
             BusError::new(BusErrorKind::Unreachable, "no thread for the NATS driver")
@@ -73,6 +77,7 @@ async fn open(nats: &Nats, runtime: Handle) -> Result<Link, BusError> {
         ));
     }
     nats.found.payload.store(largest, Ordering::Relaxed);
+    *nats.found.broker.lock() = Some(identity(&client));
     let connection = Connection {
         client,
         subscriptions: BTreeMap::new(),
@@ -89,6 +94,15 @@ async fn open(nats: &Nats, runtime: Handle) -> Result<Link, BusError> {
             full: usize::MAX,
         }),
     })
+}
+
+/// Which server it is, and of which cluster: nodes on several servers of one cluster hear each other.
+fn identity(client: &Client) -> String {
+    let server = client.server_info();
+    match server.cluster {
+        Some(cluster) => format!("nats cluster {cluster}, server {}", server.server_id),
+        None => format!("nats server {}", server.server_id),
+    }
 }
 
 /// A client of the driver's with its one connection, and where it puts what arrives. The runtime is current.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use midplane_core::bus::{Limits, Prefix, SettingsError};
+use parking_lot::Mutex;
 
 use crate::url::{Endpoint, Login};
 
@@ -31,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) payload: AtomicUsize,
     /// How many subscriptions a connection is known to be allowed.
     pub(crate) subscriptions: AtomicUsize,
+    /// Which server the link that was opened last is with.
+    pub(crate) broker: Mutex<Option<String>>,
 }
 
 /// How many subscriptions a connection is taken to be allowed before anybody asked.
@@ -41,6 +44,7 @@ impl Default for Found {
         Self {
             payload: AtomicUsize::new(usize::MAX),
             subscriptions: AtomicUsize::new(SUBSCRIPTIONS),
+            broker: Mutex::default(),
         }
     }
 }

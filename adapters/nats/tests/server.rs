@@ -10,7 +10,7 @@ use common::configured;
 use futures::StreamExt;
 use futures::future::{Either, select};
 use midplane_conformance::suite::{TestLink, outbound};
-use midplane_core::bus::{BusErrorKind, Lane};
+use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_nats::Nats;
 use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::Server;
@@ -21,6 +21,22 @@ fn permitting(subjects: &str) -> String {
         "authorization {{ users = [ {{ user: ada, password: pw, permissions: {{ \
          publish: [{subjects}], subscribe: [{subjects}] }} }} ] }}"
     )
+}
+
+#[test]
+fn a_bus_says_which_server_it_is_connected_to() {
+    let servers = [Server::nats(), Server::nats()];
+    smol::block_on(async {
+        let mut said = Vec::new();
+        for server in [&servers[0], &servers[0], &servers[1]] {
+            let bus = Nats::new(&server.url()).unwrap();
+            assert_eq!(bus.broker(), None);
+            TestLink::connect(&bus).await;
+            said.push(bus.broker().expect("an identity"));
+        }
+        assert!(said[0].starts_with("nats server N"), "{said:?}");
+        assert!(said[0] == said[1] && said[1] != said[2], "{said:?}");
+    });
 }
 
 #[test]

@@ -24,6 +24,10 @@ use crate::{login, payload, pooler};
 /// that notify, which a link that gave up would go on waiting for: more than two heartbeats of 2 s are no use to any.
 const SET_UP: &str = "SET synchronous_commit = off; SET lock_timeout = '5s'";
 
+/// Which server this is: a standby that was promoted has the identifier of its primary, and another timeline.
+const IDENTITY: &str = "SELECT format('postgres %s, timeline %s', system_identifier, timeline_id) \
+    FROM pg_control_system(), pg_control_checkpoint()";
+
 /// What stands between a prefix and a lane. Nothing in a channel's name needs escaping between double quotes.
 const SEPARATOR: char = '_';
 
@@ -33,9 +37,15 @@ impl Bus for Postgres {
         payload::LIMITS
     }
 
+    fn broker(&self) -> Option<String> {
+        self.broker.lock().clone()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let mut opened = login::open(&self.endpoint, SET_UP).await?;
         pooler::refuse(&self.endpoint, &mut opened).await?;
+        // Some hosts let nobody read it.
+        *self.broker.lock() = opened.ask(IDENTITY).await.ok().flatten();
         let inbox = Arc::new(Inbox::new(self.queue));
         let open = Open {
             client: Some(Arc::new(opened.client)),

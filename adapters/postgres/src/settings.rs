@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use midplane_core::bus::{Prefix, SettingsError};
+use parking_lot::Mutex;
 
 use crate::url::Endpoint;
 
@@ -13,6 +14,8 @@ pub struct Postgres {
     pub(crate) endpoint: Endpoint,
     pub(crate) prefix: Prefix,
     pub(crate) queue: usize,
+    /// Which server the link that was opened last is with.
+    pub(crate) broker: Arc<Mutex<Option<String>>>,
 }
 
 impl Postgres {
@@ -26,6 +29,7 @@ impl Postgres {
             endpoint: Endpoint::parse(url)?,
             prefix: Prefix::default(),
             queue: 16 << 20,
+            broker: Arc::default(),
         })
     }
 

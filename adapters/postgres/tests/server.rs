@@ -5,7 +5,7 @@ mod common;
 use common::sql;
 use futures::StreamExt;
 use midplane_conformance::suite::{TestLink, outbound, refusal};
-use midplane_core::bus::{BusErrorKind, Inbound};
+use midplane_core::bus::{Bus, BusErrorKind, Inbound};
 use midplane_postgres::Postgres;
 use midplane_testkit::server::{Server, SharedServer};
 use midplane_testkit::within;
@@ -34,6 +34,24 @@ fn a_backend_that_is_terminated_ends_its_link_alone() {
         assert!(victim.transmit.send(&[outbound(0, "lost")]).await.is_err());
         other.send(0, "here").await;
         other.receives(0, "here").await;
+    });
+}
+
+#[test]
+fn a_bus_says_which_server_it_is_connected_to() {
+    let (server, other) = (SERVER.get(), Server::postgres_with(&[]));
+    sql(&server.url(), "CREATE ROLE plain LOGIN PASSWORD 'hunter2'");
+    let plain = format!("postgres://plain:hunter2@{}/postgres", server.address());
+    smol::block_on(async {
+        let mut said = Vec::new();
+        for url in [&server.url(), &plain, &other.url()] {
+            let bus = bus(url, "who");
+            assert_eq!(bus.broker(), None);
+            TestLink::connect(&bus).await;
+            said.push(bus.broker().expect("an identity"));
+        }
+        assert!(said[0].ends_with(", timeline 1"), "{said:?}");
+        assert!(said[0] == said[1] && said[1] != said[2], "{said:?}");
     });
 }
 

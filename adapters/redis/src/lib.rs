@@ -29,7 +29,7 @@
 //! the adapter as it comes, and the adapter bounds what waits; the driver's RESP2 subscriber queues without bound. So
 //! the server is Redis 6 or newer, or any Valkey, and the user needs `HELLO`, `SUBSCRIBE`, `UNSUBSCRIBE` and `PUBLISH`
 //! with the channels: `ACL SETUSER chat on >secret resetchannels &chat:* +hello +subscribe +unsubscribe
-//! +publish`.
+//! +publish`. With `+info` a node can say which server it is connected to, by its run id.
 //!
 //! On a **cluster**, `redis+cluster://user:password@host:6379,host:6379` (or `rediss`, `valkey` or `valkeys`
 //! before the plus), channels are sharded: each belongs to the shard that owns its slot, so lanes are spread over

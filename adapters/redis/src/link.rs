@@ -27,9 +27,14 @@ impl Bus for Redis {
         self.limits
     }
 
+    fn broker(&self) -> Option<String> {
+        self.broker.lock().clone()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let pushes = Arc::new(Pushes::new(self.prefix.clone(), self.queue));
         let found = topology::find(self, &pushes).await?;
+        *self.broker.lock() = found.broker;
         let open = Open {
             pairs: found.pairs,
             seed: found.seed,

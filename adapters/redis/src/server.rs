@@ -130,8 +130,11 @@ impl Server {
             .await
     }
 
-    /// Opens both connections to a server, which must be a master.
-    pub(crate) async fn open_master(&self, pushes: &Arc<Pushes>) -> Result<Connections, BusError> {
+    /// Opens both connections to a server, which must be a master, and says which it is, where the user may know.
+    pub(crate) async fn open_master(
+        &self,
+        pushes: &Arc<Pushes>,
+    ) -> Result<(Connections, Option<String>), BusError> {
         let (subscriber, mut publisher) =
             try_join(self.connect(pushes, true), self.connect(pushes, false)).await?;
         let answer: Value = redis::cmd("HELLO")
@@ -141,10 +144,13 @@ impl Server {
         if is_replica(&answer) {
             return Err(self.replica_error());
         }
-        Ok(Connections {
+        let info = redis::cmd("INFO").arg("server").clone();
+        let info: Option<String> = info.query_async(&mut publisher.connection).await.ok();
+        let connections = Connections {
             subscriber: Some(subscriber),
             publisher: Some(publisher),
-        })
+        };
+        Ok((connections, info.as_deref().and_then(identity)))
     }
 
     /// The error of a link with a server that is a replica.
@@ -158,6 +164,13 @@ impl Server {
             ),
         )
     }
+}
+
+/// Which server it is that answers this to `INFO server`: its run id, another one at each start.
+fn identity(info: &str) -> Option<String> {
+    let mut lines = info.lines();
+    let id = lines.find_map(|line| line.strip_prefix("run_id:"))?;
+    Some(format!("redis {}", id.trim()))
 }
 
 /// Whether a server that answers this to `HELLO` is a replica.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use midplane_core::bus::{Limits, Prefix, SettingsError};
+use parking_lot::Mutex;
 
 use crate::url::Endpoint;
 
@@ -22,6 +23,8 @@ pub struct Redis {
     pub(crate) prefix: Prefix,
     pub(crate) limits: Limits,
     pub(crate) queue: usize,
+    /// Which server the link that was opened last is with.
+    pub(crate) broker: Arc<Mutex<Option<String>>>,
 }
 
 impl Redis {
@@ -40,6 +43,7 @@ impl Redis {
             prefix: Prefix::default(),
             limits: Limits::new(512 << 10),
             queue: 16 << 20,
+            broker: Arc::default(),
         })
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Found {
     /// The connection to the node of a cluster that named the others: until a lane is subscribed its loss is the link's
     /// end, so that the link notices that the cluster is gone. It carries nothing any more.
     pub(crate) seed: Option<Wire>,
+    /// Which server it is, where it is one.
+    pub(crate) broker: Option<String>,
 }
 
 impl Topology {
@@ -84,7 +86,7 @@ pub(crate) fn no_seed() -> BusError {
 }
 
 async fn single(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
-    let connections = server.open_master(pushes).await?;
+    let (connections, broker) = server.open_master(pushes).await?;
     Ok(Found {
         topology: Topology {
             servers: vec![server],
@@ -92,6 +94,7 @@ async fn single(server: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError>
         },
         pairs: vec![connections],
         seed: None,
+        broker,
     })
 }
 
@@ -105,6 +108,7 @@ async fn cluster(node: Server, pushes: &Arc<Pushes>) -> Result<Found, BusError> 
             slots: Some(slots),
         },
         seed: Some(seed),
+        broker: None,
     })
 }
 

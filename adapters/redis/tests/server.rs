@@ -28,6 +28,27 @@ fn acl(server: &Server, rules: &str) {
 }
 
 #[test]
+fn a_bus_says_which_server_it_is_connected_to_where_it_may() {
+    Executor::Smol.run(async {
+        let servers = [Server::redis_with(&[]), Server::redis_with(&[])];
+        let mut said = Vec::new();
+        for server in [&servers[0], &servers[0], &servers[1]] {
+            let bus = Redis::new(&server.url()).expect("a url");
+            assert_eq!(bus.broker(), None);
+            TestLink::connect(&bus).await;
+            let id = server.redis_command(&["INFO", "server"]);
+            let broker = bus.broker().expect("an identity");
+            assert!(id.contains(broker.strip_prefix("redis ").expect("its kind")));
+            said.push(broker);
+        }
+        assert!(said[0] == said[1] && said[1] != said[2], "{said:?}");
+        let bus = Redis::new(&with_user(&servers[0])).expect("a url");
+        TestLink::working(&bus).await;
+        assert_eq!(bus.broker(), None);
+    });
+}
+
+#[test]
 fn a_subscribed_connection_that_is_killed_ends_the_link_and_an_idle_one_does_not() {
     for executor in EXECUTORS {
         executor.run(async {

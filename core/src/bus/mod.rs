@@ -12,6 +12,7 @@ mod settings;
 mod signing;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 
 use async_trait::async_trait;
@@ -45,6 +46,12 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// When the server cannot be reached or refuses the link. Nothing is left open.
     async fn connect(&self) -> Result<Link, BusError>;
+
+    /// The identity of the broker behind the link that was opened last, in at most 128 bytes that hold no secret: nodes
+    /// that are connected to different brokers know it by that when they meet. `None` where the bus cannot tell.
+    fn broker(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A link is one connected session with a bus. Dropping both halves closes it; what one half does without
