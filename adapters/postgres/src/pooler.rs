@@ -42,7 +42,7 @@ pub(crate) async fn refuse(
         return Ok(());
     }
     let message = format!(
-        "a pooler at {} gives each transaction another connection, where LISTEN hears nothing: name the Postgres server \
+        "a pooler at {} gives each transaction another connection, where LISTEN gets nothing: name the Postgres server \
          itself in the url, or have the pooler keep a connection for each session (`pool_mode = session` of PgBouncer)",
         opened.server
     );

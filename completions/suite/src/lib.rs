@@ -24,6 +24,7 @@ mod filter;
 mod fixture;
 mod ledger;
 mod listening;
+mod load;
 mod producer;
 pub mod script;
 mod trial;
@@ -89,6 +90,7 @@ macro_rules! with_completion_checks {
             listening::a_listener_handles_everything,
             listening::a_listener_that_is_cut_off_handles_everything,
             listening::a_listener_without_a_stream_handles_everything,
+            load::a_subscription_under_load_starts_exactly,
             producer::every_call_may_be_repeated,
             producer::an_illegal_transition_is_refused_and_changes_nothing
         }

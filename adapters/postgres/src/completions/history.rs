@@ -11,10 +11,12 @@ use midplane_completions::{
     JournalReader, Page, Poison, ReadError,
 };
 use midplane_core::{Instant, Timer};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
 use super::connection::StoreConnection;
+use super::place::HistoryPlace;
 use super::row;
 use super::schema::Schema;
 use crate::error::ConnectionError;
@@ -22,6 +24,10 @@ use crate::error::ConnectionError;
 /// The least time between two reads of a reader that is woken: under load, what is committed meanwhile makes one
 /// page. A reader that was idle reads at once.
 const GATHER: Duration = Duration::from_millis(5);
+
+/// The longest wait between two reads while a commit is under way that may wake nobody: a commit takes some
+/// milliseconds, but a program may hold a number for hours.
+const HELD_MOST: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Journal for PostgresStore {
@@ -40,8 +46,10 @@ impl Journal for PostgresStore {
             tag: wanted(filter.tag().map(AsRef::as_ref)),
             statement: self
                 .schema
-                .place("SELECT * FROM \"midplane\".read($1, $2, $3, $4)"),
-            horizon: self.schema.place("SELECT upto FROM \"midplane\".horizon()"),
+                .place("SELECT * FROM \"midplane\".read($1, $2, $3, $4, $5)"),
+            head: self
+                .schema
+                .place("SELECT number, check_value FROM \"midplane\".head()"),
             timer: Arc::clone(&self.timer),
             read_at: None,
             held: None,
@@ -90,17 +98,31 @@ fn wanted(text: Option<&str>) -> Option<String> {
     })
 }
 
+/// The place in these columns, which are null where there is none.
+fn place(row: &Row, number: &str, check: &str) -> Option<HistoryPlace> {
+    let number = row.get::<_, Option<i64>>(number)?;
+    let check = row.get(check);
+    Some(HistoryPlace { number, check })
+}
+
+fn emptied() -> BackendError {
+    BackendError::new(
+        BackendErrorKind::NotInstalled,
+        "the store table is empty: was the schema dropped while connected?",
+    )
+}
+
 struct PostgresReader {
     connection: StoreConnection,
     store: i64,
     namespace: Option<String>,
     tag: Option<String>,
     statement: String,
-    horizon: String,
+    head: String,
     timer: Arc<dyn Timer>,
     /// When the last read was asked.
     read_at: Option<Instant>,
-    /// The wait until the next read while transactions are under way that may have woken nobody.
+    /// The wait until the next read while commits are under way that may wake nobody.
     held: Option<Duration>,
 }
 
@@ -109,15 +131,19 @@ impl JournalReader for PostgresReader {
     async fn head(&mut self) -> Result<Cursor, BackendError> {
         let rows = self
             .connection
-            .query(&self.horizon, &[])
+            .query(&self.head, &[])
             .await
             .map_err(ConnectionError::from)?;
-        let upto = rows.first().map_or(0, |row| row.get(0));
-        Ok(row::cursor(self.store, upto))
+        match rows.first().map(|row| (row.get(0), row.get(1))) {
+            Some((Some(number), check @ Some(_))) => {
+                Ok(HistoryPlace { number, check }.cursor(self.store))
+            }
+            _ => Err(emptied()),
+        }
     }
 
     async fn read(&mut self, after: &Cursor, most: usize) -> Result<Page, ReadError> {
-        let from = row::number(self.store, after)?;
+        let from = HistoryPlace::of(after, self.store)?;
         let most = i32::try_from(most)
             .unwrap_or(i32::MAX - 1)
             .min(i32::MAX - 1);
@@ -128,7 +154,8 @@ impl JournalReader for PostgresReader {
             .query(
                 &self.statement,
                 &[
-                    (&from, Type::INT8),
+                    (&from.number, Type::INT8),
+                    (&from.check, Type::INT4),
                     (&most, Type::INT4),
                     (&self.namespace, Type::TEXT),
                     (&self.tag, Type::TEXT),
@@ -137,38 +164,34 @@ impl JournalReader for PostgresReader {
             .await
             .map_err(|error| BackendError::from(ConnectionError::from(error)))?;
         // One row is always there, unless somebody emptied the table of the store.
-        let first = rows.first().ok_or_else(|| {
-            BackendError::new(
-                BackendErrorKind::NotInstalled,
-                "the store table is empty: was the schema dropped while connected?",
-            )
-        })?;
+        let first = rows.first().ok_or_else(emptied)?;
         if first.get::<_, i64>("store") != self.store {
             // The store was dropped and made again: the next connection finds out.
             let message = "another store answers than the one that was connected to";
             return Err(BackendError::new(BackendErrorKind::Unreachable, message).into());
         }
-        let (last, trimmed): (i64, i64) = (first.get("last"), first.get("trimmed"));
-        if from > last {
-            return Err(CursorError::Malformed.into());
+        // Numbers were given out again, or the record of the place is gone: only the reconciler knows what was missed.
+        if first.get("replaced") {
+            return Err(CursorError::Expired.into());
         }
-        if from < trimmed {
+        let trimmed = place(first, "trimmed", "trimmed_check").unwrap_or(from);
+        if from.number < trimmed.number {
             return Err(ReadError::Expired {
-                oldest: row::cursor(self.store, trimmed),
-                missed: u64::try_from(trimmed - from).ok(),
+                oldest: trimmed.cursor(self.store),
+                missed: u64::try_from(trimmed.number - from.number).ok(),
             });
         }
-        let mut position: i64 = first.get("upto");
+        let mut position = place(first, "reached", "reached_check").unwrap_or(from);
         let (more, held): (bool, bool) = (first.get("more"), first.get("held"));
         let mut entries = Vec::new();
         for row in &rows {
-            let Some(number) = row.get::<_, Option<i64>>("number") else {
+            let Some(record) = place(row, "number", "check_value") else {
                 continue;
             };
             if more {
-                position = number;
+                position = record;
             }
-            let place = row::cursor(self.store, number);
+            let place = record.cursor(self.store);
             entries.push(match row::completion(row, place.clone()) {
                 Ok(completion) => Entry::Completion(completion),
                 Err(reason) => Entry::Poison(Poison::new(place, reason)),
@@ -176,10 +199,12 @@ impl JournalReader for PostgresReader {
         }
         self.held = match (held, self.held) {
             (false, _) => None,
-            (true, Some(before)) if entries.is_empty() => Some(before * 2),
+            (true, Some(before)) if entries.is_empty() => {
+                Some(before.saturating_mul(2).min(HELD_MOST))
+            }
             (true, _) => Some(GATHER),
         };
-        Ok(Page::new(entries, row::cursor(self.store, position), more))
+        Ok(Page::new(entries, position.cursor(self.store), more))
     }
 
     async fn wait(&mut self) -> Result<(), BackendError> {

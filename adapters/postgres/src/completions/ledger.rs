@@ -8,6 +8,7 @@ use midplane_completions::{
 };
 use tokio_postgres::types::Type;
 
+use super::place::HistoryPlace;
 use super::{PostgresStore, micros, row};
 
 #[async_trait]
@@ -19,8 +20,8 @@ impl Ledger for PostgresStore {
             .after
             .as_ref()
             .zip(store)
-            .and_then(|(place, store)| row::number(store, place).ok())
-            .unwrap_or(0);
+            .and_then(|(place, store)| HistoryPlace::of(place, store).ok())
+            .map_or(0, |place| place.number);
         let most = i32::try_from(scan.most.max(1))
             .unwrap_or(i32::MAX - 1)
             .min(i32::MAX - 1);
@@ -42,7 +43,8 @@ impl Ledger for PostgresStore {
             let Some(number) = found.get::<_, Option<i64>>("number") else {
                 continue;
             };
-            let place = row::cursor(store, number);
+            let check = None;
+            let place = HistoryPlace { number, check }.cursor(store);
             // The constraints of the table keep what cannot be read out.
             completions.extend(row::completion(found, place.clone()));
             next = found.get::<_, bool>("more").then_some(place);

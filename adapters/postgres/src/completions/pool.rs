@@ -1,12 +1,13 @@
 //! The connections that producers and ledgers share.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::lock::{Mutex, MutexGuard};
+use futures::channel::oneshot;
 use midplane_completions::BackendError;
 use midplane_core::Timer;
+use parking_lot::Mutex;
 use tokio_postgres::Row;
 use tokio_postgres::error::Severity;
 
@@ -14,12 +15,60 @@ use super::connection::{Failed, Parameter, StoreConnection};
 use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::url::Endpoint;
 
-/// A few connections, opened when they are needed; a caller waits while all are in use.
+/// A few connections, opened when they are needed; a caller waits while all are in use, behind those who came before.
 pub(crate) struct ConnectionPool {
-    slots: Box<[Mutex<Option<StoreConnection>>]>,
-    next: AtomicUsize,
+    queue: Arc<Mutex<PoolQueue>>,
     deadline: Duration,
     timer: Arc<dyn Timer>,
+}
+
+/// What is free, or who waits for it: never both.
+struct PoolQueue {
+    /// Connections that nobody uses, and room for one where there is `None`.
+    free: Vec<Option<StoreConnection>>,
+    waiting: VecDeque<oneshot::Sender<PoolSlot>>,
+}
+
+/// The right to use one connection, which goes to the next caller when it is dropped.
+struct PoolSlot {
+    /// `None` where one is to be opened. While a connection is out of its slot, a caller that is dropped closes it.
+    connection: Option<StoreConnection>,
+    queue: Arc<Mutex<PoolQueue>>,
+    /// Whether the slot was given on.
+    passed: bool,
+}
+
+impl PoolSlot {
+    fn new(connection: Option<StoreConnection>, queue: &Arc<Mutex<PoolQueue>>) -> Self {
+        Self {
+            connection,
+            queue: Arc::clone(queue),
+            passed: false,
+        }
+    }
+}
+
+impl Drop for PoolSlot {
+    fn drop(&mut self) {
+        if self.passed {
+            return;
+        }
+        let mut slot = Self::new(self.connection.take(), &self.queue);
+        loop {
+            let mut queue = self.queue.lock();
+            let Some(next) = queue.waiting.pop_front() else {
+                slot.passed = true;
+                let connection = slot.connection.take();
+                return queue.free.push(connection);
+            };
+            drop(queue);
+            // One that gave up waiting gives the slot back.
+            match next.send(slot) {
+                Ok(()) => return,
+                Err(refused) => slot = refused,
+            }
+        }
+    }
 }
 
 /// Why a statement gave no rows.
@@ -42,8 +91,10 @@ impl From<QueryError> for BackendError {
 impl ConnectionPool {
     pub(crate) fn new(most: usize, deadline: Duration, timer: Arc<dyn Timer>) -> Self {
         Self {
-            slots: (0..most.max(1)).map(|_| Mutex::new(None)).collect(),
-            next: AtomicUsize::new(0),
+            queue: Arc::new(Mutex::new(PoolQueue {
+                free: (0..most.max(1)).map(|_| None).collect(),
+                waiting: VecDeque::new(),
+            })),
             deadline,
             timer,
         }
@@ -77,8 +128,7 @@ impl ConnectionPool {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, QueryError> {
         let mut slot = self.slot().await;
-        // While the connection is out of its slot, a caller that is dropped closes it.
-        let mut kept = slot.take();
+        let mut kept = slot.connection.take();
         let mut connection = match kept.take_if(StoreConnection::lives) {
             Some(connection) => connection,
             None => StoreConnection::open(endpoint)
@@ -87,25 +137,32 @@ impl ConnectionPool {
         };
         match connection.query(statement, parameters).await {
             Ok(rows) => {
-                *slot = Some(connection);
+                slot.connection = Some(connection);
                 Ok(rows)
             }
             Err(failed) if failed.error.as_ref().is_some_and(is_refusal) => {
-                *slot = Some(connection);
+                slot.connection = Some(connection);
                 Err(QueryError::Refused(failed))
             }
             Err(failed) => Err(QueryError::Lost(failed.into())),
         }
     }
 
-    /// The first slot that is free, or one in turn.
-    async fn slot(&self) -> MutexGuard<'_, Option<StoreConnection>> {
-        match self.slots.iter().find_map(Mutex::try_lock) {
-            Some(slot) => slot,
-            None => {
-                let turn = self.next.fetch_add(1, Ordering::Relaxed);
-                self.slots[turn % self.slots.len()].lock().await
+    /// A slot: a free one, the one that was used last before the others, or the first that is given on to this caller.
+    async fn slot(&self) -> PoolSlot {
+        let given = {
+            let mut queue = self.queue.lock();
+            if let Some(connection) = queue.free.pop() {
+                return PoolSlot::new(connection, &self.queue);
             }
+            let (next, given) = oneshot::channel();
+            queue.waiting.push_back(next);
+            given
+        };
+        match given.await {
+            Ok(slot) => slot,
+            // The pool outlives its callers, and a sender is only dropped when it has sent.
+            Err(oneshot::Canceled) => PoolSlot::new(None, &self.queue),
         }
     }
 }

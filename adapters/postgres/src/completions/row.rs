@@ -1,28 +1,9 @@
 //! Rows as completions.
 
 use bytes::Bytes;
-use midplane_completions::{Completion, Cursor, CursorError, ExecutionId, Outcome, Timestamp};
+use midplane_completions::{Completion, Cursor, ExecutionId, Outcome, Timestamp};
 use midplane_core::IdError;
 use tokio_postgres::Row;
-
-/// The name of the backend in its cursors.
-const NAME: &str = "postgres";
-const VERSION: u8 = 1;
-
-/// The place behind the record of this number.
-pub(super) fn cursor(store: i64, number: i64) -> Cursor {
-    Cursor::new(NAME, store.cast_unsigned(), VERSION, &number.to_be_bytes())
-}
-
-/// The number of the record before the place.
-pub(super) fn number(store: i64, cursor: &Cursor) -> Result<i64, CursorError> {
-    let position = cursor.position(NAME, store.cast_unsigned(), VERSION)?;
-    let bytes = position.try_into().map_err(|_| CursorError::Malformed)?;
-    match i64::from_be_bytes(bytes) {
-        number if number >= 0 => Ok(number),
-        _ => Err(CursorError::Malformed),
-    }
-}
 
 /// The completion in a row, or why there is none. The server's procedures return these columns.
 pub(super) fn completion(row: &Row, place: Cursor) -> Result<Completion, String> {

@@ -1,5 +1,6 @@
 //! Completions in Postgres: every promise, and what Postgres alone can do wrong.
 
+mod commit;
 mod faults;
 mod peculiar;
 mod sql;

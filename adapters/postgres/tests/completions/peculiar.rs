@@ -33,7 +33,7 @@ fn many_may_migrate_at_once_and_again() {
         let count = format!(
             "SELECT string_agg(version::text, ' ' ORDER BY version) FROM \"{schema}\".migrations"
         );
-        assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4"));
+        assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4 5"));
         run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");
         let scanned = stores[2].scan(&Scan::new(Duration::ZERO, 10)).await;
@@ -104,8 +104,11 @@ fn a_server_that_repeats_the_password_does_not_make_us_show_it() {
 fn an_older_version_is_not_installed() {
     smol::block_on(async {
         let test = TestStore::start();
-        test.sql("DELETE FROM midplane.migrations WHERE version = 4")
-            .await;
+        let last = "(SELECT max(version) FROM midplane.migrations)";
+        test.sql(&format!(
+            "DELETE FROM midplane.migrations WHERE version = {last}"
+        ))
+        .await;
         let error = test.backend().subscribe_completions().await.unwrap_err();
         let text = format!("{error:?}");
         assert!(text.contains("PostgresStore::migrate"), "{text}");
@@ -229,6 +232,7 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
         begin(&store, "open").await;
         let mut begun = Box::new(OpenTransaction::new(test.open().await, &test.schema).await);
         finish_in(&mut begun, "open").await;
+        begun.sql.run("SET CONSTRAINTS ALL IMMEDIATE").await;
         run(&store, "behind").await;
         assert_eq!(prune(&store, Duration::ZERO).await, (2, 1));
         begun.commit().await.expect("it commits");

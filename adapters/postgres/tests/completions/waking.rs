@@ -119,7 +119,9 @@ fn a_savepoint_that_is_rolled_back_skips_nothing() {
         }
         let mut stream = subscribe(&test, prompt()).await;
         let mut begun = Box::new(OpenTransaction::new(test.open().await, &test.schema).await);
-        begun.sql.run("SAVEPOINT here").await;
+        // Each number is drawn when its execution finishes.
+        let at_once = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT here";
+        begun.sql.run(at_once).await;
         finish_in(&mut begun, "undone").await;
         begun.sql.run("ROLLBACK TO here").await;
         for id in ["late", "later"] {
