@@ -60,6 +60,7 @@ once! {
     two_nodes_in_one_process: reach::a_publish_reaches_the_other_node_of_one_process;
     the_page_of_another_node_shows_a_flow: flows::the_page_of_another_node_shows_a_flow;
     nobody_listens_untold: foreign::nobody_listens_untold;
+    a_node_of_another_program: foreign::a_node_of_another_program;
     a_subscription_that_is_cut: readiness::a_subscription_that_is_cut;
     a_permission_that_is_removed: readiness::a_permission_that_is_removed;
     a_master_that_is_demoted: readiness::a_master_that_is_demoted;

@@ -138,8 +138,15 @@ impl Client {
         reach
     }
 
-    /// The message that the client may have missed events, by age on the clock of the server.
+    /// The message that events are lost, which is counted.
+    pub(crate) fn lost(&self, count: u64) -> String {
+        self.app.counts.lose(count);
+        Body::Lost { count }.unasked()
+    }
+
+    /// The message that the client may have missed events, which is counted, by age on the clock of the server.
     pub(crate) fn missed(&self, missed: &Missed) -> String {
+        self.app.counts.miss(missed.events);
         let now = self.app.runtime.timer.now();
         let age = |at: Instant| (now - at).as_millis().try_into().unwrap_or(u64::MAX);
         let body = Body::Missed {

@@ -29,6 +29,7 @@ use crate::connection_reach::ConnectionReach;
 use crate::identity::{Identity, NoEntropy};
 use crate::leave::leave_in_turns;
 use crate::message::Body;
+use crate::request::is_forged;
 use crate::runtime::Socket;
 use crate::state::App;
 use crate::websocket::WebSocket;
@@ -197,6 +198,10 @@ impl<S: Socket> Connection<S> {
             }
             written += 1;
             match item {
+                Item::Event(event) if is_forged(event) => {
+                    let lost = self.client.lost(1);
+                    self.websocket.push(Data::Text, lost.as_bytes());
+                }
                 // The bytes of an event of text are known to be text.
                 Item::Event(event) => {
                     let kind = if event.is_text() {
@@ -207,12 +212,10 @@ impl<S: Socket> Connection<S> {
                     self.websocket.push(kind, event.bytes());
                 }
                 Item::Lost(count) => {
-                    self.app.counts.lose(*count);
-                    let lost = Body::Lost { count: *count }.unasked();
+                    let lost = self.client.lost(*count);
                     self.websocket.push(Data::Text, lost.as_bytes());
                 }
                 Item::Missed(missed) => {
-                    self.app.counts.miss(missed.events);
                     let told = self.client.missed(missed);
                     self.websocket.push(Data::Text, told.as_bytes());
                 }

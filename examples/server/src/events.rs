@@ -21,6 +21,7 @@ use crate::connection_reach::ConnectionReach;
 use crate::identity::Identity;
 use crate::message::Body as Message;
 use crate::query;
+use crate::request::is_forged;
 use crate::response::{Body, Failure, failure, unavailable};
 use crate::sockets::Place;
 use crate::state::App;
@@ -109,16 +110,10 @@ pub(crate) async fn events(
 /// The block of an item, and its count.
 fn encode(client: &Client, item: &Item) -> Option<Bytes> {
     match item {
+        Item::Event(event) if is_forged(event) => Some(named("lost", &client.lost(1))),
         Item::Event(_) => Some(block(item)),
-        Item::Lost(count) => {
-            client.app.counts.lose(*count);
-            let lost = Message::Lost { count: *count }.unasked();
-            Some(named("lost", &lost))
-        }
-        Item::Missed(missed) => {
-            client.app.counts.miss(missed.events);
-            Some(named("missed", &client.missed(missed)))
-        }
+        Item::Lost(count) => Some(named("lost", &client.lost(*count))),
+        Item::Missed(missed) => Some(named("missed", &client.missed(missed))),
         _ => None,
     }
 }

@@ -282,8 +282,15 @@ fn unreserved(event: &RawValue) -> Result<&RawValue, RequestFault> {
     Ok(event)
 }
 
-/// Whether this JSON, with no space around it, would pass for a message of the server.
+/// Whether an event would pass for a message of the server. No door of ours lets such an event in: another program
+/// published it on the bus.
+pub(crate) fn is_forged(event: &Event) -> bool {
+    event.as_text().is_some_and(is_reserved)
+}
+
+/// Whether this JSON would pass for a message of the server.
 pub(crate) fn is_reserved(text: &str) -> bool {
+    let text = text.trim_ascii();
     // A key can be written with escapes; without any, it stands in the text as it is.
     let possible = text.starts_with('{') && (text.contains("midplane") || text.contains('\\'));
     possible && has_reserved_key(text)

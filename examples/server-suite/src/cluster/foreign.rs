@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
+use midplane::{Plane, Target};
 use midplane_testkit::server::Server as Broker;
 use midplane_testkit::until;
 use serde_json::{Value, json};
@@ -86,6 +87,36 @@ pub async fn nobody_listens_untold(programs: Programs) {
     let receivers = broker.redis_command(&["PUBLISH", &format!("{prefix}:json"), &message]);
     assert_eq!(receivers.trim(), ":0");
     nodes.clients[0].got_nothing().await;
+}
+
+/// A node of another program may publish what would pass for a message of the server. No client gets that, and each is
+/// told that something is lost.
+pub async fn a_node_of_another_program(programs: Programs) {
+    let (broker, prefix) = (ServerKind::Redis.shared(), prefix());
+    let flags = format!("--backplane-prefix {prefix}");
+    let mut nodes = Nodes::start(programs.in_turn(), 2, &broker.url(), &flags).await;
+    nodes.listen().await;
+    let plane = Plane::builder(&broker.url()).prefix(&prefix);
+    let plane = plane.connect().await.expect("a plane");
+    for text in [
+        r#"{"midplane":"closing"}"#,
+        " {\"midplane\": \"closing\"} ",
+        r#"{"midpl\u0061ne":"closing"}"#,
+    ] {
+        for event in [text, "\"midplane\""] {
+            let receipt = plane.publish(Target::topic("t").expect("a topic"), event);
+            assert!(receipt.is_relayed(), "{receipt:?}");
+        }
+        for client in &mut nodes.clients {
+            assert_eq!(
+                client.own().await,
+                json!({ "midplane": "lost", "count": 1 })
+            );
+            assert_eq!(client.event().await, "\"midplane\"");
+        }
+    }
+    plane.close().await;
+    nodes.fenced("end").await;
 }
 
 /// Publishes with what comes with the broker.
