@@ -56,6 +56,7 @@ impl<H: Host> Local<H> {
     pub fn status(&self) -> Status {
         Status {
             state: self.state(),
+            ready: self.state() == State::Live,
             connections: self.registry.connections(),
             drops: self.registry.drops(),
             notices_dropped: self.notices.dropped(),

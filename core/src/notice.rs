@@ -12,6 +12,7 @@ use futures::stream::{BoxStream, Stream, StreamExt};
 use lock_api::Mutex;
 
 use crate::host::Host;
+use crate::member::Difference;
 use crate::missed::Missed;
 use crate::node_id::NodeId;
 use crate::receipt::State;
@@ -34,6 +35,9 @@ pub enum Notice {
     Left(NodeId),
     /// Another node was not heard for ten heartbeats.
     Silent(NodeId),
+    /// A member is set otherwise than this node, or a node of another cluster uses the same prefix on the same bus. That
+    /// node says the same of this one.
+    Differs(Difference),
     /// The link with the bus ended or could not be opened; another attempt follows. The text is for
     /// people and holds no secret.
     Bus(String),
@@ -68,6 +72,7 @@ impl fmt::Display for Notice {
             Self::Joined(node) => write!(f, "node joined node={node}"),
             Self::Left(node) => write!(f, "node left node={node}"),
             Self::Silent(node) => write!(f, "node silent node={node}"),
+            Self::Differs(difference) => write!(f, "settings differ {difference}"),
             Self::Bus(reason) => write!(f, "bus link lost reason={reason}"),
             Self::Lagged(notices) => write!(f, "notices dropped notices={notices}"),
         }

@@ -11,7 +11,9 @@ use crate::audience::MAX_AUDIENCE;
 pub enum State {
     /// Events reach every connection the backplane is for.
     Live,
-    /// Events of other nodes may not come: the bus is not reached, or not proven yet to bring what is sent.
+    /// Events of other nodes may not come, or those of this one not reach them: the bus is not reached, or not proven yet to
+    /// bring what is sent; a member is not heard, or does not hear this node; or fewer are heard than were expected.
+    /// [`Status::reasons`](crate::Status::reasons) has the names.
     /// Local delivery goes on, and what is published waits for the bus.
     #[default]
     Degraded,

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::mailbox::MailboxCounters;
+use crate::member::{KnownNode, Reason};
 use crate::node::NodeCounters;
-use crate::node_id::NodeId;
 use crate::receipt::{Refusal, State};
 use crate::registry::Drops;
 
@@ -17,6 +17,9 @@ use crate::registry::Drops;
 pub struct Status {
     /// What the backplane can do.
     pub state: State,
+    /// Whether the node is ready for new clients: what others publish comes, and no other node is to be preferred that
+    /// is heard by more of the cluster. Nodes that died make no other unready.
+    pub ready: bool,
     /// How many connections are attached here.
     pub connections: usize,
     /// Deliveries to connections here that did not happen, by reason.
@@ -25,8 +28,10 @@ pub struct Status {
     pub mailboxes: MailboxCounters,
     /// Events that were published here and not relayed, by reason.
     pub refusals: RefusalCounts,
-    /// The other nodes that sent a heartbeat lately, and the version of midplane that each said it runs.
-    pub members: Vec<(NodeId, String)>,
+    /// The other nodes that sent a heartbeat lately, as they say they are.
+    pub members: Vec<KnownNode>,
+    /// Why the node is not sure to reach every member, and in which settings members differ from it.
+    pub reasons: Vec<Reason>,
     /// How many other nodes are kept track of, members or not.
     pub peers: usize,
     /// How many messages wait for the bus.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::connect::{ConnectError, Settings};
 use crate::error::Error;
-use crate::fresh::fresh_node_id;
+use crate::fresh::{fresh_node_id, process_name};
 use crate::host::{Cluster, ClusterBuilder};
 use crate::log;
 use crate::plane::{Node, Plane};
@@ -134,6 +134,29 @@ impl Builder {
         self
     }
 
+    /// Gives the node a name for people, `host:pid` unless it is set: see [`ClusterBuilder::with_name`].
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.with(|builder| builder.with_name(name))
+    }
+
+    /// Gives the plane a name that must agree, so that services which share a prefix by mistake do not get each other's
+    /// events: see [`ClusterBuilder::with_cluster_name`].
+    #[must_use]
+    pub fn cluster_name(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.with(|builder| builder.with_cluster_name(name))
+    }
+
+    /// Sets how many nodes are to hear each other at least, this one among them, for the plane to be live: see
+    /// [`Config::expected_members`].
+    #[must_use]
+    pub fn expected_members(mut self, members: usize) -> Self {
+        self.config.expected_members = members;
+        self
+    }
+
     /// Adds parts to the node by the builder of the core: a registry with other limits, or a subscription to external
     /// publishers. What was added before stays.
     #[must_use]
@@ -188,7 +211,7 @@ impl Builder {
         };
         let runtime = self.runtime.map_or_else(current, Ok)?;
         probe(&runtime).await?;
-        let mut builder = Cluster::builder(self.config);
+        let mut builder = Cluster::builder(self.config).with_name(process_name());
         if let Some(add) = self.parts {
             builder = add(builder);
         }

@@ -17,6 +17,28 @@ pub fn fresh_node_id() -> io::Result<NodeId> {
     Ok(NodeId(id))
 }
 
+/// The name of this process for people, `host:pid`: what a node is called unless it is given another name.
+#[must_use]
+pub fn process_name() -> String {
+    let kept = |path| std::fs::read_to_string(path).ok();
+    let host = kept("/proc/sys/kernel/hostname").or_else(|| kept("/etc/hostname"));
+    let said = || {
+        ["HOSTNAME", "COMPUTERNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok())
+    };
+    let host = host.or_else(said).unwrap_or_default();
+    // The process is told apart by its end, which a long name is not to push out.
+    let host: String = host
+        .trim()
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(52)
+        .collect();
+    let host = if host.is_empty() { "host" } else { &host };
+    format!("{host}:{}", std::process::id())
+}
+
 /// An id of 32 hex digits, which nobody guesses where the operating system gives random bytes.
 pub(crate) fn fresh_id() -> ConnectionId {
     let NodeId(bytes) = fresh_node_id().unwrap_or_else(|_| {

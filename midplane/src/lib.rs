@@ -90,7 +90,7 @@ pub use connect::{BusKind, ConnectError};
 pub use connection::{Associate, AttachOptions, Connection, Handle, Item};
 pub use drain::Hold;
 pub use error::Error;
-pub use fresh::fresh_node_id;
+pub use fresh::{fresh_node_id, process_name};
 pub use host::{Cluster, ClusterBuilder, Local, Registry, Std};
 pub use into::{IntoAudience, IntoEvent, IntoTarget};
 #[cfg(feature = "json")]

@@ -84,6 +84,14 @@ fn write(line: Line, now: Instant) {
         Line::Joined(node) => tracing::info!(%node, "node joined"),
         Line::Left(node) => tracing::info!(%node, "node left"),
         Line::Silent(node) => tracing::warn!(%node, "node silent"),
+        Line::Differs(difference) => tracing::warn!(
+            setting = %difference.setting,
+            ours = difference.ours,
+            theirs = difference.theirs,
+            name = difference.name,
+            node = %difference.node,
+            "settings differ"
+        ),
         Line::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         Line::Dropped(dropped) => tracing::warn!(
             full = dropped.full,

@@ -252,10 +252,15 @@ impl Plane {
         Err(Error::Closed)
     }
 
-    /// Whether the plane is live and not draining: what a readiness check answers.
+    /// What a readiness check answers: whether the plane is linked and not draining, and no other node is to be preferred. A
+    /// node that died makes the others [`State::Degraded`] for a while, and not unready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state() == State::Live && !self.shared.drain.is_unready()
+        let ready = match self.shared.node {
+            Node::Other => self.state() == State::Live,
+            Node::Local(_) | Node::Cluster(_) => self.status().ready,
+        };
+        ready && !self.shared.drain.is_unready()
     }
 
     /// What the plane can do at this moment.

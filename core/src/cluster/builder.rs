@@ -1,6 +1,6 @@
 //! What a cluster is built of beside its bus and its clock.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::AtomicUsize;
@@ -13,6 +13,7 @@ use super::driver::Driver;
 use super::engine::Engine;
 use super::external::{Decode, ExternalEvent, ExternalSubscription};
 use super::lanes::Lanes;
+use super::names::Names;
 use super::outgoing::Outgoing;
 use super::shared::ClusterShared;
 use crate::bus::Bus;
@@ -35,6 +36,7 @@ pub struct ClusterBuilder<H: Host> {
     config: Config,
     registry: Registry<H>,
     decode: Option<Decode>,
+    names: Names,
 }
 
 impl<H: Host> ClusterBuilder<H> {
@@ -44,6 +46,7 @@ impl<H: Host> ClusterBuilder<H> {
             config,
             registry: Registry::new(),
             decode: None,
+            names: Names::default(),
         }
     }
 
@@ -51,6 +54,24 @@ impl<H: Host> ClusterBuilder<H> {
     #[must_use]
     pub fn with_registry(mut self, registry: Registry<H>) -> Self {
         self.registry = registry;
+        self
+    }
+
+    /// Gives the node a name for people, beside its id: others show it and say it in their logs. 64 bytes of it count, and no
+    /// control characters.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.names.node = name.into();
+        self
+    }
+
+    /// Gives the cluster a name: nothing of a node is taken that says another one, and both sides
+    /// [say so](crate::Notice::Differs). Of services that share a prefix on a broker by mistake none then gets the other's
+    /// events. A node without such a name agrees with every other, so that a name can be given to one node after the other.
+    /// 64 bytes of it count, and no control characters.
+    #[must_use]
+    pub fn with_cluster_name(mut self, name: impl Into<String>) -> Self {
+        self.names.cluster = name.into();
         self
     }
 
@@ -103,7 +124,7 @@ impl<H: Host> ClusterBuilder<H> {
             status: Mutex::new(Status::default()),
             refusals: RefusalCounters::default(),
         });
-        let engine = Engine::new(shared.clone(), bus, lanes, external);
+        let engine = Engine::new(shared.clone(), bus, lanes, external, &self.names);
         let scope = Scope::default();
         (Cluster { shared, scope }, Driver::new(engine))
     }
@@ -115,6 +136,7 @@ impl<H: Host> fmt::Debug for ClusterBuilder<H> {
             .field("config", &self.config)
             .field("registry", &self.registry)
             .field("external", &self.decode.is_some())
+            .field("names", &self.names)
             .finish()
     }
 }

@@ -5,6 +5,7 @@ mod driver;
 mod engine;
 mod external;
 mod lanes;
+mod names;
 mod outgoing;
 mod polled_link;
 mod shared;
@@ -100,6 +101,7 @@ impl<H: Host> Cluster<H> {
         let status = shared.status.lock().clone();
         Status {
             state: self.state(),
+            ready: status.ready && matches!(self.state(), State::Live | State::Degraded),
             connections: shared.registry.connections(),
             drops: shared.registry.drops(),
             refusals: shared.refusals.counts(),

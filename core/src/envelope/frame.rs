@@ -157,6 +157,12 @@ impl FrameWriter {
         Ok(())
     }
 
+    /// How many bytes the frame has room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes.len())
+    }
+
     /// How many messages the frame holds.
     #[must_use]
     pub fn messages(&self) -> usize {

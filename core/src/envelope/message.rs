@@ -5,9 +5,11 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use super::contact::Contact;
 use super::error::{DecodeError, EncodeError};
 use super::field::{append, put_bytes};
 use super::heartbeat::{Ask, Heartbeat};
+use super::introduction::Introduction;
 use super::parts::{Reader, append_audience, append_form, append_scope};
 use super::question::{UnknownKind, append_answer, append_question, read_answer, read_question};
 use crate::audience::{Audience, MAX_AUDIENCE};
@@ -28,6 +30,8 @@ const HEARTBEAT: u8 = 128;
 const ASK: u8 = 129;
 const QUESTION: u8 = 130;
 const ANSWER: u8 = 131;
+const INTRODUCTION: u8 = 132;
+const CONTACT: u8 = 133;
 
 /// Whether a message in bytes has a sequence number. One without a kind has, for it is none.
 pub(super) fn is_numbered(message: &[u8]) -> bool {
@@ -49,6 +53,10 @@ pub enum Message {
     },
     /// The sign of life of a node; always on lane 0.
     Heartbeat(Heartbeat),
+    /// Who a node is and how it is set, in front of its heartbeat; always on lane 0.
+    Introduction(Introduction),
+    /// The members that a node does not hear, in front of its heartbeat; always on lane 0.
+    Contact(Contact),
     /// A request to send events again; always on lane 0.
     Ask(Ask),
     /// A question to every node; always on lane 0. One that publishes has a sequence number.
@@ -96,6 +104,14 @@ impl Message {
                 body.push(HEARTBEAT);
                 heartbeat.append(&mut body);
             }
+            Self::Introduction(introduction) => {
+                body.push(INTRODUCTION);
+                introduction.append(&mut body);
+            }
+            Self::Contact(contact) => {
+                body.push(CONTACT);
+                contact.append(&mut body);
+            }
             Self::Ask(ask) => {
                 body.push(ASK);
                 ask.append(&mut body);
@@ -119,7 +135,7 @@ impl Message {
                 append_answer(&mut body, answer);
             }
             Self::Unknown {
-                kind: kind @ (PUBLISH | HEARTBEAT | ASK),
+                kind: kind @ (PUBLISH | HEARTBEAT | ASK | INTRODUCTION | CONTACT),
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
@@ -192,6 +208,8 @@ pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message
     let message = match *kind {
         PUBLISH => publish(&mut reader),
         HEARTBEAT => Heartbeat::read(&mut reader).map(Message::Heartbeat),
+        INTRODUCTION => Introduction::read(&mut reader).map(Message::Introduction),
+        CONTACT => Contact::read(&mut reader).map(Message::Contact),
         ASK => Ask::read(&mut reader).map(Message::Ask),
         CONFIRM | QUESTION => match asked(&mut reader) {
             Some(Ok(asked)) => Some(asked),

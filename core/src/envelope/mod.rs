@@ -15,11 +15,16 @@
 //!          kind: 1 count, 2 disconnect, 3 associate, 4 dissociate, 5 publish; event: text | key? | payload
 //! answer   kind 131: to:[u8; 16] | id:varint64 | kind:u8 | counts
 //!          kind: 1 connections; 2 accepted, full, closed, panicked; each varint64
+//! introduction kind 132: flags:u8 | lanes:varint32 | heartbeat | time to live | name | cluster | broker | what later
+//!          releases add                                                         (flags: 1 JSON lane)
+//! contact  kind 133: flags:u8 | rank:varint32 | lost:[u8; 16]* | asks:[u8; 16]* | what later releases add
+//!                                                                              (flags: 1 ready, 2 more are lost, 4 blamed)
 //! ```
 //!
 //! Times (stamp, before, waited, since, at, gone, ago, after) are varint64 in microseconds of the origin's clock.
 //! Messages of kinds below 128 carry an event and are numbered in a row from `first` on; the others have no number,
-//! so a node that does not know a kind misses an event only if the kind is below 128.
+//! so a node that does not know a kind misses an event only if the kind is below 128. A later release says more in kinds
+//! of its own, or behind the last field of an introduction or a contact.
 //!
 //! Fields are [postcard](https://postcard.jamesmunns.com/wire-format); a reader ignores flags it does
 //! not know. Size is checked first, then the version, then the rest. A frame of another version and a
@@ -47,18 +52,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod contact;
 mod error;
 mod field;
 mod frame;
 mod heartbeat;
+mod introduction;
 mod message;
 mod parts;
 mod question;
 mod signature;
 
+pub use contact::{Contact, MAX_CONTACT};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{Decoded, Frame, FrameWriter, HEADER, Header, VERSION};
 pub use heartbeat::{Ask, AskedRun, Heard, Heartbeat, LaneProgress, Left, MAX_RUNS};
+pub use introduction::{Introduction, MAX_BROKER, MAX_NAME};
 pub use message::{Encoded, Message};
 pub use signature::{SIGNATURE, Signatures, Unproven};
 

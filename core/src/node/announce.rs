@@ -14,8 +14,9 @@ use crate::envelope::{FrameWriter, HEADER, Header, Heartbeat, Message, SIGNATURE
 use crate::receipt::Refusal;
 use crate::time::Instant;
 
-/// The most that a heartbeat takes beside its lists, and with each lane, in bytes.
+/// The most that a heartbeat takes beside its lists, with each node that was heard, and with each lane, in bytes.
 const HEARTBEAT: usize = 128 + SIGNATURE;
+const HEARD: usize = 16 + 10 + 5;
 const PROGRESS: usize = 5 + 4 * 10;
 
 /// The most messages without a number that wait to be sent.
@@ -72,7 +73,9 @@ impl Node {
         let signatures = self.origin.signatures();
         let mut writer = FrameWriter::with_capacity(header, self.frame, HEADER, signatures).ok()?;
         if self.pulse.due {
-            let heartbeat = self.heartbeat_at(now);
+            let _ = writer.push(&Message::Introduction(self.introduction.clone()));
+            let _ = writer.push(&Message::Contact(self.contact(now)));
+            let heartbeat = self.heartbeat_at(now, writer.room());
             // A heartbeat fits every frame, for its lists are cut to fit.
             let _ = writer.push(&Message::Heartbeat(heartbeat));
         }
@@ -92,12 +95,14 @@ impl Node {
     }
 
     /// The heartbeat that is due. Where the lanes that are to be listed do not fit a frame, another is due behind it.
-    fn heartbeat_at(&mut self, now: Instant) -> Heartbeat {
+    fn heartbeat_at(&mut self, now: Instant, room: usize) -> Heartbeat {
         let remembered = self.config.remembered();
         let since = (now - remembered).since_origin();
         // As fine as it is read: what was used at that very moment is listed.
         let since = Duration::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        let room = self.frame.saturating_sub(HEARTBEAT + NAMED * 40) / PROGRESS;
+        let room = room.saturating_sub(HEARTBEAT);
+        let named = (room / 2 / HEARD).min(NAMED);
+        let room = room.saturating_sub(named * HEARD) / PROGRESS;
         let behind = self.origin.has_more_progress();
         let (lanes, whole) = self.origin.progress(since, room.max(1));
         let since = if whole { Duration::ZERO } else { since };
@@ -107,7 +112,7 @@ impl Node {
             self.leaving = Leaving::Done;
         }
         let peers = &mut self.reception.peers;
-        let heard = peers.name(now, &self.config);
+        let heard = peers.name(now, &self.config, named);
         let left = match core::mem::take(&mut self.greeted) {
             true => peers.left(now),
             false => Vec::new(),

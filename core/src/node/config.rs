@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 use super::clock::Windows;
+use crate::envelope::Introduction;
+use crate::member::AgreedSettings;
 
 /// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 25
 /// bytes each.
@@ -15,7 +17,8 @@ const KEPT_BY_ALL: usize = 240 << 20;
 /// The most bytes per second that all nodes of a cluster send again together.
 const REPAIRED_BY_ALL: usize = 16 << 20;
 
-/// How a node behaves. The nodes of a cluster should agree on all but `queue`, `keep` and `hold`.
+/// How a node behaves. The nodes of a cluster should agree on `heartbeat`, `time_to_live` and `lanes`: they tell each other,
+/// and a difference is [said](crate::Notice::Differs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The time between two heartbeats, 2 s by default. A node that misses two of its own is not live any
@@ -40,6 +43,10 @@ pub struct Config {
     pub hold: usize,
     /// The most other nodes that are kept track of, 1,024 by default.
     pub peers: usize,
+    /// How many nodes are to hear each other at least, this one among them, for the node to be live and ready: the fewest
+    /// that the service would go on with. 0, the default, for any number. Nodes on two brokers that never met know it by
+    /// this alone.
+    pub expected_members: usize,
 }
 
 impl Default for Config {
@@ -53,6 +60,7 @@ impl Default for Config {
             keep: 8 << 20,
             hold: 8 << 20,
             peers: 1_024,
+            expected_members: 0,
         }
     }
 }
@@ -66,6 +74,16 @@ impl Config {
         }
     }
 
+    /// The introduction of a node that says no name yet.
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction::new(AgreedSettings {
+            lanes: self.lanes,
+            heartbeat: self.heartbeat,
+            time_to_live: self.time_to_live,
+            json_lane: false,
+        })
+    }
+
     /// How many bytes a node keeps that has so many members beside it.
     pub(super) fn kept_bytes(&self, members: usize) -> usize {
         self.keep.min(KEPT_BY_ALL / members.max(1))
@@ -76,22 +94,27 @@ impl Config {
         REPAIRED_BY_ALL / members.max(1)
     }
 
-    /// For how long a node is not heard before what it sent last counts as lost: three heartbeats at least, whatever the
-    /// time to live.
-    pub(super) fn lost_after(&self) -> Duration {
-        self.time_to_live.max(self.heartbeat * 3)
+    /// For how long a node with these heartbeats is not heard before what it sent last counts as lost: three of them at
+    /// least, whatever the time to live.
+    pub(super) fn lost_after(&self, every: Duration) -> Duration {
+        self.time_to_live.max(every * 3)
     }
 
     /// How long a heartbeat lists a lane after its last use, and names a node that is not heard any more.
     pub(super) fn remembered(&self) -> Duration {
-        self.time_to_live + self.heartbeat * 3
+        self.remembered_of(self.heartbeat)
     }
 
-    /// How long the bounds of a clock count.
-    pub(super) fn clock_windows(&self) -> Windows {
+    /// How long a node with these heartbeats is named and known that is not heard any more.
+    pub(super) fn remembered_of(&self, every: Duration) -> Duration {
+        self.time_to_live + every.max(self.heartbeat) * 3
+    }
+
+    /// How long the bounds count of the clock of a node with these heartbeats.
+    pub(super) fn clock_windows(&self, every: Duration) -> Windows {
         Windows {
-            now: self.heartbeat * 4,
-            lately: self.remembered(),
+            now: every.max(self.heartbeat) * 4,
+            lately: self.remembered_of(every),
         }
     }
 }

@@ -66,12 +66,15 @@ mod announce;
 mod bucket;
 mod clock;
 mod config;
+mod contact;
 mod flow;
 mod gate;
 mod hold;
 mod intake;
+mod introducing;
 mod lanes;
 mod line;
+mod mutual;
 mod news;
 mod origin;
 mod peer;
@@ -96,7 +99,8 @@ pub use news::{News, NodeCounters};
 pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound};
-use crate::envelope::{Decoded, Encoded, Frame, Signatures};
+use crate::envelope::{Decoded, Encoded, Frame, Introduction, Signatures};
+use crate::member::AgreedSetting;
 use crate::node_id::NodeId;
 use crate::random::Random;
 use crate::time::Instant;
@@ -126,6 +130,16 @@ pub struct Node {
     intake: Intake,
     gate: Gate,
     pulse: Pulse,
+    /// Who this node is, and what it said of others that differ.
+    introduction: Introduction,
+    said: BTreeSet<(NodeId, AgreedSetting)>,
+    /// Whether what is known of other nodes changed since the host asked.
+    changed: bool,
+    /// When the members are judged next that are not heard.
+    judges: Instant,
+    /// Since when this node is blamed for not being in contact with a member, and whether it gives way to another.
+    blamed: Option<Instant>,
+    gives_way: bool,
     /// When the node was live first.
     lived: Option<Instant>,
     /// Who died before this was named by members, or is reported.
@@ -160,6 +174,12 @@ impl Node {
             intake: Intake::new(config.lanes, limits),
             gate: Gate::new(limits.frame),
             pulse: Pulse::new(config.heartbeat),
+            introduction: config.introduction(),
+            said: BTreeSet::new(),
+            changed: false,
+            judges: Instant::ZERO,
+            blamed: None,
+            gives_way: false,
             lived: None,
             away: None,
             origin: Origin::new(id, limits.frame),
@@ -205,6 +225,7 @@ impl Node {
                 false => self.away.or_else(|| self.reception.lanes.first()),
             };
             self.reception.news.push(News::Down);
+            self.changed = true;
             self.mark_incomplete();
         }
         self.pulse.link = Link::Down;
@@ -368,6 +389,7 @@ impl Node {
             self.pulse.beat(now);
         }
         if self.is_live() {
+            self.judge(now);
             self.report_silence(now);
         }
         self.reception.tick(now);
@@ -397,8 +419,10 @@ impl Node {
         };
         let deadline = self.pulse.deadline().map(|due| due + TICK);
         let flows = self.reception.due();
+        let judges = (self.pulse.link == Link::Live).then(|| self.judges + TICK);
         [
             Some(self.pulse.next()),
+            judges,
             link,
             leaving,
             deadline,
@@ -524,6 +548,7 @@ impl Node {
         }
         self.opens = Some(now + self.config.heartbeat);
         self.reception.news.push(News::Live);
+        self.changed = true;
     }
 
     /// Nodes that died during an outage longer than members remember are named by nobody.

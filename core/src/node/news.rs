@@ -7,6 +7,7 @@ use super::run::Run;
 use crate::audience::Audience;
 use crate::bus::Lane;
 use crate::event::Event;
+use crate::member::Difference;
 use crate::node_id::NodeId;
 use crate::question::{Answer, Question};
 use crate::target::Scope;
@@ -60,6 +61,8 @@ pub enum News {
     Silent(NodeId),
     /// A node said that it leaves.
     Left(NodeId),
+    /// A member has another setting, or a node of another cluster is on the same bus.
+    Differs(Difference),
     /// Another node asks; [`Node::answer`](super::Node::answer) is to answer.
     Asked {
         /// The node that asks.
@@ -200,6 +203,8 @@ pub struct NodeCounters {
     pub wrong_tags: u64,
     /// Links given up since the host did not take what they brought.
     pub overflows: u64,
+    /// Frames of nodes of another cluster, none of which was taken.
+    pub foreign: u64,
     /// Frames of nodes beyond [`Config::peers`](super::Config::peers), on lanes beyond
     /// [`Config::lanes`](super::Config::lanes) or with stamps of the future, and nodes that were never proven to live.
     pub implausible: u64,

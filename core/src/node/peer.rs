@@ -1,14 +1,18 @@
 //! What is known of one other node.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::PeerClock;
 use super::flow::Flow;
+use super::mutual::Mutual;
 use super::view::View;
 use crate::bus::Lane;
+use crate::envelope::Introduction;
+use crate::node_id::NodeId;
 use crate::time::Instant;
 
 /// How a node stands to us.
@@ -27,6 +31,11 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) version: String,
+    /// How the node introduces itself.
+    pub(super) introduction: Option<Box<Introduction>>,
+    pub(super) mutual: Mutual,
+    /// Whether the node is of another cluster: nothing of it is taken.
+    pub(super) foreign: bool,
     pub(super) standing: Standing,
     /// Whether the node ever was a member: what it sent is delivered, and its loss reported.
     pub(super) proven: bool,
@@ -72,11 +81,20 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn view(self, clock: &PeerClock, since: Instant, dated: Duration, proven: bool) -> View<'_> {
+    fn view<'a>(
+        self,
+        (clock, introduction): (&'a PeerClock, Option<&Introduction>),
+        since: Instant,
+        dated: Duration,
+        proven: bool,
+    ) -> View<'a> {
+        let settings = introduction.map(|introduction| introduction.settings);
+        let every = settings.map_or(Duration::ZERO, |settings| settings.heartbeat);
+        let theirs = settings.map_or(Duration::MAX, |settings| settings.time_to_live);
         View {
             now: self.now,
-            heartbeat: self.heartbeat,
-            time_to_live: self.time_to_live,
+            heartbeat: self.heartbeat.max(every),
+            time_to_live: self.time_to_live.min(theirs),
             since,
             clock,
             dated,
@@ -90,6 +108,9 @@ impl Peer {
     pub(super) fn new(heard: Instant) -> Self {
         Self {
             version: String::new(),
+            introduction: None,
+            mutual: Mutual::default(),
+            foreign: false,
             standing: Standing::Unproven,
             proven: false,
             heard,
@@ -112,6 +133,12 @@ impl Peer {
         }
     }
 
+    /// The time between two heartbeats of the node: as the node says, or else as ours.
+    pub(super) fn every(&self, ours: Duration) -> Duration {
+        let introduction = self.introduction.as_ref();
+        introduction.map_or(ours, |introduction| introduction.settings.heartbeat)
+    }
+
     pub(super) fn is_member(&self) -> bool {
         self.standing == Standing::Member
     }
@@ -121,9 +148,38 @@ impl Peer {
         self.clock.latest(now).saturating_add(heartbeat / 16)
     }
 
+    /// Whether the peer is a member that is heard.
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_member() && self.mutual.silent.is_none()
+    }
+
+    /// Whether a member and this node hear each other.
+    pub(super) fn is_mutual(&self) -> bool {
+        self.is_heard() && self.mutual.deaf.is_none()
+    }
+
+    /// Whether the peer went silent here, and others hear it.
+    pub(super) fn lives_elsewhere(&self) -> bool {
+        self.mutual.silent.is_some() && self.mutual.vouched.is_some()
+    }
+
+    /// Whether the peer went silent, and what it sent last is not reported as missed yet.
+    pub(super) fn is_missed(&self) -> bool {
+        let stands = matches!(self.standing, Standing::Member | Standing::Silent);
+        stands && self.mutual.silent.is_some() && (self.deaf.is_none() || self.lives_elsewhere())
+    }
+
+    /// The node's name for people, or else this id of the node.
+    pub(super) fn name(&self, id: NodeId) -> String {
+        let introduction = self.introduction.as_ref();
+        let name = introduction.map(|introduction| introduction.name.clone());
+        name.filter(|name| !name.is_empty())
+            .unwrap_or_else(|| id.to_string())
+    }
+
     /// Whether heartbeats come that do not name us yet.
     pub(super) fn is_new(&self) -> bool {
-        self.standing == Standing::Unproven && self.beat.is_some()
+        self.standing == Standing::Unproven && self.beat.is_some() && !self.foreign
     }
 
     /// Whether the node would send again what it is asked for.
@@ -140,19 +196,21 @@ impl Peer {
             dated,
             fresh,
             parted,
+            introduction,
             ..
         } = self;
         let flow = flows.entry(lane).or_insert_with(|| {
             let parted = parted.remove(&lane);
             Flow::new(parted.unwrap_or_default().max(*fresh))
         });
-        let view = at.view(clock, since, *dated, proven);
+        let view = at.view((clock, introduction.as_deref()), since, *dated, proven);
         (flow, view)
     }
 
     /// When something of the lane's flow is due.
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
-        let view = at.view(&self.clock, Instant::ZERO, self.dated, self.proven);
+        let known = (&self.clock, self.introduction.as_deref());
+        let view = at.view(known, Instant::ZERO, self.dated, self.proven);
         self.flows.get(&lane)?.due(&view)
     }
 

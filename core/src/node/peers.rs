@@ -16,7 +16,7 @@ const SILENCE: u32 = 10;
 pub(super) const RETURN: u32 = 4;
 
 /// The most nodes that a heartbeat names as heard, in turn if there are more: about 1 KiB.
-pub(super) const NAMED: usize = 40;
+pub(super) const NAMED: usize = 32;
 
 /// The most nodes that left which a heartbeat names, and the most lanes of each.
 const LEFT: usize = 64;
@@ -69,6 +69,10 @@ impl Peers {
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
         self.known.values()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.known.iter().map(|(id, peer)| (*id, peer))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Peer)> {
@@ -144,17 +148,20 @@ impl Peers {
         due.collect()
     }
 
-    /// The nodes that were heard lately, those first that wait to be named. They are named now.
-    pub(super) fn name(&mut self, now: Instant, config: &Config) -> Vec<Heard> {
-        let remembered = config.remembered();
+    /// At most so many of the nodes that were heard lately, those first that wait to be named. They are named now.
+    pub(super) fn name(&mut self, now: Instant, config: &Config, most: usize) -> Vec<Heard> {
+        let remembers = |peer: &Peer, at: Instant| {
+            let every = peer.every(config.heartbeat);
+            !peer.foreign && now - at <= config.remembered_of(every)
+        };
         let mut heard: Vec<(bool, Option<Instant>, NodeId)> = self
             .known
             .iter()
-            .filter(|(_, peer)| peer.latest.is_some_and(|(_, at)| now - at <= remembered))
+            .filter(|(_, peer)| peer.latest.is_some_and(|(_, at)| remembers(peer, at)))
             .map(|(id, peer)| (!peer.owed, peer.named, *id))
             .collect();
         heard.sort_unstable();
-        heard.truncate(NAMED);
+        heard.truncate(most);
         let named = heard.into_iter().filter_map(|(.., node)| {
             let peer = self.known.get_mut(&node)?;
             (peer.owed, peer.named) = (false, Some(now));
@@ -184,20 +191,22 @@ fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Op
     let gone = now - peer.heard;
     let silence = now - peer.heard.max(connected);
     // After an outage nodes come back one after the other, two and a half heartbeats apart at most.
-    let patient = now - connected > config.heartbeat * RETURN;
+    let every = peer.every(config.heartbeat);
+    let patient = now - connected > config.heartbeat.max(every) * RETURN;
     match peer.standing {
         Standing::Left => match peer.settles {
             Some(at) => (at <= now).then_some(Overdue::Settled),
-            None => (gone > config.remembered()).then_some(Overdue::Forgotten),
+            None => (gone > config.remembered_of(every)).then_some(Overdue::Forgotten),
         },
-        _ if patient && gone > config.lost_after() => {
-            let forgotten = !peer.lives || silence > config.remembered() + config.time_to_live;
+        _ if patient && gone > config.lost_after(every) => {
+            let remembered = config.remembered_of(every) + config.time_to_live;
+            let forgotten = !peer.lives || silence > remembered;
             match peer.deaf.is_some() || !peer.lives {
                 true => forgotten.then_some(Overdue::Forgotten),
                 false => Some(Overdue::Lost),
             }
         }
-        Standing::Member => (silence > config.heartbeat * SILENCE).then_some(Overdue::Silent),
+        Standing::Member => (silence > every * SILENCE).then_some(Overdue::Silent),
         Standing::Unproven | Standing::Silent => None,
     }
 }
@@ -284,11 +293,11 @@ mod tests {
             peer.latest = Some((Duration::from_secs(7), at(1)));
             peer.owed = node == 49;
         }
-        let first = peers.name(at(2), &config);
+        let first = peers.name(at(2), &config, NAMED);
         assert_eq!((first.len(), first[0].node), (NAMED, id(49)));
-        let second = peers.name(at(3), &config);
-        assert_eq!(second[0].node, id(39));
-        assert!(peers.name(at(38), &config).is_empty());
+        let second = peers.name(at(3), &config, NAMED);
+        assert_eq!(second[0].node, id(NAMED as u8 - 1));
+        assert!(peers.name(at(38), &config, NAMED).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
+use super::mutual::slack;
 use crate::time::Instant;
 
 /// How many stamps of ours are remembered, to know an echo of them.
@@ -40,6 +41,8 @@ pub(super) struct Pulse {
     pub(super) hello: bool,
     /// When the latest frame of ours that came back was made.
     proven: Option<Instant>,
+    /// Since when what we send comes back without a pause.
+    well: Instant,
     /// How long the latest frame of ours that came back took.
     echo: Duration,
     /// When our frames without events were made, by their stamps, the newest at the back.
@@ -57,6 +60,7 @@ impl Pulse {
             due: false,
             hello: false,
             proven: None,
+            well: Instant::ZERO,
             echo: Duration::ZERO,
             stamps: VecDeque::new(),
         }
@@ -102,6 +106,9 @@ impl Pulse {
         if let Some(made) = self.made_at(stamp)
             && made >= self.connected
         {
+            if self.well_since(now).is_none() {
+                self.well = now;
+            }
             self.proven = self.proven.max(Some(made));
             self.echo = now - made;
         }
@@ -117,6 +124,13 @@ impl Pulse {
     /// When the latest frame was made that came back on this link, or the link began.
     pub(super) fn proven(&self) -> Instant {
         self.proven.unwrap_or(self.connected)
+    }
+
+    /// Since when what we send comes back without a pause; `None` while the next of it is late.
+    pub(super) fn well_since(&self, now: Instant) -> Option<Instant> {
+        let late = self.heartbeat + slack(self.heartbeat);
+        let proven = self.proven.filter(|proven| now - *proven <= late);
+        proven.map(|_| self.well)
     }
 
     /// Whether something of ours came back on this link.

@@ -37,6 +37,10 @@ impl Node {
             return;
         };
         peer.heard = now;
+        if peer.foreign {
+            self.reception.counters.foreign += 1;
+            return;
+        }
         match header.first {
             0 => self.receive_control(now, origin, &frame),
             _ => self.reception.receive(now, frame),
@@ -46,14 +50,21 @@ impl Node {
     /// A frame without events came.
     fn receive_control(&mut self, now: Instant, origin: NodeId, frame: &Frame) {
         let stamp = frame.header().stamp;
-        let patience = self.config.heartbeat * 2;
+        let ours = self.config.heartbeat;
         if let Some(peer) = self.reception.peers.get_mut(origin)
-            && is_newer(peer.latest, stamp, now, patience)
+            && is_newer(peer.latest, stamp, now, peer.every(ours) * 2)
         {
             peer.latest = Some((stamp, now));
         }
         for (_, message) in frame.messages() {
             match message {
+                Ok(Message::Introduction(introduction)) => {
+                    if !self.take_introduction(origin, stamp, introduction) {
+                        self.reception.counters.foreign += 1;
+                        return;
+                    }
+                }
+                Ok(Message::Contact(contact)) => self.take_contact(now, origin, stamp, &contact),
                 Ok(Message::Heartbeat(heartbeat)) => {
                     self.receive_heartbeat(now, origin, stamp, &heartbeat);
                 }
@@ -95,11 +106,12 @@ impl Node {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
-        let windows = self.config.clock_windows();
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
-        if !is_newer(peer.beat, sent, now, self.config.heartbeat * 2) {
+        let every = peer.every(self.config.heartbeat);
+        let windows = self.config.clock_windows(every);
+        if !is_newer(peer.beat, sent, now, every * 2) {
             self.reception.counters.duplicates += 1;
             return;
         }
@@ -110,6 +122,7 @@ impl Node {
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
+        self.heard_again(origin);
         if let Some(heard) = self.reception.peers.recall(origin) {
             // Which of its events came is not known any more: none comes twice, and those that did not are reported.
             self.come_back(now, origin, sent, heard);
@@ -144,7 +157,6 @@ impl Node {
 
     /// The origin names a stamp of ours that it heard: it lives, and our frames come to it.
     fn take_echo(&mut self, now: Instant, origin: NodeId, sent: Duration, heard: &[Heard]) {
-        let windows = self.config.clock_windows();
         let Some(echo) = heard.iter().find(|heard| heard.node == self.id) else {
             return;
         };
@@ -154,7 +166,9 @@ impl Node {
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
+        let made_at = made;
         let made = made.since_origin();
+        let windows = self.config.clock_windows(peer.every(self.config.heartbeat));
         let news = peer.clock.echoed(now, sent, made, echo.ago, windows);
         peer.deaf = None;
         // What the clocks did after our frame was heard this heartbeat does not say.
@@ -163,7 +177,10 @@ impl Node {
             (peer.settles, peer.last) = (None, Vec::new());
             self.reception.peers.stand(origin, Standing::Member);
             self.reception.news.push(News::Joined(origin));
+            self.changed = true;
+            self.say_differences(origin);
         }
+        self.heard_us(origin, made_at);
         if news {
             self.reception.distrust(now, origin);
         }
@@ -188,8 +205,10 @@ impl Node {
                 if peer.deaf.is_some_and(|reported| reported < at) {
                     // It came back to others: what it sent since may be missing here.
                     (peer.deaf, peer.heard) = (None, peer.heard.max(at));
+                    self.changed = true;
                 }
             }
+            self.vouched_for(now, heard.node, heard.stamp);
         }
         for left in &heartbeat.left {
             let Left { node, ago, lanes } = left;
@@ -227,10 +246,13 @@ impl Node {
                 self.reception.news.deaf(Some(node), None, (ours, at));
             }
         }
+        peer.mutual.silent = None;
         let stood = self.reception.peers.stand(node, Standing::Left);
         if matches!(stood, Some(Standing::Member | Standing::Silent)) {
             self.reception.news.push(News::Left(node));
         }
+        self.changed = true;
+        self.said.retain(|(of, _)| *of != node);
         self.reception.left(now, node, last);
         self.awaited.remove(&node);
         self.forget_answers_of(now, node);
@@ -258,14 +280,25 @@ impl Node {
                 Overdue::Silent => self.silence(id),
                 Overdue::Settled => self.reception.settle(now, id),
                 Overdue::Lost => self.lose(now, id),
-                Overdue::Forgotten => self.reception.forget(id),
+                Overdue::Forgotten => {
+                    self.reception.forget(id);
+                    self.said.retain(|(of, _)| *of != id);
+                    self.changed = true;
+                }
             }
         }
     }
 
     fn silence(&mut self, id: NodeId) {
         self.reception.peers.stand(id, Standing::Silent);
-        self.reception.news.push(News::Silent(id));
+        self.changed = true;
+        let Some(peer) = self.reception.peers.get_mut(id) else {
+            return;
+        };
+        if peer.mutual.silent.is_none() {
+            peer.mutual.silent = Some(peer.heard);
+            self.reception.news.push(News::Silent(id));
+        }
     }
 
     /// A node is not heard any more: what it sent last nobody will send again.
@@ -275,6 +308,7 @@ impl Node {
             return;
         };
         peer.deaf = Some(now);
+        self.changed = true;
         // What an origin sent that was never proven to live waits still.
         let beat = peer.beat.filter(|_| peer.proven);
         let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));

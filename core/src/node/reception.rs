@@ -443,13 +443,15 @@ impl Reception {
     /// `connected`: it is not subscribed.
     pub(super) fn is_deaf_on_a_lane(&self, now: Instant, connected: Instant) -> bool {
         // A slow lane is not a deaf one, and what is under way on it would be lost with the link.
-        let patience = self.config.heartbeat * DEAF_LANE;
         self.waiting.iter().any(|(origin, lane)| {
             let heard = self.lanes.heard(*lane).unwrap_or(connected);
             let peer = self.peers.get(*origin);
             // One that died answers nothing on any lane.
             let beat = peer.and_then(|peer| peer.beat);
-            let lives = beat.is_some_and(|(_, came)| now - came <= self.config.heartbeat * 2);
+            let ours = self.config.heartbeat;
+            let every = peer.map_or(ours, |peer| peer.every(ours)).max(ours);
+            let patience = every * DEAF_LANE;
+            let lives = beat.is_some_and(|(_, came)| now - came <= every * 2);
             let flow = self.flow(*origin, *lane);
             now - heard > patience && lives && flow.is_some_and(|flow| flow.is_deaf(now, patience))
         })

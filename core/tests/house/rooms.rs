@@ -7,7 +7,7 @@ use crate::circles::arrows;
 use crate::sources::crates;
 
 /// Each room of `core/src`, from the ground up, and the rooms that it imports from.
-const KNOWS: [(&str, &[&str]); 25] = [
+const KNOWS: [(&str, &[&str]); 26] = [
     ("id", &[]),
     ("host", &[]),
     ("time", &[]),
@@ -17,6 +17,7 @@ const KNOWS: [(&str, &[&str]); 25] = [
     ("target", &["id"]),
     ("audience", &["target"]),
     ("missed", &["bus", "time"]),
+    ("member", &["node_id", "time"]),
     ("random", &["time"]),
     ("backoff", &["random"]),
     ("event", &["target"]),
@@ -37,17 +38,20 @@ const KNOWS: [(&str, &[&str]); 25] = [
     (
         "envelope",
         &[
-            "audience", "bus", "event", "node_id", "question", "receipt", "target",
+            "audience", "bus", "event", "member", "node_id", "question", "receipt", "target",
         ],
     ),
     (
         "node",
         &[
-            "audience", "bus", "envelope", "event", "lane_map", "node_id", "question", "random",
-            "receipt", "target", "time",
+            "audience", "bus", "envelope", "event", "lane_map", "member", "node_id", "question",
+            "random", "receipt", "target", "time",
         ],
     ),
-    ("notice", &["host", "missed", "node_id", "receipt"]),
+    (
+        "notice",
+        &["host", "member", "missed", "node_id", "receipt"],
+    ),
     (
         "backplane",
         &[
@@ -60,7 +64,7 @@ const KNOWS: [(&str, &[&str]); 25] = [
     ),
     (
         "status",
-        &["mailbox", "node", "node_id", "receipt", "registry"],
+        &["mailbox", "member", "node", "receipt", "registry"],
     ),
     (
         "local",
@@ -89,6 +93,7 @@ const KNOWS: [(&str, &[&str]); 25] = [
             "host",
             "id",
             "lane_map",
+            "member",
             "missed",
             "node",
             "node_id",

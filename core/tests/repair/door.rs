@@ -17,6 +17,7 @@ use midplane::Memory;
 use midplane_core::bus::{
     Bus, BusError, BusErrorKind, Inbound, Lane, Limits, Link, Outbound, Transmit,
 };
+use midplane_core::envelope::{Decoded, Frame, NodeId};
 use midplane_testkit::clock::VirtualClock;
 
 /// What a test does to one node's way to the bus.
@@ -30,6 +31,8 @@ pub(crate) struct Door {
     pub(crate) links: AtomicU32,
     /// The lane whose frames do not come, `u32::MAX` for none.
     pub(crate) deaf_on: AtomicU32,
+    /// The nodes whose frames do not come.
+    pub(crate) deaf_to: Mutex<Vec<NodeId>>,
     /// Sending hangs.
     pub(crate) stuck: AtomicBool,
     /// The next sends fail, and their links with them.
@@ -57,6 +60,14 @@ impl Door {
         }
     }
 
+    /// Whether the frame is of a node whose frames do not come.
+    fn is_deaf_to(&self, inbound: &Inbound) -> bool {
+        let deaf_to = self.deaf_to.lock().unwrap();
+        let frame = Frame::decode(&inbound.frame, usize::MAX);
+        !deaf_to.is_empty()
+            && matches!(frame, Ok(Decoded::Frame(frame)) if deaf_to.contains(&frame.header().origin))
+    }
+
     /// Ends the node's link.
     pub(crate) fn cut(&self) {
         self.cuts.count.fetch_add(1, SeqCst);
@@ -79,6 +90,7 @@ impl Door {
 /// A node's handle to the bus behind its door.
 #[derive(Clone)]
 pub(crate) struct Behind {
+    pub(crate) broker: Option<String>,
     pub(crate) memory: Memory,
     pub(crate) clock: VirtualClock,
     pub(crate) door: Arc<Door>,
@@ -105,6 +117,10 @@ impl Bus for Behind {
         self.memory.limits()
     }
 
+    fn broker(&self) -> Option<String> {
+        self.broker.clone()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         self.trip().await;
         if self.door.shut.load(SeqCst) {
@@ -115,7 +131,8 @@ impl Bus for Behind {
         let door = self.door.clone();
         let frames = frames.filter(move |frame| {
             let deaf = door.deaf_on.load(SeqCst);
-            let passes = !matches!(frame, Ok(inbound) if inbound.lane.0 == deaf);
+            let passes =
+                !matches!(frame, Ok(inbound) if inbound.lane.0 == deaf || door.is_deaf_to(inbound));
             async move { passes }
         });
         let frames = Delayed {

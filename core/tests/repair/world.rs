@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use midplane::mailbox::{Capacity, Item, Overflow};
-use midplane::{Cluster, Memory, mailbox};
-use midplane_core::envelope::NodeId;
+use midplane::{Cluster, ClusterBuilder, Memory, mailbox};
+use midplane_core::bus::{Bus, Lane, Outbound};
+use midplane_core::envelope::{FrameWriter, Header, Message, NodeId};
 use midplane_core::node::Config;
 use midplane_core::{
     Attachment, Audience, Backplane, ConnectionId, Event, Missed, Notice, Relay, State, Target,
@@ -67,17 +69,30 @@ impl World {
     }
 
     pub(crate) fn start_behind(&mut self, config: Config, door: Door) -> Member {
+        let memory = self.memory.clone();
+        self.start_as(config, door, (memory, None), |builder| builder)
+    }
+
+    /// A node on this broker, which says that it is this one, with parts of its own.
+    pub(crate) fn start_as(
+        &mut self,
+        config: Config,
+        door: Door,
+        (memory, broker): (Memory, Option<&str>),
+        add: impl FnOnce(ClusterBuilder) -> ClusterBuilder,
+    ) -> Member {
         self.nodes += 1;
         let (id, process) = (NodeId([self.nodes; 16]), ProcessId(self.nodes.into()));
         door.deaf_on.store(u32::MAX, SeqCst);
         let door = Arc::new(door);
         let bus = Behind {
-            memory: self.memory.clone(),
+            memory,
             clock: self.clock.clone(),
             door: door.clone(),
+            broker: broker.map(String::from),
         };
         let timer = Arc::new(self.clock.clone());
-        let (plane, driver) = Cluster::new(id, Arc::new(bus), timer, config);
+        let (plane, driver) = add(Cluster::builder(config)).build(id, Arc::new(bus), timer);
         self.tasks.spawn(process, driver);
         let notices = Arc::default();
         let mut listener = plane.notices();
@@ -119,6 +134,28 @@ impl World {
             self.run(Duration::from_millis(100));
         }
         panic!("nothing within an hour");
+    }
+
+    /// Sends a message that has no number, of a kind that nobody knows, as this node.
+    pub(crate) fn send_unknown(&self, node: &Member, kind: u8) {
+        let stamp = self.clock.elapsed();
+        let header = Header {
+            stamp,
+            before: stamp,
+            ..Header::new(node.plane.id(), 0, 0)
+        };
+        let mut writer = FrameWriter::new(header, 1 << 10).unwrap();
+        let body = Bytes::from_static(b"?");
+        writer.push(&Message::Unknown { kind, body }).unwrap();
+        let outbound = Outbound {
+            lane: Lane(0),
+            frame: writer.finish(),
+        };
+        let memory = self.memory.clone();
+        self.complete(async move {
+            let mut link = memory.connect().await.unwrap();
+            link.transmit.send(&[outbound]).await.unwrap();
+        });
     }
 
     /// The bus is gone for this time.

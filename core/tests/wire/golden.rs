@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use midplane_core::envelope::{
-    Ask, AskedRun, Header, Heard, Heartbeat, LaneProgress, Left, Message, NodeId,
+    Ask, AskedRun, Contact, Header, Heard, Heartbeat, Introduction, LaneProgress, Left, Message,
+    NodeId,
 };
 use midplane_core::{
-    Answer, Audience, ConnectionId, Delivered, Event, EventKey, Question, Scope, Target,
+    AgreedSettings, Answer, Audience, ConnectionId, Delivered, Event, EventKey, Question, Scope,
+    Target,
 };
 
 use crate::publish;
@@ -104,12 +106,44 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
             questions(),
         ),
         (
+            "introduction",
+            include_str!("golden/2-introduction.hex"),
+            header(0, 7),
+            vec![
+                Message::Introduction(introduction()),
+                Message::Contact(Contact {
+                    ready: true,
+                    blamed: true,
+                    rank: 300,
+                    lost: vec![NodeId(*b"fedcba9876543210")],
+                    more_lost: true,
+                    asks: vec![NodeId([7; 16]); 2],
+                }),
+                Message::Heartbeat(Heartbeat::default()),
+            ],
+        ),
+        (
             "no-messages",
             include_str!("golden/2-no-messages.hex"),
             header(7, 0),
             vec![],
         ),
     ]
+}
+
+fn introduction() -> Introduction {
+    let settings = AgreedSettings {
+        lanes: 1_024,
+        heartbeat: Duration::from_secs(2),
+        time_to_live: Duration::from_secs(30),
+        json_lane: true,
+    };
+    Introduction {
+        name: "web-1:4711".into(),
+        cluster: "chat".into(),
+        broker: "run 0af3".into(),
+        ..Introduction::new(settings)
+    }
 }
 
 fn progress(lane: u32, last: u64, at: u64, keeps: u64) -> LaneProgress {

@@ -211,6 +211,68 @@ fn a_heartbeat_has_a_form() {
 }
 
 #[test]
+fn an_introduction_has_a_form_and_room_for_more() {
+    let texts = |name: &str, more: &[u8]| {
+        // The JSON lane, 2 lanes, 7 and 9 us, a name, and neither a cluster nor a broker.
+        let head = [132, 1, 2, 7, 9, name.len() as u8];
+        [&head[..], name.as_bytes(), &[0, 0], more].concat()
+    };
+    let read = read_raw(&texts("web-1", &[]));
+    let Ok(Message::Introduction(introduction)) = &read else {
+        panic!("{read:?}")
+    };
+    let settings = introduction.settings;
+    assert_eq!((settings.lanes, settings.json_lane), (2, true));
+    assert_eq!(settings.heartbeat, Duration::from_micros(7));
+    assert_eq!(settings.time_to_live, Duration::from_micros(9));
+    assert_eq!(introduction.name, "web-1");
+    // What a later release adds is skipped.
+    assert_eq!(read_raw(&texts("web-1", &[1, 2, 3])), read);
+    for (what, raw) in [
+        ("a name of 65 bytes", texts(&"n".repeat(65), &[])),
+        ("a name that breaks lines", texts("a\nb", &[])),
+        ("no lanes", vec![132, 0, 0, 7, 9, 0, 0, 0]),
+        ("65,537 lanes", vec![132, 0, 0x81, 0x80, 4, 7, 9, 0, 0, 0]),
+        ("no time between heartbeats", vec![132, 0, 1, 0, 9, 0, 0, 0]),
+        ("no time to live", vec![132, 0, 1, 7, 0, 0, 0, 0]),
+        (
+            "a heartbeat in four years",
+            vec![
+                132, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 9, 0, 0, 0,
+            ],
+        ),
+        ("a text that ends early", vec![132, 0, 1, 7, 9, 4, b'a']),
+    ] {
+        assert_eq!(read_raw(&raw), Err(DecodeError::Malformed), "{what}");
+    }
+}
+
+#[test]
+fn a_contact_has_a_form_and_room_for_more() {
+    let lost = |count: u8| [&[133, 1, 3, count][..], &[7; 16].repeat(count.into()), &[0]].concat();
+    let Ok(Message::Contact(contact)) = read_raw(&lost(2)) else {
+        panic!("no contact")
+    };
+    assert_eq!(
+        (contact.ready, contact.more_lost, contact.rank),
+        (true, false, 3)
+    );
+    assert_eq!(contact.lost, [NodeId([7; 16]); 2]);
+    let more = [&lost(2)[..], &[9, 9]].concat();
+    assert_eq!(read_raw(&more), Ok(Message::Contact(contact)));
+    for (what, raw) in [
+        ("a list that ends early", vec![133, 1, 3, 2, 7]),
+        (
+            "a count that is a lie",
+            vec![133, 1, 3, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        ),
+        ("9 nodes", vec![133, 1, 3, 9]),
+    ] {
+        assert_eq!(read_raw(&raw), Err(DecodeError::Malformed), "{what}");
+    }
+}
+
+#[test]
 fn an_ask_has_a_form() {
     let run = |first, last| [&[129][..], &[9; 16], &[1, 0, first, last, 0]].concat();
     assert!(read_raw(&run(4, 4)).is_ok());
@@ -269,7 +331,7 @@ fn questions_and_answers_of_unknown_kinds_are_unknown_messages() {
 
 #[test]
 fn a_known_kind_cannot_be_written_as_unknown() {
-    for kind in [1, 128, 129] {
+    for kind in [1, 128, 129, 132, 133] {
         let body = vec![0].into();
         let refused = Message::Unknown { kind, body }.encode();
         assert_eq!(refused, Err(EncodeError::KnownKind(kind)));
@@ -447,7 +509,7 @@ fn message() -> impl Strategy<Value = Message> {
         },
     );
     let unknown = (
-        prop_oneof![3..128_u8, 132..=255_u8],
+        prop_oneof![3..128_u8, 134..=255_u8],
         prop::collection::vec(any::<u8>(), 0..50),
     )
         .prop_map(|(kind, body)| Message::Unknown {

@@ -64,6 +64,7 @@ once! {
     a_subscription_that_is_cut: readiness::a_subscription_that_is_cut;
     a_permission_that_is_removed: readiness::a_permission_that_is_removed;
     a_master_that_is_demoted: readiness::a_master_that_is_demoted;
+    two_brokers_by_mistake: readiness::two_brokers_by_mistake;
     a_node_that_is_killed: stopping::a_node_that_is_killed;
     a_node_that_stands_still: stopping::a_node_that_stands_still;
     #[ignore = "takes 80 s: cargo test -p server-suite --test cluster -- --ignored"]

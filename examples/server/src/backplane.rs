@@ -7,7 +7,7 @@ use bytes::Bytes;
 use midplane::connect::{BusKind, ConnectError, Settings};
 use midplane::core::ExternalEvent;
 use midplane::node;
-use midplane::{Backplane, Cluster, Local, Registry, Status, fresh_node_id, json};
+use midplane::{Backplane, Cluster, Local, Registry, Status, fresh_node_id, json, process_name};
 
 use crate::config::Config;
 use crate::error::RunError;
@@ -86,7 +86,12 @@ impl Plane {
             });
         };
         let bus = settings.open(&*runtime.timer).await?;
-        let mut builder = Cluster::builder(node_config(config)).with_registry(registry);
+        let mut builder = Cluster::builder(node_config(config))
+            .with_registry(registry)
+            .with_name(config.node_name.clone().unwrap_or_else(process_name));
+        if let Some(name) = &config.cluster_name {
+            builder = builder.with_cluster_name(name);
+        }
         if config.json_lane {
             builder = builder.with_external(decode);
         }
@@ -120,6 +125,7 @@ fn node_config(config: &Config) -> node::Config {
         queue: config.relay_queue,
         keep: config.repair_keep,
         hold: config.repair_hold,
+        expected_members: config.expected_members,
         ..node::Config::default()
     }
 }
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn the_node_is_as_the_flags_say() {
         let flags = "--heartbeat 1s --time-to-live 3s --lanes 4 --cool-down 5s --relay-queue 6KiB \
-             --repair-keep 7KiB --repair-hold 8KiB";
+             --repair-keep 7KiB --repair-hold 8KiB --expected-members 3";
         let line = ["server"].into_iter().chain(flags.split_whitespace());
         let config = node_config(&Config::try_parse_from(line).unwrap());
         let times = [config.heartbeat, config.time_to_live, config.cool_down];
@@ -152,6 +158,7 @@ mod tests {
             (config.lanes, bytes.map(|bytes| bytes >> 10)),
             (4, [6, 7, 8])
         );
+        assert_eq!(config.expected_members, 3);
         let plain = node_config(&Config::try_parse_from(["server"]).unwrap());
         assert_eq!(plain, node::Config::default());
     }

@@ -78,6 +78,20 @@ pub(crate) struct Config {
     #[arg(long, value_name = "PREFIX")]
     pub(crate) backplane_prefix: Option<String>,
 
+    /// The name of the cluster, at most 64 bytes: nothing is taken of nodes with another, and both say so. A node without it
+    /// agrees with all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster_name: Option<String>,
+
+    /// What this node is called in the logs and answers of the others, at most 64 bytes; `host:pid` without it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+
+    /// Nodes that are to hear each other at least, this one among them, for the server to be ready, 0 to 1024: the fewest
+    /// that the service would go on with. Only by this nodes on two brokers that never met know of it.
+    #[arg(long, value_name = "COUNT", default_value = "0", value_parser = count(0..=1_024))]
+    pub(crate) expected_members: usize,
+
     /// Time for the backplane to let this node in at the start, 10ms to 10m.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time(TIMES))]
     pub(crate) backplane_timeout: Duration,

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::{Response, StatusCode};
-use midplane::State;
 use midplane::core::ExternalCounts;
 use midplane::node::NodeCounters;
+use midplane::{State, Status};
 use serde::Serialize;
 
 use crate::log;
@@ -64,23 +64,41 @@ struct Told {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<String>,
 }
 
 impl Told {
     fn alone(code: StatusCode, status: &'static str) -> Response<Body> {
-        let reason = None;
-        json(code, &Self { status, reason })
+        let (reason, reasons) = (None, Vec::new());
+        json(
+            code,
+            &Self {
+                status,
+                reason,
+                reasons,
+            },
+        )
     }
 }
 
-/// 200 while events of every node come, else 503 and why not.
+/// 200 while the server is ready, else 503 and why not; with 200 too, why events of some nodes may not come.
 pub(crate) fn readyz(app: &App) -> Response<Body> {
     let (code, status) = readiness(app);
+    let reasons = reasons(&app.node.status());
     let reason = (status == DEGRADED).then(|| {
-        let bus = app.noticed().bus.clone();
+        let first = reasons.first().cloned();
+        let bus = app.noticed().bus.clone().or(first);
         bus.unwrap_or_else(|| "this node does not hear its own heartbeats yet".to_owned())
     });
-    json(code, &Told { status, reason })
+    json(
+        code,
+        &Told {
+            status,
+            reason,
+            reasons,
+        },
+    )
 }
 
 /// The readiness alone: for those that are no operators, load balancers among them.
@@ -98,12 +116,21 @@ const DEGRADED: &str = "degraded";
 
 fn readiness(app: &App) -> (StatusCode, &'static str) {
     match app.plane.state() {
-        State::Live if app.is_ready() => (StatusCode::OK, "ready"),
-        State::Live => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         State::Closed => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, DEGRADED),
+        _ if !app.node.status().ready => (StatusCode::SERVICE_UNAVAILABLE, DEGRADED),
+        _ if app.is_ready() => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     }
 }
+
+/// Why events of some nodes may not come, and in which settings others differ: the first 32.
+pub(crate) fn reasons(status: &Status) -> Vec<String> {
+    let reasons = status.reasons.iter().map(ToString::to_string);
+    reasons.take(REASONS).collect()
+}
+
+/// The most reasons that are said.
+const REASONS: usize = 32;
 
 /// The word for a state.
 pub(crate) fn word(state: State) -> &'static str {
@@ -140,6 +167,8 @@ struct Backplane {
     /// Notices that the log lacks because it was too slow.
     notices_dropped: u64,
     session_failures: u64,
+    /// Why events of some nodes may not come, and in which settings others differ.
+    reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     session_failure: Option<String>,
     dropped: Dropped,
@@ -161,6 +190,8 @@ struct Dropped {
     wrong_tags: u64,
     overflows: u64,
     unknown_senders: u64,
+    /// Of nodes of another cluster.
+    foreign: u64,
 }
 
 #[derive(Serialize)]
@@ -180,6 +211,7 @@ impl Backplane {
             ..
         } = app.noticed().clone();
         let status = app.status();
+        let reasons = reasons(&status);
         let lasts: Duration = app.runtime.timer.now() - since;
         Self {
             bus: app.node.bus(),
@@ -189,7 +221,7 @@ impl Backplane {
             members: status
                 .members
                 .into_iter()
-                .map(|(node, version)| (node.to_string(), version))
+                .map(|member| (member.id.to_string(), member.version))
                 .collect(),
             queued: status.queued,
             queued_bytes: status.queued_bytes,
@@ -201,6 +233,7 @@ impl Backplane {
             reports: status.missed.reports,
             notices_dropped: status.notices_dropped,
             session_failures: failures,
+            reasons,
             session_failure: bus,
             dropped: status.counters.into(),
             json: status.external.into(),
@@ -223,6 +256,7 @@ impl From<NodeCounters> for Dropped {
             wrong_tags: counters.wrong_tags,
             overflows: counters.overflows,
             unknown_senders: counters.implausible,
+            foreign: counters.foreign,
         }
     }
 }

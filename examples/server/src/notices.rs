@@ -74,6 +74,19 @@ fn record(app: &App, notice: Notice, repeats: &mut Repeats) {
                 tracing::warn!(%node, "node silent");
             }
         }
+        Notice::Differs(difference) => {
+            drop(noticed);
+            if repeats.admits(Repeated::Differs) {
+                tracing::warn!(
+                    setting = %difference.setting,
+                    ours = difference.ours,
+                    theirs = difference.theirs,
+                    name = difference.name,
+                    node = %difference.node,
+                    "settings differ"
+                );
+            }
+        }
         Notice::Bus(reason) => {
             noticed.failures += 1;
             noticed.bus = Some(reason.clone());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
+use midplane::core::AgreedSettings;
 use midplane::{Answers, Ask, Audience, State, Target, metrics};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ struct Nodes {
     state_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Why events of some nodes may not come, and in which settings others differ.
+    reasons: Vec<String>,
     others: Vec<OtherNode>,
 }
 
@@ -37,12 +40,38 @@ struct Nodes {
 #[derive(Serialize)]
 struct OtherNode {
     node: String,
-    /// `heard`, `silent`, or `unknown` while this node is not live.
+    /// `heard`, `silent`, `deaf` if it says that it does not hear this node, or `unknown` while this node is not live.
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     silent_seconds: Option<u64>,
+}
+
+/// What nodes should agree on.
+#[derive(Serialize)]
+struct Settings {
+    lanes: u32,
+    heartbeat_ms: u128,
+    time_to_live_ms: u128,
+    json_lane: bool,
+}
+
+impl From<AgreedSettings> for Settings {
+    fn from(settings: AgreedSettings) -> Self {
+        Self {
+            lanes: settings.lanes,
+            heartbeat_ms: settings.heartbeat.as_millis(),
+            time_to_live_ms: settings.time_to_live.as_millis(),
+            json_lane: settings.json_lane,
+        }
+    }
 }
 
 /// `GET /nodes`.
@@ -53,18 +82,33 @@ pub(crate) fn nodes(app: &App) -> Response<Body> {
         State::Live => "heard",
         _ => "unknown",
     };
-    let members = app.node.status().members.into_iter();
-    let heard = members.map(|(node, version)| OtherNode {
-        node: node.to_string(),
-        state: heard,
-        version: Some(version),
-        silent_seconds: None,
-    });
-    let silent = noticed.silent(now).map(|(node, since)| OtherNode {
+    let status = app.node.status();
+    let members = status.members.iter().cloned();
+    let members: Vec<_> = members.collect();
+    let silent = noticed.silent(now);
+    let silent = silent.filter(|(node, _)| members.iter().all(|member| member.id != *node));
+    let silent = silent.map(|(node, since)| OtherNode {
         node: node.to_string(),
         state: "silent",
+        name: None,
         version: None,
+        broker: None,
+        settings: None,
         silent_seconds: Some((now - since).as_secs()),
+    });
+    let silent: Vec<_> = silent.collect();
+    let heard = members.into_iter().map(|member| OtherNode {
+        node: member.id.to_string(),
+        state: match (member.silent, member.deaf) {
+            (Some(_), _) => "silent",
+            (None, Some(_)) => "deaf",
+            (None, None) => heard,
+        },
+        name: Some(member.name),
+        version: Some(member.version),
+        broker: Some(member.broker).filter(|broker| !broker.is_empty()),
+        settings: member.settings.map(Settings::from),
+        silent_seconds: member.silent.map(|since| (now - since).as_secs()),
     });
     let nodes = Nodes {
         node: app.node.id(),
@@ -72,6 +116,7 @@ pub(crate) fn nodes(app: &App) -> Response<Body> {
         state: health::word(state),
         state_seconds: (now - noticed.since).as_secs(),
         reason: noticed.bus.clone(),
+        reasons: health::reasons(&status),
         others: heard.chain(silent).collect(),
     };
     json(StatusCode::OK, &nodes)

@@ -19,17 +19,25 @@ pub(crate) enum Repeated {
     Joined,
     Left,
     Silent,
+    Differs,
     LinkLost,
 }
 
 impl Repeated {
-    const ALL: [Self; 4] = [Self::Joined, Self::Left, Self::Silent, Self::LinkLost];
+    const ALL: [Self; 5] = [
+        Self::Joined,
+        Self::Left,
+        Self::Silent,
+        Self::Differs,
+        Self::LinkLost,
+    ];
 
     fn line(self) -> &'static str {
         match self {
             Self::Joined => "node joined",
             Self::Left => "node left",
             Self::Silent => "node silent",
+            Self::Differs => "settings differ",
             Self::LinkLost => "bus link lost",
         }
     }

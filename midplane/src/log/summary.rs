@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use midplane_core::envelope::NodeId;
-use midplane_core::{Incident, Instant, Notice, State, Status};
+use midplane_core::{Difference, Incident, Instant, Notice, State, Status};
 
 /// The least time between two lines about what goes on.
 const PACE: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ pub(super) enum Line {
     Joined(NodeId),
     Left(NodeId),
     Silent(NodeId),
+    Differs(Difference),
     Lagged(u64),
     Dropped(Dropped),
 }
@@ -105,6 +106,7 @@ impl Summary {
             Notice::Joined(node) => Line::Joined(*node),
             Notice::Left(node) => Line::Left(*node),
             Notice::Silent(node) => Line::Silent(*node),
+            Notice::Differs(difference) => Line::Differs(difference.clone()),
             Notice::Lagged(notices) => Line::Lagged(*notices),
             _ => return None,
         })

@@ -7,7 +7,7 @@ mod interest;
 mod questions;
 mod uplink;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -19,11 +19,13 @@ use futures::channel::oneshot;
 
 use super::external::ExternalSubscription;
 use super::lanes::Lanes;
+use super::names::Names;
 use super::outgoing::{Answered, Backlog, Command};
 use super::polled_link::Job;
 use super::shared::ClusterShared;
 use crate::bus::{Bus, Inbound, Lane};
 use crate::host::Host;
+use crate::member::Reason;
 use crate::missed::Missed;
 use crate::node::{News, Node, Queued};
 use crate::notice::Notice;
@@ -75,11 +77,14 @@ impl<H: Host> Engine<H> {
         bus: Arc<dyn Bus>,
         lanes: Arc<Lanes<H>>,
         external: Option<ExternalSubscription>,
+        names: &Names,
     ) -> Self {
         let (id, config) = (shared.id, shared.config);
         let seed = u128::from_le_bytes(id.0) as u64;
+        let mut node = Node::new(id, config, bus.limits());
+        node.introduce(&names.node, &names.cluster, external.is_some());
         Self {
-            node: Node::new(id, config, bus.limits()),
+            node,
             uplink: Uplink::new(bus, config.heartbeat, seed),
             interest: Interest::new(lanes, external.is_some(), config.cool_down),
             in_flight: InFlight::default(),
@@ -205,6 +210,7 @@ impl<H: Host> Engine<H> {
         match progress {
             Progress::Opened => {
                 self.keep_limits();
+                self.node.connected_to(&self.uplink.broker());
                 let lanes = self.interest.first();
                 self.uplink.start(now, Job::Subscribe(lanes));
             }
@@ -340,9 +346,7 @@ impl<H: Host> Engine<H> {
 
     /// Passes on what the node says.
     fn report(&mut self, now: Instant, news: News) {
-        let ClusterShared {
-            registry, notices, ..
-        } = &*self.shared;
+        let registry = &self.shared.registry;
         match news {
             News::Event {
                 scope,
@@ -373,13 +377,9 @@ impl<H: Host> Engine<H> {
             News::Live => {
                 self.uplink.live();
                 self.in_flight.live();
-                self.interest.set_live(true);
-                notices.report(&Notice::State(State::Live));
+                self.record_members(now);
             }
-            News::Down => {
-                self.interest.set_live(false);
-                notices.report(&Notice::State(State::Degraded));
-            }
+            News::Down => self.record_members(now),
             News::Asked {
                 origin,
                 id,
@@ -403,9 +403,10 @@ impl<H: Host> Engine<H> {
                 };
                 self.questions.answered(id, answered);
             }
-            News::Joined(node) => self.report_member(&Notice::Joined(node)),
-            News::Left(node) => self.report_member(&Notice::Left(node)),
-            News::Silent(node) => self.report_member(&Notice::Silent(node)),
+            News::Joined(node) => self.report_member(now, &Notice::Joined(node)),
+            News::Left(node) => self.report_member(now, &Notice::Left(node)),
+            News::Silent(node) => self.report_member(now, &Notice::Silent(node)),
+            News::Differs(difference) => self.report_member(now, &Notice::Differs(difference)),
             News::Reconnect => {
                 let reason = "our own heartbeats do not come back: the subscription is deaf";
                 self.fail_link(now, String::from(reason));
@@ -430,11 +431,28 @@ impl<H: Host> Engine<H> {
         }
     }
 
-    fn report_member(&self, notice: &Notice) {
-        let members = self.node.members();
-        let members = members.map(|(id, version)| (id, version.to_string()));
-        self.shared.status.lock().members = members.collect();
+    /// Reports what other nodes do, once the status has it.
+    fn report_member(&mut self, now: Instant, notice: &Notice) {
+        self.record_members(now);
         self.shared.notices.report(notice);
+    }
+
+    /// Records who the other nodes are and what that makes of this one, if there is news of it.
+    fn record_members(&mut self, now: Instant) {
+        if self.node.take_changed() {
+            let members = self.node.known_nodes().collect();
+            let reasons = self.node.reasons(now);
+            let sure = !reasons.iter().any(Reason::degrades);
+            let live = self.node.is_live() && sure;
+            {
+                let mut status = self.shared.status.lock();
+                (status.members, status.reasons) = (members, reasons);
+                status.ready = self.node.is_ready();
+            }
+            self.interest.set_live(live);
+            let state = if live { State::Live } else { State::Degraded };
+            self.shared.notices.report(&Notice::State(state));
+        }
     }
 
     /// Records for operators how the node is.
@@ -499,6 +517,7 @@ impl<H: Host> Future for Engine<H> {
                 continue;
             }
             engine.report_missed(now);
+            engine.record_members(now);
             if engine.uplink.is_done() {
                 return Poll::Ready(());
             }

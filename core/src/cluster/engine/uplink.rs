@@ -73,6 +73,11 @@ impl Uplink {
         self.bus.limits()
     }
 
+    /// The identity of the broker, as far as the bus can tell.
+    pub(super) fn broker(&self) -> String {
+        self.bus.broker().unwrap_or_default()
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }

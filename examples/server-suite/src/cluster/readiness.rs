@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use midplane_testkit::PATIENCE;
 use midplane_testkit::server::Server as Broker;
+use midplane_testkit::{PATIENCE, until};
 
 use super::nodes::Nodes;
 use super::{Programs, ServerKind};
+use crate::http::Request;
 
 impl Nodes {
     /// Starts two servers with a client each.
@@ -90,4 +91,43 @@ pub async fn a_broker_that_stands_still(programs: Programs, kind: ServerKind) {
 /// The broker dies and comes back.
 pub async fn a_broker_that_is_killed(programs: Programs, kind: ServerKind) {
     through(programs, kind.start(), Broker::kill, Broker::restart).await;
+}
+
+/// Two nodes are on one broker and a third is on another, by mistake, and each was told to expect three: none is ready, and
+/// each says why. A fourth on the first broker makes three there.
+pub async fn two_brokers_by_mistake(programs: Programs) {
+    let brokers = [Broker::redis_with(&[]), Broker::redis_with(&[])];
+    let start = |number: usize, broker: &Broker| {
+        let program = programs.in_turn()[number % 2];
+        let url = broker.url();
+        program.start(&format!(
+            "--backplane {url} --heartbeat 1s --expected-members 3 --node-name web-{number}"
+        ))
+    };
+    let mut servers: Vec<_> = (0..3)
+        .map(|number| start(number, &brokers[number / 2]))
+        .collect();
+    let request = Request::new("GET", "/readyz");
+    for (server, heard) in servers.iter().zip([2, 2, 1]) {
+        let reason = format!("{heard} of 3 expected members are heard");
+        until(&reason, async || {
+            let answer = request.send(server.address).await;
+            assert_eq!(answer.status, 503);
+            (answer.json()["reasons"][0] == *reason).then_some(())
+        })
+        .await;
+    }
+    servers.push(start(3, &brokers[0]));
+    for number in [0, 1, 3] {
+        servers[number].is_ready().await;
+    }
+    let nodes = servers[0].get("/nodes", 200).await.json();
+    let others = nodes["others"].as_array().expect("a list of nodes");
+    let mut names: Vec<_> = others
+        .iter()
+        .map(|other| other["name"].to_string())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["\"web-1\"", "\"web-3\""]);
+    assert_eq!(servers[2].readiness().await, 503);
 }

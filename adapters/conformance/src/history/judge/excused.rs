@@ -64,7 +64,7 @@ pub(super) fn excuse(
         return Some(Exemption::HistoryEnded);
     }
     if has_joined(timeline, publish.node) {
-        let silent = is_silent(timeline, publish) && !is_heard_after(context, publish);
+        let silent = is_silent(context, timeline, publish) && !is_heard_after(context, publish);
         return silent.then_some(Exemption::OriginSilent);
     }
     // Others name an origin that they do not hear any more for as long as what it sent may be delivered, and a little
@@ -90,12 +90,15 @@ fn cut_off(context: &Context<'_>, origin: &NodeTimeline, timeline: &NodeTimeline
     })
 }
 
-/// Whether the node had reported that the origin is not heard any more when the event was published.
-fn is_silent(node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
+/// Whether the origin was not heard for ten heartbeats when the event was published, as the node had reported: it does after
+/// two.
+fn is_silent(context: &Context<'_>, node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
     let reports = node.members.iter();
     let mut before =
         reports.filter(|(point, of, _)| *of == publish.node && *point < publish.called);
-    before.next_back().is_some_and(|(.., heard)| !heard)
+    let long = context.bounds.heartbeat * 7;
+    let last = before.next_back();
+    last.is_some_and(|(point, _, heard)| !heard && point.at + long <= publish.called.at)
 }
 
 /// Whether any node heard the origin once the event was published.

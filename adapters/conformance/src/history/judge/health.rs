@@ -62,7 +62,8 @@ fn queues(context: &mut Context<'_>) {
     }
 }
 
-/// Some time after the last fault the node is live, and stays so until the next one.
+/// Some time after the last fault the node is live, and stays so until the next one: but for the time in which a node that
+/// died is known to be missing, and what was lost with it not yet reported.
 fn heals(
     context: &mut Context<'_>,
     name: &str,
@@ -75,7 +76,8 @@ fn heals(
     for (due, until) in live_periods {
         let due = healed.max(*due);
         let until = ended.map_or(*until, |ended| ended.at.min(*until));
-        if let Some((from, to)) = timeline.first_time(false, due, until) {
+        let missed = context.bounds.time_to_live + context.bounds.heartbeat * 4;
+        if let Some((from, to)) = timeline.first_alone(due, until, missed) {
             let what = format!(
                 "{name} is not live from {from:?} to {to:?}, though no fault is left and it had {:?} to heal",
                 context.bounds.heal

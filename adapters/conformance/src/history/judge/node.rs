@@ -42,6 +42,42 @@ impl NodeTimeline {
         live.map(|(point, _)| *point)
     }
 
+    /// The first part of this time in which the node was not live though it missed no member: one that went silent is missed
+    /// for this long at most.
+    pub(super) fn first_alone(
+        &self,
+        from: Duration,
+        until: Duration,
+        missed: Duration,
+    ) -> Option<(Duration, Duration)> {
+        let mut begin = from;
+        while let Some((since, to)) = self.first_time(false, begin, until) {
+            let Some(until) = self.missing(since, missed) else {
+                return Some((since, to));
+            };
+            begin = until;
+        }
+        None
+    }
+
+    /// Until when a member is missing that was at this moment, or soon after.
+    fn missing(&self, at: Duration, missed: Duration) -> Option<Duration> {
+        const SOON: Duration = Duration::from_millis(500);
+        let silent = self.members.iter().filter(|(.., heard)| !heard);
+        let ends = silent.filter_map(|(point, node, _)| {
+            let mut later = self
+                .members
+                .iter()
+                .filter(|(back, of, heard)| *heard && of == node && back.at >= point.at);
+            let back = later
+                .next()
+                .map_or(Duration::MAX, |(back, ..)| back.at + SOON);
+            let end = back.min(point.at + missed);
+            (point.at <= at + SOON && at < end).then_some(end)
+        });
+        ends.max()
+    }
+
     /// The first part of this time in which the node was live, or was not.
     pub(super) fn first_time(
         &self,

@@ -1,0 +1,106 @@
+//! Who a node is and how it is set, said in front of each of its heartbeats.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::field::{append, micros};
+use super::parts::Reader;
+use crate::member::AgreedSettings;
+
+/// The most bytes of each text of an [`Introduction`].
+pub const MAX_NAME: usize = 64;
+
+/// The most bytes of the text that says which broker a node is connected to.
+pub const MAX_BROKER: usize = 128;
+
+/// The most lanes, and the longest times.
+const MAX_LANES: u32 = 65_536;
+const MAX_HEARTBEAT: Duration = Duration::from_secs(60 * 60);
+const MAX_TIME_TO_LIVE: Duration = Duration::from_secs(24 * 60 * 60);
+
+const JSON_LANE: u8 = 1;
+
+/// Who a node is and how it is set. What later releases say behind this is skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// The settings that nodes should agree on.
+    pub settings: AgreedSettings,
+    /// The node's name for people; at most [`MAX_NAME`] bytes, without control characters.
+    pub name: String,
+    /// The name of the cluster, or nothing; at most [`MAX_NAME`] bytes.
+    pub cluster: String,
+    /// The identity of the broker, or nothing; at most [`MAX_BROKER`] bytes.
+    pub broker: String,
+}
+
+impl Introduction {
+    /// The introduction of a node with these settings that says no name.
+    #[must_use]
+    pub const fn new(settings: AgreedSettings) -> Self {
+        Self {
+            settings,
+            name: String::new(),
+            cluster: String::new(),
+            broker: String::new(),
+        }
+    }
+
+    /// The text as it may be said: without control characters, and cut to this many bytes.
+    #[must_use]
+    pub fn text(text: &str, most: usize) -> String {
+        let mut said = String::new();
+        for character in text.chars().filter(|character| !character.is_control()) {
+            if said.len() + character.len_utf8() > most {
+                break;
+            }
+            said.push(character);
+        }
+        said
+    }
+
+    pub(super) fn append(&self, bytes: &mut Vec<u8>) {
+        let AgreedSettings {
+            lanes,
+            heartbeat,
+            time_to_live,
+            json_lane,
+        } = self.settings;
+        let times = (
+            micros(heartbeat.min(MAX_HEARTBEAT)),
+            micros(time_to_live.min(MAX_TIME_TO_LIVE)),
+        );
+        append(bytes, &(u8::from(json_lane) * JSON_LANE, lanes, times));
+        append(bytes, &(&self.name, &self.cluster, &self.broker));
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (flags, lanes, (heartbeat, time_to_live)): (u8, u32, (u64, u64)) = reader.take()?;
+        let settings = AgreedSettings {
+            lanes: Some(lanes).filter(|lanes| (1..=MAX_LANES).contains(lanes))?,
+            heartbeat: bounded(heartbeat, MAX_HEARTBEAT)?,
+            time_to_live: bounded(time_to_live, MAX_TIME_TO_LIVE)?,
+            json_lane: flags & JSON_LANE > 0,
+        };
+        let introduction = Self {
+            settings,
+            name: text(reader, MAX_NAME)?,
+            cluster: text(reader, MAX_NAME)?,
+            broker: text(reader, MAX_BROKER)?,
+        };
+        reader.skip();
+        Some(introduction)
+    }
+}
+
+fn bounded(micros: u64, most: Duration) -> Option<Duration> {
+    let time = Duration::from_micros(micros);
+    (!time.is_zero() && time <= most).then_some(time)
+}
+
+/// A text that may be shown and logged as it is.
+fn text(reader: &mut Reader<'_>, most: usize) -> Option<String> {
+    let text: &str = reader.take()?;
+    let sound = text.len() <= most && !text.chars().any(char::is_control);
+    sound.then(|| text.into())
+}

@@ -1,0 +1,169 @@
+//! Who this node is to the others, and how they are set.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Node;
+use super::news::News;
+use super::peer::Peer;
+use crate::envelope::{Introduction, MAX_BROKER, MAX_NAME};
+use crate::member::{AgreedSetting, Difference, KnownNode};
+use crate::node_id::NodeId;
+use crate::time::Instant;
+
+/// The most differences that are told of, and kept, at once.
+const SAID: usize = 4_096;
+
+/// For how many of its heartbeats a node of another cluster is named after it was heard last.
+const FOREIGN: u32 = 10;
+
+impl Node {
+    /// Says from now on the node's name for people and the name of its cluster, of each 64 bytes and no control
+    /// characters, and whether the node is subscribed to the lane of external publishers.
+    ///
+    /// Nothing of a node is taken that says another name of the cluster; no name agrees with every other.
+    pub fn introduce(&mut self, name: &str, cluster: &str, json_lane: bool) {
+        self.introduction.name = Introduction::text(name, MAX_NAME);
+        self.introduction.cluster = Introduction::text(cluster, MAX_NAME);
+        self.introduction.settings.json_lane = json_lane;
+    }
+
+    /// Says from now on which broker the node is connected to, in 128 bytes.
+    pub fn connected_to(&mut self, broker: &str) {
+        self.introduction.broker = Introduction::text(broker, MAX_BROKER);
+    }
+
+    /// The other nodes that are members, as they say they are.
+    pub fn known_nodes(&self) -> impl Iterator<Item = KnownNode> {
+        let members = self.reception.peers.members();
+        members.map(|(id, peer)| known(id, peer))
+    }
+
+    /// Whether what is known of other nodes changed since this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The settings in which members differ from this node, and the other clusters on the bus, by setting.
+    pub(super) fn differences(&self, now: Instant) -> Vec<Difference> {
+        let mut all: Vec<Difference> = Vec::new();
+        for (id, peer) in self.reception.peers.iter() {
+            let every = peer.every(self.config.heartbeat);
+            let lately = peer.foreign && now - peer.heard <= every * FOREIGN;
+            if peer.is_member() || lately {
+                all.extend(self.differences_of(id, peer));
+            }
+        }
+        all.sort_by_key(|difference| difference.setting);
+        all
+    }
+
+    /// The origin introduces itself in a frame that is stamped `sent`. False if nothing of the origin is to be taken.
+    pub(super) fn take_introduction(
+        &mut self,
+        origin: NodeId,
+        sent: Duration,
+        introduction: Introduction,
+    ) -> bool {
+        let ours = &self.introduction.cluster;
+        let foreign = !introduction.cluster.is_empty() && !ours.is_empty();
+        let foreign = foreign && introduction.cluster != *ours;
+        let Some(peer) = self.reception.peers.get_mut(origin) else {
+            return false;
+        };
+        if peer.introduction.as_deref() == Some(&introduction)
+            || peer.beat.is_some_and(|(newest, _)| sent < newest)
+        {
+            return !peer.foreign;
+        }
+        // What was believed of a member is not unsaid by a frame that anybody may have sent.
+        peer.foreign = foreign && !peer.proven;
+        peer.introduction = Some(Box::new(introduction));
+        self.changed = true;
+        let (foreign, proven) = (peer.foreign, peer.proven);
+        if foreign || proven {
+            self.say_differences(origin);
+        }
+        !foreign
+    }
+
+    /// Tells in which settings the node differs, each once.
+    pub(super) fn say_differences(&mut self, origin: NodeId) {
+        let Some(peer) = self.reception.peers.get(origin) else {
+            return;
+        };
+        for difference in self.differences_of(origin, peer) {
+            let said = (origin, difference.setting);
+            if self.said.len() < SAID && self.said.insert(said) {
+                self.reception.news.push(News::Differs(difference));
+            }
+        }
+    }
+
+    fn differences_of(&self, node: NodeId, peer: &Peer) -> Vec<Difference> {
+        let Some(theirs) = peer.introduction.as_deref() else {
+            return Vec::new();
+        };
+        let differs = |setting, ours: String, theirs: String| {
+            let name = peer.name(node);
+            (ours != theirs).then_some(Difference {
+                node,
+                name,
+                setting,
+                ours,
+                theirs,
+            })
+        };
+        let ours = &self.introduction;
+        if peer.foreign {
+            let clusters = (ours.cluster.clone(), theirs.cluster.clone());
+            let cluster = differs(AgreedSetting::Cluster, clusters.0, clusters.1);
+            return cluster.into_iter().collect();
+        }
+        let (ours, theirs) = (ours.settings, theirs.settings);
+        let word = |on: bool| if on { "on" } else { "off" }.to_owned();
+        let time = |time: Duration| format!("{time:?}");
+        [
+            differs(
+                AgreedSetting::Lanes,
+                ours.lanes.to_string(),
+                theirs.lanes.to_string(),
+            ),
+            differs(
+                AgreedSetting::Heartbeat,
+                time(ours.heartbeat),
+                time(theirs.heartbeat),
+            ),
+            differs(
+                AgreedSetting::TimeToLive,
+                time(ours.time_to_live),
+                time(theirs.time_to_live),
+            ),
+            differs(
+                AgreedSetting::JsonLane,
+                word(ours.json_lane),
+                word(theirs.json_lane),
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn known(id: NodeId, peer: &Peer) -> KnownNode {
+    let introduction = peer.introduction.as_deref();
+    KnownNode {
+        id,
+        name: peer.name(id),
+        version: peer.version.clone(),
+        broker: introduction.map_or_else(String::new, |said| said.broker.clone()),
+        settings: introduction.map(|said| said.settings),
+        silent: peer.mutual.silent,
+        deaf: peer.mutual.deaf,
+    }
+}

@@ -1,0 +1,302 @@
+//! Whether members and a node hear each other: what a node says of itself while they do not, and who is ready then.
+
+use std::time::Duration;
+
+use midplane::Memory;
+use midplane_core::envelope::NodeId;
+use midplane_core::node::Config;
+use midplane_core::{Backplane, Notice, Reason, State};
+
+use crate::door::Door;
+use crate::wire::{ms, secs};
+use crate::world::{Member, World};
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Within this time a node says that a member is not heard, or that it is not heard by one: two heartbeats and an eighth
+/// after the last frame came, the way of the heartbeat that says so, and a sample.
+const SAID: Duration = Duration::from_millis(4_600);
+
+/// Nodes that are called after their numbers.
+struct Fleet {
+    world: World,
+    nodes: Vec<Member>,
+}
+
+impl Fleet {
+    fn new(seed: u64, nodes: usize, config: Config) -> Self {
+        let mut world = World::new(seed);
+        let mut start = |number| {
+            let memory = world.memory.clone();
+            let name = format!("web-{number}");
+            let door = Door::default();
+            world.start_as(config, door, (memory, None), |builder| {
+                builder.with_name(name)
+            })
+        };
+        let nodes = (0..nodes).map(&mut start).collect();
+        // The first heartbeats are answered at once: from then on all are a heartbeat apart.
+        world.run(secs(11));
+        let fleet = Self { world, nodes };
+        fleet.assert_well();
+        fleet
+    }
+
+    fn id(&self, node: usize) -> NodeId {
+        self.nodes[node].plane.id()
+    }
+
+    /// Frames of the one do not come to the other.
+    fn cut(&self, from: usize, to: usize) {
+        let origin = self.id(from);
+        self.nodes[to].door.deaf_to.lock().unwrap().push(origin);
+    }
+
+    fn heal(&self) {
+        for node in &self.nodes {
+            node.door.deaf_to.lock().unwrap().clear();
+        }
+    }
+
+    fn reasons(&self, node: usize) -> Vec<String> {
+        let reasons = self.nodes[node].plane.status().reasons;
+        reasons.iter().map(ToString::to_string).collect()
+    }
+
+    fn is_ready(&self, node: usize) -> bool {
+        self.nodes[node].plane.status().ready
+    }
+
+    fn ready(&self) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|node| self.is_ready(*node))
+            .collect()
+    }
+
+    fn state(&self, node: usize) -> State {
+        self.nodes[node].plane.state()
+    }
+
+    fn assert_well(&self) {
+        for node in 0..self.nodes.len() {
+            assert_eq!(
+                self.state(node),
+                State::Live,
+                "{node}: {:?}",
+                self.reasons(node)
+            );
+            assert_eq!(self.reasons(node), [""; 0], "{node}");
+            assert!(self.is_ready(node), "{node}");
+        }
+    }
+
+    fn silences(&self, node: usize) -> usize {
+        let notices = self.nodes[node].notices().into_iter();
+        notices
+            .filter(|notice| matches!(notice, Notice::Silent(_)))
+            .count()
+    }
+}
+
+#[test]
+fn one_way_cut_is_said_within_two_heartbeats() {
+    for (seed, nodes) in [(1, 2), (2, 3), (3, 8)] {
+        let fleet = Fleet::new(seed, nodes, Config::default());
+        let client = fleet.nodes[1].client(&fleet.world, "c", &["t"]);
+        fleet.world.run(secs(1));
+        fleet.cut(0, 1);
+        fleet.nodes[0].publish("t", "missed");
+        fleet.world.run(SAID);
+        assert_eq!(fleet.reasons(0), ["not heard by web-1"]);
+        let other = match nodes {
+            2 => "web-0 is silent and said no goodbye",
+            _ => "web-0 is heard by others and not here",
+        };
+        // That others hear it is known with their next heartbeat.
+        fleet.world.run(HEARTBEAT);
+        assert_eq!(fleet.reasons(1), [other]);
+        for node in 0..nodes {
+            let state = if node < 2 {
+                State::Degraded
+            } else {
+                State::Live
+            };
+            assert_eq!(fleet.state(node), state, "{node}");
+        }
+        let ready = match nodes {
+            // Who is not heard gives way to who does not hear: it cannot give way itself.
+            2 => vec![1],
+            _ => (0..nodes).filter(|node| *node != 1).collect(),
+        };
+        assert_eq!(fleet.ready(), ready);
+        fleet.heal();
+        fleet.world.run(HEARTBEAT * 2);
+        fleet.assert_well();
+        assert_eq!(
+            (client.texts(), client.losses()),
+            (vec!["missed".to_owned()], vec![])
+        );
+    }
+}
+
+#[test]
+fn a_crash_leaves_the_others_ready() {
+    let fleet = Fleet::new(4, 3, Config::default());
+    let clients = [0, 1].map(|node| fleet.nodes[node].client(&fleet.world, "c", &["t"]));
+    fleet.world.run(secs(1));
+    fleet.world.tasks.kill(fleet.nodes[2].process);
+    fleet.world.run(SAID);
+    for node in [0, 1] {
+        assert_eq!(fleet.state(node), State::Degraded);
+        assert_eq!(fleet.reasons(node), ["web-2 is silent and said no goodbye"]);
+        assert_eq!((fleet.is_ready(node), fleet.silences(node)), (true, 1));
+        assert_eq!(
+            clients[node].losses().len(),
+            0,
+            "the loss is not certain yet"
+        );
+    }
+    // The loss is certain at the time to live, and all is said then.
+    fleet.world.run(Config::default().time_to_live);
+    for (node, client) in clients.iter().enumerate() {
+        assert_eq!(client.missed().len(), 1);
+        assert_eq!((fleet.state(node), fleet.silences(node)), (State::Live, 1));
+        assert!(fleet.is_ready(node) && fleet.reasons(node).is_empty());
+    }
+}
+
+#[test]
+fn a_goodbye_is_no_silence() {
+    let fleet = Fleet::new(5, 3, Config::default());
+    let plane = fleet.nodes[2].plane.clone();
+    let closed = fleet
+        .world
+        .complete(async move { plane.close(secs(5)).await.unsent });
+    assert_eq!(closed.0, 0);
+    for _ in 0..60 {
+        fleet.world.run(secs(1));
+        for node in [0, 1] {
+            assert_eq!((fleet.state(node), fleet.silences(node)), (State::Live, 0));
+        }
+    }
+}
+
+#[test]
+fn one_deaf_node_takes_one_out() {
+    let fleet = Fleet::new(6, 5, Config::default());
+    fleet.cut(0, 4);
+    fleet.cut(1, 4);
+    fleet.world.run(SAID + HEARTBEAT * 2);
+    assert_eq!(fleet.ready(), [0, 1, 2, 3], "{:?}", fleet.reasons(4));
+    let deaf = |name| format!("{name} is heard by others and not here");
+    assert_eq!(fleet.reasons(4), [deaf("web-0"), deaf("web-1")]);
+    for _ in 0..30 {
+        fleet.world.run(secs(1));
+        assert_eq!(fleet.ready(), [0, 1, 2, 3]);
+    }
+    fleet.heal();
+    fleet.world.run(HEARTBEAT * 2);
+    fleet.assert_well();
+}
+
+#[test]
+fn a_ring_of_cuts_keeps_one_ready() {
+    for (seed, nodes) in [(7, 2), (8, 3), (9, 4), (10, 7)] {
+        let fleet = Fleet::new(seed, nodes, Config::default());
+        for node in 0..nodes {
+            fleet.cut(node, (node + 1) % nodes);
+        }
+        for _ in 0..200 {
+            fleet.world.run(ms(100));
+            assert!(!fleet.ready().is_empty(), "{nodes} nodes");
+        }
+        fleet.heal();
+        fleet.world.run(HEARTBEAT * 2);
+        fleet.assert_well();
+    }
+}
+
+#[test]
+fn a_stalled_broker_accuses_nobody() {
+    for (seed, stalled) in [(11, 1), (12, 3), (13, 5), (14, 20)] {
+        let fleet = Fleet::new(seed, 4, Config::default());
+        fleet.world.outage(secs(stalled));
+        fleet.world.run(secs(10));
+        for node in 0..4 {
+            assert_eq!(fleet.silences(node), 0, "after {stalled} s");
+        }
+        fleet.assert_well();
+    }
+}
+
+/// Nodes that knew each other find themselves on two brokers.
+#[test]
+fn halves_of_a_broker_know_it() {
+    for expected_members in [0, 3] {
+        let config = Config {
+            expected_members,
+            ..Config::default()
+        };
+        let fleet = Fleet::new(15, 4, config);
+        for (left, right) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+            fleet.cut(left, right);
+            fleet.cut(right, left);
+        }
+        fleet.world.run(SAID);
+        for node in 0..4 {
+            assert_eq!(fleet.state(node), State::Degraded);
+            assert_eq!(fleet.silences(node), 2);
+            let few = "2 of 3 expected members are heard";
+            let silent = |name| format!("web-{name} is silent and said no goodbye");
+            let other = if node < 2 { [2, 3] } else { [0, 1] };
+            let mut said: Vec<String> = other.map(silent).to_vec();
+            if expected_members > 0 {
+                said.insert(0, few.to_owned());
+            }
+            assert_eq!(fleet.reasons(node), said);
+            assert_eq!(fleet.is_ready(node), expected_members == 0);
+        }
+        // Who never meets again goes on without, unless it is told better.
+        fleet.world.run(secs(120));
+        let ready: &[usize] = if expected_members == 0 {
+            &[0, 1, 2, 3]
+        } else {
+            &[]
+        };
+        assert_eq!(fleet.ready(), ready);
+        fleet.heal();
+        fleet.world.run(secs(10));
+        fleet.assert_well();
+    }
+}
+
+#[test]
+fn expected_members_on_two_brokers_that_never_meet() {
+    let config = Config {
+        expected_members: 3,
+        ..Config::default()
+    };
+    let mut world = World::new(16);
+    let (here, there) = (world.memory.clone(), Memory::new());
+    let mut start = |memory: &Memory| {
+        world.start_as(config, Door::default(), (memory.clone(), None), |builder| {
+            builder
+        })
+    };
+    let mut nodes = vec![start(&here), start(&here)];
+    let lone = start(&there);
+    world.run(secs(10));
+    for (node, heard) in [(&nodes[0], 2), (&nodes[1], 2), (&lone, 1)] {
+        let status = node.plane.status();
+        assert_eq!((status.state, status.ready), (State::Degraded, false));
+        let expected = 3;
+        assert_eq!(status.reasons, [Reason::Few { heard, expected }]);
+    }
+    nodes.push(world.start_as(config, Door::default(), (here, None), |builder| builder));
+    world.run(secs(5));
+    for node in &nodes {
+        let status = node.plane.status();
+        assert_eq!((status.state, status.ready), (State::Live, true));
+        assert_eq!(status.reasons, []);
+    }
+}
