@@ -9,8 +9,8 @@ use core::time::Duration;
 
 use super::Node;
 use super::news::News;
-use super::peer::Peer;
-use crate::envelope::{Introduction, MAX_BROKER, MAX_NAME};
+use super::peer::{Peer, Standing};
+use crate::envelope::{Heartbeat, Introduction, MAX_BROKER, MAX_NAME};
 use crate::member::{AgreedSetting, Difference, KnownNode};
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -85,10 +85,53 @@ impl Node {
         peer.introduction = Some(Box::new(introduction));
         self.changed = true;
         let (foreign, proven) = (peer.foreign, peer.proven);
+        self.bridge();
         if foreign || proven {
             self.say_differences(origin);
         }
         !foreign
+    }
+
+    /// Sends every event on lane 0 from now on if a node has another number of lanes, or each on its own again. A newcomer
+    /// counts before it is proven to live: once it is live what was sent on other lanes would be lost to it.
+    pub(super) fn bridge(&mut self) {
+        let ours = self.config.lanes;
+        self.bridged = self.reception.peers.values().any(|peer| {
+            let introduction = peer.introduction.as_ref();
+            let differs = introduction.is_some_and(|said| said.settings.lanes != ours);
+            differs && !peer.foreign && peer.standing != Standing::Left
+        });
+    }
+
+    /// A node with another number of lanes reports, in a heartbeat, what it sent on lanes that are not ours: it did not
+    /// know of us yet.
+    pub(super) fn report_other_lanes(
+        &mut self,
+        now: Instant,
+        origin: NodeId,
+        heartbeat: &Heartbeat,
+    ) {
+        let ours = self.config.lanes;
+        let since = self.reception.lanes.first().max(self.lived);
+        let (Some(since), Some(peer)) = (since, self.reception.peers.get_mut(origin)) else {
+            return;
+        };
+        let introduction = peer.introduction.as_ref();
+        if !peer.proven || introduction.is_none_or(|said| said.settings.lanes == ours) {
+            return;
+        }
+        let others = heartbeat.lanes.iter().filter(|lane| lane.lane != 0);
+        let newest = others.map(|lane| lane.at).max().unwrap_or_default();
+        let known = peer.other_lanes.max(peer.clock.theirs(since));
+        if newest > known {
+            let begin = peer.clock.ours_at_least(known);
+            let end = peer
+                .clock
+                .ours_at_most(newest)
+                .map_or(now, |end| end.min(now));
+            peer.other_lanes = newest;
+            self.reception.news.deaf(Some(origin), None, (begin, end));
+        }
     }
 
     /// Tells in which settings the node differs, each once.

@@ -135,6 +135,8 @@ pub struct Node {
     said: BTreeSet<(NodeId, AgreedSetting)>,
     /// Whether what is known of other nodes changed since the host asked.
     changed: bool,
+    /// Whether a node is known that has another number of lanes: every event goes on lane 0 then, which all hear.
+    bridged: bool,
     /// When the members are judged next that are not heard.
     judges: Instant,
     /// Since when this node is blamed for not being in contact with a member, and whether it gives way to another.
@@ -177,6 +179,7 @@ impl Node {
             introduction: config.introduction(),
             said: BTreeSet::new(),
             changed: false,
+            bridged: false,
             judges: Instant::ZERO,
             blamed: None,
             gives_way: false,
@@ -265,7 +268,10 @@ impl Node {
     ///
     /// The node does not bound what waits: what lets messages in has the budget, as the queue of a
     /// [`Cluster`](crate::Cluster) does.
-    pub fn enqueue(&mut self, queued: Queued) {
+    pub fn enqueue(&mut self, mut queued: Queued) {
+        if self.bridged {
+            queued.lane = Lane(0);
+        }
         self.origin.push(queued);
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     /// How the node introduces itself.
     pub(super) introduction: Option<Box<Introduction>>,
     pub(super) mutual: Mutual,
+    /// When the node sent last, by its clock, on lanes of a number that is not ours.
+    pub(super) other_lanes: Duration,
     /// Whether the node is of another cluster: nothing of it is taken.
     pub(super) foreign: bool,
     pub(super) standing: Standing,
@@ -110,6 +112,7 @@ impl Peer {
             version: String::new(),
             introduction: None,
             mutual: Mutual::default(),
+            other_lanes: Duration::ZERO,
             foreign: false,
             standing: Standing::Unproven,
             proven: false,

@@ -129,6 +129,7 @@ impl Node {
         }
         self.take_echo(now, origin, sent, &heartbeat.heard);
         self.reception.report(now, origin, sent, heartbeat);
+        self.report_other_lanes(now, origin, heartbeat);
         let peer = self.reception.peers.get(origin);
         if peer.is_some_and(|peer| peer.proven) {
             self.take_hearsay(now, heartbeat);
@@ -253,6 +254,7 @@ impl Node {
         }
         self.changed = true;
         self.said.retain(|(of, _)| *of != node);
+        self.bridge();
         self.reception.left(now, node, last);
         self.awaited.remove(&node);
         self.forget_answers_of(now, node);
@@ -283,6 +285,7 @@ impl Node {
                 Overdue::Forgotten => {
                     self.reception.forget(id);
                     self.said.retain(|(of, _)| *of != id);
+                    self.bridge();
                     self.changed = true;
                 }
             }

@@ -13,7 +13,7 @@ use midplane_core::{
 
 use crate::door::Door;
 use crate::wire::secs;
-use crate::world::{Member, World, topic};
+use crate::world::{Client, Member, World, lanes, topic};
 
 /// A node with a name, on the common broker.
 fn start(world: &mut World, config: Config, name: &str) -> Member {
@@ -267,4 +267,127 @@ fn control_messages_of_unknown_kinds_are_no_gap() {
     assert_eq!((client.texts().len(), client.losses().len()), (30, 0));
     assert_eq!(nodes[1].plane.status().counters.unknown_kinds, 30);
     assert_eq!(Event::text("0").as_text(), Some(client.texts()[0].as_str()));
+}
+
+/// Every node but one publishes to all topics, again and again.
+fn publish(
+    world: &World,
+    nodes: &[Member],
+    topics: &[&str],
+    but: Option<usize>,
+    texts: &mut Vec<String>,
+) {
+    for _ in 0..20 {
+        for (_, node) in nodes
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| Some(*number) != but)
+        {
+            for topic in topics {
+                let text = format!("event {}.", texts.len());
+                node.publish(topic, text.as_str());
+                texts.push(text);
+            }
+        }
+        world.run(Duration::from_millis(50));
+    }
+}
+
+/// Fails unless all of these came, in any order, and nothing was missed.
+fn assert_all(client: &Client, texts: &[String]) {
+    let (mut got, mut all) = (client.texts(), texts.to_vec());
+    (got.sort(), all.sort());
+    assert_eq!(
+        (got == all, got.len(), client.losses()),
+        (true, all.len(), vec![])
+    );
+}
+
+/// Nodes with one lane are replaced by nodes with 256, one after the other, while the others publish to all topics.
+#[test]
+fn lanes_1_to_256_rolling_loses_nothing() {
+    let mut world = World::new(10);
+    let topics: Vec<String> = (0..20).map(|number| format!("t{number}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let mut nodes: Vec<Member> = (0..3)
+        .map(|number| start(&mut world, lanes(1), &format!("old-{number}")))
+        .collect();
+    world.run(secs(5));
+    let client = |world: &World, node: &Member| node.client(world, "c", &topics);
+    let mut clients: Vec<Client> = nodes.iter().map(|node| client(&world, node)).collect();
+    world.run(secs(1));
+    let (mut texts, mut from) = (Vec::new(), [0; 3]);
+    for replaced in 0..3 {
+        publish(&world, &nodes, &topics, None, &mut texts);
+        // What was published last arrives before the node closes.
+        world.run(secs(1));
+        assert_all(&clients[replaced], &texts[from[replaced]..]);
+        let old = nodes[replaced].plane.clone();
+        let closed = world.complete(async move { old.close(secs(5)).await.unsent });
+        assert_eq!(closed.0, 0);
+        nodes[replaced] = start(&mut world, lanes(256), &format!("new-{replaced}"));
+        for _ in 0..3 {
+            publish(&world, &nodes, &topics, Some(replaced), &mut texts);
+        }
+        let said: Vec<String> = reasons(&nodes[replaced]);
+        assert_eq!(said.len(), 2 - replaced, "{said:?}");
+        clients[replaced] = client(&world, &nodes[replaced]);
+        world.run(secs(1));
+        from[replaced] = texts.len();
+    }
+    publish(&world, &nodes, &topics, None, &mut texts);
+    world.run(secs(40));
+    for (node, (client, from)) in nodes.iter().zip(clients.iter().zip(from)) {
+        assert_all(client, &texts[from..]);
+        // All agree again, and events go on lanes of their own.
+        assert_eq!(reasons(node), [""; 0]);
+    }
+}
+
+/// Of nodes with different numbers of lanes each gets all that the other publishes.
+#[test]
+fn another_number_of_lanes_is_bridged_and_said_on_both_sides() {
+    let mut world = World::new(11);
+    let nodes = [(1, "one"), (64, "many"), (3, "few")]
+        .map(|(number, name)| start(&mut world, lanes(number), name));
+    world.run(secs(5));
+    let topics: Vec<String> = (0..20).map(|number| format!("t{number}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let clients = nodes
+        .each_ref()
+        .map(|node| node.client(&world, "c", &topics));
+    world.run(secs(1));
+    let mut texts = Vec::new();
+    publish(&world, &nodes, &topics, None, &mut texts);
+    world.run(secs(40));
+    for (node, client) in nodes.iter().zip(&clients) {
+        assert_all(client, &texts);
+        let said: Vec<AgreedSetting> = differences(node)
+            .iter()
+            .map(|difference| difference.setting)
+            .collect();
+        assert_eq!(said, [AgreedSetting::Lanes; 2]);
+        assert_eq!(node.plane.state(), State::Live);
+    }
+}
+
+/// What a node sent on lanes that another does not have, before it knew of that one, is reported there.
+#[test]
+fn events_on_lanes_that_are_not_ours_are_told() {
+    let mut world = World::new(12);
+    let many = start(&mut world, lanes(64), "many");
+    world.run(secs(5));
+    let few = start(&mut world, lanes(1), "few");
+    // The first introduction of the newcomer does not come.
+    many.door.deaf_to.lock().unwrap().push(NodeId([2; 16]));
+    let client = few.client(&world, "c", &["t1", "t2", "t3"]);
+    world.run(secs(1));
+    assert_eq!(few.plane.state(), State::Live);
+    for topic in ["t1", "t2", "t3"] {
+        many.publish(topic, "unheard");
+    }
+    world.run(secs(1));
+    many.door.deaf_to.lock().unwrap().clear();
+    world.run(secs(10));
+    assert_eq!((client.texts(), client.missed().len()), (vec![], 1));
 }
