@@ -72,6 +72,14 @@ impl Proxy {
         self.change(|faults| faults.refusing = false);
     }
 
+    /// Leads to another server from now on, as an address does that a failover moves, and resets every connection.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.change(|faults| {
+            faults.moved = Some(server);
+            faults.epoch += 1;
+        });
+    }
+
     /// Holds back everything that goes this way, with the connections left open: half-open, as a cable that
     /// is pulled. [`pass`](Self::pass) lets it through again, with nothing lost.
     pub fn hold(&self, way: Way) {
@@ -189,6 +197,8 @@ struct Faults {
     /// Connections of an earlier epoch are to be reset.
     epoch: u64,
     refusing: bool,
+    /// The server that new connections lead to, if it is another than the first.
+    moved: Option<SocketAddr>,
     stopped: bool,
     open: usize,
     connections: Vec<Weak<Open>>,
@@ -221,12 +231,13 @@ impl Shared {
 
     fn accept(self: &Arc<Self>, listener: &TcpListener, server: SocketAddr) {
         for client in listener.incoming() {
-            let (epoch, refusing) = {
+            let (epoch, refusing, server) = {
                 let faults = self.faults();
                 if faults.stopped {
                     return;
                 }
-                (faults.epoch, faults.refusing)
+                let server = faults.moved.unwrap_or(server);
+                (faults.epoch, faults.refusing, server)
             };
             let Ok(client) = client else { continue };
             let upstream = if refusing {

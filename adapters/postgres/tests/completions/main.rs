@@ -1,6 +1,7 @@
 //! Completions in Postgres: every promise, and what Postgres alone can do wrong.
 
 mod commit;
+mod failover;
 mod faults;
 mod peculiar;
 mod sql;
