@@ -17,6 +17,8 @@ pub enum BackendErrorKind {
     Denied,
     /// The tables or functions of completions are not installed, or are of another version.
     NotInstalled,
+    /// The store is set up so that it may lose what it is given: its operator has to change that.
+    Misconfigured,
     /// The store answered something that this version does not understand.
     Protocol,
 }

@@ -18,7 +18,7 @@ use crate::deadline::in_time;
 use crate::journal::{Entry, Journal, JournalReader, Page, ReadError};
 use crate::{
     BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, CursorError, Filter,
-    StreamItem, SubscribeError,
+    StreamItem, SubscribeError, Trouble,
 };
 
 /// The page size and the times of a [`Follower`].
@@ -52,7 +52,7 @@ impl Default for Pace {
 /// Each subscription is a connection and a place in the history. The subscription reads from its place to
 /// the end, waits to be woken, or for [`poll`](Pace::poll) to pass, and reads on. When the connection dies
 /// the subscription connects again, after a pause, as often as needed, and yields [`StreamItem::Resync`]
-/// once the store has answered from the old place. A place that has expired meanwhile is given up for the
+/// once the store has answered from the old place; until then each new reason is [`StreamItem::Trouble`]. A place that has expired meanwhile is given up for the
 /// oldest that is kept, with [`StreamItem::Lagged`] where the backend can tell how many records were
 /// missed and [`StreamItem::Resync`] where it cannot.
 #[derive(Clone)]
@@ -95,11 +95,12 @@ impl Follower {
         let mut reader = self.in_time(self.journal.connect(filter)).await?;
         let mut ready = VecDeque::new();
         let mut behind = false;
+        let mut unfit = None;
         let place = match from {
             None => self.in_time(reader.head()).await?,
             // A bad cursor is found here, while the caller can still be given an error.
             Some(cursor) => match self.in_time(reader.read(cursor, self.pace.page)).await {
-                Ok(page) => take(page, &mut ready, &mut behind),
+                Ok(page) => take(page, &mut ready, &mut behind, &mut unfit),
                 Err(ReadError::Expired { .. }) => return Err(CursorError::Expired.into()),
                 Err(ReadError::Cursor(error)) => return Err(error.into()),
                 Err(ReadError::Backend(error)) => return Err(error.into()),
@@ -114,6 +115,8 @@ impl Follower {
             // A commit since the head was asked may have woken nobody yet.
             behind: behind || from.is_none(),
             failures: 0,
+            failure: None,
+            unfit,
             random: Random::from_clock(&*self.timer),
         };
         Ok(CompletionStream::new(stream::unfold(
@@ -182,6 +185,10 @@ struct Tail {
     behind: bool,
     /// Attempts in a row that ended before the store answered a read.
     failures: u32,
+    /// Why the last of them failed, as it was said.
+    failure: Option<Trouble>,
+    /// What is wrong with the store, as it was said.
+    unfit: Option<Trouble>,
     random: Random,
 }
 
@@ -198,9 +205,17 @@ impl Tail {
             match moved {
                 Ok(reader) => {
                     self.failures = 0;
+                    self.failure = None;
                     self.reader = Some(reader);
                 }
-                Err(_) => self.failures = self.failures.saturating_add(1),
+                Err(error) => {
+                    self.failures = self.failures.saturating_add(1);
+                    let why = Some(Trouble::from(&error));
+                    if why != self.failure {
+                        self.ready.extend(why.clone().map(StreamItem::Trouble));
+                        self.failure = why;
+                    }
+                }
             }
         }
     }
@@ -249,7 +264,9 @@ impl Tail {
     ) -> Result<Box<dyn JournalReader>, BackendError> {
         let reading = reader.read(&self.place, self.follower.pace.page.max(1));
         match self.follower.in_time(reading).await {
-            Ok(page) => self.place = take(page, &mut self.ready, &mut self.behind),
+            Ok(page) => {
+                self.place = take(page, &mut self.ready, &mut self.behind, &mut self.unfit);
+            }
             Err(ReadError::Backend(error)) => return Err(error),
             Err(ReadError::Expired { oldest, missed }) => {
                 self.place = oldest;
@@ -269,7 +286,16 @@ impl Tail {
 }
 
 /// Queues the entries of a page, and gives the place where the page ends.
-fn take(page: Page, ready: &mut VecDeque<StreamItem>, behind: &mut bool) -> Cursor {
+fn take(
+    page: Page,
+    ready: &mut VecDeque<StreamItem>,
+    behind: &mut bool,
+    unfit: &mut Option<Trouble>,
+) -> Cursor {
+    if page.trouble != *unfit {
+        ready.extend(page.trouble.clone().map(StreamItem::Trouble));
+        *unfit = page.trouble;
+    }
     ready.extend(page.entries.into_iter().map(|entry| match entry {
         Entry::Completion(completion) => StreamItem::Completion(completion),
         Entry::Poison(poison) => StreamItem::Poison(poison),

@@ -6,7 +6,7 @@ use core::fmt;
 
 use async_trait::async_trait;
 
-use crate::{BackendError, Capabilities, Completion, Cursor, CursorError, Filter, Poison};
+use crate::{BackendError, Capabilities, Completion, Cursor, CursorError, Filter, Poison, Trouble};
 
 /// A store's history of completions, deliberately simple: a caller connects, reads and waits.
 ///
@@ -65,6 +65,8 @@ pub struct Page {
     pub position: Cursor,
     /// Whether the history already has more behind the page.
     pub more: bool,
+    /// What is wrong with the store, as long as it is: each new text is said once.
+    pub trouble: Option<Trouble>,
 }
 
 impl Page {
@@ -75,7 +77,15 @@ impl Page {
             entries,
             position,
             more,
+            trouble: None,
         }
+    }
+
+    /// Says what is wrong with the store.
+    #[must_use]
+    pub fn with_trouble(mut self, trouble: Option<Trouble>) -> Self {
+        self.trouble = trouble;
+        self
     }
 }
 

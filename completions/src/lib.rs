@@ -82,4 +82,4 @@ pub use producer::{Change, Execution, Producer};
 pub use report::{Drained, ListenerCounters, WalkReport};
 pub use settings::ListenerSettings;
 pub use shared_stream::SharedStream;
-pub use stream::{CompletionStream, Payloads, Poison, StreamItem};
+pub use stream::{CompletionStream, Payloads, Poison, StreamItem, Trouble};

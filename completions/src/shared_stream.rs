@@ -135,11 +135,11 @@ impl<R: RawMutex> Consumer<R> {
         } else {
             None
         };
-        queue.lost += match dropped {
+        queue.lost = queue.lost.saturating_add(match dropped {
             None => 0,
             Some(StreamItem::Lagged(lost)) => lost,
             Some(_) => 1,
-        };
+        });
         queue.items.push_back(item.clone());
     }
 

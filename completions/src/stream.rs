@@ -1,7 +1,8 @@
 //! The stream of a subscription, and its items.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use core::error::Error;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -9,7 +10,7 @@ use core::task::{Context, Poll, ready};
 use futures::Stream;
 use futures::stream::BoxStream;
 
-use crate::{Completion, Cursor};
+use crate::{BackendError, BackendErrorKind, Completion, Cursor};
 
 /// An item of a [`CompletionStream`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,53 @@ pub enum StreamItem {
     Lagged(u64),
     /// The store holds a record that is no completion, and the stream has passed it.
     Poison(Poison),
+    /// The stream does not work just now, or the store cannot keep what it promises: this is why. Each new reason is
+    /// said once. The stream goes on, and yields [`Resync`](Self::Resync) when a lost connection is live again.
+    Trouble(Trouble),
 }
+
+/// Why a stream does not work just now, or what is wrong with its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trouble {
+    /// The kind of the error.
+    pub kind: BackendErrorKind,
+    /// What is wrong, with the causes behind it. The text never holds a secret.
+    pub text: String,
+}
+
+impl Trouble {
+    /// A trouble of this kind, with this text.
+    #[must_use]
+    pub fn new(kind: BackendErrorKind, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { kind, text }
+    }
+}
+
+impl From<&BackendError> for Trouble {
+    fn from(error: &BackendError) -> Self {
+        let mut text = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            let said = cause.to_string();
+            if !text.contains(&said) {
+                text.push_str(": ");
+                text.push_str(&said);
+            }
+            next = cause.source();
+        }
+        Self::new(error.kind(), text)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Trouble {}
 
 /// A record in the store that cannot be read as a completion.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -136,6 +136,7 @@ impl<H: Host> Dispatch<H> {
                 self.reconciler.walk_soon();
             }
             StreamItem::Poison(_) => self.control.count(|counters| counters.poison += 1),
+            StreamItem::Trouble(_) => {}
         }
     }
 

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use midplane::completions::{BackendErrorKind, CompletionBackend, SubscribeError};
+use futures::{FutureExt, StreamExt};
+use midplane::completions::{BackendErrorKind, CompletionBackend, StreamItem, SubscribeError};
 use midplane_testkit::error::shown;
 use midplane_testkit::wait::pause;
 use midplane_testkit::{eventually, within};
 
 use crate::fixture::Fixture;
-use crate::script::{expect, expect_idle, expect_resync, run, run_all, subscribe};
+use crate::script::{
+    expect, expect_idle, expect_resync, next_item, next_trouble, run, run_all, subscribe,
+};
 
 /// "Later faults are handled inside, and the stream goes on until dropped"; "`Resync`, emitted after the
 /// resubscription is confirmed".
@@ -34,6 +37,33 @@ pub(crate) async fn a_stream_outlives_a_cut(fixture: Arc<dyn Fixture>) {
         }
         run(&*producer, &after).await;
         expect(&mut stream, &after).await;
+    }
+}
+
+/// "This is why": each reason once, and not at every attempt.
+pub(crate) async fn a_stream_says_why_it_does_not_work(fixture: Arc<dyn Fixture>) {
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*producer, "before").await;
+    expect(&mut stream, "before").await;
+    for _ in 0..2 {
+        fixture.cut();
+        let mut told = Vec::new();
+        // Attempts go on meanwhile, which say the same again and again.
+        told.push(next_trouble(&mut stream).await);
+        for _ in 0..20 {
+            pause().await;
+            while let Some(Some(StreamItem::Trouble(trouble))) = stream.next().now_or_never() {
+                told.push(trouble);
+            }
+        }
+        fixture.heal();
+        for trouble in &told {
+            assert_eq!(trouble.kind, BackendErrorKind::Unreachable, "{trouble:?}");
+            assert!(!trouble.text.is_empty(), "a reason");
+        }
+        assert!(told.windows(2).all(|two| two[0] != two[1]), "{told:?}");
+        assert_eq!(next_item(&mut stream).await, StreamItem::Resync);
     }
 }
 

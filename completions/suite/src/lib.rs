@@ -70,6 +70,7 @@ macro_rules! with_completion_checks {
             atomic::what_commits_late_is_not_skipped,
             atomic::equal_payloads_of_one_transaction_both_arrive,
             connection::a_stream_outlives_a_cut,
+            connection::a_stream_says_why_it_does_not_work,
             connection::a_cut_before_anything_arrived_loses_nothing,
             connection::a_wrong_set_up_is_the_errors_of_the_call,
             connection::dropping_an_idle_stream_releases_its_connection,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
     Change, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
-    Filter, Outcome, Producer, StreamItem, SubscribeError,
+    Filter, Outcome, Producer, StreamItem, SubscribeError, Trouble,
 };
 use midplane_testkit::{succeeds, within};
 
@@ -115,14 +115,33 @@ async fn live(
     succeeds("subscribing", call).await
 }
 
-/// The next item of the stream.
+/// The next item of the stream that is no [`StreamItem::Trouble`].
 ///
 /// # Panics
 /// When none arrives in time, or the stream ends.
 pub async fn next_item(stream: &mut CompletionStream) -> StreamItem {
-    within("the next item", stream.next())
-        .await
-        .expect("the stream goes on")
+    loop {
+        let item = within("the next item", stream.next()).await;
+        match item.expect("the stream goes on") {
+            StreamItem::Trouble(_) => {}
+            item => return item,
+        }
+    }
+}
+
+/// The next trouble of the stream. Other items before it are passed.
+///
+/// # Panics
+/// When none arrives in time, or the stream ends.
+pub async fn next_trouble(stream: &mut CompletionStream) -> Trouble {
+    within("a trouble", async {
+        loop {
+            if let StreamItem::Trouble(trouble) = stream.next().await.expect("it goes on") {
+                return trouble;
+            }
+        }
+    })
+    .await
 }
 
 /// The next item of the stream, which must be the completion of this execution.
@@ -199,9 +218,14 @@ pub async fn expect_resync(stream: &mut CompletionStream) -> Completion {
     }
 }
 
-/// The item that can be had without waiting, if there is one.
+/// The item that can be had without waiting, if there is one that is no [`StreamItem::Trouble`].
 pub fn ready_item(stream: &mut CompletionStream) -> Option<StreamItem> {
-    stream.next().now_or_never().flatten()
+    loop {
+        match stream.next().now_or_never().flatten() {
+            Some(StreamItem::Trouble(_)) => {}
+            item => return item,
+        }
+    }
 }
 
 /// Polls the stream once: no item may be there.

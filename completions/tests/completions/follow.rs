@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::future::{Either, pending, select};
+use futures::future::{Either, pending, ready, select};
 use midplane::completions::{
     BackendError, Capabilities, CompletionBackend, CompletionStream, Cursor, Filter, Follower,
     Journal, JournalReader, MemoryStore, Pace, Page, ReadError, StreamItem, SubscribeError, Tag,
@@ -17,13 +17,14 @@ use crate::kit::{SECOND, finish, finish_all, store};
 use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
 
-/// What arrives within this time, or `None`.
+/// What arrives within this time, or `None`. What is in the way of the stream is passed.
 async fn within(
     clock: &VirtualClock,
     time: Duration,
     stream: &mut CompletionStream,
 ) -> Option<StreamItem> {
-    match select(stream.next(), pin!(clock.sleep(time))).await {
+    let mut items = stream.filter(|item| ready(!matches!(item, StreamItem::Trouble(_))));
+    match select(items.next(), pin!(clock.sleep(time))).await {
         Either::Left((item, _)) => Some(item.expect("the stream goes on")),
         Either::Right(_) => None,
     }

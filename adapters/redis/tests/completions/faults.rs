@@ -79,6 +79,7 @@ fn the_connection_is_cut_at_every_byte(executor: Executor) {
                             break;
                         }
                         StreamItem::Resync => resyncs += 1,
+                        StreamItem::Trouble(_) => {}
                         item => panic!("the next item should be {id}, not {item:?}"),
                     }
                 }
