@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join;
 use futures::{FutureExt, StreamExt};
 use midplane::{
     AttachOptions, Builder, ConnectionEnd, Error, Event, Item, Memory, Plane, Refusal, Relay,
@@ -92,13 +93,24 @@ fn two_planes_are_live_and_reach_each_other() {
 #[test]
 fn a_closed_plane_ends_its_connections_and_refuses_what_comes() {
     on_every_executor(|| async {
-        let [plane, _other] = pair().await;
+        let [plane, other] = pair().await;
         let mut phone = plane.attach();
+        let mut elsewhere = other.attach();
         let topic = Target::topic("t").unwrap();
         phone.associate(&topic).await.unwrap();
+        elsewhere.associate(&topic).await.unwrap();
         assert_eq!(plane.publish(&topic, "last").accepted(), 1);
+        // From the first moment of a close nothing leaves the node, and that is said.
+        let late = plane.publish_confirmed(&topic, "late", Duration::from_secs(1));
+        let (_, late) = join(plane.close(), late).await;
+        assert_eq!(late.unwrap().relay, Relay::Refused(Refusal::Closed));
         plane.close().await;
-        plane.close().await;
+        let late = plane.publish_confirmed(&topic, "later", Duration::from_secs(1));
+        assert_eq!(late.await.unwrap().relay, Relay::Refused(Refusal::Closed));
+        assert_eq!(other.publish(&topic, "end").accepted(), 1);
+        for expected in ["last", "end"] {
+            assert_eq!(next(&mut elsewhere).await, event(expected));
+        }
         assert_eq!(next(&mut phone).await, event("last"));
         assert_eq!(
             (next(&mut phone).await, phone.end()),

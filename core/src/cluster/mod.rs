@@ -12,6 +12,7 @@ mod shared;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
@@ -156,6 +157,15 @@ impl<H: Host> Backplane for Cluster<H> {
             ..
         } = &*self.shared;
         let here = registry.answer(&self.scope, &question);
+        if registry.is_closed() {
+            return Answers {
+                here,
+                others: Vec::new(),
+                silent: Vec::new(),
+                relay: self.refused(Refusal::Closed),
+                live: false,
+            };
+        }
         let (answer, answered) = oneshot::channel();
         let now = timer.now();
         let command = Command::Ask {
