@@ -296,7 +296,8 @@ fn publish(
 /// Fails unless all of these came, in any order, and nothing was missed.
 fn assert_all(client: &Client, texts: &[String]) {
     let (mut got, mut all) = (client.texts(), texts.to_vec());
-    (got.sort(), all.sort());
+    got.sort();
+    all.sort();
     assert_eq!(
         (got == all, got.len(), client.losses()),
         (true, all.len(), vec![])
