@@ -36,7 +36,8 @@ pub trait Backplane: Send + Sync + fmt::Debug + 'static {
     fn publish(&self, audience: &Audience, event: &Event) -> Receipt;
 
     /// Asks every node, this one first, and waits until each member answered or the deadline has passed;
-    /// see [`Ask`](crate::Ask) for the questions by name. The answers name the nodes that did not.
+    /// see [`Ask`](crate::Ask) for the questions by name. The answers name the nodes that did not. A future that is
+    /// dropped may or may not have asked the others.
     async fn ask(&self, question: Question, deadline: Duration) -> Answers;
 
     /// A handle inside the scope that `label` names within this handle's own. What the handle attaches or

@@ -41,6 +41,21 @@ pub(super) enum Command {
     Close { answer: oneshot::Sender<()> },
 }
 
+impl Command {
+    /// Whether nobody waits for the answer any more. A close that was begun goes on without.
+    fn is_withdrawn(&self) -> bool {
+        match self {
+            Self::Flush { answer, .. } => answer.is_canceled(),
+            Self::Subscribe { answer, .. } => answer.is_canceled(),
+            Self::Ask { answer, .. } => answer.is_canceled(),
+            Self::Close { .. } => false,
+        }
+    }
+}
+
+/// How many commands wait before those are looked for that were withdrawn.
+const COMMANDS: usize = 64;
+
 /// The answers of other nodes to a question.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
@@ -79,6 +94,8 @@ pub(super) struct Outgoing<H: Host> {
 struct OutgoingState {
     messages: Vec<Queued>,
     commands: Vec<Command>,
+    /// At how many commands those that were withdrawn are looked for.
+    crowded: usize,
     /// What publishers left since the driver took the last of it.
     left: Backlog,
     /// What the driver took and did not hand over yet.
@@ -111,6 +128,7 @@ impl<H: Host> Outgoing<H> {
             state: Mutex::new(OutgoingState {
                 messages: Vec::new(),
                 commands: Vec::new(),
+                crowded: COMMANDS,
                 left: Backlog::default(),
                 taken: Backlog::default(),
                 lost: 0,
@@ -148,7 +166,8 @@ impl<H: Host> Outgoing<H> {
         Ok(())
     }
 
-    /// Leaves a command; it is dropped, and with it the promise of an answer, if the driver is gone.
+    /// Leaves a command; it is dropped, and with it the promise of an answer, if the driver is gone. While the driver does
+    /// not run, commands that were withdrawn take no more room than those that were not.
     pub(super) fn command(&self, now: Instant, command: Command) {
         let mut state = self.state.lock();
         if state.is_stopped(now) {
@@ -156,7 +175,14 @@ impl<H: Host> Outgoing<H> {
             return drop(command);
         }
         state.commands.push(command);
+        let mut withdrawn = Vec::new();
+        if state.commands.len() >= state.crowded {
+            withdrawn.extend(state.commands.extract_if(.., |one| one.is_withdrawn()));
+            state.crowded = COMMANDS.max(state.commands.len() * 2);
+        }
         drop(state);
+        // Outside of the lock, for an event may hold what is not ours.
+        drop(withdrawn);
         self.driver.wake();
     }
 
@@ -288,6 +314,35 @@ mod tests {
         assert_eq!(take(&queue, backlog(1)), (0, true));
         assert_eq!(queue.push(Instant::ZERO, message()), Ok(()));
         assert_eq!(queue.backlog(), backlog(2));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_takes_no_room() {
+        let queue = queue(0);
+        let subscribe = |lane| {
+            let (answer, waits) = oneshot::channel();
+            let lane = Lane(lane);
+            queue.command(Instant::ZERO, Command::Subscribe { lane, answer });
+            waits
+        };
+        let close = oneshot::channel().0;
+        queue.command(Instant::ZERO, Command::Close { answer: close });
+        let kept: Vec<_> = (0..100).map(subscribe).collect();
+        let mut most = 0;
+        for lane in 1_000..100_000 {
+            drop(subscribe(lane));
+            most = most.max(queue.state.lock().commands.len());
+        }
+        // Twice those that are waited for: these, the close, and the one that comes.
+        assert!(most <= 2 * (kept.len() + 2), "{most}");
+        let mut commands = Vec::new();
+        queue.take(backlog(0), 0, &mut Vec::new(), &mut commands);
+        assert!(matches!(commands.remove(0), Command::Close { .. }));
+        let lanes = commands.iter().filter_map(|command| match command {
+            Command::Subscribe { lane, .. } if lane.0 < 1_000 => Some(lane.0),
+            _ => None,
+        });
+        assert!(lanes.eq(0..100));
     }
 
     #[test]
