@@ -9,16 +9,17 @@ use futures::channel::oneshot;
 use lock_api::Mutex;
 use midplane_core::Host;
 
-use crate::report::{Drained, ListenerCounters, WalkReport};
+use crate::notice::ListenerNotice;
+use crate::report::{Drained, ListenerCounters, ListenerStatus, ListenerTrouble, Reconciled};
 
 /// The requests of the handle and the counters of the task, under one lock.
 pub(crate) struct Control<H: Host>(Mutex<H::Mutex, Requests>);
 
 #[derive(Default)]
 struct Requests {
-    counters: ListenerCounters,
-    /// Callers that wait for a walk that has not begun.
-    walks: Vec<WalkReply>,
+    status: ListenerStatus,
+    /// Callers that wait until everything is taken, and were not noticed yet.
+    reconciles: Vec<ReconcileReply>,
     close: Option<CloseRequest>,
     /// The task has ended: no request is taken any more.
     ended: bool,
@@ -26,8 +27,8 @@ struct Requests {
     waker: Option<Waker>,
 }
 
-/// Where the report of a walk goes.
-pub(crate) type WalkReply = oneshot::Sender<WalkReport>;
+/// Where the report goes of what was done until everything was taken.
+pub(crate) type ReconcileReply = oneshot::Sender<Reconciled>;
 
 /// The request to end the listener.
 pub(crate) struct CloseRequest {
@@ -42,17 +43,41 @@ impl<H: Host> Control<H> {
     }
 
     pub(crate) fn counters(&self) -> ListenerCounters {
-        self.0.lock().counters
+        self.0.lock().status.counters
+    }
+
+    pub(crate) fn status(&self) -> ListenerStatus {
+        self.0.lock().status.clone()
     }
 
     pub(crate) fn count(&self, count: impl FnOnce(&mut ListenerCounters)) {
-        count(&mut self.0.lock().counters);
+        count(&mut self.0.lock().status.counters);
     }
 
-    /// Asks the task for a walk. `None` when the task has ended, or ends before the walk does.
-    pub(crate) async fn walk(&self) -> Option<WalkReport> {
+    /// Records what is in work.
+    pub(crate) fn measure(&self, running: usize, waiting: usize, claimed: usize) {
+        let mut requests = self.0.lock();
+        let status = &mut requests.status;
+        (status.running, status.waiting, status.claimed) = (running, waiting, claimed);
+    }
+
+    /// Records what does not work, and what works again.
+    pub(crate) fn tell(&self, notice: ListenerNotice) {
+        let mut requests = self.0.lock();
+        let troubles = &mut requests.status.troubles;
+        let part = match &notice {
+            ListenerNotice::Trouble { part, .. } | ListenerNotice::Recovered { part } => *part,
+        };
+        troubles.retain(|trouble| trouble.part != part);
+        if let ListenerNotice::Trouble { part, kind, text } = notice {
+            troubles.push(ListenerTrouble { part, kind, text });
+        }
+    }
+
+    /// Asks the task to take everything. `None` when the task has ended, or ends before that is done.
+    pub(crate) async fn reconcile(&self) -> Option<Reconciled> {
         let (reply, report) = oneshot::channel();
-        self.request(|requests| requests.walks.push(reply));
+        self.request(|requests| requests.reconciles.push(reply));
         report.await.ok()
     }
 
@@ -78,9 +103,9 @@ impl<H: Host> Control<H> {
         }
     }
 
-    /// The callers that wait for a walk.
-    pub(crate) fn take_walks(&self) -> Vec<WalkReply> {
-        mem::take(&mut self.0.lock().walks)
+    /// The callers that wait until everything is taken.
+    pub(crate) fn take_reconciles(&self) -> Vec<ReconcileReply> {
+        mem::take(&mut self.0.lock().reconciles)
     }
 
     /// Registers the task's waker, and takes the request to close where `take` says so.
@@ -97,7 +122,7 @@ impl<H: Host> Control<H> {
     pub(crate) fn end(&self) {
         let mut requests = self.0.lock();
         requests.ended = true;
-        let waiting = (mem::take(&mut requests.walks), requests.close.take());
+        let waiting = (mem::take(&mut requests.reconciles), requests.close.take());
         drop(requests);
         drop(waiting);
     }

@@ -2,8 +2,8 @@
 //!
 //! A workflow engine's [`Listener`] subscribes to a [`CompletionBackend`] for the executions that finish. The
 //! stream is fast, and may miss completions: servers restart, connections die, histories are trimmed. So
-//! every store also keeps a [`Ledger`] of what finished and was not handled, and a reconciler that reads
-//! the ledger makes the result the same with the stream working, lossy or dead.
+//! every store also keeps a [`Ledger`] of what finished and was not handled, and what a listener handles it
+//! takes from there: the result is the same with the stream working, lossy or dead.
 //!
 //! `no_std` with `alloc`, no `unsafe`, no features, on the seams of [`midplane_core`]: its clock, lock,
 //! ids, random numbers and backoff. Programs with std use `midplane` with the feature `completions`, whose
@@ -21,15 +21,16 @@
 //!
 //! - Every committed completion is handled, with the stream working, lossy or dead; one that was rolled
 //!   back never is. An execution is rarely handled twice.
-//! - At most [`concurrency`](ListenerSettings::concurrency) handlers run at once, and those of one flow in
-//!   the order of its completions.
+//! - At most [`concurrency`](ListenerSettings::concurrency) handlers of a listener run at once, and those of one flow
+//!   one after the other, in the order of its completions, over all listeners on the store.
 //! - What waits is bounded, and a handler that panics, fails or hangs costs its own execution a try.
+//! - A listener that cannot do its work says why, once for each incident ([`ListenerNotice`]).
 //!
 //! # Map
 //!
 //! A [`Completion`] arrives as an item of a [`CompletionStream`], beside notices ([`StreamItem`]); a [`Filter`]
 //! chooses, a [`Cursor`] resumes. A durable backend implements [`Journal`], three calls to a history, and
-//! [`Follower`] makes a stream of it that outlives connections. A [`Listener`] claims each completion in the
+//! [`Follower`] makes a stream of it that outlives connections. A [`Listener`] takes completions from the
 //! [`Ledger`], calls the program's [`Handler`] and records the result; [`SharedStream`] serves many consumers
 //! from one subscription. A [`Producer`] starts and finishes executions.
 //!
@@ -59,6 +60,7 @@ mod handler;
 mod journal;
 mod ledger;
 mod listener;
+mod notice;
 mod payload;
 mod producer;
 mod report;
@@ -71,15 +73,16 @@ pub use cursor::{Cursor, CursorError, MAX_POSITION_BYTES};
 pub use error::{BackendError, BackendErrorKind, ProduceError, SubscribeError};
 pub use filter::Filter;
 pub use follow::{Follower, Pace};
-pub use handler::{Handled, Handler};
+pub use handler::{Attempt, Handled, Handler};
 pub use journal::{Entry, Journal, JournalReader, Page, ReadError};
-pub use ledger::{Claim, Ledger, Scan, Scanned};
+pub use ledger::{Claim, Ledger, Scan, Scanned, Settled, Take, Taken, Verdict};
 pub use listener::{Listener, ListenerHandle};
+pub use notice::{ListenerNotice, ListenerPart};
 pub use payload::{
     Completion, ExecutionId, FlowId, Namespace, OtherOutcome, Outcome, Tag, Timestamp,
 };
 pub use producer::{Change, Execution, Producer};
-pub use report::{Drained, ListenerCounters, WalkReport};
+pub use report::{Drained, ListenerCounters, ListenerStatus, ListenerTrouble, Reconciled};
 pub use settings::ListenerSettings;
 pub use shared_stream::SharedStream;
 pub use stream::{CompletionStream, Payloads, Poison, StreamItem, Trouble};

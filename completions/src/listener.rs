@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::time::Duration;
 
 use futures::future::BoxFuture;
-use midplane_core::{Host, Timer};
+use midplane_core::{Host, Runtime, Timer};
 
 use crate::backend::CompletionBackend;
 use crate::control::Control;
@@ -15,20 +15,23 @@ use crate::dispatch::{Dispatch, Seams};
 use crate::filter::Filter;
 use crate::handler::Handler;
 use crate::ledger::Ledger;
-use crate::report::{Drained, ListenerCounters, WalkReport};
+use crate::notice::ListenerNotice;
+use crate::report::{Drained, ListenerCounters, ListenerStatus, Reconciled};
 use crate::settings::ListenerSettings;
 
 /// Handles every completion that its filter lets through: at once while the stream works, and by the
-/// reconciler when the stream does not.
+/// ledger alone when the stream does not.
 ///
-/// A completion is claimed in the ledger, handled, and recorded there as handled. At most
-/// [`concurrency`](ListenerSettings::concurrency) handlers run at once, and those of one flow run one after
-/// the other in the order their completions arrived; an execution whose handler failed is tried again
-/// later, and its flow does not wait for that. A handler that panics is counted as failed.
+/// The stream says when to look into the ledger, and so do each subscription, a renewed one included, the end of a pause
+/// after a failure, and an interval. A look takes what finished and is not handled, whether or not the stream brought it,
+/// and looks follow each other at once while they find more. What the stream lost is handled so, and with no stream at
+/// all everything is.
 ///
-/// After each subscription, a renewed one included, and on its interval the reconciler walks through what
-/// the ledger returns as finished and not handled. What the stream lost is handled so, and with no stream
-/// at all everything is.
+/// What is taken is under a lease, which is renewed until the completion is recorded as handled. At most
+/// [`concurrency`](ListenerSettings::concurrency) handlers run at once. A flow is taken by one listener of all those on
+/// the store, and its executions are handled one after the other in the order in which they finished. An
+/// execution whose handler failed, panicked or took too long is tried again after a pause, and what is behind it in its
+/// flow waits for that, or until it is a [dead letter](ListenerSettings::attempts).
 pub struct Listener<H> {
     seams: Seams,
     host: PhantomData<fn() -> H>,
@@ -50,15 +53,17 @@ impl<H: Host> Listener<H> {
                 ledger,
                 handler,
                 timer,
+                runtime: None,
                 filter: Filter::all(),
                 settings: ListenerSettings::default(),
+                observer: None,
             },
             host: PhantomData,
         }
     }
 
     /// Takes only what the filter lets through. Completions that the filter leaves out stay unhandled in
-    /// the ledger, for other listeners.
+    /// the ledger, for other listeners; what is behind one of them in its flow waits until another has handled it.
     #[must_use]
     pub fn with_filter(mut self, filter: Filter) -> Self {
         self.seams.filter = filter;
@@ -69,6 +74,26 @@ impl<H: Host> Listener<H> {
     #[must_use]
     pub fn with_settings(mut self, settings: ListenerSettings) -> Self {
         self.seams.settings = settings;
+        self
+    }
+
+    /// Has each handler run as a task of this runtime. A handler that blocks its thread then holds up its own flow, and a
+    /// place among those that run at once, and nothing else, on a runtime with threads to spare. Without this all
+    /// handlers run as part of the listener's future.
+    #[must_use]
+    pub fn with_runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.seams.runtime = Some(runtime);
+        self
+    }
+
+    /// Calls this function when a part of the listener stops working, with the reason, and when it works again: once for
+    /// each incident. The function is called by the listener's task and must not block.
+    #[must_use]
+    pub fn with_observer(
+        mut self,
+        observer: impl Fn(&ListenerNotice) + Send + Sync + 'static,
+    ) -> Self {
+        self.seams.observer = Some(Box::new(observer));
         self
     }
 
@@ -108,13 +133,19 @@ impl<H: Host> ListenerHandle<H> {
         self.control.counters()
     }
 
-    /// Has the reconciler walk now, through everything that is not handled, and resolves when all it found
-    /// is settled. `None` when the listener has ended.
-    pub async fn reconcile(&self) -> Option<WalkReport> {
-        self.control.walk().await
+    /// What the listener is doing, what it did, and what does not work.
+    #[must_use]
+    pub fn status(&self) -> ListenerStatus {
+        self.control.status()
     }
 
-    /// Takes nothing new, waits `deadline` at most for the handlers that run, releases what was claimed
+    /// Has the listener look into the ledger now, and resolves when nothing is left that can be taken and all that was
+    /// taken is recorded. What failed and waits for another try is not waited for. `None` when the listener has ended.
+    pub async fn reconcile(&self) -> Option<Reconciled> {
+        self.control.reconcile().await
+    }
+
+    /// Takes nothing new, waits `deadline` at most for the handlers that run, gives back what was claimed
     /// and not begun, and ends the listener. `None` when the listener had ended already.
     pub async fn close(&self, deadline: Duration) -> Option<Drained> {
         self.control.close(deadline).await

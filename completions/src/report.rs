@@ -1,4 +1,10 @@
-//! What a listener reports: its counters, the report of a walk, and what closing left.
+//! What a listener reports: its counters and status, what it did until a request was met, and what closing left.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::BackendErrorKind;
+use crate::notice::ListenerPart;
 
 /// What a listener received and did since it started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -6,10 +12,14 @@
 pub struct ListenerCounters {
     /// Completions that the stream yielded.
     pub streamed: u64,
-    /// Completions from the stream or a walk that were in work or handled by this listener already.
-    pub repeated: u64,
-    /// Completions that other listeners had claimed or handled.
+    /// Executions that were taken from the ledger.
     pub taken: u64,
+    /// Calls that took executions.
+    pub fruitful: u64,
+    /// Calls that found nothing to take.
+    pub vain: u64,
+    /// Executions that were taken though this listener had handled them, since the store did not take the record.
+    pub repeated: u64,
     /// Handlers that did their work.
     pub done: u64,
     /// Handlers that had nothing to do.
@@ -18,12 +28,16 @@ pub struct ListenerCounters {
     pub failed: u64,
     /// Handlers that panicked.
     pub panicked: u64,
-    /// Handlers that were dropped because their lease ended, and claims that ended while they waited.
+    /// Handlers that were dropped because they took longer than they may.
     pub late: u64,
-    /// Calls to claim that the store did not answer. The completions are left to the reconciler.
-    pub unclaimed: u64,
-    /// Calls to settle that the store did not answer. The claims end by time.
-    pub unsettled: u64,
+    /// Executions that became dead letters.
+    pub dead: u64,
+    /// Executions whose claim was lost: the store was away for as long as a lease holds.
+    pub lost: u64,
+    /// Executions that were claimed, not begun, and given back.
+    pub returned: u64,
+    /// Calls of the ledger that the store did not answer, or refused.
+    pub unanswered: u64,
     /// Subscriptions that were confirmed, the first one included.
     pub subscribed: u64,
     /// Attempts to subscribe that failed.
@@ -32,38 +46,61 @@ pub struct ListenerCounters {
     pub lagged: u64,
     /// Records in the history that are no completions.
     pub poison: u64,
-    /// Walks of the reconciler that ended.
-    pub walks: u64,
-    /// The sum of the reports of those walks.
-    pub reconciled: WalkReport,
 }
 
 impl ListenerCounters {
-    pub(crate) fn end_walk(&mut self, report: &WalkReport) {
-        self.walks += 1;
-        self.reconciled.scanned += report.scanned;
-        self.reconciled.reconciled += report.reconciled;
-        self.reconciled.no_op += report.no_op;
-        self.reconciled.filtered += report.filtered;
-        self.reconciled.errors += report.errors;
+    /// What was done between the counters `before` and these.
+    pub(crate) fn since(&self, before: &Self) -> Reconciled {
+        Reconciled {
+            taken: self.taken - before.taken,
+            done: self.done - before.done,
+            no_op: self.no_op - before.no_op,
+            failed: (self.failed + self.panicked + self.late)
+                - (before.failed + before.panicked + before.late),
+        }
     }
 }
 
-/// What a walk of the reconciler found.
+/// The state of a listener, for its operators.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerStatus {
+    /// Handlers that run.
+    pub running: usize,
+    /// Claimed completions that wait for a handler, or for the one before in their flow.
+    pub waiting: usize,
+    /// Claims that are held: of what runs and waits, and of what is not yet recorded.
+    pub claimed: usize,
+    /// What does not work just now; nothing where all is well.
+    pub troubles: Vec<ListenerTrouble>,
+    /// What was received and done since the start.
+    pub counters: ListenerCounters,
+}
+
+/// A part of a listener that does not work, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerTrouble {
+    /// The part.
+    pub part: ListenerPart,
+    /// The kind of the reason.
+    pub kind: BackendErrorKind,
+    /// The reason, with its causes. No secret is in it.
+    pub text: String,
+}
+
+/// What a listener did between a request and the moment in which nothing was left to take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct WalkReport {
-    /// Executions that the ledger returned.
-    pub scanned: u64,
-    /// Executions whose handler had work to do, and did it.
-    pub reconciled: u64,
-    /// Executions with nothing to do: the handler said so, another listener had claimed them, or this
-    /// listener had handled them before.
+pub struct Reconciled {
+    /// Executions that were taken from the ledger.
+    pub taken: u64,
+    /// Handlers that did their work.
+    pub done: u64,
+    /// Handlers that had nothing to do.
     pub no_op: u64,
-    /// Executions that the filter leaves out.
-    pub filtered: u64,
-    /// Executions whose handler failed, and calls of the ledger that failed.
-    pub errors: u64,
+    /// Handlers that failed, panicked or took too long.
+    pub failed: u64,
 }
 
 /// What became of the work when a listener was closed.
@@ -75,6 +112,6 @@ pub struct Drained {
     /// Handlers that were still running at the deadline, and were dropped. Their executions can be claimed
     /// again when the leases end.
     pub abandoned: u64,
-    /// Completions that were claimed and not begun, and were released.
+    /// Completions that were claimed and not begun, and were given back.
     pub returned: u64,
 }

@@ -11,9 +11,15 @@
 //! something is counted by reason, the reason is a label. No label holds what a client or an operator chose. A dashboard
 //! for Grafana with every family is [`DASHBOARD`].
 
+#[cfg(feature = "completions")]
+mod listener;
+
 use std::fmt::{self, Display, Write};
 
 use midplane_core::{State, Status};
+
+#[cfg(feature = "completions")]
+pub use listener::render_listener;
 
 /// A dashboard for Grafana, to be imported as it is: the file `grafana.json` of this crate.
 pub const DASHBOARD: &str = include_str!("../grafana.json");

@@ -1,18 +1,19 @@
 //! The queue before the handlers: one execution after the other within a flow.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use crate::FlowId;
+use super::work::FlowKey;
 
 /// Work in the order of its arrival, except that the next of a flow waits until the one before is done.
 #[derive(Debug)]
 pub(super) struct FlowQueue<T> {
     /// What may start.
-    ready: VecDeque<(Option<FlowId>, T)>,
+    ready: VecDeque<(Option<FlowKey>, T)>,
     /// The flows of which one item is ready or started, and what waits behind that item.
-    flows: HashMap<FlowId, VecDeque<T>>,
+    flows: HashMap<FlowKey, VecDeque<T>>,
     waiting: usize,
 }
 
@@ -30,29 +31,29 @@ impl<T> FlowQueue<T> {
         self.waiting
     }
 
-    pub(super) fn push(&mut self, flow: Option<&FlowId>, work: T) {
+    pub(super) fn push(&mut self, flow: Option<FlowKey>, work: T) {
         self.waiting += 1;
         let Some(flow) = flow else {
             self.ready.push_back((None, work));
             return;
         };
-        if let Some(behind) = self.flows.get_mut(flow) {
+        if let Some(behind) = self.flows.get_mut(&flow) {
             behind.push_back(work);
         } else {
             self.flows.insert(flow.clone(), VecDeque::new());
-            self.ready.push_back((Some(flow.clone()), work));
+            self.ready.push_back((Some(flow), work));
         }
     }
 
     /// The item that starts next. Its flow must be [done](Self::done) when the item is.
-    pub(super) fn start(&mut self) -> Option<(Option<FlowId>, T)> {
+    pub(super) fn start(&mut self) -> Option<(Option<FlowKey>, T)> {
         let next = self.ready.pop_front()?;
         self.waiting -= 1;
         Some(next)
     }
 
     /// Lets the next item of this flow start.
-    pub(super) fn done(&mut self, flow: Option<&FlowId>) {
+    pub(super) fn done(&mut self, flow: Option<&FlowKey>) {
         let Some(flow) = flow else { return };
         match self.flows.get_mut(flow).map(VecDeque::pop_front) {
             Some(Some(next)) => self.ready.push_back((Some(flow.clone()), next)),
@@ -61,6 +62,38 @@ impl<T> FlowQueue<T> {
             }
             None => {}
         }
+    }
+
+    /// Ends this flow, whose item that was started failed, and takes out what waits behind that.
+    pub(super) fn give_up(&mut self, flow: Option<&FlowKey>) -> VecDeque<T> {
+        let behind = flow.and_then(|flow| self.flows.remove(flow));
+        let behind = behind.unwrap_or_default();
+        self.waiting -= behind.len();
+        behind
+    }
+
+    /// Takes out the items that wait and are lost, and what waits behind them in their flows.
+    pub(super) fn take_lost(&mut self, is_lost: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut out = Vec::new();
+        for (flow, work) in core::mem::take(&mut self.ready) {
+            if is_lost(&work) {
+                out.push(work);
+                out.extend(
+                    flow.and_then(|flow| self.flows.remove(&flow))
+                        .into_iter()
+                        .flatten(),
+                );
+            } else {
+                self.ready.push_back((flow, work));
+            }
+        }
+        for behind in self.flows.values_mut() {
+            if let Some(first) = behind.iter().position(&is_lost) {
+                out.extend(behind.drain(first..));
+            }
+        }
+        self.waiting -= out.len();
+        out
     }
 
     /// Takes out everything that waits, in no order.
@@ -74,12 +107,12 @@ impl<T> FlowQueue<T> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
     use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Completion, ExecutionId, FlowId, Outcome, Timestamp};
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -103,7 +136,14 @@ mod tests {
         fn promise_9_a_flow_has_one_at_a_time_in_order_and_nothing_waits_for_another_flow(
             steps in proptest::collection::vec(step(), 0..200),
         ) {
-            let flow = |id: u8| FlowId::new(format!("{id}")).unwrap();
+            let flow = |id: u8| {
+                let done = Completion::new(
+                    ExecutionId::new("e").unwrap(),
+                    Outcome::Success,
+                    Timestamp::default(),
+                );
+                FlowKey::of(&done.with_flow(FlowId::new(id).unwrap())).unwrap()
+            };
             let mut queue = FlowQueue::new();
             let mut model: Vec<(Option<u8>, u8)> = Vec::new();
             const NEW: u8 = 0;
@@ -112,7 +152,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push(id) => {
-                        queue.push(id.map(flow).as_ref(), model.len());
+                        queue.push(id.map(flow), model.len());
                         model.push((id, NEW));
                     }
                     Step::Start => {

@@ -1,43 +1,46 @@
-//! The one task of a listener: from the stream and the ledger, through claims and handlers, to the record
-//! in the ledger.
+//! The one task of a listener: from the ledger, which the stream says to look into, through handlers back to the ledger.
 
-mod claims;
 mod contained;
 mod flow_queue;
 mod handlers;
-mod intake;
-mod job;
-mod reconciler;
+mod incidents;
+mod leases;
 mod seams;
 mod settlement;
 mod subscription;
-mod walk;
+mod taking;
 mod window;
+mod work;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::error::Error;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use hashbrown::HashMap;
-use midplane_core::Host;
+use hashbrown::HashSet;
+use midplane_core::{Host, Instant, Random};
 
-use crate::control::Control;
+use crate::control::{Control, ReconcileReply};
+use crate::error::{BackendErrorKind, SubscribeError};
 use crate::handler::Handled;
+use crate::ledger::{Claim, Settled, Taken, Verdict};
+use crate::notice::{ListenerNotice, ListenerPart};
 use crate::payload::Completion;
-use crate::report::Drained;
+use crate::report::{Drained, ListenerCounters};
 use crate::stream::StreamItem;
-use claims::{Claims, ClaimsAnswer};
 use handlers::{HandlerEnd, HandlerVerdict, Handlers};
-use intake::Intake;
-use job::Claimed;
-use reconciler::Reconciler;
+use incidents::Incidents;
+use leases::{LeaseProgress, Leases};
 pub(crate) use seams::Seams;
-use settlement::Settlement;
+use settlement::{Settlement, SettlementProgress};
 use subscription::{Progress, Subscription};
+use taking::{Taking, TakingProgress};
+use window::Window;
+use work::{FlowKey, Work};
 
 /// How many rounds the task makes before it yields to other tasks.
 const ROUNDS: usize = 64;
@@ -47,12 +50,17 @@ pub(crate) struct Dispatch<H: Host> {
     seams: Seams,
     control: Arc<Control<H>>,
     subscription: Subscription,
-    reconciler: Reconciler,
-    intake: Intake,
-    claims: Claims,
+    taking: Taking,
+    leases: Leases,
     handlers: Handlers<H>,
     settlement: Settlement,
+    incidents: Incidents,
+    /// The executions that were handled lately.
+    window: Window,
+    /// Callers that wait until nothing is left to take, each with the counters of the time of its call.
+    reconciling: Vec<(ReconcileReply, ListenerCounters)>,
     closing: Option<Closing>,
+    random: Random,
 }
 
 struct Closing {
@@ -66,12 +74,15 @@ impl<H: Host> Dispatch<H> {
         Self {
             control,
             subscription: Subscription::new(&seams),
-            reconciler: Reconciler::new(&seams),
-            intake: Intake::new(seams.settings.window),
-            claims: Claims::new(),
+            taking: Taking::new(&seams),
+            leases: Leases::new(),
             handlers: Handlers::new(),
             settlement: Settlement::new(&seams),
+            incidents: Incidents::default(),
+            window: Window::new(seams.settings.window),
+            reconciling: Vec::new(),
             closing: None,
+            random: Random::from_clock(&*seams.timer),
             seams,
         }
     }
@@ -83,157 +94,161 @@ impl<H: Host> Dispatch<H> {
             return false;
         };
         self.subscription.close();
-        self.reconciler.stop();
-        self.intake.clear();
-        let waiting: Vec<_> = self.handlers.clear_waiting().collect();
-        let mut drained = Drained::default();
-        for claimed in waiting {
-            drained.returned += 1;
-            self.give_back(claimed);
-        }
+        self.reconciling.clear();
         self.closing = Some(Closing {
             deadline: self.seams.timer.sleep(close.deadline),
-            drained,
+            drained: Drained::default(),
             reply: close.reply,
         });
+        for work in self.handlers.clear_waiting().collect::<Vec<_>>() {
+            self.give_back(work.claim);
+        }
         true
     }
 
     fn poll_stream(&mut self, context: &mut Context<'_>) -> bool {
-        let room = self.intake.arrived() < self.seams.settings.queue.max(1);
-        match self.subscription.poll(&self.seams, room, context) {
+        match self.subscription.poll(&self.seams, context) {
             None => return false,
             Some(Progress::Moved) => {}
             Some(Progress::Subscribed) => self.subscribed(),
-            Some(Progress::Failed { first }) => {
+            Some(Progress::Failed(error)) => {
                 self.control.count(|counters| counters.unsubscribed += 1);
-                // Without a stream only the ledger shows what finished.
-                if first {
-                    self.reconciler.walk_soon();
+                match &error {
+                    SubscribeError::Backend(cause) => {
+                        self.failed(ListenerPart::Stream, cause.kind(), cause);
+                    }
+                    _ => self.failed(ListenerPart::Stream, BackendErrorKind::Protocol, &error),
                 }
             }
-            Some(Progress::Item(item)) => self.take(item),
+            Some(Progress::Item(item)) => self.take_item(item),
         }
         true
     }
 
     fn subscribed(&mut self) {
         self.control.count(|counters| counters.subscribed += 1);
-        self.reconciler.walk_soon();
+        self.works(ListenerPart::Stream);
+        self.taking.look();
     }
 
-    fn take(&mut self, item: StreamItem) {
+    fn take_item(&mut self, item: StreamItem) {
         match item {
             StreamItem::Completion(completion) => {
                 self.control.count(|counters| counters.streamed += 1);
                 if self.seams.filter.matches(&completion) {
-                    self.admit(completion, false);
+                    self.announced(&completion);
                 }
             }
             StreamItem::Resync => self.subscribed(),
             StreamItem::Lagged(lost) => {
                 self.control.count(|counters| counters.lagged += lost);
-                self.reconciler.walk_soon();
+                self.taking.look();
             }
             StreamItem::Poison(_) => self.control.count(|counters| counters.poison += 1),
-            StreamItem::Trouble(_) => {}
-        }
-    }
-
-    fn admit(&mut self, completion: Completion, walked: bool) {
-        let admission = self.intake.admit(completion, walked);
-        if admission.repeated {
-            self.control.count(|counters| counters.repeated += 1);
-        }
-        if !admission.queued {
-            self.reconciler.report(walked, |report| report.no_op += 1);
-        } else if walked {
-            self.reconciler.found();
-        }
-    }
-
-    fn poll_walk(&mut self, context: &mut Context<'_>) -> bool {
-        if self.closing.is_some() {
-            return false;
-        }
-        if self.reconciler.is_idle() {
-            let waiting = self.control.take_walks();
-            self.reconciler.begin(&self.seams, waiting, context);
-        }
-        let mut moved = false;
-        let room = self.intake.found() == 0;
-        if let Some(page) = self.reconciler.poll_page(&self.seams, room, context) {
-            moved = true;
-            for completion in page {
-                if self.seams.filter.matches(&completion) {
-                    self.admit(completion, true);
-                } else {
-                    self.reconciler.report(true, |report| report.filtered += 1);
-                }
+            StreamItem::Trouble(trouble) => {
+                self.failed(ListenerPart::Stream, trouble.kind, &trouble);
             }
         }
-        if let Some(report) = self.reconciler.poll_end(&self.seams) {
-            moved = true;
-            self.control.count(|counters| counters.end_walk(&report));
-        }
-        moved
     }
 
-    fn poll_claims(&mut self, context: &mut Context<'_>) -> bool {
-        if self.claims.is_idle() {
-            let queue = self.seams.settings.queue.max(1);
-            let room = queue.saturating_sub(self.handlers.waiting());
-            let jobs = self.intake.next_jobs(room);
-            self.claims.begin(&self.seams, jobs);
+    /// Looks for the completion, unless it is here already or its flow is, which is looked for once what is here of it is
+    /// settled.
+    fn announced(&mut self, completion: &Completion) {
+        let execution = &completion.execution;
+        if self.leases.has(execution) || self.window.contains(execution) {
+            return;
         }
-        let Some(ClaimsAnswer {
-            jobs,
-            until,
-            answer,
-        }) = self.claims.poll(context)
-        else {
+        let grows = FlowKey::of(completion).is_some_and(|flow| self.leases.grows(&flow));
+        if !grows {
+            self.taking.look_for(execution);
+        }
+    }
+
+    fn poll_taking(&mut self, context: &mut Context<'_>) -> bool {
+        if self.closing.is_some() && self.taking.is_idle() {
             return false;
-        };
-        let Ok(claims) = answer else {
-            self.control.count(|counters| counters.unclaimed += 1);
-            let walked = jobs.iter().filter(|job| job.walked).count();
-            self.reconciler
-                .report(walked > 0, |report| report.errors += 1);
-            self.reconciler.settled(walked);
-            for job in jobs {
-                self.intake.forget(&job.completion.execution);
+        }
+        let requests = self.control.take_reconciles();
+        if !requests.is_empty() {
+            let before = self.control.counters();
+            let requests = requests.into_iter().map(|reply| (reply, before));
+            self.reconciling.extend(requests);
+            self.taking.look();
+        }
+        let waiting = self.handlers.waiting();
+        match self.taking.poll(&self.seams, waiting, context) {
+            None => return false,
+            Some(TakingProgress::Taken(taken, begun)) => {
+                self.works(ListenerPart::Take);
+                self.taken(taken, begun);
             }
-            return true;
-        };
-        let mut claims: HashMap<_, _> = claims
-            .into_iter()
-            .map(|claim| (claim.execution.clone(), claim))
-            .collect();
-        for job in jobs {
-            match claims.remove(&job.completion.execution) {
-                Some(claim) => self.claimed(Claimed { job, claim, until }),
-                None => {
-                    self.intake.forget(&job.completion.execution);
-                    self.control.count(|counters| counters.taken += 1);
-                    self.reconciler
-                        .report(job.walked, |report| report.no_op += 1);
-                    self.reconciler.settled(usize::from(job.walked));
-                }
+            Some(TakingProgress::Failed(error)) => {
+                self.unanswered(ListenerPart::Take, &error);
             }
         }
         true
     }
 
-    fn claimed(&mut self, claimed: Claimed) {
-        if self.closing.is_some() {
-            self.give_back(claimed);
-        } else if claimed.job.known {
-            self.intake.forget(&claimed.job.completion.execution);
-            self.reconciler
-                .report(claimed.job.walked, |report| report.no_op += 1);
-            self.settlement.handled(claimed);
-        } else {
-            self.handlers.push(claimed);
+    fn taken(&mut self, taken: Taken, begun: Instant) {
+        let until = begun + self.seams.settings.lease;
+        self.control.count(|counters| match taken.work.len() {
+            0 => counters.vain += 1,
+            count => {
+                counters.fruitful += 1;
+                counters.taken += count as u64;
+            }
+        });
+        for (completion, claim) in taken.work {
+            let known = self.window.contains(&completion.execution);
+            let work = Work { completion, claim };
+            self.leases.hold(&work, until, taken.more);
+            if self.closing.is_some() {
+                self.give_back(work.claim);
+            } else if known {
+                self.control.count(|counters| counters.repeated += 1);
+                self.settle(work.claim, Verdict::Handled);
+            } else {
+                self.handlers.push(work);
+            }
+        }
+    }
+
+    fn poll_leases(&mut self, context: &mut Context<'_>) -> bool {
+        match self.leases.poll(&self.seams, context) {
+            None => return false,
+            Some(LeaseProgress::Renewed(lost)) => {
+                self.works(ListenerPart::Renew);
+                self.lose(&lost);
+            }
+            Some(LeaseProgress::Failed(error)) => self.unanswered(ListenerPart::Renew, &error),
+            Some(LeaseProgress::Over(over)) => self.lose(&over),
+        }
+        true
+    }
+
+    /// Ends the work on claims that are void: others may be at it.
+    fn lose(&mut self, claims: &[Claim]) {
+        if claims.is_empty() {
+            return;
+        }
+        let lost: HashSet<_> = claims.iter().map(|claim| claim.token).collect();
+        self.control
+            .count(|counters| counters.lost += lost.len() as u64);
+        let waiting = self.handlers.lose(|token| lost.contains(&token));
+        for claim in claims {
+            self.settlement.forget(claim);
+            self.end_lease(claim.token);
+        }
+        for work in waiting {
+            if !lost.contains(&work.claim.token) {
+                self.give_back(work.claim);
+            }
+        }
+    }
+
+    fn end_lease(&mut self, token: u64) {
+        if self.leases.end(token) {
+            self.taking.look();
         }
     }
 
@@ -249,56 +264,130 @@ impl<H: Host> Dispatch<H> {
 
     fn ended(&mut self, ended: HandlerEnd) {
         let HandlerEnd {
-            claimed,
+            work,
             verdict,
-            ran,
+            behind,
         } = ended;
-        if let Some(closing) = self.closing.as_mut().filter(|_| ran) {
+        if let Some(closing) = &mut self.closing {
             closing.drained.finished += 1;
         }
-        let execution = &claimed.job.completion.execution;
-        self.intake.forget(execution);
-        let handled = matches!(verdict, HandlerVerdict::Handled(_));
-        if handled {
-            self.intake.handled(execution);
-        }
         self.control.count(|counters| match verdict {
-            HandlerVerdict::Handled(Handled::Done) => counters.done += 1,
+            HandlerVerdict::Handled(Handled::Done | Handled::Recorded) => counters.done += 1,
             HandlerVerdict::Handled(Handled::NoOp) => counters.no_op += 1,
             HandlerVerdict::Failed => counters.failed += 1,
             HandlerVerdict::Panicked => counters.panicked += 1,
             HandlerVerdict::Late => counters.late += 1,
+            HandlerVerdict::Ended => {}
         });
-        self.reconciler
-            .report(claimed.job.walked, |report| match verdict {
-                HandlerVerdict::Handled(Handled::Done) => report.reconciled += 1,
-                HandlerVerdict::Handled(Handled::NoOp) => report.no_op += 1,
-                _ => report.errors += 1,
-            });
-        if handled {
-            self.settlement.handled(claimed);
-        } else {
-            self.give_back(claimed);
+        match verdict {
+            HandlerVerdict::Handled(handled) => {
+                self.window.insert(&work.completion.execution);
+                match handled {
+                    Handled::Recorded => self.end_lease(work.claim.token),
+                    _ => self.settle(work.claim, Verdict::Handled),
+                }
+            }
+            HandlerVerdict::Ended => self.give_back(work.claim),
+            _ => self.try_again(work.claim),
+        }
+        for work in behind {
+            self.give_back(work.claim);
         }
     }
 
-    /// Releases a claim, so that the execution is tried again later.
-    fn give_back(&mut self, claimed: Claimed) {
-        self.intake.forget(&claimed.job.completion.execution);
-        self.settlement.release(claimed);
+    /// Has an execution tried again after a pause, unless this was its last attempt.
+    fn try_again(&mut self, claim: Claim) {
+        let settings = self.seams.settings;
+        let attempt = claim.failures.saturating_add(1);
+        let verdict = if settings.attempts.is_some_and(|most| attempt >= most) {
+            self.control.count(|counters| counters.dead += 1);
+            Verdict::Dead
+        } else {
+            Verdict::Failed(settings.backoff.wait(claim.failures, &mut self.random))
+        };
+        self.settle(claim, verdict);
+    }
+
+    /// Gives back an execution that was not begun.
+    fn give_back(&mut self, claim: Claim) {
+        self.control.count(|counters| counters.returned += 1);
+        if let Some(closing) = &mut self.closing {
+            closing.drained.returned += 1;
+        }
+        self.settle(claim, Verdict::Returned);
+    }
+
+    /// Has a claim settled that is still held.
+    fn settle(&mut self, claim: Claim, verdict: Verdict) {
+        if self.leases.settling(claim.token) {
+            self.settlement.push(claim, verdict);
+        }
     }
 
     fn poll_settlement(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(ended) = self.settlement.poll(&self.seams, context) else {
-            return false;
-        };
-        if !ended.answered {
-            self.control.count(|counters| counters.unsettled += 1);
-            self.reconciler
-                .report(ended.walked > 0, |report| report.errors += 1);
+        match self.settlement.poll(&self.seams, context) {
+            None => return false,
+            Some(SettlementProgress::Settled(settled)) => {
+                self.works(ListenerPart::Settle);
+                settled.iter().for_each(|settled| self.settled(settled));
+            }
+            Some(SettlementProgress::Failed(error)) => {
+                self.unanswered(ListenerPart::Settle, &error);
+            }
         }
-        self.reconciler.settled(ended.walked);
         true
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        self.end_lease(settled.claim.token);
+        match settled.verdict {
+            Verdict::Handled => {}
+            Verdict::Failed(pause) => self.taking.look_at(self.seams.timer.now() + pause),
+            // What waited behind it goes on.
+            Verdict::Dead => self.taking.look(),
+            Verdict::Returned => {}
+        }
+    }
+
+    fn unanswered(&mut self, part: ListenerPart, error: &crate::BackendError) {
+        self.control.count(|counters| counters.unanswered += 1);
+        self.failed(part, error.kind(), error);
+    }
+
+    fn failed(&mut self, part: ListenerPart, kind: BackendErrorKind, error: &dyn Error) {
+        if let Some(notice) = self.incidents.failed(part, kind, error) {
+            self.tell(notice);
+        }
+    }
+
+    fn works(&mut self, part: ListenerPart) {
+        if let Some(notice) = self.incidents.works(part) {
+            self.tell(notice);
+        }
+    }
+
+    fn tell(&self, notice: ListenerNotice) {
+        if let Some(observer) = &self.seams.observer {
+            // An observer that panics is told of the next notice all the same.
+            let _ = H::contain(&mut || observer(&notice));
+        }
+        self.control.tell(notice);
+    }
+
+    /// Answers callers that wait until everything is taken and settled.
+    fn poll_reconciled(&mut self) {
+        if self.reconciling.is_empty()
+            || !self.taking.is_done()
+            || self.leases.len() > 0
+            || !self.settlement.is_idle()
+        {
+            return;
+        }
+        let counters = self.control.counters();
+        for (reply, before) in self.reconciling.drain(..) {
+            // A caller that no longer waits needs no report.
+            let _ = reply.send(counters.since(&before));
+        }
     }
 
     /// Whether the listener is closed: nothing is under way, or the deadline has passed.
@@ -307,7 +396,7 @@ impl<H: Host> Dispatch<H> {
             return false;
         };
         let idle =
-            self.handlers.running() == 0 && self.claims.is_idle() && self.settlement.is_idle();
+            self.handlers.running() == 0 && self.taking.is_idle() && self.settlement.is_idle();
         if !idle && closing.deadline.as_mut().poll(context).is_pending() {
             return false;
         }
@@ -325,10 +414,16 @@ impl<H: Host> Future for Dispatch<H> {
         for _ in 0..ROUNDS {
             let mut moved = this.poll_requests(context);
             moved |= this.poll_stream(context);
-            moved |= this.poll_walk(context);
-            moved |= this.poll_claims(context);
+            moved |= this.poll_taking(context);
+            moved |= this.poll_leases(context);
             moved |= this.poll_handlers(context);
             moved |= this.poll_settlement(context);
+            this.poll_reconciled();
+            this.control.measure(
+                this.handlers.running(),
+                this.handlers.waiting(),
+                this.leases.len(),
+            );
             if this.poll_closed(context) {
                 if let Some(closing) = this.closing.take() {
                     // A caller that no longer waits needs no report.

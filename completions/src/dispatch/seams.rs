@@ -2,8 +2,9 @@
 
 use alloc::sync::Arc;
 
-use midplane_core::Timer;
+use midplane_core::{Runtime, Timer};
 
+use super::incidents::Observer;
 use crate::backend::CompletionBackend;
 use crate::filter::Filter;
 use crate::handler::Handler;
@@ -16,6 +17,9 @@ pub(crate) struct Seams {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) timer: Arc<dyn Timer>,
+    /// Where handlers run; with the listener itself if there is none.
+    pub(crate) runtime: Option<Arc<dyn Runtime>>,
     pub(crate) filter: Filter,
     pub(crate) settings: ListenerSettings,
+    pub(crate) observer: Option<Observer>,
 }

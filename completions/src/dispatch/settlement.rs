@@ -1,60 +1,68 @@
-//! The calls that settle claims: as handled, or as released for another try.
+//! The calls that settle claims.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use futures::future::BoxFuture;
-use midplane_core::Random;
+use midplane_core::{Backoff, Random};
 
-use super::job::{Claimed, Settled};
 use super::seams::Seams;
 use crate::deadline::in_time;
+use crate::error::BackendError;
+use crate::ledger::{Claim, Settled, Verdict};
+
+/// The pause before a call that was not answered is made again.
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// Claims that wait to be settled, and at most one call to the ledger at a time.
 pub(super) struct Settlement {
-    handled: Vec<Settled>,
-    /// By how often their executions failed before.
-    released: BTreeMap<u32, Vec<Settled>>,
+    waiting: Vec<Settled>,
     calling: Option<BoxFuture<'static, SettlementAnswer>>,
+    pause: Option<BoxFuture<'static, ()>>,
+    failures: u32,
     random: Random,
 }
 
+struct SettlementAnswer {
+    settled: Vec<Settled>,
+    answer: Result<(), BackendError>,
+}
+
 /// How a call that settles claims ended.
-pub(super) struct SettlementAnswer {
-    /// How many of the claims a walk found.
-    pub(super) walked: usize,
+pub(super) enum SettlementProgress {
     /// The ledger did what was asked.
-    pub(super) answered: bool,
+    Settled(Vec<Settled>),
+    /// The ledger did not answer, and is asked again after a pause.
+    Failed(BackendError),
 }
 
 impl Settlement {
     pub(super) fn new(seams: &Seams) -> Self {
         Self {
-            handled: Vec::new(),
-            released: BTreeMap::new(),
+            waiting: Vec::new(),
             calling: None,
+            pause: None,
+            failures: 0,
             random: Random::from_clock(&*seams.timer),
         }
     }
 
-    /// Has the execution recorded as handled.
-    pub(super) fn handled(&mut self, claimed: Claimed) {
-        self.handled.push(claimed.into());
+    /// Has a claim settled.
+    pub(super) fn push(&mut self, claim: Claim, verdict: Verdict) {
+        self.waiting.push(Settled { claim, verdict });
     }
 
-    /// Has the execution released for another try.
-    pub(super) fn release(&mut self, claimed: Claimed) {
-        let failures = claimed.claim.failures;
-        let released = self.released.entry(failures).or_default();
-        released.push(claimed.into());
+    /// Forgets a claim whose lease is over.
+    pub(super) fn forget(&mut self, claim: &Claim) {
+        self.waiting.retain(|settled| settled.claim != *claim);
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.calling.is_none() && self.handled.is_empty() && self.released.is_empty()
+        self.calling.is_none() && self.waiting.is_empty()
     }
 
     /// Calls the ledger with what waits, and gives the answer of a call that ended.
@@ -62,40 +70,44 @@ impl Settlement {
         &mut self,
         seams: &Seams,
         context: &mut Context<'_>,
-    ) -> Option<SettlementAnswer> {
-        if self.calling.is_none() {
-            self.calling = self.begin(seams);
-        }
-        match self.calling.as_mut()?.as_mut().poll(context) {
-            Poll::Pending => None,
-            Poll::Ready(answer) => {
-                self.calling = None;
-                Some(answer)
+    ) -> Option<SettlementProgress> {
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(context).is_pending() {
+                return None;
             }
+            self.pause = None;
         }
+        if self.calling.is_none() && !self.waiting.is_empty() {
+            self.calling = Some(self.call(seams));
+        }
+        let Poll::Ready(answer) = self.calling.as_mut()?.as_mut().poll(context) else {
+            return None;
+        };
+        self.calling = None;
+        Some(match answer.answer {
+            Ok(()) => {
+                self.failures = 0;
+                SettlementProgress::Settled(answer.settled)
+            }
+            Err(error) => {
+                // In its order, before what came meanwhile.
+                self.waiting.splice(0..0, answer.settled);
+                let wait = AGAIN.wait(self.failures, &mut self.random);
+                self.failures = self.failures.saturating_add(1);
+                self.pause = Some(seams.timer.sleep(wait));
+                SettlementProgress::Failed(error)
+            }
+        })
     }
 
-    /// Settles everything of one kind: what is handled first, then what failed, the seldom failed first.
-    fn begin(&mut self, seams: &Seams) -> Option<BoxFuture<'static, SettlementAnswer>> {
-        let (settled, pause) = if self.handled.is_empty() {
-            let (failures, settled) = self.released.pop_first()?;
-            let backoff = seams.settings.backoff;
-            (settled, Some(backoff.wait(failures, &mut self.random)))
-        } else {
-            (mem::take(&mut self.handled), None)
-        };
-        let walked = settled.iter().filter(|settled| settled.walked).count();
-        let claims: Vec<_> = settled.into_iter().map(|settled| settled.claim).collect();
+    fn call(&mut self, seams: &Seams) -> BoxFuture<'static, SettlementAnswer> {
+        let settled = mem::take(&mut self.waiting);
         let ledger = Arc::clone(&seams.ledger);
         let timer = Arc::clone(&seams.timer);
         let deadline = seams.settings.deadline;
-        Some(Box::pin(async move {
-            let call = match pause {
-                None => ledger.handled(&claims),
-                Some(pause) => ledger.release(&claims, pause),
-            };
-            let answered = in_time(&*timer, deadline, call).await.is_ok();
-            SettlementAnswer { walked, answered }
-        }))
+        Box::pin(async move {
+            let answer = in_time(&*timer, deadline, ledger.settle(&settled)).await;
+            SettlementAnswer { settled, answer }
+        })
     }
 }

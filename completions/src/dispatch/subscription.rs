@@ -31,10 +31,8 @@ enum Phase {
 pub(super) enum Progress {
     /// A subscription is live.
     Subscribed,
-    /// An attempt to subscribe failed, the first in a row or a later one.
-    Failed {
-        first: bool,
-    },
+    /// An attempt to subscribe failed.
+    Failed(SubscribeError),
     Item(StreamItem),
     /// Nothing to report, and more to poll.
     Moved,
@@ -54,13 +52,8 @@ impl Subscription {
         self.phase = Phase::Closed;
     }
 
-    /// What happened; `None` while nothing does. No item is taken while there is no `room`.
-    pub(super) fn poll(
-        &mut self,
-        seams: &Seams,
-        room: bool,
-        context: &mut Context<'_>,
-    ) -> Option<Progress> {
+    /// What happened; `None` while nothing does.
+    pub(super) fn poll(&mut self, seams: &Seams, context: &mut Context<'_>) -> Option<Progress> {
         match &mut self.phase {
             Phase::Closed => None,
             Phase::Asking(asking) => match asking.as_mut().poll(context) {
@@ -70,10 +63,9 @@ impl Subscription {
                     self.phase = Phase::Live(stream);
                     Some(Progress::Subscribed)
                 }
-                Poll::Ready(Err(_)) => {
-                    let first = self.failures == 0;
+                Poll::Ready(Err(error)) => {
                     self.pause(seams);
-                    Some(Progress::Failed { first })
+                    Some(Progress::Failed(error))
                 }
             },
             Phase::Pausing(pause) => match pause.as_mut().poll(context) {
@@ -83,7 +75,6 @@ impl Subscription {
                     Some(Progress::Moved)
                 }
             },
-            Phase::Live(_) if !room => None,
             Phase::Live(stream) => match stream.poll_next_unpin(context) {
                 Poll::Pending => None,
                 Poll::Ready(Some(item)) => Some(Progress::Item(item)),

@@ -1,15 +1,18 @@
-//! The ledger: scans, claims and leases.
+//! The ledger: leases, flows, turns and dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use midplane::completions::{Claim, ExecutionId, Ledger, Outcome, Scan};
+use midplane::completions::{
+    Claim, Execution, ExecutionId, Filter, FlowId, Ledger, Namespace, Outcome, Producer, Scan,
+    Settled, Tag, Take, Taken, Verdict,
+};
 use midplane_testkit::wait::pause;
 use midplane_testkit::{succeeds, within};
 
 use crate::fixture::Fixture;
-use crate::script::{begin, execution, finish, run, run_all};
+use crate::script::{begin, complete, execution, finish, run, run_all, start};
 
 /// Longer than any check takes.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -18,14 +21,13 @@ const LONG: Duration = Duration::from_secs(3_600);
 struct LedgerScript(Arc<dyn Ledger>);
 
 impl LedgerScript {
-    /// Every execution of a whole scan in pages of this size, as they come.
-    async fn scan(&self, most: usize) -> Vec<String> {
+    /// Every execution of a whole scan in pages, as they come.
+    async fn pages(&self, mut scan: Scan) -> Vec<String> {
         let mut seen = Vec::new();
-        let mut scan = Scan::new(Duration::ZERO, most);
         loop {
             let page = succeeds("scanning", self.0.scan(&scan)).await;
             assert!(
-                page.completions.len() <= most.max(1),
+                page.completions.len() <= scan.most.max(1),
                 "a page has its bound"
             );
             let ids = page.completions.iter();
@@ -37,72 +39,89 @@ impl LedgerScript {
         }
     }
 
-    async fn claim(&self, ids: &[&str], lease: Duration) -> Vec<Claim> {
-        let ids: Vec<ExecutionId> = ids.iter().map(execution).collect();
-        succeeds("claiming", self.0.claim(&ids, lease)).await
+    async fn scan(&self, most: usize) -> Vec<String> {
+        self.pages(Scan::new(most)).await
     }
 
-    async fn handled(&self, claims: &[Claim]) {
-        succeeds("settling", self.0.handled(claims)).await;
+    async fn take_as(&self, take: Take, lease: Duration) -> Taken {
+        succeeds("taking", self.0.take(&take, lease)).await
     }
 
-    async fn release(&self, claims: &[Claim], pause: Duration) {
-        succeeds("settling", self.0.release(claims, pause)).await;
+    /// The claims on what is taken.
+    async fn take(&self, most: usize, lease: Duration) -> Vec<Claim> {
+        let taken = self.take_as(Take::new(most), lease).await;
+        assert!(taken.work.len() <= most.max(1), "a call has its bound");
+        taken.work.into_iter().map(|(_, claim)| claim).collect()
+    }
+
+    async fn settle(&self, claims: &[Claim], verdict: Verdict) {
+        let settled = claims.iter().map(|claim| Settled {
+            claim: claim.clone(),
+            verdict,
+        });
+        let settled: Vec<_> = settled.collect();
+        succeeds("settling", self.0.settle(&settled)).await;
+    }
+
+    async fn renew(&self, claims: &[Claim], lease: Duration) -> Vec<Claim> {
+        succeeds("renewing", self.0.renew(claims, lease)).await
     }
 }
 
-/// "Executions that finished and were not yet handled."
+fn names(claims: &[Claim]) -> Vec<&str> {
+    claims
+        .iter()
+        .map(|claim| claim.execution.as_str())
+        .collect()
+}
+
+/// Starts and completes executions of a flow.
+async fn run_flow(producer: &dyn Producer, flow: &str, ids: &[&str]) {
+    for id in ids {
+        let flow = FlowId::new(flow).expect("an id");
+        start(producer, &Execution::new(execution(id)).with_flow(flow)).await;
+        complete(producer, id).await;
+    }
+}
+
+/// "Executions that are finished and not handled."
 pub(crate) async fn what_finished_is_scanned_until_it_is_handled(fixture: Arc<dyn Fixture>) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     assert!(ledger.scan(10).await.is_empty(), "nothing is there");
+    assert!(ledger.take(10, LONG).await.is_empty(), "nothing is there");
     begin(&*producer, "running").await;
     for (number, outcome) in Outcome::KNOWN.iter().enumerate() {
         let id = format!("job {number}");
         begin(&*producer, &id).await;
         finish(&*producer, &id, outcome, Some("result".into())).await;
     }
-    let scan = Scan::new(Duration::ZERO, 10);
-    let page = succeeds("scanning", ledger.0.scan(&scan)).await;
-    let outcomes: Vec<_> = page
-        .completions
-        .iter()
-        .map(|completion| &completion.outcome)
-        .collect();
-    assert_eq!(outcomes, Outcome::KNOWN.iter().collect::<Vec<_>>());
-    assert!(
-        page.completions
-            .iter()
-            .all(|completion| completion.bytes.as_deref() == Some(b"result"))
-    );
     // What the stream lost or its history forgot is here all the same.
     fixture.expire_history().await;
     assert_eq!(ledger.scan(10).await.len(), 5);
-    let claims = ledger.claim(&["job 1", "job 3"], LONG).await;
-    assert_eq!(claims.len(), 2);
-    assert_eq!(
-        ledger.scan(10).await,
-        ["job 0", "job 2", "job 4"],
-        "without what is leased"
-    );
-    ledger.handled(&claims).await;
-    assert_eq!(ledger.scan(10).await, ["job 0", "job 2", "job 4"]);
+    let taken = ledger.take_as(Take::new(2), LONG).await;
+    assert!(taken.more, "three are left");
+    for (number, (completion, claim)) in taken.work.iter().enumerate() {
+        assert_eq!(completion.outcome, Outcome::KNOWN[number]);
+        assert_eq!(completion.bytes.as_deref(), Some(&b"result"[..]));
+        assert_eq!(completion.execution, claim.execution);
+        assert_eq!(claim.failures, 0);
+    }
+    let claims: Vec<_> = taken.work.into_iter().map(|(_, claim)| claim).collect();
+    assert_eq!(names(&claims), ["job 0", "job 1"]);
+    assert_eq!(ledger.scan(10).await.len(), 5, "claimed is not handled");
+    for _ in 0..2 {
+        ledger.settle(&claims, Verdict::Handled).await;
+        assert_eq!(ledger.scan(10).await, ["job 2", "job 3", "job 4"]);
+    }
     assert!(
-        ledger.claim(&["job 1", "job 3"], LONG).await.is_empty(),
-        "handled is for good"
+        ledger.renew(&claims, LONG).await.is_empty(),
+        "it is handled"
     );
-    ledger.handled(&claims).await;
+    let rest = ledger.take(10, LONG).await;
+    assert_eq!(names(&rest), ["job 2", "job 3", "job 4"]);
 }
 
-/// "Finished at least `stale` ago."
-pub(crate) async fn what_finished_just_now_is_not_stale(fixture: Arc<dyn Fixture>) {
-    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
-    run(&*producer, "job").await;
-    let page = succeeds("scanning", ledger.0.scan(&Scan::new(LONG, 10))).await;
-    assert!(page.completions.is_empty(), "it finished just now");
-    assert_eq!(ledger.scan(10).await, ["job"]);
-}
-
-/// "Fair paging that a stuck head cannot starve."
+/// "In the order in which they finished, strictly behind `after`."
 pub(crate) async fn pages_show_everything_once(fixture: Arc<dyn Fixture>) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     let ids: Vec<_> = (0..25).map(|number| format!("job {number:02}")).collect();
@@ -110,57 +129,49 @@ pub(crate) async fn pages_show_everything_once(fixture: Arc<dyn Fixture>) {
     for most in [0, 1, 4, 5, 24, 25, 26] {
         assert_eq!(ledger.scan(most).await, ids, "in pages of {most}");
     }
-    // The head fails and waits for another try: what is behind it comes first.
-    let head = ledger.claim(&["job 00", "job 01"], LONG).await;
-    ledger.release(&head, LONG).await;
-    assert_eq!(ledger.scan(2).await, ids[2..]);
-    let first = succeeds("scanning", ledger.0.scan(&Scan::new(Duration::ZERO, 2))).await;
-    let first: Vec<_> = first
-        .completions
-        .iter()
-        .map(|completion| completion.execution.as_str())
-        .collect();
+    // The head fails and waits for another try: what is behind it is taken first.
+    let head = ledger.take(2, LONG).await;
+    ledger.settle(&head, Verdict::Failed(LONG)).await;
+    let next = ledger.take(2, LONG).await;
     assert_eq!(
-        first,
+        names(&next),
         ["job 02", "job 03"],
-        "the head takes no place in a page"
+        "the head takes no place"
     );
 }
 
-/// "Claims are leases": nobody else gets one meanwhile.
+/// "Under no lease": nobody else gets it meanwhile.
 pub(crate) async fn a_claim_excludes_every_other(fixture: Arc<dyn Fixture>) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     begin(&*producer, "running").await;
     run_all(&*producer, ["a", "b"]).await;
-    let claims = ledger.claim(&["a", "running", "unknown"], LONG).await;
-    assert_eq!(claims.len(), 1, "what is not finished cannot be claimed");
-    assert_eq!(claims[0].execution.as_str(), "a");
-    assert_eq!(claims[0].failures, 0);
-    let others = ledger.claim(&["a", "b"], LONG).await;
-    assert_eq!(others.len(), 1, "what is claimed cannot be claimed");
-    assert_eq!(others[0].execution.as_str(), "b");
-    assert!(ledger.claim(&[], LONG).await.is_empty());
-    // Of many at once, one wins.
-    for round in 0..5 {
-        let id = format!("contested {round}");
-        run(&*producer, &id).await;
-        let contested = [&*id];
-        let claims = join_all((0..8).map(|_| ledger.claim(&contested, LONG))).await;
-        assert_eq!(claims.iter().flatten().count(), 1, "one claim is given");
-    }
+    assert_eq!(names(&ledger.take(1, LONG).await), ["a"]);
+    assert_eq!(names(&ledger.take(9, LONG).await), ["b"]);
+    assert!(ledger.take(9, LONG).await.is_empty());
+    // Of many at once, one gets each.
+    let ids: Vec<_> = (0..40)
+        .map(|number| format!("contested {number}"))
+        .collect();
+    run_all(&*producer, &ids).await;
+    let claims = join_all((0..8).map(|_| ledger.take(10, LONG))).await;
+    let mut claimed: Vec<_> = claims.iter().flat_map(|claims| names(claims)).collect();
+    claimed.sort_unstable();
+    let mut expected: Vec<_> = ids.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!(claimed, expected, "each is claimed once");
 }
 
-/// "Claims come back": a claimant that does not settle loses its claims by time.
+/// "A claimant that dies loses its leases by time alone."
 pub(crate) async fn a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void(
     fixture: Arc<dyn Fixture>,
 ) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     run(&*producer, "job").await;
-    let old = ledger.claim(&["job"], Duration::from_millis(50)).await;
+    let old = ledger.take(1, Duration::from_millis(50)).await;
     assert_eq!(old.len(), 1);
     let new = within("the lease ends", async {
         loop {
-            let claims = ledger.claim(&["job"], LONG).await;
+            let claims = ledger.take(1, LONG).await;
             if !claims.is_empty() {
                 return claims;
             }
@@ -169,45 +180,192 @@ pub(crate) async fn a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void(
     })
     .await;
     assert_ne!(old[0].token, new[0].token, "claims can be told apart");
-    ledger.handled(&old).await;
-    ledger.release(&old, Duration::ZERO).await;
-    assert!(
-        ledger.claim(&["job"], LONG).await.is_empty(),
-        "the new claim stands"
-    );
-    ledger.release(&new, Duration::ZERO).await;
-    assert_eq!(
-        ledger.scan(10).await,
-        ["job"],
-        "the old claim settled nothing"
-    );
+    assert_eq!(ledger.renew(&old, LONG).await, old, "it is void");
+    for verdict in [Verdict::Handled, Verdict::Dead, Verdict::Returned] {
+        ledger.settle(&old, verdict).await;
+        assert!(
+            ledger.take(1, LONG).await.is_empty(),
+            "the new claim stands"
+        );
+    }
+    ledger.settle(&new, Verdict::Returned).await;
+    assert_eq!(ledger.take(1, LONG).await.len(), 1, "nothing is counted");
 }
 
-/// "Come back when the work failed"; "failure backoff".
-pub(crate) async fn released_work_waits_and_comes_back(fixture: Arc<dyn Fixture>) {
+/// "Makes the leases of these claims end this long from now."
+pub(crate) async fn a_lease_that_is_renewed_holds(fixture: Arc<dyn Fixture>) {
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
-    run_all(&*producer, ["a", "b"]).await;
-    for failures in 0..3 {
-        let claims = ledger.claim(&["a"], LONG).await;
-        assert_eq!(claims.len(), 1, "released work can be claimed");
-        assert_eq!(claims[0].failures, failures, "the failures are counted");
-        ledger.release(&claims, Duration::ZERO).await;
-        assert_eq!(ledger.scan(10).await, ["a", "b"]);
-    }
-    let claims = ledger.claim(&["a"], LONG).await;
-    ledger.release(&claims, Duration::from_millis(50)).await;
-    within("the pause ends", async {
-        while ledger.scan(10).await != ["a", "b"] {
+    let short = Duration::from_secs(3);
+    run_all(&*producer, ["renewed", "not renewed"]).await;
+    let claims = ledger.take(2, short).await;
+    assert!(ledger.renew(&claims[..1], LONG).await.is_empty());
+    let taken = within("the lease ends", async {
+        loop {
+            let claims = ledger.take(2, LONG).await;
+            if !claims.is_empty() {
+                return claims;
+            }
             pause().await;
         }
     })
     .await;
-    let claims = ledger.claim(&["a"], LONG).await;
-    ledger.release(&claims, LONG).await;
-    assert_eq!(ledger.scan(10).await, ["b"], "it waits for another try");
-    assert_eq!(
-        ledger.claim(&["a"], LONG).await.len(),
-        1,
-        "it can be claimed by name"
+    assert_eq!(names(&taken), ["not renewed"]);
+    assert!(
+        ledger.renew(&claims[..1], LONG).await.is_empty(),
+        "it holds"
     );
+}
+
+/// "No execution is taken before the pause has passed", and failures are counted.
+pub(crate) async fn released_work_waits_and_comes_back(fixture: Arc<dyn Fixture>) {
+    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
+    run(&*producer, "a").await;
+    for failures in 0..3 {
+        let claims = ledger.take(1, LONG).await;
+        assert_eq!(claims.len(), 1, "what failed comes back");
+        assert_eq!(claims[0].failures, failures, "the failures are counted");
+        ledger
+            .settle(&claims, Verdict::Failed(Duration::ZERO))
+            .await;
+    }
+    let claims = ledger.take(1, LONG).await;
+    ledger.settle(&claims, Verdict::Returned).await;
+    let claims = ledger.take(1, LONG).await;
+    assert_eq!(claims[0].failures, 3, "what was not begun did not fail");
+    let brief = Verdict::Failed(Duration::from_millis(50));
+    ledger.settle(&claims, brief).await;
+    let claims = within("the pause ends", async {
+        loop {
+            let claims = ledger.take(1, LONG).await;
+            if !claims.is_empty() {
+                return claims;
+            }
+            pause().await;
+        }
+    })
+    .await;
+    ledger.settle(&claims, Verdict::Failed(LONG)).await;
+    assert!(ledger.take(1, LONG).await.is_empty(), "it waits");
+    assert_eq!(ledger.scan(1).await, ["a"]);
+}
+
+/// "The claim is of the flow."
+pub(crate) async fn a_flow_is_taken_by_one_and_from_its_beginning(fixture: Arc<dyn Fixture>) {
+    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
+    run_flow(&*producer, "flow", &["1", "2", "3", "4"]).await;
+    run_all(&*producer, ["alone"]).await;
+    let first = ledger.take(2, LONG).await;
+    assert_eq!(names(&first), ["1", "2"]);
+    run_flow(&*producer, "flow", &["5"]).await;
+    let other = ledger.take(9, LONG).await;
+    assert_eq!(names(&other), ["alone"], "the flow is claimed");
+    ledger.settle(&first[..1], Verdict::Handled).await;
+    assert!(ledger.take(9, LONG).await.is_empty(), "the flow is claimed");
+    ledger.settle(&first[1..], Verdict::Failed(LONG)).await;
+    assert!(ledger.take(9, LONG).await.is_empty(), "its first waits");
+    // Another flow of this name, in a namespace, is another flow.
+    let elsewhere = Execution::new(execution("elsewhere"))
+        .with_flow(FlowId::new("flow").expect("an id"))
+        .with_namespace(Namespace::new("space").expect("an id"));
+    start(&*producer, &elsewhere).await;
+    complete(&*producer, "elsewhere").await;
+    assert_eq!(names(&ledger.take(9, LONG).await), ["elsewhere"]);
+
+    run_flow(&*producer, "second", &["a", "b", "c", "d"]).await;
+    let mut take = Take::new(9);
+    take.of_a_flow = 3;
+    let taken = ledger.take_as(take, LONG).await;
+    assert!(!taken.more, "the flow is claimed");
+    let claims: Vec<_> = taken.work.into_iter().map(|(_, claim)| claim).collect();
+    assert_eq!(names(&claims), ["a", "b", "c"]);
+    // The first fails, and those behind it were not begun.
+    let settled = [
+        (0, Verdict::Failed(Duration::ZERO)),
+        (1, Verdict::Returned),
+        (2, Verdict::Returned),
+    ];
+    let settled = settled.map(|(at, verdict)| Settled {
+        claim: claims[at].clone(),
+        verdict,
+    });
+    succeeds("settling", ledger.0.settle(&settled)).await;
+    let claims = ledger.take(9, LONG).await;
+    assert_eq!(names(&claims), ["a", "b", "c", "d"], "in order again");
+    ledger.settle(&claims, Verdict::Handled).await;
+    assert!(ledger.take(9, LONG).await.is_empty());
+}
+
+/// "Namespaces have their turns", and the filter is the store's.
+pub(crate) async fn no_namespace_waits_for_another(fixture: Arc<dyn Fixture>) {
+    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
+    let put = async |id: &str, namespace: &str, tag: &str| {
+        let wanted = Execution::new(execution(id))
+            .with_namespace(Namespace::new(namespace).expect("an id"))
+            .with_tag(Tag::new(tag).expect("an id"));
+        start(&*producer, &wanted).await;
+        complete(&*producer, id).await;
+    };
+    for number in 0..12 {
+        put(&format!("busy {number:02}"), "busy", "x").await;
+    }
+    put("quiet", "quiet", "y").await;
+    put("rare", "busy", "z").await;
+    run(&*producer, "of no namespace").await;
+    let mut first = names(&ledger.take(6, LONG).await)
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect::<Vec<_>>();
+    first.sort_unstable();
+    assert!(first.contains(&"quiet".to_owned()), "{first:?}");
+    assert!(first.contains(&"of no namespace".to_owned()), "{first:?}");
+    assert!(first.contains(&"busy 00".to_owned()), "{first:?}");
+    let tag = Filter::all().with_tag(Tag::new("z").expect("an id"));
+    let taken = ledger.take_as(Take::new(1).with_filter(tag), LONG).await;
+    let ids: Vec<_> = taken
+        .work
+        .iter()
+        .map(|(done, _)| done.execution.as_str())
+        .collect();
+    assert_eq!(ids, ["rare"]);
+    let nobody = Filter::all().with_namespace(Namespace::new("bus").expect("an id"));
+    let taken = ledger.take_as(Take::new(1).with_filter(nobody), LONG).await;
+    assert!(taken.work.is_empty(), "a filter is exact");
+    let busy = Filter::all().with_namespace(Namespace::new("busy").expect("an id"));
+    let taken = ledger.take_as(Take::new(20).with_filter(busy), LONG).await;
+    let before = first.iter().filter(|id| id.starts_with("busy")).count();
+    assert_eq!(taken.work.len(), 12 - before, "the rest of it");
+}
+
+/// "A dead letter, which is kept and not taken", until it is replayed.
+pub(crate) async fn a_dead_letter_is_kept_and_can_be_replayed(fixture: Arc<dyn Fixture>) {
+    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
+    run_flow(&*producer, "flow", &["1", "2"]).await;
+    let claims = ledger.take(1, LONG).await;
+    ledger.settle(&claims, Verdict::Dead).await;
+    fixture.expire_history().await;
+    assert_eq!(ledger.pages(Scan::dead(10)).await, ["1"]);
+    assert_eq!(ledger.scan(10).await, ["2"]);
+    let behind = ledger.take(9, LONG).await;
+    assert_eq!(names(&behind), ["2"], "its flow goes on");
+    let ids = ["1", "2", "unknown"].map(execution);
+    let replay = async |ids: &[ExecutionId]| succeeds("replaying", ledger.0.replay(ids)).await;
+    assert_eq!(replay(&ids).await, 1);
+    assert_eq!(replay(&ids).await, 0, "it is one no more");
+    assert!(ledger.pages(Scan::dead(10)).await.is_empty());
+    assert!(ledger.take(9, LONG).await.is_empty(), "its flow is claimed");
+    ledger.settle(&behind, Verdict::Returned).await;
+    let claims = within("it is taken again", async {
+        loop {
+            let claims = ledger.take(9, LONG).await;
+            if !claims.is_empty() {
+                return claims;
+            }
+            pause().await;
+        }
+    })
+    .await;
+    assert_eq!(names(&claims), ["1", "2"], "in its place");
+    assert_eq!(claims[0].failures, 0, "from the beginning");
+    ledger.settle(&claims, Verdict::Handled).await;
+    assert!(ledger.scan(10).await.is_empty());
 }

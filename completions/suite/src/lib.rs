@@ -25,6 +25,7 @@ mod fixture;
 mod ledger;
 mod listening;
 mod load;
+mod nodes;
 mod producer;
 pub mod script;
 mod trial;
@@ -83,15 +84,19 @@ macro_rules! with_completion_checks {
             cursor::a_stream_whose_place_expired_says_so_and_goes_on,
             filter::a_filter_is_exact_or_refused,
             ledger::what_finished_is_scanned_until_it_is_handled,
-            ledger::what_finished_just_now_is_not_stale,
             ledger::pages_show_everything_once,
             ledger::a_claim_excludes_every_other,
             ledger::a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void,
+            ledger::a_lease_that_is_renewed_holds,
             ledger::released_work_waits_and_comes_back,
+            ledger::a_flow_is_taken_by_one_and_from_its_beginning,
+            ledger::no_namespace_waits_for_another,
+            ledger::a_dead_letter_is_kept_and_can_be_replayed,
             listening::a_listener_handles_everything,
             listening::a_listener_that_is_cut_off_handles_everything,
             listening::a_listener_without_a_stream_handles_everything,
             load::a_subscription_under_load_starts_exactly,
+            nodes::flows_keep_their_order_while_nodes_are_killed,
             producer::every_call_may_be_repeated,
             producer::an_illegal_transition_is_refused_and_changes_nothing
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
     Change, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
-    Filter, Outcome, Producer, StreamItem, SubscribeError, Trouble,
+    Filter, Ledger, Outcome, Producer, Settled, StreamItem, SubscribeError, Take, Trouble, Verdict,
 };
 use midplane_testkit::{succeeds, within};
 
@@ -66,6 +66,30 @@ pub async fn complete(producer: &dyn Producer, id: impl AsRef<str>) {
 pub async fn run(producer: &dyn Producer, id: impl AsRef<str>) {
     begin(producer, &id).await;
     complete(producer, &id).await;
+}
+
+/// Takes up to 1,000 executions, records these as handled, and gives the others back.
+///
+/// # Panics
+/// When the store does not do so in time, or one of these cannot be taken.
+pub async fn handle(ledger: &dyn Ledger, ids: &[impl AsRef<str>]) {
+    let lease = std::time::Duration::from_secs(60);
+    let taken = within("taking", ledger.take(&Take::new(1_000), lease)).await;
+    let mut left = ids.len();
+    let settled = taken.expect("it is answered").work.into_iter();
+    let settled = settled.map(|(_, claim)| {
+        let wanted = ids.iter().any(|id| id.as_ref() == claim.execution.as_str());
+        left -= usize::from(wanted);
+        let verdict = match wanted {
+            true => Verdict::Handled,
+            false => Verdict::Returned,
+        };
+        Settled { claim, verdict }
+    });
+    let settled: Vec<_> = settled.collect();
+    assert_eq!(left, 0, "each can be taken");
+    let answer = within("settling", ledger.settle(&settled)).await;
+    answer.expect("it is answered");
 }
 
 /// Starts these executions and completes them, in their order.

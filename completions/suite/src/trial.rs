@@ -14,9 +14,9 @@ use futures::future::{Either, join, select};
 use futures_timer::Delay;
 use midplane::Backoff;
 use midplane::completions::{
-    Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
-    Filter, Handled, Handler, Listener, ListenerCounters, ListenerSettings, Outcome, ProduceError,
-    SubscribeError,
+    Attempt, Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution,
+    ExecutionId, Filter, Handled, Handler, Listener, ListenerCounters, ListenerSettings, Outcome,
+    ProduceError, SubscribeError,
 };
 
 use midplane_testkit::wait::pause;
@@ -134,6 +134,7 @@ impl Handler for TrialOracle {
     async fn handle(
         &self,
         completion: &Completion,
+        _: &Attempt,
     ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
         let mut state = self.state();
         let execution = &completion.execution;
@@ -227,7 +228,6 @@ pub async fn trial_on<F: Future<Output = ()>>(
     let oracle = Arc::new(TrialOracle::default());
     let mut settings = ListenerSettings::default();
     settings.interval = Duration::from_millis(500);
-    settings.stale = Duration::from_millis(500);
     settings.lease = Duration::from_secs(5);
     settings.deadline = Duration::from_secs(2);
     settings.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));

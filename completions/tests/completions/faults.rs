@@ -49,8 +49,6 @@ fn run(seed: u64) {
     let mut settings = ListenerSettings::default();
     settings.concurrency = 1 + random.below(8) as usize;
     settings.queue = 1 + random.below(20) as usize;
-    settings.page = 1 + random.below(10) as usize;
-    settings.pages = 1 + random.below(5) as usize;
     settings.window = random.below(20) as usize;
     let mut nodes: Vec<Option<futures::channel::oneshot::Sender<()>>> = vec![None, None];
     let mut number = 0;

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::Stream;
 use midplane::completions::{
-    Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
-    Filter, FlowId, Handled, Handler, Listener, ListenerHandle, ListenerSettings, MemoryStore,
-    Outcome, Producer, StreamItem, SubscribeError,
+    Attempt, Capabilities, Completion, CompletionBackend, CompletionStream, Cursor, Execution,
+    ExecutionId, Filter, FlowId, Handled, Handler, Listener, ListenerHandle, ListenerSettings,
+    MemoryStore, Outcome, Producer, StreamItem, SubscribeError,
 };
 use midplane::{Instant, Std, Timer};
 
@@ -22,7 +22,7 @@ use midplane_testkit::local::LocalTasks;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// Settings under which the reconciler does nothing after its first walk.
+/// Settings under which the listener looks into the ledger for the stream alone.
 pub(crate) fn stream_alone() -> ListenerSettings {
     let mut settings = ListenerSettings::default();
     settings.interval = SECOND * 500_000;
@@ -157,6 +157,7 @@ impl Handler for RecordingHandler {
     async fn handle(
         &self,
         completion: &Completion,
+        _: &Attempt,
     ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
         let id = completion.execution.to_string();
         let calls = {

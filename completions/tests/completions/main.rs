@@ -3,6 +3,7 @@
 
 mod dispatch;
 mod faults;
+mod flows;
 mod follow;
 mod kit;
 #[path = "../../../core/tests/common/meant.rs"]

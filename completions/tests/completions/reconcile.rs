@@ -10,8 +10,9 @@ use futures::future::ready;
 use futures::stream;
 use midplane::completions::{
     BackendError, BackendErrorKind, Claim, CompletionBackend, CompletionStream, Execution,
-    ExecutionId, Filter, Ledger, Listener, ListenerSettings, MemoryStore, Outcome, Producer, Scan,
-    Scanned, StreamItem, Tag, WalkReport,
+    ExecutionId, Filter, Ledger, Listener, ListenerNotice, ListenerPart, ListenerSettings,
+    MemoryStore, Outcome, Producer, Reconciled, Scan, Scanned, Settled, StreamItem, Tag, Take,
+    Taken,
 };
 
 use crate::kit::{
@@ -43,7 +44,6 @@ fn promise_9_with_the_stream_dead_the_reconciler_alone_converges() {
         produce(&mut tasks, &store, ids("", 1_000));
         tasks.pass(settings.interval * 3);
         assert_handled(&handler, ids("", 1_000), 1);
-        assert_eq!(handle.counters().reconciled.reconciled, 1_000);
         assert_eq!(handle.counters().streamed, 0);
         assert_eq!(handle.counters().unsubscribed > 0, !silent);
     }
@@ -133,39 +133,40 @@ impl FaultyLedger {
 
 #[async_trait]
 impl Ledger for FaultyLedger {
-    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
+    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         self.answer().await?;
-        let page = self.store.scan(scan).await?;
+        let taken = self.store.take(take, lease).await?;
         let between = self.between.lock().unwrap().take();
         if let Some(id) = between {
             finish(&self.store, id).await;
         }
-        Ok(page)
+        Ok(taken)
     }
 
-    async fn claim(
-        &self,
-        executions: &[ExecutionId],
-        lease: Duration,
-    ) -> Result<Vec<Claim>, BackendError> {
+    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
         self.answer().await?;
-        self.store.claim(executions, lease).await
+        self.store.renew(claims, lease).await
     }
 
-    async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
+    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
         self.answer().await?;
-        self.store.handled(claims).await
+        self.store.settle(settled).await
     }
 
-    async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
+    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
         self.answer().await?;
-        self.store.release(claims, pause).await
+        self.store.scan(scan).await
+    }
+
+    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
+        self.answer().await?;
+        self.store.replay(executions).await
     }
 }
 
-/// A completion that commits after the scan arrives, since the subscription was live before the scan.
+/// A completion that commits after the first look arrives, or is found by the look after the subscription.
 #[test]
-fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
+fn promise_9_nothing_is_lost_between_the_first_look_and_the_subscription() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::quick(&tasks);
@@ -186,51 +187,42 @@ fn promise_9_nothing_is_lost_between_the_scan_and_the_subscription() {
 }
 
 #[test]
-fn promise_9_a_report_counts_what_the_walk_found() {
+fn promise_9_a_report_counts_what_was_done_until_nothing_was_left() {
     let mut tasks = LocalTasks::new();
     let store = store(&tasks);
     let handler = RecordingHandler::new(&tasks, |id, _| match id {
         "wanted 1" => Behaviour::NoOp,
         "wanted 2" => Behaviour::Fail,
         "wanted 3" => Behaviour::Panic,
-        _ => Behaviour::Work(Duration::ZERO),
+        _ => Behaviour::Work(Duration::from_millis(1)),
     });
     let tag = Tag::new("wanted").unwrap();
-    let producer = store.clone();
-    let wanted = tag.clone();
-    tasks.run(async move {
-        for id in ids("wanted ", 10) {
-            let started = Execution::new(execution(&id)).with_tag(wanted.clone());
-            producer.start(&started).await.unwrap();
-            producer
-                .finish(&started.id, &Outcome::Failure, None)
-                .await
-                .unwrap();
-        }
-        finish_all(&producer, ids("unwanted ", 5)).await;
-        // In other hands.
-        producer
-            .claim(&[execution("wanted 4")], SECOND * 50)
-            .await
-            .unwrap();
-    });
+    let mut settings = stream_alone();
+    settings.backoff = midplane::Backoff::new(SECOND * 1_000, SECOND * 1_000);
     let backend = dead_backend(true);
-    let listener = Listener::new(backend, Arc::new(store), handler, tasks.timer());
-    let handle = start(&tasks, listener.with_filter(Filter::all().with_tag(tag)));
-    tasks.pass(Duration::ZERO);
-    let mut expected = WalkReport::default();
-    expected.scanned = 14;
-    expected.reconciled = 6;
+    let listener = Listener::new(backend, Arc::new(store.clone()), handler, tasks.timer());
+    let filter = Filter::all().with_tag(tag.clone());
+    let handle = start(&tasks, listener.with_filter(filter).with_settings(settings));
+    tasks.pass(SECOND);
+    let report = tasks.run(async move {
+        for id in ids("wanted ", 10) {
+            let started = Execution::new(execution(&id)).with_tag(tag.clone());
+            store.start(&started).await.unwrap();
+            let outcome = Outcome::Failure;
+            store.finish(&started.id, &outcome, None).await.unwrap();
+        }
+        finish_all(&store, ids("unwanted ", 5)).await;
+        let first = handle.reconcile().await;
+        (first, handle.reconcile().await)
+    });
+    let mut expected = Reconciled::default();
+    expected.taken = 10;
+    expected.done = 7;
     expected.no_op = 1;
-    expected.filtered = 5;
-    expected.errors = 2;
-    assert_eq!(handle.counters().reconciled, expected);
-    // What was asked for is told of that walk alone: what failed waits, what is not wanted stays.
-    let report = tasks.run(async move { handle.reconcile().await });
-    let mut expected = WalkReport::default();
-    expected.scanned = 5;
-    expected.filtered = 5;
-    assert_eq!(report, Some(expected));
+    expected.failed = 2;
+    assert_eq!(report.0, Some(expected));
+    // What failed waits.
+    assert_eq!(report.1, Some(Reconciled::default()));
 }
 
 /// A head that fails again and again, and hangs besides, keeps nobody behind it waiting.
@@ -247,15 +239,10 @@ fn promise_9_a_stuck_head_starves_nobody() {
         produce(&mut tasks, &store, ids(prefix, count));
     }
     let mut settings = ListenerSettings::default();
-    settings.page = 10;
-    settings.pages = 3;
-    settings.interval = SECOND;
-    settings.stale = Duration::ZERO;
-    // So short that what failed is at the head again with every walk.
-    settings.backoff = midplane::Backoff::new(Duration::ZERO, Duration::ZERO);
+    settings.queue = 10;
     let backend = dead_backend(true);
     let _handle = listen_to(&tasks, backend, &store, &handler, settings);
-    tasks.pass(settings.lease * 8);
+    tasks.pass(settings.patience * 8);
     assert_handled(&handler, ids("works", 100), 1);
 }
 
@@ -308,16 +295,12 @@ fn promise_9_a_ledger_that_does_not_answer_is_given_up_and_asked_again() {
         "it is not asked in a frenzy"
     );
     let counters = handle.counters();
-    assert!(
-        counters.unclaimed > 0 && counters.unsettled > 0,
-        "{counters:?}"
-    );
-    assert!(counters.reconciled.errors > 0);
+    assert!(counters.unanswered > 0 && counters.lost > 0, "{counters:?}");
     ledger.away.store(false, SeqCst);
     tasks.pass(settings.interval * 5);
     // The note was lost, and the window knows what was done: nothing is done twice.
     assert_handled(&handler, ids("before ", 20).chain(ids("behind ", 20)), 1);
-    let left = tasks.run(async move { store.scan(&Scan::new(Duration::ZERO, 100)).await.unwrap() });
+    let left = tasks.run(async move { store.scan(&Scan::new(100)).await.unwrap() });
     assert!(left.completions.is_empty(), "{left:?}");
 }
 
@@ -346,4 +329,41 @@ fn promise_9_a_listener_filters_for_a_backend_that_cannot() {
     tasks.pass(SECOND * 100);
     assert_handled(&handler, ["wanted".into()], 1);
     assert_eq!(handle.counters().streamed, 2);
+}
+
+/// Every reason is told once, and once more when it is over.
+#[test]
+fn promise_9_a_listener_says_why_it_does_not_work_and_that_it_works_again() {
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    let handler = RecordingHandler::quick(&tasks);
+    let ledger = FaultyLedger::new(&store, None);
+    let notices: Arc<Mutex<Vec<ListenerNotice>>> = Arc::default();
+    let told = Arc::clone(&notices);
+    let backend = Arc::new(store.backend());
+    let listener = Listener::new(backend, ledger.clone(), handler, tasks.timer());
+    let listener = listener.with_observer(move |notice| told.lock().unwrap().push(notice.clone()));
+    let handle = start(&tasks, listener);
+    tasks.pass(SECOND);
+    assert_eq!(*notices.lock().unwrap(), []);
+    for _ in 0..2 {
+        ledger.away.store(true, SeqCst);
+        tasks.pass(SECOND * 200);
+        let said = std::mem::take(&mut *notices.lock().unwrap());
+        let [ListenerNotice::Trouble { part, kind, text }] = &said[..] else {
+            panic!("{said:?}");
+        };
+        assert_eq!(
+            (*part, *kind),
+            (ListenerPart::Take, BackendErrorKind::Unreachable)
+        );
+        assert!(text.contains("did not answer within 5s"), "{text}");
+        assert_eq!(handle.status().troubles.len(), 1);
+        ledger.away.store(false, SeqCst);
+        tasks.pass(SECOND * 20);
+        let part = ListenerPart::Take;
+        let said = std::mem::take(&mut *notices.lock().unwrap());
+        assert_eq!(said, [ListenerNotice::Recovered { part }]);
+        assert_eq!(handle.status().troubles, []);
+    }
 }

@@ -19,13 +19,13 @@
 //!
 //! # How it works
 //!
-//! An execution that waits for nothing is started at once. Each completion is handled by a
-//! [`Listener`](midplane::completions::Listener), which starts each execution that waited for that one last. An
+//! Every execution is started in the store at once, and those that wait for nothing are run. Each completion is handled by a
+//! [`Listener`](midplane::completions::Listener), which runs each execution that waited for that one last. An
 //! execution one of whose needs did not succeed is skipped, which is a completion too. Workers in this process do
 //! the work, which is nothing here but the outcome that the plan says.
 //!
-//! The plan and its progress are in memory: a program that keeps flows across restarts puts both into tables of
-//! the store, and reads them in the handler.
+//! How far a flow came is in the store and nowhere else: a run that begins anew starts every execution again, and the
+//! store answers how those ended that are finished. So a process may end at any moment, and the next goes on.
 //!
 //! # Map
 //!

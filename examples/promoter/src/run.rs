@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
+use futures::stream::{self, StreamExt};
 use midplane::Timer;
 use midplane::completions::{
-    Completion, CompletionBackend, Execution, ExecutionId, Filter, FlowId, Handled, Handler,
-    Ledger, Listener, ListenerCounters, ListenerSettings, MemoryStore, Namespace, Outcome,
+    Attempt, Completion, CompletionBackend, Execution, ExecutionId, Filter, FlowId, Handled,
+    Handler, Ledger, Listener, ListenerCounters, ListenerSettings, MemoryStore, Namespace, Outcome,
     ProduceError, Producer,
 };
 
@@ -100,7 +100,7 @@ impl Done {
 }
 
 impl Run {
-    /// A flow of this name, which the store has not seen before.
+    /// A flow of this name, which is new to the store, or of which the store has some: how far it came is in the store.
     #[must_use]
     pub fn new(name: impl Into<String>, plan: Plan, store: Store, timer: Arc<dyn Timer>) -> Self {
         Self {
@@ -135,7 +135,8 @@ impl Run {
         self
     }
 
-    /// Runs the flow to its end, however long the store is away. The task that polls the future does the work.
+    /// Runs the flow to its end, however long the store is away, from where another run of it stopped, if one did. The
+    /// task that polls the future does the work.
     ///
     /// # Panics
     /// When the name is empty, or so long that the ids of its executions would not be ids.
@@ -158,7 +159,6 @@ impl Run {
             state: Mutex::new(FlowState {
                 outcomes: vec![None; self.plan.len()],
                 promoted: vec![false; self.plan.len()],
-                settled: vec![false; self.plan.len()],
                 left: self.plan.len(),
                 tell: Some(tell),
             }),
@@ -182,15 +182,16 @@ impl Run {
             work(promoter, timer, number, self.work)
         });
         let script = async {
+            promoter.recover(&*self.timer).await;
             for number in 0..promoter.plan.len() {
-                if promoter.plan.needs(number).is_empty() {
-                    insist(&*self.timer, || promoter.promote(number)).await;
-                }
+                insist(&*self.timer, || promoter.promote_if_free(number)).await;
             }
-            if !promoter.plan.is_empty() {
+            if promoter.state().left > 0 {
                 // The sender is in the promoter, which lives.
                 let _ = over.await;
             }
+            // What finished last is recorded as handled, too.
+            handle.reconcile().await;
         };
         let background = futures::future::join(listening, working);
         match select(pin!(script), pin!(background)).await {
@@ -262,8 +263,7 @@ struct Promoter {
 struct FlowState {
     outcomes: Vec<Option<Outcome>>,
     promoted: Vec<bool>,
-    /// Executions whose completion was handled to its end.
-    settled: Vec<bool>,
+    /// How many have not finished.
     left: usize,
     /// Sent when nothing is left.
     tell: Option<oneshot::Sender<()>>,
@@ -274,64 +274,42 @@ impl Promoter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts an execution whose needs are done, and runs it if they succeeded. A second call changes nothing.
-    async fn promote(&self, number: usize) -> Result<(), ProduceError> {
-        let execution = Execution::new(self.ids[number].clone())
+    fn execution(&self, number: usize) -> Execution {
+        Execution::new(self.ids[number].clone())
             .with_flow(self.flow.clone())
-            .with_namespace(self.namespace.clone());
-        self.producer.start(&execution).await?;
-        let runs = {
-            let state = self.state();
-            let mut needs = self.plan.needs(number).iter();
-            needs.all(|need| state.outcomes[*need] == Some(Outcome::Success))
-        };
-        if !runs {
-            self.producer.skip(&execution.id, None).await?;
-        }
-        let first = !std::mem::replace(&mut self.state().promoted[number], true);
-        if first {
-            (self.observer)(Progress::Started(number));
-        }
-        if first && runs {
-            // The workers live as long as the run; without it nothing has to be run.
-            let _ = self.ready.unbounded_send(number);
-        }
-        Ok(())
+            .with_namespace(self.namespace.clone())
     }
 
-    /// Executions that waited for this one last, and were not promoted.
-    fn unblocked(&self, number: usize) -> Vec<usize> {
-        let state = self.state();
-        let free = |waiting: &usize| {
-            let mut needs = self.plan.needs(*waiting).iter();
-            !state.promoted[*waiting] && needs.all(|need| state.outcomes[*need].is_some())
-        };
-        let waiting = self.plan.needed(number).iter().copied();
-        waiting.filter(free).collect()
-    }
-}
-
-#[async_trait]
-impl Handler for Promoter {
-    async fn handle(
-        &self,
-        completion: &Completion,
-    ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
-        let Some(&number) = self.numbers.get(&completion.execution) else {
-            return Err("no execution of this flow has this id".into());
-        };
-        let outcome = completion.outcome.clone();
-        self.state().outcomes[number] = Some(outcome.clone());
-        let unblocked = self.unblocked(number);
-        let nothing = unblocked.is_empty() && self.state().settled[number];
-        for waiting in unblocked {
-            // What fails here comes again, and is to find everything as it was.
-            self.promote(waiting).await?;
+    /// Starts every execution of the flow in the store, which says of those that are finished how they ended.
+    async fn recover(&self, timer: &dyn Timer) {
+        let numbers = stream::iter(0..self.plan.len());
+        let asked = numbers.map(|number| async move {
+            let execution = self.execution(number);
+            loop {
+                match self.producer.start(&execution).await {
+                    Ok(_) => return (number, None),
+                    Err(ProduceError::Illegal { finished, .. }) => return (number, Some(finished)),
+                    Err(_) => timer.sleep(PAUSE).await,
+                }
+            }
+        });
+        let mut asked = std::pin::pin!(asked.buffer_unordered(WORKERS));
+        while let Some((number, outcome)) = asked.next().await {
+            if let Some(outcome) = outcome {
+                self.finished(number, outcome);
+            }
         }
-        let first = !std::mem::replace(&mut self.state().settled[number], true);
-        if first {
-            (self.observer)(Progress::Finished(number, outcome));
+    }
+
+    /// Records how an execution ended. False where that was known.
+    fn finished(&self, number: usize, outcome: Outcome) -> bool {
+        {
             let mut state = self.state();
+            if state.outcomes[number].is_some() {
+                return false;
+            }
+            state.outcomes[number] = Some(outcome.clone());
+            state.promoted[number] = true;
             state.left -= 1;
             if state.left == 0
                 && let Some(tell) = state.tell.take()
@@ -340,9 +318,54 @@ impl Handler for Promoter {
                 let _ = tell.send(());
             }
         }
-        Ok(match nothing {
-            true => Handled::NoOp,
-            false => Handled::Done,
+        (self.observer)(Progress::Finished(number, outcome));
+        true
+    }
+
+    /// Runs an execution whose needs succeeded, and skips one whose needs did not. A second call changes nothing.
+    async fn promote_if_free(&self, number: usize) -> Result<(), ProduceError> {
+        let runs = {
+            let state = self.state();
+            let mut needs = self.plan.needs(number).iter();
+            if state.promoted[number] || needs.any(|need| state.outcomes[*need].is_none()) {
+                return Ok(());
+            }
+            let mut needs = self.plan.needs(number).iter();
+            needs.all(|need| state.outcomes[*need] == Some(Outcome::Success))
+        };
+        if !runs {
+            self.producer.skip(&self.ids[number], None).await?;
+        }
+        if std::mem::replace(&mut self.state().promoted[number], true) {
+            return Ok(());
+        }
+        (self.observer)(Progress::Started(number));
+        if runs {
+            // The workers live as long as the run; without it nothing has to be run.
+            let _ = self.ready.unbounded_send(number);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Handler for Promoter {
+    async fn handle(
+        &self,
+        completion: &Completion,
+        _: &Attempt,
+    ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
+        let Some(&number) = self.numbers.get(&completion.execution) else {
+            return Err("no execution of this flow has this id".into());
+        };
+        let first = self.finished(number, completion.outcome.clone());
+        for waiting in self.plan.needed(number) {
+            // What fails here comes again, and finds everything as it was.
+            self.promote_if_free(*waiting).await?;
+        }
+        Ok(match first {
+            true => Handled::Done,
+            false => Handled::NoOp,
         })
     }
 }

@@ -87,8 +87,13 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   The subscription also reads every [`poll`](midplane_completions::Pace::poll).
 /// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
 ///   ledger share a [few more](Self::with_connections), opened when first needed.
-/// - Claims are rows with the time their lease ends and a token, taken with `FOR UPDATE SKIP LOCKED`. All times are
-///   the server's.
+/// - Claims are in the rows of executions: a token, and the time the lease ends. One listener takes at a time, within a few
+///   milliseconds, so none finds what another is taking. All times are the server's.
+/// - A handler records its execution as handled in a transaction of its own by `SELECT midplane.handled(id, token)`, with the
+///   token of [`Attempt::claim`](midplane_completions::Attempt::claim), and returns
+///   [`Recorded`](midplane_completions::Handled::Recorded): its effect and the record are committed together or not at all. A
+///   claim that is void is an error of the SQLSTATE `MP005`, which undoes the transaction. Commit soon: the lease cannot be
+///   renewed while the transaction is open.
 ///
 /// # Limits
 ///

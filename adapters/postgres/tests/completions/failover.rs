@@ -59,7 +59,7 @@ fn a_standby_that_lacked_the_tail_is_noticed() {
         );
         // What is lost is running again, and its producer finishes it once more.
         run_all(&after, &lost[..2]).await;
-        let scan = Scan::new(std::time::Duration::ZERO, 1_000);
+        let scan = Scan::new(1_000);
         let page = succeeds("scanning", after.scan(&scan)).await;
         assert_eq!(page.completions.len(), 3 + other.len() + 1 + 2);
     });

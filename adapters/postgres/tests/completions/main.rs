@@ -3,9 +3,11 @@
 mod commit;
 mod failover;
 mod faults;
+mod own;
 mod peculiar;
 mod sql;
 mod test_store;
+mod trouble;
 mod waking;
 mod work;
 

@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use midplane_completions::{
     BackendErrorKind, Execution, Filter, Ledger, Namespace, Outcome, ProduceError, Producer, Scan,
+    Take,
 };
 use midplane_completions_suite::script::{
     self, begin, execution, expect, expect_all, finish, run, subscribe_filtered,
@@ -33,13 +34,13 @@ fn many_may_migrate_at_once_and_again() {
         let count = format!(
             "SELECT string_agg(version::text, ' ' ORDER BY version) FROM \"{schema}\".migrations"
         );
-        assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4 5"));
+        assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4 5 6"));
         run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");
-        let scanned = stores[2].scan(&Scan::new(Duration::ZERO, 10)).await;
+        let scanned = stores[2].scan(&Scan::new(10)).await;
         assert_eq!(scanned.expect("a page").completions.len(), 1);
         // Another schema is another store.
-        let scanned = test.store().scan(&Scan::new(Duration::ZERO, 10)).await;
+        let scanned = test.store().scan(&Scan::new(10)).await;
         assert_eq!(scanned.expect("a page").completions.len(), 0);
     });
 }
@@ -129,7 +130,7 @@ fn a_page_is_bounded_by_its_bytes_too() {
             finish(&store, id, &Outcome::Success, Some(bytes.clone())).await;
         }
         let mut pages = Vec::new();
-        let mut scan = Scan::new(Duration::ZERO, 100);
+        let mut scan = Scan::new(100);
         loop {
             let page = succeeds("scanning", store.scan(&scan)).await;
             pages.push(page.completions.len());
@@ -168,8 +169,9 @@ fn what_does_not_fit_is_refused() {
         run(&store, "job").await;
         expect_all(&mut all, ["job".to_owned()], false).await;
         assert_eq!(filtered.next().now_or_never(), None);
-        let claimed = store.claim(&[execution("a\0b")], Duration::ZERO).await;
-        assert!(claimed.expect("none").is_empty());
+        let take = Take::new(9).with_filter(filter);
+        let taken = store.take(&take, prompt().poll).await.expect("none");
+        assert!(taken.work.is_empty());
     });
 }
 
@@ -204,9 +206,7 @@ fn the_errors_of_the_procedures_have_codes() {
 }
 
 async fn handle(store: &PostgresStore, id: &str) {
-    let claims = store.claim(&[execution(id)], prompt().poll).await;
-    let claims = claims.expect("a claim");
-    store.handled(&claims).await.expect("it is handled");
+    script::handle(store, &[id]).await;
 }
 
 /// How many records and executions are pruned.
@@ -238,7 +238,7 @@ fn pruning_keeps_what_is_young_open_or_not_handled() {
         begun.commit().await.expect("it commits");
         let left = "SELECT string_agg(execution, ',' ORDER BY number) FROM midplane.outbox";
         assert_eq!(test.sql(left).await.as_deref(), Some("open,behind"));
-        let scan = Scan::new(Duration::ZERO, 10);
+        let scan = Scan::new(10);
         let scanned = store.scan(&scan).await.expect("a page").completions;
         let scanned: Vec<_> = scanned.iter().map(|done| done.execution.as_str()).collect();
         assert_eq!(scanned, ["not handled", "open", "behind"]);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midplane_completions::{BackendError, Claim, ExecutionId, Ledger, Scan, Scanned};
-use redis::Cmd;
+use midplane_completions::{
+    BackendError, Claim, ExecutionId, Ledger, Scan, Scanned, Settled, Take, Taken, Verdict,
+};
 
 use super::connection::unexpected_answer;
 use super::place::HistoryPlace;
@@ -15,6 +16,54 @@ const AT_ONCE: usize = 1_000;
 
 #[async_trait]
 impl Ledger for RedisStore {
+    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
+        let filter = &take.filter;
+        let mut call = self.shared.keys.call("take");
+        call.arg(filter.namespace().map_or("", |name| name.as_str()))
+            .arg(filter.tag().map_or("", |tag| tag.as_str()))
+            .arg(take.most.clamp(1, AT_ONCE))
+            .arg(take.of_a_flow.clamp(1, AT_ONCE))
+            .arg(micros(lease));
+        let answer = self.shared.call("take executions", &call).await?;
+        reply::taken(&answer).ok_or_else(|| unexpected_answer("take"))
+    }
+
+    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
+        let mut void = Vec::new();
+        for claims in claims.chunks(AT_ONCE) {
+            let mut call = self.shared.keys.call("renew");
+            call.arg(micros(lease));
+            for claim in claims {
+                call.arg(claim.execution.as_str()).arg(claim.token);
+            }
+            let answer = self.shared.call("renew claims", &call).await?;
+            let tokens = reply::tokens(&answer).ok_or_else(|| unexpected_answer("renew"))?;
+            let claims = claims.iter().filter(|claim| tokens.contains(&claim.token));
+            void.extend(claims.cloned());
+        }
+        Ok(void)
+    }
+
+    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
+        for settled in settled.chunks(AT_ONCE) {
+            let mut call = self.shared.keys.call("settle");
+            for Settled { claim, verdict } in settled {
+                let (name, pause) = match verdict {
+                    Verdict::Handled => ("handled", 0),
+                    Verdict::Failed(pause) => ("failed", micros(*pause)),
+                    Verdict::Dead => ("dead", 0),
+                    Verdict::Returned => ("returned", 0),
+                };
+                call.arg(claim.execution.as_str())
+                    .arg(claim.token)
+                    .arg(name)
+                    .arg(pause);
+            }
+            self.shared.call("settle claims", &call).await?;
+        }
+        Ok(())
+    }
+
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
         // The place of another store is unknown here: the scan starts over.
         let store = self.shared.connection.store();
@@ -22,55 +71,23 @@ impl Ledger for RedisStore {
         let after = after.and_then(|place| HistoryPlace::of(place, store).ok());
         let mut call = self.shared.keys.look("scan");
         call.arg(after.map_or(0, |place| place.number))
-            .arg(micros(scan.stale))
+            .arg(if scan.dead { "dead" } else { "" })
             .arg(scan.most.clamp(1, AT_ONCE));
-        let answer = self.shared.call("scan what is not handled", &call).await?;
+        let answer = self.shared.call("scan the ledger", &call).await?;
         reply::scanned(&answer).ok_or_else(|| unexpected_answer("scan"))
     }
 
-    async fn claim(
-        &self,
-        executions: &[ExecutionId],
-        lease: Duration,
-    ) -> Result<Vec<Claim>, BackendError> {
-        let mut claims = Vec::new();
+    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
+        let mut count = 0;
         for executions in executions.chunks(AT_ONCE) {
-            let mut call = self.shared.keys.call("claim");
-            call.arg(micros(lease));
+            let mut call = self.shared.keys.call("replay");
             for execution in executions {
                 call.arg(execution.as_str());
             }
-            let answer = self.shared.call("claim executions", &call).await?;
-            claims.extend(reply::claims(&answer).ok_or_else(|| unexpected_answer("claim"))?);
+            let answer = self.shared.call("replay dead letters", &call).await?;
+            count += reply::number(&answer).ok_or_else(|| unexpected_answer("replay"))?;
         }
-        Ok(claims)
-    }
-
-    async fn handled(&self, claims: &[Claim]) -> Result<(), BackendError> {
-        for claims in claims.chunks(AT_ONCE) {
-            self.settle(self.shared.keys.call("handled"), claims)
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn release(&self, claims: &[Claim], pause: Duration) -> Result<(), BackendError> {
-        for claims in claims.chunks(AT_ONCE) {
-            let mut call = self.shared.keys.call("release");
-            call.arg(micros(pause));
-            self.settle(call, claims).await?;
-        }
-        Ok(())
-    }
-}
-
-impl RedisStore {
-    async fn settle(&self, mut call: Cmd, claims: &[Claim]) -> Result<(), BackendError> {
-        for claim in claims {
-            call.arg(claim.execution.as_str()).arg(claim.token);
-        }
-        self.shared.call("settle claims", &call).await?;
-        Ok(())
+        Ok(count)
     }
 }
 

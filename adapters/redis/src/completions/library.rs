@@ -6,7 +6,7 @@ use redis::Cmd;
 pub(super) const SOURCE: &str = include_str!("library.lua");
 
 /// The version of the library's functions and of what they keep.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The codes of the errors that functions refuse with, before anything is changed.
 pub(super) const UNKNOWN: &str = "UNKNOWNEXECUTION";
@@ -16,9 +16,9 @@ pub(super) const POISON: &str = "POISONEXECUTION";
 pub(super) const NO_STORE: &str = "NOSTORE";
 pub(super) const OTHER_VERSION: &str = "STOREVERSION";
 
-/// The names of the five keys of a store, which are in one slot of a cluster.
+/// The names of the eight keys of a store, which are in one slot of a cluster.
 #[derive(Debug, Clone)]
-pub(super) struct Keys([String; 5]);
+pub(super) struct Keys([String; 8]);
 
 impl Keys {
     /// The keys behind this prefix, whatever is in it: no two prefixes share a key.
@@ -28,7 +28,16 @@ impl Keys {
             .replace('%', "%25")
             .replace('{', "%7B")
             .replace('}', "%7D");
-        let names = ["store", "executions", "history", "unhandled", "leases"];
+        let names = [
+            "store",
+            "executions",
+            "history",
+            "unhandled",
+            "leases",
+            "due",
+            "flows",
+            "dead",
+        ];
         Self(names.map(|name| format!("{{{prefix}}}:{name}")))
     }
 

@@ -53,17 +53,17 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// # Mapping
 ///
-/// A store is five keys, `{midplane}:store`, `:executions`, `:history`, `:unhandled` and `:leases`, the
-/// prefix in the braces being that of [`Redis::with_prefix`]; a brace in it is written as `%7B` or `%7D`.
-/// The braces put all five in one slot of a cluster, and no id is ever part of a key.
+/// A store is eight keys, `{midplane}:store`, `:executions`, `:history`, `:unhandled`, `:leases`, `:due`, `:flows` and
+/// `:dead`, the prefix in the braces being that of [`Redis::with_prefix`]; a brace in it is written as `%7B` or `%7D`.
+/// The braces put all of them in one slot of a cluster, and no id is ever part of a key.
 ///
 /// Finishing an execution is one call of a function: it changes the execution, appends to the history,
 /// a stream, adds to what is unhandled, and publishes a wake-up on the channel that has the name of the
 /// stream. The server runs it as one step. A program that has more to change finishes executions between
 /// its own `MULTI` and `EXEC`, by [`finishing`](Self::finishing); what it discards never was. A function
 /// that is refused changes nothing, but `EXEC` still does the rest of the transaction: Redis rolls nothing
-/// back. The functions are called `midplane_complete_1`, `midplane_fail_1` and so on, and take the five
-/// keys, the id and the bytes; the first words of their errors are `UNKNOWNEXECUTION`, `ILLEGALTRANSITION`,
+/// back. The functions are called `midplane_complete_2`, `midplane_fail_2` and so on, and take the eight
+/// keys in this order, the id and the bytes; the first words of their errors are `UNKNOWNEXECUTION`, `ILLEGALTRANSITION`,
 /// `UNFITCOMPLETION`, `POISONEXECUTION`, `NOSTORE` and `STOREVERSION`.
 ///
 /// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
@@ -77,8 +77,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// Redis 7 or newer, or any Valkey. The bytes of a completion are 1 MiB at most, and a page about as much.
 /// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention). An
-/// execution is kept while it is not handled, and after that as long as its record is. One call looks at
-/// 2,048 unhandled executions at most, so a page of a scan may hold fewer than asked, and none.
+/// execution is kept while it is not handled, and after that as long as its record is. What is to be handled is
+/// listed by when it is due and by flow, so taking it costs the same however much waits; a filter by tag looks at all that
+/// is due in its namespaces.
 ///
 /// The user needs the keys and the channel, `FCALL`, `FCALL_RO`, `SUBSCRIBE`, `FUNCTION LOAD` unless an
 /// operator did it, and what the functions call: `ACL SETUSER jobs on >secret resetkeys ~{jobs}:*
@@ -97,7 +98,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// As much as the server is. With `appendonly yes` and `appendfsync always` a completion that was answered
 /// survives a crash of the server; with `everysec` the last second may be gone, and without a file
 /// everything is. Replication is asynchronous: a replica that takes over may lack the last completions
-/// that were answered. The ledger is in the same server, so what is lost is lost to the reconciler too:
+/// that were answered. The ledger is in the same server, so what is lost is lost to listeners too:
 /// such an execution is running again, as far as the store knows, and its producer has to finish it once
 /// more. Where that must not be, use Postgres. The server must not evict: `maxmemory-policy noeviction`.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use midplane_completions::{
     Claim, Completion, Cursor, CursorError, Entry, ExecutionId, FlowId, Namespace, Outcome, Page,
-    Poison, ReadError, Scanned, Tag, Timestamp,
+    Poison, ReadError, Scanned, Tag, Taken, Timestamp,
 };
 use redis::Value;
 
@@ -77,19 +77,30 @@ pub(super) fn scan_place(number: u64) -> HistoryPlace {
     }
 }
 
-/// The answer of `claim`.
-pub(super) fn claims(value: &Value) -> Option<Vec<Claim>> {
-    let claim = |value: &Value| {
-        let [execution, token, failures] = value.as_sequence()? else {
+/// The answer of `take`.
+pub(super) fn taken(value: &Value) -> Option<Taken> {
+    let [_, more, leases] = value.as_sequence()? else {
+        return None;
+    };
+    let mut work = Vec::new();
+    for lease in leases.as_sequence()? {
+        let [token, failures, execution] = lease.as_sequence()? else {
             return None;
         };
-        Some(Claim::new(
-            ExecutionId::new(text(execution)?).ok()?,
-            number(token)?,
-            u32::try_from(number(failures)?).unwrap_or(u32::MAX),
-        ))
-    };
-    value.as_sequence()?.iter().map(claim).collect()
+        // An execution whose record is no completion is passed: reading the history surfaces it.
+        let Some(completion) = completion(execution) else {
+            continue;
+        };
+        let failures = u32::try_from(number(failures)?).unwrap_or(u32::MAX);
+        let claim = Claim::new(completion.execution.clone(), number(token)?, failures);
+        work.push((completion, claim));
+    }
+    Some(Taken::new(work, number(more)? != 0))
+}
+
+/// The answer of `renew`: tokens.
+pub(super) fn tokens(value: &Value) -> Option<Vec<u64>> {
+    value.as_sequence()?.iter().map(number).collect()
 }
 
 /// A number, as a number or as text.

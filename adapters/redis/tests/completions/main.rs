@@ -5,6 +5,7 @@ mod faults;
 mod peculiar;
 mod places;
 mod test_store;
+mod trouble;
 
 use test_store::TestStore;
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
     BackendErrorKind, Change, Completion, CompletionBackend, CompletionStream, CursorError, Filter,
-    Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, StreamItem, SubscribeError,
+    Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, Settled, StreamItem,
+    SubscribeError, Take, Verdict,
 };
 use midplane_completions_suite::script::{self, begin, execution, expect, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
@@ -52,13 +53,11 @@ fn ask(server: &Server, command: &[&str]) -> String {
 }
 
 async fn handle(store: &RedisStore, text: &str) {
-    let ids = [execution(text)];
-    let claims = succeeds("claiming", store.claim(&ids, Duration::from_secs(60))).await;
-    succeeds("settling", store.handled(&claims)).await;
+    script::handle(store, &[text]).await;
 }
 
 async fn unhandled(store: &RedisStore) -> Vec<String> {
-    let scan = Scan::new(Duration::ZERO, 1_000);
+    let scan = Scan::new(1_000);
     let page = succeeds("scanning", store.scan(&scan)).await;
     let ids = page.completions.iter();
     ids.map(|completion| completion.execution.to_string())
@@ -165,7 +164,7 @@ fn a_history_that_was_replaced_is_told_even_if_its_numbers_are_the_same() {
     for executor in EXECUTORS {
         executor.run(async {
             let test = TestStore::start();
-            let names = ["store", "executions", "history", "unhandled"];
+            let names = ["store", "executions", "history", "unhandled", "due"];
             for text in ["a", "b", "c"] {
                 run(&test.store, text).await;
             }
@@ -210,7 +209,14 @@ fn a_store_that_was_flushed_is_another_one_and_the_stream_goes_on() {
         let mut stream = subscribe(&test.store).await;
         run(&test.store, "before").await;
         let before = expect(&mut stream, "before").await;
-        for name in ["store", "executions", "history", "unhandled", "leases"] {
+        for name in [
+            "store",
+            "executions",
+            "history",
+            "unhandled",
+            "leases",
+            "due",
+        ] {
             ask(&test.server, &["DEL", &test.key(name)]);
         }
         // The first call finds nothing there, lays it out, and starts anew.
@@ -355,7 +361,7 @@ fn large_completions_come_in_several_pages() {
         for round in 0..10 {
             expect(&mut stream, &format!("job {round}")).await;
         }
-        let scan = Scan::new(Duration::ZERO, 10);
+        let scan = Scan::new(10);
         let page = succeeds("scanning", test.store.scan(&scan)).await;
         assert_eq!(page.completions.len(), 2, "about a mebibyte");
         assert!(page.next.is_some());
@@ -382,11 +388,17 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
             run(&store, &job).await;
             expect(&mut stream, &job).await;
         }
-        let ids = ["job 0", "job 1"].map(execution);
-        let mut done = succeeds("claiming", store.claim(&ids, Duration::from_secs(60))).await;
-        let failed = done.split_off(1);
-        succeeds("settling", store.handled(&done)).await;
-        succeeds("settling", store.release(&failed, Duration::ZERO)).await;
+        let lease = Duration::from_secs(60);
+        let taken = succeeds("taking", store.take(&Take::new(3), lease)).await;
+        let claims: Vec<_> = taken.work.into_iter().map(|(_, claim)| claim).collect();
+        assert!(succeeds("renewing", store.renew(&claims, lease)).await.is_empty());
+        let verdicts = [Verdict::Handled, Verdict::Dead, Verdict::Failed(lease)];
+        let settled = claims.into_iter().zip(verdicts);
+        let settled: Vec<_> = settled.map(|(claim, verdict)| Settled { claim, verdict }).collect();
+        succeeds("settling", store.settle(&settled)).await;
+        assert_eq!(unhandled(&store).await.len(), 3);
+        let dead = execution("job 1");
+        assert_eq!(succeeds("replaying", store.replay(&[dead])).await, 1);
         assert_eq!(unhandled(&store).await.len(), 4);
         // An alien entry, behind which the numbers go on.
         ask(&server, &["XADD", "{jobs}:history", "*", "what", "ever"]);
@@ -405,7 +417,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
 fn a_store_of_another_version_is_refused() {
     Executor::Smol.run(async {
         let test = TestStore::start();
-        ask(&test.server, &["HSET", &test.key("store"), "version", "2"]);
+        ask(&test.server, &["HSET", &test.key("store"), "version", "3"]);
         let error = finish(&test.store, "job").await;
         let Err(ProduceError::Backend(error)) = error else {
             panic!("the store is at fault, not {error:?}");

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use benches::Quantiles;
 use futures::StreamExt;
 use midplane::completions::{
-    Completion, Execution, ExecutionId, Filter, Handled, Handler, Listener, ListenerHandle,
-    Outcome, StreamItem,
+    Attempt, Completion, Execution, ExecutionId, Filter, Handled, Handler, Listener,
+    ListenerHandle, Outcome, Settled, StreamItem, Take, Verdict,
 };
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
@@ -236,9 +236,18 @@ async fn catch_up(store: &Store) -> Result<f64> {
 
 /// Records these as handled.
 async fn settle(store: &Store, ids: &[ExecutionId]) -> Result<()> {
-    for page in ids.chunks(500) {
-        let claims = store.ledger.claim(page, Duration::from_secs(60)).await?;
-        store.ledger.handled(&claims).await?;
+    let mut left = ids.len();
+    while left > 0 {
+        let taken = store
+            .ledger
+            .take(&Take::new(500), Duration::from_secs(60))
+            .await?;
+        left = left.saturating_sub(taken.work.len());
+        let settled = taken.work.into_iter().map(|(_, claim)| Settled {
+            claim,
+            verdict: Verdict::Handled,
+        });
+        store.ledger.settle(&settled.collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
@@ -302,7 +311,7 @@ impl Work {
 
 #[async_trait]
 impl Handler for Work {
-    async fn handle(&self, completion: &Completion) -> Result<Handled> {
+    async fn handle(&self, completion: &Completion, _: &Attempt) -> Result<Handled> {
         let now = Instant::now();
         let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
         handled.insert(completion.execution.clone(), now);
@@ -328,7 +337,7 @@ impl Listening {
         );
         let (handle, running) = listener.start();
         let task = tokio::spawn(running);
-        while handle.counters().subscribed == 0 || handle.counters().walks == 0 {
+        while handle.counters().subscribed == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Self { handle, task }

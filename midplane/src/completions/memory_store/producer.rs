@@ -169,16 +169,16 @@ impl SharedStore {
         completion.flow.clone_from(&execution.flow);
         completion.namespace.clone_from(&execution.namespace);
         completion.tag.clone_from(&execution.tag);
+        let namespace = execution.namespace.clone();
         record.finished = Some(FinishedExecution {
             completion,
             number,
-            at: self.timer.now(),
             handled: false,
             failures: 0,
             paused: midplane_core::Instant::ZERO,
             lease: None,
         });
-        state.unhandled.insert(number, id.clone());
+        state.list(namespace, number, id.clone());
         state.append(Ok(id.clone()))
     }
 }

@@ -1,11 +1,13 @@
 //! The state of the store under its lock.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::task::AtomicWaker;
-use midplane_completions::{BackendError, BackendErrorKind, Completion, Execution, ExecutionId};
+use midplane_completions::{
+    BackendError, BackendErrorKind, Completion, Execution, ExecutionId, Namespace,
+};
 use midplane_core::Instant;
 
 /// A record of the history: a completion, or why it is none.
@@ -14,8 +16,14 @@ pub(super) type Recorded = Result<ExecutionId, String>;
 /// Executions, history and connections.
 pub(super) struct StoreState {
     pub(super) executions: HashMap<ExecutionId, ExecutionRecord>,
-    /// Finished executions that are not handled, by their place in the history.
-    pub(super) unhandled: BTreeMap<u64, ExecutionId>,
+    /// Finished executions that are not handled, by their namespace and their place in the history.
+    pub(super) unhandled: BTreeMap<Option<Namespace>, BTreeMap<u64, ExecutionId>>,
+    /// Executions to handle that were claimed or failed, now or before.
+    pub(super) touched: HashSet<ExecutionId>,
+    /// Dead letters, by their place in the history.
+    pub(super) dead: BTreeMap<u64, ExecutionId>,
+    /// The namespace that was taken from last.
+    pub(super) turn: Option<Option<Namespace>>,
     history: VecDeque<Recorded>,
     /// The number of the oldest record that is kept.
     first: u64,
@@ -35,7 +43,6 @@ pub(super) struct ExecutionRecord {
 pub(super) struct FinishedExecution {
     pub(super) completion: Completion,
     pub(super) number: u64,
-    pub(super) at: Instant,
     pub(super) handled: bool,
     pub(super) failures: u32,
     /// No scan before this time.
@@ -49,6 +56,9 @@ impl StoreState {
         Self {
             executions: HashMap::new(),
             unhandled: BTreeMap::new(),
+            touched: HashSet::new(),
+            dead: BTreeMap::new(),
+            turn: None,
             history: VecDeque::new(),
             first: 0,
             retention,
@@ -90,6 +100,27 @@ impl StoreState {
         self.history.push_back(record);
         self.trim(self.retention);
         self.connections.clone()
+    }
+
+    /// Lists an execution that finished as one to handle.
+    pub(super) fn list(&mut self, namespace: Option<Namespace>, number: u64, id: ExecutionId) {
+        self.unhandled
+            .entry(namespace)
+            .or_default()
+            .insert(number, id);
+    }
+
+    /// Lists an execution no more as one to handle.
+    pub(super) fn unlist(&mut self, namespace: &Option<Namespace>, number: u64) {
+        let Some(listed) = self.unhandled.get_mut(namespace) else {
+            return;
+        };
+        if let Some(id) = listed.remove(&number) {
+            self.touched.remove(&id);
+        }
+        if listed.is_empty() {
+            self.unhandled.remove(namespace);
+        }
     }
 
     /// Drops an execution that is handled and out of the history.
