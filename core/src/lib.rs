@@ -97,7 +97,7 @@ pub use lane_map::LaneMap;
 pub use local::Local;
 pub use member::{AgreedSetting, AgreedSettings, Difference, KnownNode, Reason};
 pub use missed::{Missed, MissedLanes};
-pub use notice::{Incident, Notice};
+pub use notice::{DroppedFrames, Incident, Notice};
 pub use question::{Answer, Answers, Question};
 pub use random::Random;
 pub use receipt::{

@@ -41,6 +41,8 @@ pub enum Notice {
     /// The link with the bus ended or could not be opened; another attempt follows. The text is for
     /// people and holds no secret.
     Bus(String),
+    /// Frames came that do not belong here and were dropped. One notice in ten heartbeats at most.
+    DroppedFrames(DroppedFrames),
     /// The listener was slow: this many notices were dropped that came after those that still wait. The state
     /// follows behind those.
     Lagged(u64),
@@ -63,6 +65,48 @@ pub struct Incident {
     pub connections: u64,
 }
 
+/// Frames that were dropped since the notice before, by reason. [`Signing`](crate::bus::Signing) says which are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedFrames {
+    /// Frames without a signature, where signatures are required.
+    pub unsigned: u64,
+    /// Frames by a key that is not known here, where signatures are required.
+    pub unknown_keys: u64,
+    /// Frames whose signature is wrong.
+    pub wrong_tags: u64,
+    /// Frames that came on another lane than they were sent on.
+    pub misplaced: u64,
+}
+
+impl DroppedFrames {
+    /// The frames that were dropped since these.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            unsigned: self.unsigned.wrapping_sub(before.unsigned),
+            unknown_keys: self.unknown_keys.wrapping_sub(before.unknown_keys),
+            wrong_tags: self.wrong_tags.wrapping_sub(before.wrong_tags),
+            misplaced: self.misplaced.wrapping_sub(before.misplaced),
+        }
+    }
+}
+
+/// As fields of a line of a log.
+impl fmt::Display for DroppedFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            unsigned,
+            unknown_keys,
+            wrong_tags,
+            misplaced,
+        } = self;
+        write!(
+            f,
+            "unsigned={unsigned} unknown_keys={unknown_keys} wrong_tags={wrong_tags} misplaced={misplaced}"
+        )
+    }
+}
+
 /// A fixed phrase, and then fields. [`Notice::Bus`] ends with the reason.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,6 +118,7 @@ impl fmt::Display for Notice {
             Self::Silent(node) => write!(f, "node silent node={node}"),
             Self::Differs(difference) => write!(f, "settings differ {difference}"),
             Self::Bus(reason) => write!(f, "bus link lost reason={reason}"),
+            Self::DroppedFrames(dropped) => write!(f, "frames dropped {dropped}"),
             Self::Lagged(notices) => write!(f, "notices dropped notices={notices}"),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use midplane_core::bus::{Bus, BusError, BusErrorKind};
+use midplane_core::bus::{Bus, BusError, BusErrorKind, Signing};
 use midplane_core::node::Config;
 use midplane_core::{Driver, ExternalEvent, Notice, Runtime, State, Timer};
 use parking_lot::Mutex;
@@ -181,6 +181,13 @@ impl Builder {
         decode: impl Fn(&Bytes) -> Result<ExternalEvent, E> + Send + Sync + 'static,
     ) -> Self {
         self.with(move |builder| builder.with_external(decode))
+    }
+
+    /// Signs the node's frames, and verifies those of others: see [`ClusterBuilder::with_signing`]. The keys of a file are
+    /// read by [`read_keys`](crate::connect::read_keys).
+    #[must_use]
+    pub fn signing(self, signing: Signing) -> Self {
+        self.with(move |builder| builder.with_signing(signing))
     }
 
     /// Sets for how long [`connect`](Self::connect) waits until the plane is live; 5 s unless it is set.

@@ -92,6 +92,13 @@ fn write(line: Line, now: Instant) {
             node = %difference.node,
             "settings differ"
         ),
+        Line::Frames(dropped) => tracing::warn!(
+            unsigned = dropped.unsigned,
+            unknown_keys = dropped.unknown_keys,
+            wrong_tags = dropped.wrong_tags,
+            misplaced = dropped.misplaced,
+            "frames dropped"
+        ),
         Line::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         Line::Dropped(dropped) => tracing::warn!(
             full = dropped.full,

@@ -122,6 +122,10 @@ impl Bus for Memory {
         self.limits
     }
 
+    fn prefix(&self) -> &str {
+        "memory"
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let inbox = Arc::new(Inbox::new(self.queue));
         let mut hub = self.hub.lock();

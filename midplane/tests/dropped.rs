@@ -25,6 +25,10 @@ impl Bus for SilentBus {
         Memory::new().limits()
     }
 
+    fn prefix(&self) -> &str {
+        "silent"
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         self.attempts.fetch_add(1, Ordering::SeqCst);
         pending().await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use midplane::bus::{Bus, Lane, Link, Outbound};
+use midplane::bus::{Bus, Keys, Lane, Link, Outbound, Signing};
 use midplane::core::ExternalCounts;
 use midplane::node::Config;
 use midplane::smol::{Timer, spawn};
@@ -83,6 +83,33 @@ async fn send(publisher: &mut Link, lane: Lane, text: impl Into<Bytes>) {
 
 fn message(event: &str) -> String {
     format!(r#"{{"target":{{"type":"topic","id":"t"}},"event":{event}}}"#)
+}
+
+/// What is not signed is closed where signatures are required, and open where they are not.
+#[test]
+fn json_is_refused_where_signatures_are_required() {
+    smol::block_on(async {
+        let bus = Memory::new();
+        let keys = || Keys::new([(1, &[7; 32][..])]).unwrap();
+        let listening = |signing| {
+            let builder = Cluster::builder(config()).with_external(json::decode);
+            builder.with_signing(signing)
+        };
+        let signs = Node::start(&bus, listening(Signing::sign(keys()))).await;
+        let requires = Node::start(&bus, listening(Signing::require(keys()))).await;
+        let mut publisher = bus.connect().await.unwrap();
+        send(&mut publisher, Lane::JSON, message("1")).await;
+        signs.received(&["1"]).await;
+        let fence = Event::text("fence");
+        let _ = signs
+            .cluster
+            .publish(&Target::topic("t").unwrap().into(), &fence);
+        requires.received(&["fence"]).await;
+        let counts = requires.counts(1).await;
+        assert_eq!((counts.understood, counts.refused), (0, 1));
+        let refusal = counts.refusal.unwrap();
+        assert!(refusal.contains("signatures are required"), "{refusal}");
+    });
 }
 
 #[test]

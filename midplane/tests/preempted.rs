@@ -43,6 +43,10 @@ impl Bus for Preempted {
         self.0.limits()
     }
 
+    fn prefix(&self) -> &str {
+        self.0.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.0.connect().await?;
         let lag = self.1.clone();

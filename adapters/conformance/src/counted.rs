@@ -40,6 +40,10 @@ impl Bus for Counted {
         self.bus.limits()
     }
 
+    fn prefix(&self) -> &str {
+        self.bus.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.bus.connect().await?;
         let (counts, limit) = (self.frames.clone(), self.limits().frame);

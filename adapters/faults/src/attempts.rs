@@ -78,6 +78,10 @@ impl Bus for CountingBus {
         self.bus.limits()
     }
 
+    fn prefix(&self) -> &str {
+        self.bus.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let now = self.attempts.recorder.now();
         locked(&self.attempts.moments).push(now);

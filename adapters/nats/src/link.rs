@@ -54,6 +54,10 @@ impl Bus for Nats {
         self.found.broker.lock().clone()
     }
 
+    fn prefix(&self) -> &str {
+        self.prefix.as_str()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let handle = runtime::handle().map_err(|error| {
             BusError::new(BusErrorKind::Unreachable, "no thread for the NATS driver")

@@ -41,6 +41,10 @@ impl Bus for Postgres {
         self.broker.lock().clone()
     }
 
+    fn prefix(&self) -> &str {
+        self.prefix.as_str()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let mut opened = login::open(&self.endpoint, SET_UP).await?;
         pooler::refuse(&self.endpoint, &mut opened).await?;

@@ -31,6 +31,10 @@ impl Bus for Redis {
         self.broker.lock().clone()
     }
 
+    fn prefix(&self) -> &str {
+        self.prefix.as_str()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let pushes = Arc::new(Pushes::new(self.prefix.clone(), self.queue));
         let found = topology::find(self, &pushes).await?;

@@ -7,7 +7,7 @@ mod raw;
 mod route;
 
 pub(crate) use driver::{AWAITED, Driver, DriverClient, Manner, Take};
-pub(crate) use node::{NodeRuntime, NodeThread, attach, midplane, start_cluster};
+pub(crate) use node::{NodeRuntime, NodeThread, attach, midplane, midplane_signed, start_cluster};
 pub(crate) use raw::{Raw, RawSockets};
 pub(crate) use route::Streams;
 

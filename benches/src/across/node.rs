@@ -11,11 +11,11 @@ use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::executor::block_on;
 use instructions::topic;
-use midplane::bus::Bus;
+use midplane::bus::{Bus, Signing};
 use midplane::node::{Config, NodeCounters};
 use midplane::{
-    Attachment, Audience, Backplane, Cluster, ConnectionId, Event, Notice, Refusal, Relay, Sink,
-    State, Target, fresh_node_id,
+    Attachment, Audience, Backplane, Cluster, ClusterBuilder, ConnectionId, Event, Notice, Refusal,
+    Relay, Sink, State, Target, fresh_node_id,
 };
 use tokio::runtime::{Builder, Handle};
 
@@ -73,10 +73,13 @@ impl Drop for NodeRuntime {
 }
 
 /// Starts a node on this bus and the current runtime; resolves when the node is live.
-pub(crate) async fn start_cluster(bus: Arc<dyn Bus>, config: Config) -> io::Result<Cluster> {
+pub(crate) async fn start_cluster(
+    bus: Arc<dyn Bus>,
+    builder: ClusterBuilder,
+) -> io::Result<Cluster> {
     let timer = Arc::new(midplane::tokio::Timer::new());
     let id = fresh_node_id().map_err(failed)?;
-    let (cluster, driver) = Cluster::new(id, bus, timer, config);
+    let (cluster, driver) = builder.build(id, bus, timer);
     let mut notices = cluster.notices();
     midplane::tokio::spawn(driver);
     while let Some(notice) = notices.next().await {
@@ -110,9 +113,14 @@ pub(crate) struct NodeThread {
 impl NodeThread {
     /// Starts a node on this bus; returns when the node is live.
     pub(crate) fn start(bus: Arc<dyn Bus>, config: Config) -> io::Result<Self> {
+        Self::start_built(bus, Cluster::builder(config))
+    }
+
+    /// Starts a node of this builder on this bus; returns when the node is live.
+    fn start_built(bus: Arc<dyn Bus>, builder: ClusterBuilder) -> io::Result<Self> {
         let runtime = NodeRuntime::start()?;
         Ok(Self {
-            cluster: runtime.run(start_cluster(bus, config))??,
+            cluster: runtime.run(start_cluster(bus, builder))??,
             attachments: Vec::new(),
             runtime,
         })
@@ -177,8 +185,24 @@ pub(crate) fn midplane(
     size: usize,
     bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
 ) -> io::Result<impl Route + 'static> {
-    let publisher = NodeThread::start(bus()?, Config::default())?;
-    let mut subscriber = NodeThread::start(bus()?, Config::default())?;
+    midplane_signed(size, None, bus)
+}
+
+/// Two nodes, each on a bus of its own from `bus`, which sign what they send if they are to.
+pub(crate) fn midplane_signed(
+    size: usize,
+    signing: Option<Signing>,
+    bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
+) -> io::Result<impl Route + 'static> {
+    let builder = || {
+        let builder = Cluster::builder(Config::default());
+        match &signing {
+            Some(signing) => builder.with_signing(signing.clone()),
+            None => builder,
+        }
+    };
+    let publisher = NodeThread::start_built(bus()?, builder())?;
+    let mut subscriber = NodeThread::start_built(bus()?, builder())?;
     let arrivals = Arc::new(Arrivals::new());
     let target = topic(0);
     subscriber.attach("far", &target, {

@@ -11,6 +11,7 @@ mod recovery;
 mod redis;
 mod registry;
 mod servers;
+mod signing;
 mod soak;
 mod sockudo;
 mod threads;
@@ -45,6 +46,7 @@ pub(crate) const PARTS: &[Part] = &[
     part("completions", "Completions", completions::run),
     part("soak", "50,000 clients for ten minutes", soak::run),
     part("redis", "From node to node over Redis", redis::run),
+    part("signing", "Signed frames over Redis", signing::run),
     part("nats", "From node to node over NATS", nats::run),
     part(
         "ws-nodes",

@@ -40,6 +40,10 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     /// later one, though never more than it was at first: the driver asks again then.
     fn limits(&self) -> Limits;
 
+    /// What the names of the bus's channels begin with. Frames are signed for it, so that what was recorded under one prefix
+    /// is worth nothing under another.
+    fn prefix(&self) -> &str;
+
     /// Opens a link: one attempt, from scratch. Credentials are read anew each time, so that they can
     /// be rotated.
     ///

@@ -16,7 +16,7 @@ use super::lanes::Lanes;
 use super::names::Names;
 use super::outgoing::Outgoing;
 use super::shared::ClusterShared;
-use crate::bus::Bus;
+use crate::bus::{Bus, Signing};
 use crate::host::Host;
 use crate::node::Config;
 use crate::node_id::NodeId;
@@ -37,6 +37,7 @@ pub struct ClusterBuilder<H: Host> {
     registry: Registry<H>,
     decode: Option<Decode>,
     names: Names,
+    signing: Option<Signing>,
 }
 
 impl<H: Host> ClusterBuilder<H> {
@@ -47,6 +48,7 @@ impl<H: Host> ClusterBuilder<H> {
             registry: Registry::new(),
             decode: None,
             names: Names::default(),
+            signing: None,
         }
     }
 
@@ -94,6 +96,17 @@ impl<H: Host> ClusterBuilder<H> {
         self
     }
 
+    /// Signs the node's frames, and verifies those of others. Unless this is called no frame is signed, and who can write to
+    /// the bus is trusted with everything.
+    ///
+    /// Where signatures are [required](Signing::require), [`Lane::JSON`](crate::bus::Lane::JSON) is closed: its messages are
+    /// not signed, so each is refused and counted as such.
+    #[must_use]
+    pub fn with_signing(mut self, signing: Signing) -> Self {
+        self.signing = Some(signing);
+        self
+    }
+
     /// A node of the cluster whose nodes meet on this bus, and the future that drives the node.
     ///
     /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before the driver
@@ -110,9 +123,11 @@ impl<H: Host> ClusterBuilder<H> {
         let outgoing = Arc::new(Outgoing::new(config.queue, overdue));
         let lanes = Arc::new(Lanes::new(config.lanes, outgoing.clone(), timer.clone()));
         let limits = bus.limits();
+        let signing = self.signing;
+        let closed = signing.as_ref().is_some_and(Signing::is_required);
         let external = self
             .decode
-            .map(|decode| ExternalSubscription::new(decode, limits.frame));
+            .map(|decode| ExternalSubscription::new(decode, limits.frame, closed));
         let shared = Arc::new(ClusterShared {
             id,
             config,
@@ -124,7 +139,13 @@ impl<H: Host> ClusterBuilder<H> {
             status: Mutex::new(Status::default()),
             refusals: RefusalCounters::default(),
         });
-        let engine = Engine::new(shared.clone(), bus, lanes, external, &self.names);
+        let engine = Engine::new(
+            shared.clone(),
+            bus,
+            lanes,
+            external,
+            (&self.names, signing.as_ref()),
+        );
         let scope = Scope::default();
         (Cluster { shared, scope }, Driver::new(engine))
     }
@@ -137,6 +158,7 @@ impl<H: Host> fmt::Debug for ClusterBuilder<H> {
             .field("registry", &self.registry)
             .field("external", &self.decode.is_some())
             .field("names", &self.names)
+            .field("signing", &self.signing)
             .finish()
     }
 }

@@ -38,14 +38,17 @@ pub(super) struct ExternalSubscription {
     counts: ExternalCounts,
     /// The largest message that is read, in bytes.
     limit: usize,
+    /// Signatures are required, and these messages have none.
+    closed: bool,
 }
 
 impl ExternalSubscription {
-    pub(super) fn new(decode: Decode, limit: usize) -> Self {
+    pub(super) fn new(decode: Decode, limit: usize, closed: bool) -> Self {
         Self {
             decode,
             counts: ExternalCounts::default(),
             limit,
+            closed,
         }
     }
 
@@ -78,6 +81,9 @@ impl ExternalSubscription {
 
     fn read(&self, inbound: &Inbound, stalled: bool) -> Result<ExternalEvent, String> {
         let (bytes, limit) = (inbound.frame.len(), self.limit);
+        if self.closed {
+            return Err("signatures are required, and external publishers have none".into());
+        }
         if stalled {
             return Err("the message may be older than its time to live".into());
         }

@@ -91,6 +91,12 @@ impl Signatures {
             .map_err(|_| Unproven::WrongTag)
     }
 
+    /// Whether every frame is dropped that no known key signed.
+    #[must_use]
+    pub const fn are_required(&self) -> bool {
+        self.required
+    }
+
     /// Whether a frame is taken that is not proven.
     #[must_use]
     pub fn takes(&self, unproven: Unproven) -> bool {

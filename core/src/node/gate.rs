@@ -27,6 +27,12 @@ impl Gate {
         self.signatures = Some(signatures);
     }
 
+    /// Whether all that comes in was made with a key: then nothing forged has to be outlived.
+    pub(super) fn requires(&self) -> bool {
+        let signatures = self.signatures.as_ref();
+        signatures.is_some_and(|signatures| signatures.are_required())
+    }
+
     /// The header of a frame that came on this lane, if it is one of this version that is proven as it must be, and was sent
     /// on the lane. What is dropped is counted.
     pub(super) fn read(

@@ -56,7 +56,7 @@
 //!
 //! # Who can write to the bus
 //!
-//! Where frames are not [signed](Node::with_signatures), a program that can write to the bus can publish as any node. It
+//! Where frames are not [signed](Node::with_signing), a program that can write to the bus can publish as any node. It
 //! cannot keep an origin from being heard. A number that a later heartbeat does not report is dropped unseen, where others wait in front of it.
 //! One that was believed hides what the origin sends under lower numbers until its next heartbeat, and then
 //! [`News::Deaf`] says so. Nothing of an origin is delivered before one of its heartbeats names a stamp of this node, so a
@@ -98,7 +98,7 @@ pub use intake::{Intake, Queued};
 pub use news::{News, NodeCounters};
 pub use run::Run;
 
-use crate::bus::{Lane, Limits, Outbound};
+use crate::bus::{Lane, Limits, Outbound, Signing};
 use crate::envelope::{Decoded, Encoded, Frame, Introduction, Signatures};
 use crate::member::AgreedSetting;
 use crate::node_id::NodeId;
@@ -196,10 +196,10 @@ impl Node {
         }
     }
 
-    /// Signs every frame by the first of these keys, and verifies those that come. To be called before any is made.
+    /// Signs every frame for a bus of this prefix, and verifies those that come. To be called before any is made.
     #[must_use]
-    pub fn with_signatures(mut self, signatures: Signatures) -> Self {
-        let signatures = Arc::new(signatures);
+    pub fn with_signing(mut self, signing: &Signing, prefix: &str) -> Self {
+        let signatures = Arc::new(Signatures::new(signing, prefix));
         self.gate.verify(signatures.clone());
         self.origin.sign(signatures);
         self

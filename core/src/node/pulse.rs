@@ -105,6 +105,7 @@ impl Pulse {
     pub(super) fn came_back(&mut self, now: Instant, stamp: Duration) {
         if let Some(made) = self.made_at(stamp)
             && made >= self.connected
+            && self.proven.is_none_or(|proven| proven < made)
         {
             if self.well_since(now).is_none() {
                 self.well = now;

@@ -12,8 +12,8 @@ use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
-/// Whether a frame with this stamp says more than the newest one before. One that came long ago was forged, for nodes say
-/// something every heartbeat, with a stamp that is later each time.
+/// Whether a frame with this stamp says more than the newest one before. One that came longer ago than `patience` was forged,
+/// for nodes say something every heartbeat, with a stamp that is later each time.
 fn is_newer(
     before: Option<(Duration, Instant)>,
     stamp: Duration,
@@ -21,6 +21,15 @@ fn is_newer(
     patience: Duration,
 ) -> bool {
     before.is_none_or(|(newest, came)| newest < stamp || now - came > patience)
+}
+
+/// How long after its newest stamp came that of a node with such heartbeats is not taken for true any more: never, where
+/// nobody forges one.
+fn patience(every: Duration, requires: bool) -> Duration {
+    match requires {
+        true => Duration::MAX,
+        false => every * 2,
+    }
 }
 
 impl Node {
@@ -36,7 +45,11 @@ impl Node {
             self.reception.counters.implausible += 1;
             return;
         };
-        peer.heard = now;
+        // A recording is no sign of life.
+        let newest = peer.latest.map(|(newest, _)| newest);
+        if !self.gate.requires() || newest < Some(header.stamp) {
+            peer.heard = now;
+        }
         if peer.foreign {
             self.reception.counters.foreign += 1;
             return;
@@ -50,9 +63,14 @@ impl Node {
     /// A frame without events came.
     fn receive_control(&mut self, now: Instant, origin: NodeId, frame: &Frame) {
         let stamp = frame.header().stamp;
-        let ours = self.config.heartbeat;
+        let (ours, requires) = (self.config.heartbeat, self.gate.requires());
         if let Some(peer) = self.reception.peers.get_mut(origin)
-            && is_newer(peer.latest, stamp, now, peer.every(ours) * 2)
+            && is_newer(
+                peer.latest,
+                stamp,
+                now,
+                patience(peer.every(ours), requires),
+            )
         {
             peer.latest = Some((stamp, now));
         }
@@ -78,9 +96,11 @@ impl Node {
                     scope,
                     question,
                 }) => {
+                    let ours = self.reception.lanes.first();
                     let peer = self.reception.peers.get_mut(origin);
                     let ttl = self.config.time_to_live;
                     if let Some(peer) = peer
+                        && (!requires || (peer.proven && peer.clock.ours(stamp) >= ours))
                         && id > peer.question
                         && peer.clock.age(now, stamp) <= ttl
                     {
@@ -106,36 +126,38 @@ impl Node {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
+        let requires = self.gate.requires();
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
         let every = peer.every(self.config.heartbeat);
         let windows = self.config.clock_windows(every);
-        if !is_newer(peer.beat, sent, now, every * 2) {
+        if !is_newer(peer.beat, sent, now, patience(every, requires)) {
             self.reception.counters.duplicates += 1;
             return;
         }
         peer.beat = Some((sent, now));
-        peer.lives = true;
+        // A recording can be proven by nothing but that it names what is new.
+        peer.lives |= !requires;
         peer.clock.heard(now, sent, windows);
         peer.version.clone_from(&heartbeat.version);
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
         self.heard_again(origin);
-        if let Some(heard) = self.reception.peers.recall(origin) {
-            // Which of its events came is not known any more: none comes twice, and those that did not are reported.
-            self.come_back(now, origin, sent, heard);
+        if !requires {
+            self.recall(now, origin, sent);
         }
         self.take_echo(now, origin, sent, &heartbeat.heard);
         self.reception.report(now, origin, sent, heartbeat);
         self.report_other_lanes(now, origin, heartbeat);
         let peer = self.reception.peers.get(origin);
-        if peer.is_some_and(|peer| peer.proven) {
+        let proven = peer.is_some_and(|peer| peer.proven);
+        if proven {
             self.take_hearsay(now, heartbeat);
         }
         self.awaited.remove(&origin);
-        if heartbeat.goodbye {
+        if heartbeat.goodbye && (proven || !requires) {
             let lanes = heartbeat.lanes.iter();
             let lanes = lanes.map(|lane| (lane.lane, lane.last, lane.at)).collect();
             self.part(now, origin, now, lanes);
@@ -148,8 +170,12 @@ impl Node {
         }
     }
 
-    /// A node that was forgotten, and heard last at `heard`, is heard again: what it stamped before this is not received.
-    fn come_back(&mut self, now: Instant, origin: NodeId, stamp: Duration, heard: Instant) {
+    /// A node is heard again. If it was forgotten, which of its events came is not known any more: what it stamped before
+    /// this is not received, so that none comes twice, and it is reported.
+    fn recall(&mut self, now: Instant, origin: NodeId, stamp: Duration) {
+        let Some(heard) = self.reception.peers.recall(origin) else {
+            return;
+        };
         if let Some(peer) = self.reception.peers.get_mut(origin) {
             peer.come_back(stamp);
         }
@@ -164,9 +190,18 @@ impl Node {
         let Some(made) = self.pulse.made_at(echo.stamp) else {
             return;
         };
+        let peer = self.reception.peers.get(origin);
+        if let Some(peer) = peer.filter(|peer| !peer.is_member()) {
+            if now - made > self.config.lost_after(peer.every(self.config.heartbeat)) {
+                // It may be a recording: who lives names something newer soon.
+                return;
+            }
+            self.recall(now, origin, sent);
+        }
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
+        peer.lives = true;
         let made_at = made;
         let made = made.since_origin();
         let windows = self.config.clock_windows(peer.every(self.config.heartbeat));

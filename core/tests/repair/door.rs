@@ -121,6 +121,10 @@ impl Bus for Behind {
         self.broker.clone()
     }
 
+    fn prefix(&self) -> &str {
+        self.memory.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         self.trip().await;
         if self.door.shut.load(SeqCst) {

@@ -1,24 +1,135 @@
-//! Signed frames on a simulated bus, and others beside them: who has no key changes nothing.
+//! Nodes that sign beside nodes that do not, keys that are replaced, and frames on the wrong lane.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use midplane_core::bus::Lane;
+use midplane_core::bus::{Keys, Lane, Signing};
 use midplane_core::node::Config;
 
-use crate::wire::{Wire, ms};
+use crate::wire::{Wire, ms, secs};
+
+pub(crate) const PREFIX: &str = "midplane";
+
+/// Keys of these ids, each with a secret of its own. The first signs.
+pub(crate) fn keys(ids: &[u8]) -> Keys {
+    let secrets: Vec<(u8, [u8; 32])> = ids.iter().map(|id| (*id, [*id; 32])).collect();
+    Keys::new(secrets.iter().map(|(id, secret)| (*id, &secret[..]))).expect("keys")
+}
+
+pub(crate) fn requires(ids: &[u8]) -> Option<Signing> {
+    Some(Signing::require(keys(ids)))
+}
+
+fn signs(ids: &[u8]) -> Option<Signing> {
+    Some(Signing::sign(keys(ids)))
+}
+
+/// One node for each of these, live if it can be, with all news taken.
+pub(crate) fn nodes(signing: &[Option<Signing>]) -> Wire {
+    let mut wire = Wire::down(signing.len(), Config::default());
+    for (node, signing) in signing.iter().enumerate() {
+        if let Some(signing) = signing {
+            wire.sign(node, signing, PREFIX);
+        }
+        wire.link(node);
+    }
+    wire.run(secs(6));
+    wire.forget();
+    wire
+}
+
+/// Each node publishes; gives how many events came to each, and that nothing is said to be missing.
+fn heard(wire: &mut Wire) -> Vec<usize> {
+    let count = wire.nodes();
+    let sources: Vec<_> = (0..count).map(|node| (node, 0)).collect();
+    wire.flow(secs(5), 2, &sources);
+    wire.run(secs(40));
+    let got = (0..count).map(|node| {
+        wire.history.assert_in_order(node);
+        assert!(wire.history.losses(node).is_empty(), "node {node}");
+        wire.history.got(node).len()
+    });
+    got.collect()
+}
+
+#[test]
+fn sign_then_require_mixed() {
+    // Each step of the roll-out, with one node ahead of the others: everything comes, at every node.
+    for steps in [
+        [None, None, signs(&[1])],
+        [None, signs(&[1]), signs(&[1])],
+        [signs(&[1]), signs(&[1]), requires(&[1])],
+        [signs(&[1]), requires(&[1]), requires(&[1])],
+    ] {
+        let mut wire = nodes(&steps);
+        assert_eq!(heard(&mut wire), [20; 3], "{steps:?}");
+        for node in 0..3 {
+            let counters = wire.counters(node);
+            assert_eq!((counters.wrong_tags, counters.malformed), (0, 0));
+        }
+    }
+    // One that skipped a step is heard by nobody who requires signatures, and who does not hear it is not heard by it.
+    let mut wire = nodes(&[None, requires(&[1]), requires(&[1])]);
+    assert_eq!(heard(&mut wire), [0, 10, 10]);
+    assert!(wire.counters(1).unsigned > 10);
+    assert_eq!(wire.counters(0).unsigned, 0, "it does not look");
+}
+
+#[test]
+fn two_keys_rotate() {
+    // Added everywhere, moved to the front everywhere, removed everywhere: with one node ahead all is heard.
+    let steps = [
+        requires(&[1]),
+        requires(&[1, 2]),
+        requires(&[2, 1]),
+        requires(&[2]),
+    ];
+    for step in steps.windows(2) {
+        let mut wire = nodes(&[step[0].clone(), step[0].clone(), step[1].clone()]);
+        assert_eq!(heard(&mut wire), [20; 3], "{step:?}");
+        assert_eq!(wire.counters(0).unknown_keys, 0);
+    }
+    // A step too many: what one signs the other does not know.
+    let mut wire = nodes(&[requires(&[1]), requires(&[2])]);
+    assert_eq!(heard(&mut wire), [0, 0]);
+    assert!((0..2).all(|node| wire.counters(node).unknown_keys > 10));
+    // While signatures are not required, it costs nothing.
+    let mut wire = nodes(&[signs(&[1]), signs(&[2])]);
+    assert_eq!(heard(&mut wire), [10, 10]);
+    assert!((0..2).all(|node| wire.counters(node).unknown_keys > 10));
+}
+
+/// What is kept to be sent again is signed as it was.
+#[test]
+fn what_is_signed_is_repaired() {
+    let mut wire = nodes(&[requires(&[1]), requires(&[1])]);
+    let (mut sent, mut seen) = (0, BTreeSet::new());
+    // Every third frame with events is lost, and comes when it is sent again.
+    wire.route(move |frame| {
+        let passes = frame.from == frame.to || !frame.has_events();
+        if passes || !seen.insert(frame.frame.clone()) {
+            return Some(ms(1));
+        }
+        sent += 1;
+        (sent % 3 > 0).then_some(ms(1))
+    });
+    wire.flow(secs(5), 10, &[(0, 0), (1, 0)]);
+    wire.run(secs(10));
+    wire.history.assert_all_whole();
+    assert!(wire.counters(0).repairs > 5);
+    assert_eq!(wire.counters(1).wrong_tags, 0);
+}
 
 #[test]
 fn a_frame_that_came_on_another_lane_is_dropped() {
     let lanes = 2;
-    let mut wire = Wire::new(
-        2,
-        Config {
-            lanes,
-            ..Config::default()
-        },
-    );
+    let config = Config {
+        lanes,
+        ..Config::default()
+    };
+    let mut wire = Wire::new(2, config);
     let frames: Rc<RefCell<Vec<Bytes>>> = Rc::default();
     let kept = frames.clone();
     // Node 1 has yet to get it.

@@ -5,10 +5,10 @@ use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane_core::bus::{Lane, Limits};
+use midplane_core::bus::{Lane, Limits, Signing};
 use midplane_core::envelope::{Decoded, Frame, NodeId};
 use midplane_core::node::{Config, Intake, News, Node, NodeCounters};
-use midplane_core::{Audience, Event, Instant, LaneMap, Scope, Target};
+use midplane_core::{Audience, Event, Instant, LaneMap, Question, Scope, Target};
 
 use crate::history::{EventName, Got, Heard, History};
 
@@ -164,6 +164,36 @@ impl Wire {
             ..Heard::default()
         });
         node
+    }
+
+    /// The node, which has no link yet, is made anew: it signs for a bus of this prefix, and verifies.
+    pub(crate) fn sign(&mut self, node: usize, signing: &Signing, prefix: &str) {
+        let unsigned = Node::new(id(node), self.config, LIMITS);
+        self.stations[node].node = unsigned.with_signing(signing, prefix);
+    }
+
+    /// Asks all other nodes, for a second.
+    pub(crate) fn ask(&mut self, node: usize, question: &Question) -> u64 {
+        let clock = self.clock(node);
+        let asked =
+            self.stations[node]
+                .node
+                .ask(clock, clock + secs(1), &Scope::default(), question);
+        asked.expect("a question is asked")
+    }
+
+    /// All that the node told but events.
+    pub(crate) fn told(&self, node: usize) -> &[News] {
+        &self.history.heard[node].told
+    }
+
+    /// How many other nodes the node keeps track of.
+    pub(crate) fn peers(&self, node: usize) -> usize {
+        self.stations[node].node.peers()
+    }
+
+    pub(crate) fn nodes(&self) -> usize {
+        self.stations.len()
     }
 
     pub(crate) fn counters(&self, node: usize) -> NodeCounters {

@@ -1,7 +1,7 @@
 //! Several servers on one bus: child processes on tokio and on smol, and real brokers.
 
 use server_suite::cluster::{
-    Programs, ServerKind, flows, foreign, judged, reach, readiness, stopping,
+    Programs, ServerKind, flows, foreign, judged, reach, readiness, signing, stopping,
 };
 use server_suite::{Program, run};
 
@@ -65,6 +65,7 @@ once! {
     a_permission_that_is_removed: readiness::a_permission_that_is_removed;
     a_master_that_is_demoted: readiness::a_master_that_is_demoted;
     two_brokers_by_mistake: readiness::two_brokers_by_mistake;
+    a_server_without_a_key: signing::a_server_without_a_key_changes_nothing;
     a_node_that_is_killed: stopping::a_node_that_is_killed;
     a_node_that_stands_still: stopping::a_node_that_stands_still;
     #[ignore = "takes 80 s: cargo test -p server-suite --test cluster -- --ignored"]

@@ -4,18 +4,32 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use midplane::connect::{BusKind, ConnectError, Settings};
+use midplane::bus::Signing;
+use midplane::connect::{BusKind, ConnectError, Settings, read_keys};
 use midplane::core::ExternalEvent;
 use midplane::node;
 use midplane::{Backplane, Cluster, Local, Registry, Status, fresh_node_id, json, process_name};
 
-use crate::config::Config;
+use crate::config::{Config, SigningMode};
 use crate::error::RunError;
 use crate::request::{RequestFault, is_reserved};
 use crate::runtime::Runtime;
 
+/// Where the bus of a server is, and how frames are signed on it.
+#[derive(Debug)]
+pub(crate) struct BusSettings {
+    place: Settings,
+    signing: Option<Signing>,
+}
+
 /// What the flags or else the environment say; `None` for a single node.
-pub(crate) fn settings(config: &Config) -> Result<Option<Settings>, ConnectError> {
+pub(crate) fn settings(config: &Config) -> Result<Option<BusSettings>, RunError> {
+    let signing = signing(config)?;
+    let place = place(config)?;
+    Ok(place.map(|place| BusSettings { place, signing }))
+}
+
+fn place(config: &Config) -> Result<Option<Settings>, ConnectError> {
     let settings = match &config.backplane {
         Some(url) => Some(Settings::parse(url)?),
         None => Settings::from_env()?,
@@ -74,18 +88,18 @@ impl Plane {
     pub(crate) async fn open(
         config: &Config,
         runtime: &Runtime,
-        settings: Option<&Settings>,
+        settings: Option<&BusSettings>,
     ) -> Result<Self, RunError> {
         let limit = u32::try_from(config.max_targets).unwrap_or(u32::MAX);
         let registry = Registry::with_limit(limit);
-        let Some(settings) = settings else {
+        let Some(BusSettings { place, signing }) = settings else {
             let local = Local::with_registry(registry);
             return Ok(Self {
                 backplane: Arc::new(local.clone()),
                 node: Node::Alone(local),
             });
         };
-        let bus = settings.open(&*runtime.timer).await?;
+        let bus = place.open(&*runtime.timer).await?;
         let mut builder = Cluster::builder(node_config(config))
             .with_registry(registry)
             .with_name(config.node_name.clone().unwrap_or_else(process_name));
@@ -95,12 +109,18 @@ impl Plane {
         if config.json_lane {
             builder = builder.with_external(decode);
         }
+        if let Some(signing) = signing {
+            if config.json_lane && signing.is_required() {
+                tracing::warn!("json lane closed");
+            }
+            builder = builder.with_signing(signing.clone());
+        }
         let id = fresh_node_id()?;
         let (cluster, driver) = builder.build(id, bus, runtime.timer.clone());
         runtime.spawn(driver);
         Ok(Self {
             backplane: Arc::new(cluster.clone()),
-            node: Node::Among(settings.kind(), cluster),
+            node: Node::Among(place.kind(), cluster),
         })
     }
 }
@@ -114,6 +134,21 @@ impl fmt::Display for Plane {
             }
         }
     }
+}
+
+/// How frames are signed, if there are keys. A mode without keys is none.
+fn signing(config: &Config) -> Result<Option<Signing>, RunError> {
+    let Some(path) = &config.bus_key_file else {
+        return match config.bus_signing {
+            SigningMode::Sign => Ok(None),
+            SigningMode::Require => Err(RunError::NoKeys),
+        };
+    };
+    let keys = read_keys(path)?;
+    Ok(Some(match config.bus_signing {
+        SigningMode::Sign => Signing::sign(keys),
+        SigningMode::Require => Signing::require(keys),
+    }))
 }
 
 fn node_config(config: &Config) -> node::Config {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ContextValue;
@@ -95,6 +96,26 @@ pub(crate) struct Config {
     /// Time for the backplane to let this node in at the start, 10ms to 10m.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time(TIMES))]
     pub(crate) backplane_timeout: Duration,
+
+    /// A file with the keys by which the nodes sign what they send each other: a line for each, its id (0 to 127), a colon,
+    /// and 32 bytes or more in base64 or hexadecimal digits. The first key signs, up to four are known. Nobody but the
+    /// nodes should be able to read it.
+    ///
+    /// Without it who can write to the backplane is trusted with everything.
+    #[arg(long, env = "MIDPLANE_BUS_KEY_FILE", value_name = "FILE")]
+    pub(crate) bus_key_file: Option<PathBuf>,
+
+    /// Whether what other nodes send has to be signed. It takes --bus-key-file.
+    ///
+    /// A cluster comes to require it in two steps: all nodes sign, then all require.
+    #[arg(
+        long,
+        env = "MIDPLANE_BUS_SIGNING",
+        value_enum,
+        value_name = "MODE",
+        default_value = "sign"
+    )]
+    pub(crate) bus_signing: SigningMode,
 
     /// Lanes that the backplane is divided into, 1 to 65536, the same on every node.
     ///
@@ -260,6 +281,15 @@ pub(crate) enum OverflowPolicy {
     Disconnect,
 }
 
+/// What a node does with the keys that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SigningMode {
+    /// Sign, and take what is not signed too; a wrong signature is dropped
+    Sign,
+    /// Sign, and drop what no known key has signed; --json-lane is closed
+    Require,
+}
+
 impl Config {
     /// The time for which a connection is kept between two requests.
     pub(crate) fn kept(&self) -> Duration {
@@ -276,8 +306,11 @@ impl Config {
         Ok(config)
     }
 
-    /// The error of a JSON lane without a backplane to have it.
-    pub(crate) fn check_json_lane(&self, backplane: bool) -> Result<(), &'static str> {
+    /// The error of what is of a backplane, and there is none.
+    pub(crate) fn check_bus(&self, backplane: bool) -> Result<(), &'static str> {
+        if self.bus_key_file.is_some() && !backplane {
+            return Err("--bus-key-file is of a backplane, and there is none: set --backplane");
+        }
         if self.json_lane && !backplane {
             return Err("--json-lane is of a backplane, and there is none: set --backplane");
         }
@@ -411,10 +444,11 @@ mod tests {
     fn every_flag_is_described_with_its_default() {
         use clap::CommandFactory;
 
-        const OPTIONAL: [&str; 6] = [
+        const OPTIONAL: [&str; 7] = [
             "backplane",
             "backplane_prefix",
             "behind_proxy",
+            "bus_key_file",
             "json_lane",
             "operator_token_file",
             "public_host",

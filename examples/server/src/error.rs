@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use midplane::connect::ConnectError;
+use midplane::connect::{ConnectError, KeyFileError};
 
 /// Why a server did not end as it should.
 #[derive(Debug)]
@@ -14,6 +14,10 @@ pub enum RunError {
     Start(io::Error),
     /// The backplane is not open. Nothing was served.
     Backplane(ConnectError),
+    /// There are no keys in the file of `--bus-key-file`. Nothing was served.
+    Keys(KeyFileError),
+    /// Signatures are required, and no file of keys is named. Nothing was served.
+    NoKeys,
     /// Events that were accepted were not handed to the backplane before the drain was over.
     Unsent {
         /// How many.
@@ -31,6 +35,8 @@ impl fmt::Display for RunError {
         match self {
             Self::Start(error) => write!(f, "the server does not start: {error}"),
             Self::Backplane(error) => error.fmt(f),
+            Self::Keys(error) => write!(f, "--bus-key-file: {error}"),
+            Self::NoKeys => f.write_str("--bus-signing require takes --bus-key-file"),
             Self::Unsent { events } => {
                 write!(
                     f,
@@ -52,7 +58,8 @@ impl std::error::Error for RunError {
         match self {
             Self::Start(error) => Some(error),
             Self::Backplane(error) => error.source(),
-            Self::Unsent { .. } | Self::Cut { .. } => None,
+            Self::Keys(error) => error.source(),
+            Self::NoKeys | Self::Unsent { .. } | Self::Cut { .. } => None,
         }
     }
 }
@@ -60,6 +67,12 @@ impl std::error::Error for RunError {
 impl From<ConnectError> for RunError {
     fn from(error: ConnectError) -> Self {
         Self::Backplane(error)
+    }
+}
+
+impl From<KeyFileError> for RunError {
+    fn from(error: KeyFileError) -> Self {
+        Self::Keys(error)
     }
 }
 

@@ -216,7 +216,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::Stream;
-use midplane::connect::Settings;
 use socket2::SockRef;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -225,7 +224,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub use error::RunError;
 pub use runtime::{Runtime, Socket};
 
-use backplane::Plane;
+use backplane::{BusSettings, Plane};
 use config::Config;
 use descriptors::Places;
 use operators::Operators;
@@ -240,12 +239,16 @@ const NOT_SENT: u32 = 16 << 10;
 pub struct Server {
     config: Config,
     listener: TcpListener,
-    backplane: Option<Settings>,
+    backplane: Option<BusSettings>,
     operators: Operators,
 }
 
 impl Server {
-    fn bind(config: Config, backplane: Option<Settings>, operators: Operators) -> io::Result<Self> {
+    fn bind(
+        config: Config,
+        backplane: Option<BusSettings>,
+        operators: Operators,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
         listener.set_nonblocking(true)?;
         // The sockets that are accepted have these of the socket that listens.
@@ -323,7 +326,7 @@ pub fn main(run: impl FnOnce(Server) -> Result<(), RunError>) -> ExitCode {
         Ok(backplane) => backplane,
         Err(error) => return fail(2, &format!("error: {error}")),
     };
-    if let Err(error) = config.check_json_lane(backplane.is_some()) {
+    if let Err(error) = config.check_bus(backplane.is_some()) {
         return fail(2, &format!("error: {error}"));
     }
     let operators = match Operators::of(&config) {

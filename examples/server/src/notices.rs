@@ -95,6 +95,13 @@ fn record(app: &App, notice: Notice, repeats: &mut Repeats) {
                 tracing::warn!(%reason, "bus link lost");
             }
         }
+        Notice::DroppedFrames(dropped) => tracing::warn!(
+            unsigned = dropped.unsigned,
+            unknown_keys = dropped.unknown_keys,
+            wrong_tags = dropped.wrong_tags,
+            misplaced = dropped.misplaced,
+            "frames dropped"
+        ),
         Notice::Lagged(notices) => tracing::warn!(notices, "notices dropped"),
         _ => {}
     }

@@ -50,6 +50,11 @@
 //! the bus is [opened](Settings::open). Each error says what failed, by which setting, and what to do, and none holds
 //! the URL, which may hold a password.
 //!
+//! # Keys
+//!
+//! [`read_keys`] reads the keys by which the nodes of a cluster sign their frames
+//! ([`Builder::signing`](crate::Builder::signing)). Its errors name the file and show nothing of a key.
+//!
 //! # Map
 //!
 //! [`Settings`] is what was set, [`BusKind`] the sorts of bus, [`ConnectError`] what goes wrong.
@@ -57,6 +62,7 @@
 #[cfg(not(all(feature = "redis", feature = "nats", feature = "postgres")))]
 mod absent;
 mod error;
+mod keys;
 mod kind;
 mod memory;
 #[cfg(feature = "nats")]
@@ -75,5 +81,6 @@ use absent as postgres;
 use absent as redis;
 
 pub use error::ConnectError;
+pub use keys::{KeyFileError, read_keys};
 pub use kind::BusKind;
 pub use settings::Settings;

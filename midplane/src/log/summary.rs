@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use midplane_core::envelope::NodeId;
-use midplane_core::{Difference, Incident, Instant, Notice, State, Status};
+use midplane_core::{Difference, DroppedFrames, Incident, Instant, Notice, State, Status};
 
 /// The least time between two lines about what goes on.
 const PACE: Duration = Duration::from_secs(60);
@@ -39,6 +39,7 @@ pub(super) enum Line {
     Left(NodeId),
     Silent(NodeId),
     Differs(Difference),
+    Frames(DroppedFrames),
     Lagged(u64),
     Dropped(Dropped),
 }
@@ -107,6 +108,7 @@ impl Summary {
             Notice::Left(node) => Line::Left(*node),
             Notice::Silent(node) => Line::Silent(*node),
             Notice::Differs(difference) => Line::Differs(difference.clone()),
+            Notice::DroppedFrames(dropped) => Line::Frames(*dropped),
             Notice::Lagged(notices) => Line::Lagged(*notices),
             _ => return None,
         })

@@ -59,6 +59,10 @@ impl Bus for TappedBus {
         self.bus.limits()
     }
 
+    fn prefix(&self) -> &str {
+        self.bus.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.bus.connect().await?;
         let transmit = Box::new(Tap {

@@ -324,6 +324,10 @@ impl Bus for SimulatedBus {
         Limits::new(FRAME)
     }
 
+    fn prefix(&self) -> &str {
+        "simulated"
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         self.server.travel().await;
         let refused = self.server.once(|state| {

@@ -59,6 +59,10 @@ impl Bus for CountingBus {
         self.bus.limits()
     }
 
+    fn prefix(&self) -> &str {
+        self.bus.prefix()
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.bus.connect().await?;
         let (all, control) = (self.all.clone(), self.control.clone());
@@ -117,7 +121,7 @@ impl Grid {
                     all: all.clone(),
                     control: control.clone(),
                 };
-                start_cluster(Arc::new(bus), config)
+                start_cluster(Arc::new(bus), Cluster::builder(config))
             });
             let nodes = try_join_all(nodes).await?;
             let mut attachments = Vec::new();

@@ -1,6 +1,7 @@
 //! The driver's inside: the one place where the protocol, the bus and the clock meet.
 
 mod alarm;
+mod dropped;
 mod in_flight;
 mod incident;
 mod interest;
@@ -23,7 +24,7 @@ use super::names::Names;
 use super::outgoing::{Answered, Backlog, Command};
 use super::polled_link::Job;
 use super::shared::ClusterShared;
-use crate::bus::{Bus, Inbound, Lane};
+use crate::bus::{Bus, Inbound, Lane, Signing};
 use crate::host::Host;
 use crate::member::Reason;
 use crate::missed::Missed;
@@ -32,6 +33,7 @@ use crate::notice::Notice;
 use crate::receipt::State;
 use crate::time::Instant;
 use alarm::Alarm;
+use dropped::DroppedFrameReports;
 use in_flight::{Batch, InFlight};
 use incident::Incidents;
 use interest::Interest;
@@ -54,6 +56,7 @@ pub(super) struct Engine<H: Host> {
     questions: OpenQuestions,
     external: Option<ExternalSubscription>,
     incidents: Incidents,
+    dropped: DroppedFrameReports,
     alarm: Alarm,
     closing: Option<Closing>,
     messages: Vec<Queued>,
@@ -77,11 +80,15 @@ impl<H: Host> Engine<H> {
         bus: Arc<dyn Bus>,
         lanes: Arc<Lanes<H>>,
         external: Option<ExternalSubscription>,
-        names: &Names,
+        (names, signing): (&Names, Option<&Signing>),
     ) -> Self {
         let (id, config) = (shared.id, shared.config);
         let seed = u128::from_le_bytes(id.0) as u64;
+        let required = signing.is_some_and(Signing::is_required);
         let mut node = Node::new(id, config, bus.limits());
+        if let Some(signing) = signing {
+            node = node.with_signing(signing, bus.prefix());
+        }
         node.introduce(&names.node, &names.cluster, external.is_some());
         Self {
             node,
@@ -91,6 +98,7 @@ impl<H: Host> Engine<H> {
             questions: OpenQuestions::default(),
             external,
             incidents: Incidents::new(config.heartbeat, config.lanes),
+            dropped: DroppedFrameReports::new(config.heartbeat, required),
             alarm: Alarm::new(shared.timer.clone()),
             closing: None,
             messages: Vec::new(),
@@ -420,6 +428,9 @@ impl<H: Host> Engine<H> {
         self.pass_on(&missed);
         if let Some(incident) = self.incidents.take_over(now) {
             self.shared.notices.report(&Notice::Missed(incident));
+        }
+        if let Some(dropped) = self.dropped.look(now, &self.node.counters()) {
+            self.shared.notices.report(&Notice::DroppedFrames(dropped));
         }
     }
 

@@ -249,6 +249,10 @@ mod tests {
             Limits::new(1_024)
         }
 
+        fn prefix(&self) -> &str {
+            "scripted"
+        }
+
         async fn connect(&self) -> Result<Link, BusError> {
             match self {
                 Self::Refuses => Err(BusError::new(BusErrorKind::Denied, "refused")),

@@ -69,7 +69,20 @@ pub async fn a_bad_backplane_is_one_clear_line(program: Program) {
     // Nothing listens on port 1.
     let nowhere = "redis://ada:hunter2@127.0.0.1:1";
     let spaced = ["--backplane", "memory:", "--backplane-prefix", "a b"];
-    let flagged: [(&[&str], &str); 6] = [
+    let keys = std::env::temp_dir().join(format!("midplane-keys-{}", std::process::id()));
+    std::fs::write(&keys, "1: hunter2\n").expect("a file");
+    let keys = keys.to_str().expect("a path of text");
+    let short = ["--backplane", "memory:", "--bus-key-file", keys];
+    let absent = [
+        "--backplane",
+        "memory:",
+        "--bus-key-file",
+        "/nonexistent/keys",
+    ];
+    let flagged: [(&[&str], &str); 9] = [
+        (&short, "--bus-key-file"),
+        (&absent, "/nonexistent/keys"),
+        (&["--bus-signing", "require"], "--bus-key-file"),
         (&["--backplane", "nonsense"], "redis://"),
         (&["--backplane", ""], "empty"),
         (&["--backplane", nowhere], "127.0.0.1:1"),

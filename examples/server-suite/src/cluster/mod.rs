@@ -10,6 +10,7 @@ pub(crate) mod nodes;
 mod programs;
 pub mod reach;
 pub mod readiness;
+pub mod signing;
 pub mod stopping;
 
 pub use midplane_testkit::server::ServerKind;
