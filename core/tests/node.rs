@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
-use midplane_core::envelope::{Message, NodeId};
+use midplane_core::envelope::{FrameWriter, Header, Heartbeat, Message, NodeId};
 use midplane_core::node::{Config, Intake, News, Node, Run};
 use midplane_core::{Audience, Event, Instant, Refusal, Scope, Target, TooLarge};
 
@@ -294,4 +294,46 @@ fn a_node_that_comes_to_many_knows_them_when_it_is_live() {
         }
         assert_eq!(nodes[last].members().count(), last, "{step}");
     }
+}
+
+/// The names of the nodes that were heard take turns, so that a heartbeat stays as small beside a thousand as beside forty.
+#[test]
+fn a_heartbeat_among_a_thousand_nodes_is_a_kibibyte() {
+    let limits = Limits::new(1 << 16);
+    let id = |number: u16| {
+        let mut id = [7; 16];
+        id[..2].copy_from_slice(&number.to_le_bytes());
+        NodeId(id)
+    };
+    let mut node = Node::new(id(0), Config::default(), limits);
+    node.introduce(&"n".repeat(32), &"c".repeat(16), true);
+    node.connected_to(&"b".repeat(48));
+    // What a clock shows after a year.
+    let mut now = Instant::from_origin(Duration::from_secs(31_536_000));
+    node.connected(now);
+    let (mut largest, mut beats) = (0, 0);
+    for _ in 0..100 {
+        now += Duration::from_millis(100);
+        for other in 1..=1_000 {
+            let stamp = now.since_origin();
+            let header = Header {
+                stamp,
+                before: stamp,
+                ..Header::new(id(other), 0, 0)
+            };
+            let mut writer = FrameWriter::new(header, 1 << 10).unwrap();
+            writer
+                .push(&Message::Heartbeat(Heartbeat::default()))
+                .unwrap();
+            node.receive(now, Lane(0), &writer.finish());
+        }
+        drop(taken(&mut node));
+        node.tick(now);
+        while let Some(sent) = node.transmit(now) {
+            node.receive(now, sent.lane, &sent.frame);
+            (largest, beats) = (largest.max(sent.frame.len()), beats + 1);
+        }
+    }
+    assert!(beats > 4 && node.peers() == 1_000);
+    assert!((900..=1_152).contains(&largest), "{largest} bytes");
 }

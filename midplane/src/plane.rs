@@ -260,7 +260,13 @@ impl Plane {
             Node::Other => self.state() == State::Live,
             Node::Local(_) | Node::Cluster(_) => self.status().ready,
         };
-        ready && !self.shared.drain.is_unready()
+        ready && !self.is_unready()
+    }
+
+    /// Whether readiness was taken away, by [`unready`](Self::unready) or a drain.
+    #[must_use]
+    pub fn is_unready(&self) -> bool {
+        self.shared.drain.is_unready()
     }
 
     /// What the plane can do at this moment.

@@ -8,7 +8,7 @@ use super::mutual::slack;
 use super::news::News;
 use super::peer::Standing;
 use super::peers::RETURN;
-use crate::envelope::{Contact, MAX_CONTACT};
+use crate::envelope::{Contact, Heard, MAX_CONTACT};
 use crate::member::Reason;
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -223,14 +223,19 @@ impl Node {
         }
     }
 
-    /// A member says that it heard a frame of the node with this stamp.
-    pub(super) fn vouched_for(&mut self, now: Instant, node: NodeId, stamp: Duration) {
+    /// A member says whom it heard, and how long ago: one that it does not hear any more itself it cannot vouch for.
+    pub(super) fn vouched_for(&mut self, now: Instant, heard: &Heard) {
+        let Heard { node, stamp, ago } = *heard;
         let ours = self.config.heartbeat;
         let Some(peer) = self.reception.peers.get_mut(node) else {
             return;
         };
         let newest = peer.latest.map_or(Duration::ZERO, |(newest, _)| newest);
-        let late = newest + peer.every(ours);
+        let every = peer.every(ours);
+        if ago > every * 2 {
+            return;
+        }
+        let late = newest + every;
         let mutual = &mut peer.mutual;
         let before = mutual.vouched.map_or(late, |(before, _)| before);
         if mutual.silent.is_some() && stamp > before {

@@ -244,7 +244,7 @@ impl Node {
                     self.changed = true;
                 }
             }
-            self.vouched_for(now, heard.node, heard.stamp);
+            self.vouched_for(now, heard);
         }
         for left in &heartbeat.left {
             let Left { node, ago, lanes } = left;

@@ -1,15 +1,16 @@
 //! Whether members and a node hear each other: what a node says of itself while they do not, and who is ready then.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use midplane::Memory;
 use midplane_core::envelope::NodeId;
 use midplane_core::node::Config;
-use midplane_core::{Backplane, Notice, Reason, State};
+use midplane_core::{Audience, Backplane, LaneMap, Notice, Reason, Scope, State};
 
 use crate::door::Door;
 use crate::wire::{ms, secs};
-use crate::world::{Member, World};
+use crate::world::{Member, World, numbered, topic};
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
@@ -298,5 +299,43 @@ fn expected_members_on_two_brokers_that_never_meet() {
         let status = node.plane.status();
         assert_eq!((status.state, status.ready), (State::Live, true));
         assert_eq!(status.reasons, []);
+    }
+}
+
+/// Of a node that is subscribed to several lanes one brings nothing, and nobody says so.
+#[test]
+fn a_deaf_lane_is_told_and_healed() {
+    let config = Config {
+        lanes: 8,
+        ..Config::default()
+    };
+    let (audience, scope) = (Audience::from(topic("t")), Scope::default());
+    let lane = LaneMap::new(config.lanes).lane(&scope, &audience);
+    assert_ne!(lane.0, 0);
+    for heals in [true, false] {
+        let fleet = Fleet::new(17, 2, config);
+        let client = fleet.nodes[1].client(&fleet.world, "c", &["t"]);
+        fleet.world.run(secs(1));
+        let door = &fleet.nodes[1].door;
+        door.deaf_on.store(lane.0, SeqCst);
+        let texts = numbered(10);
+        for text in &texts {
+            fleet.nodes[0].publish("t", text.as_str());
+            fleet.world.run(ms(100));
+        }
+        // It is found by what the other's heartbeats report, and subscribed anew with a link.
+        let found = (0..25).any(|_| {
+            fleet.world.run(secs(1));
+            door.links.load(SeqCst) == 2
+        });
+        assert!(found, "the link is never rebuilt");
+        if heals {
+            door.deaf_on.store(u32::MAX, SeqCst);
+            fleet.world.run(secs(10));
+            client.assert_got(&texts);
+        } else {
+            fleet.world.run(secs(60));
+            assert_eq!((client.texts(), client.missed().len()), (vec![], 1));
+        }
     }
 }

@@ -8,6 +8,7 @@ use futures::future::{Either, select};
 use midplane::core::Incident;
 use midplane::{Instant, Notice, State};
 
+use crate::health;
 use crate::repeats::{Repeated, Repeats};
 use crate::state::App;
 
@@ -46,7 +47,10 @@ fn record(app: &App, notice: Notice, repeats: &mut Repeats) {
             match state {
                 State::Live => tracing::info!("backplane live"),
                 State::Closed => tracing::info!("backplane closed"),
-                _ => tracing::warn!("backplane degraded"),
+                _ => {
+                    let reasons = health::reasons(&app.node.status()).join("; ");
+                    tracing::warn!(reasons, "backplane degraded");
+                }
             }
         }
         Notice::Missed(incident) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use midplane::core::AgreedSettings;
+use midplane::core::{AgreedSettings, Reason};
 use midplane::{Answers, Ask, Audience, State, Target, metrics};
 use serde::{Deserialize, Serialize};
 
@@ -78,11 +78,10 @@ impl From<AgreedSettings> for Settings {
 pub(crate) fn nodes(app: &App) -> Response<Body> {
     let (state, now) = (app.plane.state(), app.runtime.timer.now());
     let noticed = app.noticed().clone();
-    let heard = match state {
-        State::Live => "heard",
-        _ => "unknown",
-    };
     let status = app.node.status();
+    // A node that knows why it is not live is linked.
+    let linked = state == State::Live || status.reasons.iter().any(Reason::degrades);
+    let heard = if linked { "heard" } else { "unknown" };
     let members = status.members.iter().cloned();
     let members: Vec<_> = members.collect();
     let silent = noticed.silent(now);

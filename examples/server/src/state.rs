@@ -81,7 +81,7 @@ impl App {
 
     /// Whether a load balancer is to send clients here.
     pub(crate) fn is_ready(&self) -> bool {
-        self.front.is_ready()
+        self.node.status().ready && !self.front.is_unready()
     }
 
     /// What the notices of the backplane said. Not to be held for long.
