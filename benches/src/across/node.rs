@@ -191,12 +191,12 @@ pub(crate) fn midplane(
 /// Two nodes, each on a bus of its own from `bus`, which sign what they send if they are to.
 pub(crate) fn midplane_signed(
     size: usize,
-    signing: Option<Signing>,
+    signing: Option<&Signing>,
     bus: impl Fn() -> io::Result<Arc<dyn Bus>>,
 ) -> io::Result<impl Route + 'static> {
     let builder = || {
         let builder = Cluster::builder(Config::default());
-        match &signing {
+        match signing {
             Some(signing) => builder.with_signing(signing.clone()),
             None => builder,
         }

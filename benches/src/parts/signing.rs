@@ -28,9 +28,9 @@ const KEPT: f64 = 0.85;
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
     let server = Server::redis();
     let url = server.url();
-    let bus = || -> io::Result<Arc<dyn Bus>> { Ok(Arc::new(Redis::new(&*url).map_err(failed)?)) };
+    let bus = || -> io::Result<Arc<dyn Bus>> { Ok(Arc::new(Redis::new(&url).map_err(failed)?)) };
     let keys = Keys::new([(1, &[0x5a; Keys::SHORTEST][..])]).map_err(failed)?;
-    let signing = Some(Signing::require(keys));
+    let signing = Signing::require(keys);
     report.progress(format!("{SIZE} bytes, as many events as go"));
     let mut contenders = vec![
         (
@@ -39,7 +39,7 @@ pub(crate) fn run(report: &mut Report) -> io::Result<()> {
         ),
         (
             SIGNED,
-            Streams::new(SIZE, midplane_signed(SIZE, signing, bus)?),
+            Streams::new(SIZE, midplane_signed(SIZE, Some(&signing), bus)?),
         ),
     ];
     race(&mut contenders, CALIBRATION, Streams::calibrate)?;
