@@ -97,6 +97,7 @@ macro_rules! with_completion_checks {
             listening::a_listener_without_a_stream_handles_everything,
             load::a_subscription_under_load_starts_exactly,
             nodes::flows_keep_their_order_while_nodes_are_killed,
+            producer::a_repeated_finish_never_completes_twice,
             producer::every_call_may_be_repeated,
             producer::an_illegal_transition_is_refused_and_changes_nothing
         }

@@ -7,7 +7,7 @@ use midplane::completions::{Change, Execution, Outcome, ProduceError};
 use midplane_testkit::within;
 
 use crate::fixture::Fixture;
-use crate::script::{begin, execution, expect, finish, run, subscribe};
+use crate::script::{begin, execution, expect, finish, handle, run, subscribe};
 
 /// "Each producer call is idempotent."
 pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
@@ -102,6 +102,32 @@ pub(crate) async fn an_illegal_transition_is_refused_and_changes_nothing(
                 refused(finish, second.as_str());
             }
         }
+    }
+    run(&*producer, "fence").await;
+    expect(&mut stream, "fence").await;
+}
+
+/// "A repeated finish never completes an execution a second time": while the store knows the execution the call finds its work
+/// done, and once retention has forgotten it, which takes that it was handled, the call is refused.
+pub(crate) async fn a_repeated_finish_never_completes_twice(fixture: Arc<dyn Fixture>) {
+    let producer = fixture.producer();
+    run(&*producer, "handled").await;
+    run(&*producer, "left").await;
+    handle(&*fixture.ledger(), &["handled"]).await;
+    let mut stream = subscribe(&*fixture.backend()).await;
+    fixture.expire_history().await;
+    let again = async |id: &str| {
+        let id = execution(id);
+        within("finishing", producer.finish(&id, &Outcome::Success, None)).await
+    };
+    let left = again("left")
+        .await
+        .expect("it is known until it is handled");
+    assert_eq!(left, Change::AlreadySo);
+    match again("handled").await {
+        Ok(change) => assert_eq!(change, Change::AlreadySo),
+        Err(ProduceError::Unknown(id)) => assert_eq!(id, execution("handled")),
+        Err(error) => panic!("it is known or not, and {error}"),
     }
     run(&*producer, "fence").await;
     expect(&mut stream, "fence").await;

@@ -104,7 +104,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// - A trigger does not run where `session_replication_role` is `replica`: finish executions with `origin`.
 /// - Finishing takes part in no two-phase commit: `PREPARE TRANSACTION` refuses a transaction that notifies.
 /// - The history and handled executions are kept until [`prune`](Self::prune) is called, which is the program's to do
-///   now and then. What is never handled is kept for ever.
+///   now and then, with an age. What finished later than that age ago is kept, so a finish may be repeated, as one that was
+///   so before, for at least the age; after that it is refused with `MP001`, and completes nothing a second time. What is
+///   never handled is kept for ever.
 /// - A failover to a standby that had not received everything, or a crash with `synchronous_commit` off, takes back
 ///   completions that were answered, and their executions are running again: their producers have to finish them once
 ///   more.
@@ -112,9 +114,20 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// # Grants
 ///
-/// The procedures run with the rights of their caller. Listeners need `USAGE` on the schema and `SELECT` on its tables
-/// and sequences; producers and the ledger `SELECT, INSERT, UPDATE` on its tables and `SELECT, USAGE` on its
-/// sequences; pruning also `DELETE`.
+/// The procedures run with the rights of their caller, and three grant what a role needs: `CALL
+/// midplane.allow_producer('role')` to start and finish executions, and not to take work or mark any as handled;
+/// `midplane.allow_listener` to follow the history and work with the ledger, and not to start or finish; and
+/// `midplane.allow_follower` to follow the history alone. Pruning is for the owner of the schema.
+///
+/// # By hand
+///
+/// `SELECT midplane.complete('job', '{"a": 1}')`: the bytes may be text, `json` or `jsonb`, whose UTF-8 they are then, or
+/// `bytea`. A literal or a parameter without a type is text: write `'\x00'::bytea` or `$2::bytea` for bytes.
+///
+/// The migrations are files, `migrations/*.sql`, numbered and never changed, for programs that apply them by a tool of
+/// their own: in this order, with `"midplane"` replaced where the schema has another name, and with their numbers in the
+/// table `midplane.migrations (version integer PRIMARY KEY, applied_at timestamptz)`, which the tool creates first.
+/// The numbers there are 1, 2 and so on, in the order of the files.
 ///
 /// # What happens on disconnect
 ///

@@ -3,13 +3,14 @@
 use midplane_core::bus::SettingsError;
 
 /// The migrations, each applied once and in this order, for ever: a change is a new one at the end.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/1_tables.sql"),
     include_str!("../../migrations/2_history.sql"),
     include_str!("../../migrations/3_producers.sql"),
     include_str!("../../migrations/4_ledger.sql"),
     include_str!("../../migrations/5_commit.sql"),
     include_str!("../../migrations/6_take.sql"),
+    include_str!("../../migrations/7_interface.sql"),
 ];
 
 /// How the schema is named in the migrations, which are SQL as they stand.

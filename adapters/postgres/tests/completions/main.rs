@@ -3,11 +3,13 @@
 mod commit;
 mod failover;
 mod faults;
+mod interface;
 mod own;
 mod peculiar;
 mod sql;
 mod test_store;
 mod trouble;
+mod upgrade;
 mod waking;
 mod work;
 

@@ -1,14 +1,16 @@
 //! A client of the tests' own.
 
+use std::error::Error;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_timer::Delay;
 use midplane_completions::{BackendError, BackendErrorKind, ExecutionId, Outcome, ProduceError};
 use midplane_completions_suite::Transaction;
 use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// Where the connections are driven, whatever the test runs on.
@@ -54,6 +56,20 @@ impl Sql {
         self.ask(text).await.expect("it is SQL")
     }
 
+    /// Runs a call of an id and a payload, the latter in the type that the statement gives it.
+    pub(crate) async fn call(&self, statement: &str, id: &str, payload: &'static str) {
+        let prepared = self.0.prepare(statement).await.expect("it is SQL");
+        let bytes = payload.as_bytes();
+        let json = AsJson(payload);
+        let payload: &(dyn ToSql + Sync) = match prepared.params()[1] {
+            Type::BYTEA => &bytes,
+            Type::JSON | Type::JSONB => &json,
+            _ => &payload,
+        };
+        let called = self.0.query(&prepared, &[&id, payload]).await;
+        called.expect("it is called");
+    }
+
     pub(crate) async fn ask(&self, text: &str) -> Result<Option<String>, tokio_postgres::Error> {
         let messages = self.0.simple_query(text).await?;
         Ok(messages.into_iter().find_map(|message| match message {
@@ -61,6 +77,31 @@ impl Sql {
             _ => None,
         }))
     }
+}
+
+/// Text in the forms of json and jsonb.
+#[derive(Debug)]
+struct AsJson(&'static str);
+
+impl ToSql for AsJson {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        if *kind == Type::JSONB {
+            // The version of the binary form.
+            out.put_u8(1);
+        }
+        out.put_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(*kind, Type::JSON | Type::JSONB)
+    }
+
+    to_sql_checked!();
 }
 
 /// Runs statements on a connection of its own, and gives the first value.
@@ -80,7 +121,7 @@ impl OpenTransaction {
         let _ = sql.ask("BEGIN").await;
         Self {
             sql,
-            finish: format!("SELECT \"{schema}\".finish($1, $2, $3)"),
+            finish: format!("SELECT \"{schema}\".finish($1, $2, $3::bytea)"),
         }
     }
 }

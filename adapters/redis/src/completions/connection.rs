@@ -13,7 +13,7 @@ use redis::{Cmd, PushInfo, RedisError, Value};
 
 use super::SharedStore;
 use super::library::Keys;
-use super::{library, reply};
+use super::{eviction, library, reply};
 use crate::Redis;
 use crate::error::ErrorContext;
 
@@ -96,6 +96,13 @@ pub(super) fn failure(context: &ErrorContext, what: &str, error: RedisError) -> 
         Some(library::OTHER_VERSION) => BackendError::new(
             BackendErrorKind::NotInstalled,
             format!("the store of completions of redis at {address} is of another version than this program"),
+        )
+        .caused_by(error),
+        Some("OOM") => BackendError::new(
+            BackendErrorKind::Unreachable,
+            format!(
+                "redis at {address} is full (maxmemory) and cannot {what}: what is handled or trimmed makes room"
+            ),
         )
         .caused_by(error),
         _ if is_missing(&error) => BackendError::new(
@@ -202,7 +209,10 @@ impl SharedStore {
     }
 
     pub(super) async fn install(&self) -> Result<(), BackendError> {
-        let connected = self.in_time(self.connect()).await?;
+        let mut connected = self.in_time(self.connect()).await?;
+        if let Some(trouble) = eviction::trouble(&mut connected.0, &connected.1).await {
+            return Err(BackendError::new(trouble.kind, trouble.text));
+        }
         let mut current = self.connection.current.lock().await;
         current.count += 1;
         current.open = Some(connected);

@@ -4,25 +4,29 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::task::AtomicWaker;
 use midplane_completions::{
     BackendError, BackendErrorKind, Capabilities, Cursor, Filter, Journal, JournalReader, Page,
-    ReadError,
+    ReadError, Trouble,
 };
+use midplane_core::{Instant, Timer};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
-use super::RedisStore;
 use super::connection::{failure, open, unexpected_answer};
 use super::library::Keys;
 use super::place::HistoryPlace;
-use super::reply;
+use super::{RedisStore, eviction, reply};
 use crate::error::ErrorContext;
 
 /// The most records that one call looks at: the server does nothing else meanwhile.
 const PAGE: usize = 1_000;
+
+/// How often the server is asked whether it evicts keys.
+const LOOK: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Journal for RedisStore {
@@ -44,6 +48,9 @@ impl Journal for RedisStore {
             filter: filter.clone(),
             signal,
             store: 0,
+            timer: Arc::clone(&self.shared.timer),
+            looked_at: None,
+            trouble: None,
         };
         let channel = reader.keys.channel();
         let subscribed = reader.connection.subscribe(channel).await;
@@ -84,6 +91,10 @@ struct RedisReader {
     signal: Arc<ReaderSignal>,
     /// The number that tells the store from others.
     store: u64,
+    timer: Arc<dyn Timer>,
+    /// When the server was last asked whether it evicts.
+    looked_at: Option<Instant>,
+    trouble: Option<Trouble>,
 }
 
 impl RedisReader {
@@ -139,7 +150,14 @@ impl JournalReader for RedisReader {
             .query_async(&mut self.connection)
             .await
             .map_err(|error| failure(&self.context, "read the history", error))?;
-        reply::read(&answer, self.store).unwrap_or_else(|| Err(unexpected_answer("read").into()))
+        let page = reply::read(&answer, self.store)
+            .unwrap_or_else(|| Err(unexpected_answer("read").into()))?;
+        let now = self.timer.now();
+        if self.looked_at.is_none_or(|before| now - before >= LOOK) {
+            self.looked_at = Some(now);
+            self.trouble = eviction::trouble(&mut self.connection, &self.context).await;
+        }
+        Ok(page.with_trouble(self.trouble.clone()))
     }
 
     async fn wait(&mut self) -> Result<(), BackendError> {

@@ -679,14 +679,15 @@ local function register(name, callback, flags)
   })
 end
 
-register('install', install, {})
+-- What frees memory, or is needed on the way there, runs when there is none.
+register('install', install, { 'allow-oom' })
 register('start', start, {})
 register('complete', finish('success'), {})
 register('fail', finish('failure'), {})
 register('cancel', finish('cancelled'), {})
 register('expire', finish('expired'), {})
 register('skip', finish('skipped'), {})
-register('trim', trim_to, {})
+register('trim', trim_to, { 'allow-oom' })
 register('head', head, { 'no-writes' })
 register('read', read, { 'no-writes' })
 register('scan', scan, { 'no-writes' })

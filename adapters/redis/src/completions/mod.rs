@@ -1,6 +1,7 @@
 //! The store of completions in a Redis or a Valkey.
 
 mod connection;
+mod eviction;
 mod history;
 mod ledger;
 mod library;
@@ -77,14 +78,17 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// Redis 7 or newer, or any Valkey. The bytes of a completion are 1 MiB at most, and a page about as much.
 /// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention). An
-/// execution is kept while it is not handled, and after that as long as its record is. What is to be handled is
+/// execution is kept while it is not handled, and after that as long as its record is: a finish may be repeated, as one
+/// that was so before, until 100,000 others have finished, and is refused with `UNKNOWNEXECUTION` after that; at 1,000 a second
+/// that is 100 s, so set retention by the rate and by how long producers repeat. What is to be handled is
 /// listed by when it is due and by flow, so taking it costs the same however much waits; a filter by tag looks at all that
 /// is due in its namespaces.
 ///
 /// The user needs the keys and the channel, `FCALL`, `FCALL_RO`, `SUBSCRIBE`, `FUNCTION LOAD` unless an
 /// operator did it, and what the functions call: `ACL SETUSER jobs on >secret resetkeys ~{jobs}:*
 /// resetchannels &{jobs}:* +hello +subscribe +publish +fcall +fcall_ro +function|load +time +hmget +hget
-/// +hset +hdel +hincrby +xadd +xlen +xrange +xtrim +xinfo|stream +zadd +zrem +zscore +zrange`.
+/// +hset +hdel +hincrby +xadd +xlen +xrange +xtrim +xinfo|stream +zadd +zrem +zscore +zrange +info`. Without `+info`
+/// nobody is told that the server evicts.
 ///
 /// # What happens on disconnect
 ///
@@ -100,7 +104,13 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// everything is. Replication is asynchronous: a replica that takes over may lack the last completions
 /// that were answered. The ledger is in the same server, so what is lost is lost to listeners too:
 /// such an execution is running again, as far as the store knows, and its producer has to finish it once
-/// more. Where that must not be, use Postgres. The server must not evict: `maxmemory-policy noeviction`.
+/// more. Where that must not be, use Postgres.
+///
+/// The server must not evict: `maxmemory-policy noeviction`. Where `maxmemory` is set and the policy evicts any key,
+/// [`install`](Self::install) is refused, and a stream yields
+/// [`Trouble`](midplane_completions::StreamItem::Trouble), also when that is set while the stream runs: each subscription
+/// looks every 10 s. A server that is full refuses to start and finish executions; what frees memory, handling and trimming,
+/// goes on.
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<SharedStore>,
@@ -157,8 +167,8 @@ impl RedisStore {
     /// nothing is installed.
     ///
     /// # Errors
-    /// When the server is not reached, refuses, or holds a store of another version. Functions may have
-    /// been loaded.
+    /// When the server is not reached, refuses, evicts keys when it is full, or holds a store of another version. Functions
+    /// may have been loaded.
     pub async fn install(&self) -> Result<(), BackendError> {
         self.shared.install().await
     }

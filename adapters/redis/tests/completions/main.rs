@@ -2,6 +2,7 @@
 //! another program for the first.
 
 mod faults;
+mod memory;
 mod peculiar;
 mod places;
 mod test_store;

@@ -375,7 +375,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         let server = Server::redis_with(&[]);
         let rules = "on >hunter2 resetkeys ~{jobs}:* resetchannels &{jobs}:* +hello +subscribe +publish +fcall \
             +fcall_ro +function|load +time +hmget +hget +hset +hdel +hincrby +xadd +xlen +xrange +xtrim \
-            +xinfo|stream +zadd +zrem +zscore +zrange";
+            +xinfo|stream +zadd +zrem +zscore +zrange +info";
         let rules: Vec<_> = rules.split_whitespace().collect();
         let answer = ask(&server, &[&["ACL", "SETUSER", "jobs"], &rules[..]].concat());
         assert_eq!(answer, "+OK\r\n");
