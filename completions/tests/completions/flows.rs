@@ -52,7 +52,7 @@ fn promise_9_a_flow_has_one_handler_at_a_time_and_its_order_over_all_listeners()
         .each_ref()
         .map(|handler| listen(&tasks, &store, handler, settings));
     tasks.pass(Duration::ZERO);
-    let (producer, clock) = (store.clone(), tasks.clock());
+    let (producer, clock) = (store, tasks.clock());
     tasks.run(async move {
         for id in ids("flow:", 40) {
             finish_all(&producer, [id]).await;
