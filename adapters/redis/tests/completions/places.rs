@@ -7,6 +7,7 @@ use midplane::completions::{
 use midplane_completions_suite::script;
 use midplane_redis::RedisStore;
 use midplane_testkit::executor::Executor;
+use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::{RedisCluster, Server};
 use midplane_testkit::{eventually, succeeds, within};
 
@@ -75,6 +76,37 @@ fn a_stream_outlives_the_demotion_of_its_master() {
         let after = store(&new.url(), "jobs");
         run(&after, "second").await;
         expect(&mut stream, "second").await;
+    });
+}
+
+/// A replica is promoted that had not got the last completions, and gives their numbers out again.
+#[test]
+fn a_replica_that_lacked_the_tail_is_noticed() {
+    Executor::Smol.run(async {
+        let (master, replica) = (Server::redis_with(&[]), Server::redis_with(&[]));
+        let proxy = Proxy::start(master.address());
+        let before = store(&master.url(), "jobs");
+        let mut stream = listening(&store(&master.url_at(proxy.address()), "jobs")).await;
+        run(&before, "kept").await;
+        script::expect(&mut stream, "kept").await;
+        follow(&replica, &master).await;
+        replica.redis_does(&["REPLICAOF", "NO", "ONE"]);
+        for id in ["lost 1", "lost 2"] {
+            run(&before, id).await;
+            script::expect(&mut stream, id).await;
+        }
+        let after = store(&replica.url(), "jobs");
+        for id in ["other 1", "other 2", "other 3"] {
+            run(&after, id).await;
+        }
+        master.kill();
+        proxy.lead_to(replica.address());
+        // Once for the connection, and once for the history.
+        for _ in 0..2 {
+            assert_eq!(script::next_item(&mut stream).await, StreamItem::Resync);
+        }
+        run(&after, "after").await;
+        script::expect(&mut stream, "after").await;
     });
 }
 
