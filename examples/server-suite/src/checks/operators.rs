@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Instant;
 
 use midplane_testkit::child::Signal;
+use midplane_testkit::server::Server as Broker;
 use midplane_testkit::until;
 use serde_json::{Value, json};
 
@@ -152,8 +154,13 @@ pub async fn details_are_for_operators(program: Program) {
         }
     }
     // Why a server is not ready is for operators too.
-    let server = program.start("--backplane redis://127.0.0.1:1");
-    assert_eq!(told(&server.get("/readyz", 503).await), 2);
+    let broker = Broker::redis_with(&[]);
+    let flags = format!("--backplane {} --heartbeat 500ms", broker.url());
+    let server = program.start(&flags);
+    server.is_ready().await;
+    broker.kill();
+    server.is_unready(Instant::now()).await;
+    assert!(told(&server.get("/readyz", 503).await) > 1);
     let readiness = Request::new("GET", "/readyz").header("forwarded", "for=192.0.2.1");
     assert_eq!(told(&readiness.answered(&server, 503).await), 1);
 }
