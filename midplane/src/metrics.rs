@@ -134,6 +134,7 @@ impl Families<'_> {
                 ("unknown_keys", counters.unknown_keys),
                 ("wrong_tags", counters.wrong_tags),
                 ("overflows", counters.overflows),
+                ("foreign", counters.foreign),
                 ("implausible", counters.implausible),
                 ("asks", counters.asks),
                 ("repairs", counters.repairs),
@@ -229,7 +230,7 @@ mod tests {
                 assert_eq!(name.split('{').next(), Some(family), "{line}");
             }
         }
-        assert_eq!(series.len(), 45);
+        assert_eq!(series.len(), 46);
         for line in [
             "midplane_state{state=\"stopped\"} 1\n",
             "midplane_state{state=\"live\"} 0\n",
@@ -261,6 +262,6 @@ mod tests {
         let counts = shown.matches(": 0").count();
         // Two fields are no counts, and the members are counted as one.
         let gauges = ["members"].len() + ["live", "degraded", "stopped", "closed"].len();
-        assert_eq!(counts + gauges, 45, "{shown}");
+        assert_eq!(counts + gauges, 46, "{shown}");
     }
 }

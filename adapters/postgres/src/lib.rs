@@ -81,8 +81,9 @@
 //! # Map
 //!
 //! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Postgres: the URL's
-//! `parameters`; the `login` over a `socket` and the `driver`'s connection that comes of it; the `encryption` that a URL asks for, and
-//! the `verifier` of certificates; frames as the `payload` of a notification; and the store of `completions`.
+//! `parameters`; the `login` over a `socket` and the `driver`'s connection that comes of it; the `pooler` that may stand
+//! before the server; the `encryption` that a URL asks for, and the `verifier` of certificates; frames as the `payload` of a
+//! notification; and the store of `completions`.
 
 mod error;
 mod link;

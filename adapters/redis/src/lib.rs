@@ -89,8 +89,8 @@
 //! # Map
 //!
 //! As every adapter: `settings`, `url`, `tls` (`no_tls` without it), `link`, `error`. Peculiar to Redis: `runtime`,
-//! one `server`, the `topology` of several and their `slots`, the `pushes` that the driver hands over, and the store
-//! of `completions` with the `owner` of its keys.
+//! one `server`, the `topology` of several and their `slots`, the `sentinel`s that name a master, the `pushes` that the driver
+//! hands over, and the store of `completions` with the `owner` of its keys.
 
 #[cfg(not(any(feature = "smol", feature = "tokio")))]
 compile_error!(
