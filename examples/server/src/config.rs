@@ -444,12 +444,14 @@ mod tests {
     fn every_flag_is_described_with_its_default() {
         use clap::CommandFactory;
 
-        const OPTIONAL: [&str; 7] = [
+        const OPTIONAL: [&str; 9] = [
             "backplane",
             "backplane_prefix",
             "behind_proxy",
             "bus_key_file",
+            "cluster_name",
             "json_lane",
+            "node_name",
             "operator_token_file",
             "public_host",
         ];
