@@ -15,7 +15,8 @@ pub enum Frame<'a> {
 }
 
 /// The message of an item: text of text and binary of bytes, `{"midplane":"lost","count":n}` and `{"midplane":"missed"}` of
-/// what did not come.
+/// what did not come. Text goes out as it is: an application that passes on what others wrote refuses JSON objects with the
+/// key `midplane`, as the example servers do, or encodes items by itself.
 #[must_use]
 pub fn frame(item: &Item) -> Frame<'_> {
     match item {
