@@ -260,7 +260,7 @@ fn control_messages_of_unknown_kinds_are_no_gap() {
     world.run(secs(5));
     for kind in 0..30 {
         nodes[0].publish("t", format!("{kind}"));
-        world.send_unknown(&nodes[0], 200 + kind);
+        world.send_unknown(&nodes[0], 160 + kind);
         world.run(Duration::from_millis(100));
     }
     world.run(secs(10));
