@@ -1,9 +1,9 @@
 //! The errors between a listener, a producer and a store.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::error::Error;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use crate::{CursorError, ExecutionId, Outcome};
 
@@ -180,4 +180,19 @@ impl From<BackendError> for ProduceError {
     fn from(error: BackendError) -> Self {
         Self::Backend(error)
     }
+}
+
+/// What the error says, and what each of its causes says that is not said yet.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            // Writing to a string does not fail.
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    text
 }

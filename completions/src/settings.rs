@@ -11,7 +11,7 @@ pub struct ListenerSettings {
     /// The most handlers that run at once. 32 by default, at least 1.
     pub concurrency: usize,
     /// The most claimed completions that wait for a handler, or for the one before in their flow. 256 by
-    /// default. So many are claimed ahead only where handlers are quick: about half a second of work, and
+    /// default. That number is claimed ahead only where handlers are quick: about half a second of work, and
     /// [`concurrency`](Self::concurrency) where they are slow.
     pub queue: usize,
     /// How long a claim holds unless it is renewed, which happens each third of it while the completion waits and

@@ -1,7 +1,7 @@
 //! The stream of a subscription, and its items.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::error::Error;
 use core::fmt;
 use core::pin::Pin;
@@ -10,6 +10,7 @@ use core::task::{Context, Poll, ready};
 use futures::Stream;
 use futures::stream::BoxStream;
 
+use crate::error::with_causes;
 use crate::{BackendError, BackendErrorKind, Completion, Cursor};
 
 /// An item of a [`CompletionStream`].
@@ -52,17 +53,7 @@ impl Trouble {
 
 impl From<&BackendError> for Trouble {
     fn from(error: &BackendError) -> Self {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            let said = cause.to_string();
-            if !text.contains(&said) {
-                text.push_str(": ");
-                text.push_str(&said);
-            }
-            next = cause.source();
-        }
-        Self::new(error.kind(), text)
+        Self::new(error.kind(), with_causes(error))
     }
 }
 

@@ -2,11 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
 use core::error::Error;
-use core::fmt::Write;
 
 use crate::BackendErrorKind;
+use crate::error::with_causes;
 use crate::notice::{ListenerNotice, ListenerPart};
 
 /// What notices go to.
@@ -39,19 +38,4 @@ impl Incidents {
         let before = self.open.remove(&part);
         before.map(|_| ListenerNotice::Recovered { part })
     }
-}
-
-/// What the error says, and what each of its causes says that is not said yet.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            // Writing to a string does not fail.
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

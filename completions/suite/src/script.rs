@@ -1,15 +1,33 @@
 //! Calls of producers and subscriptions with the waiting done and the answers asserted.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::future::Future;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
-    Change, Completion, CompletionBackend, CompletionStream, Cursor, Execution, ExecutionId,
-    Filter, Ledger, Outcome, Producer, Settled, StreamItem, SubscribeError, Take, Trouble, Verdict,
+    Attempt, Change, Completion, CompletionBackend, CompletionStream, Cursor, Execution,
+    ExecutionId, Filter, Handled, Handler, Ledger, Outcome, Producer, Settled, StreamItem,
+    SubscribeError, Take, Trouble, Verdict,
 };
 use midplane_testkit::{succeeds, within};
+
+/// A handler with nothing to do.
+#[derive(Debug)]
+pub struct Done;
+
+#[async_trait]
+impl Handler for Done {
+    async fn handle(
+        &self,
+        _: &Completion,
+        _: &Attempt,
+    ) -> Result<Handled, Box<dyn Error + Send + Sync>> {
+        Ok(Handled::Done)
+    }
+}
 
 /// The id that a text spells.
 ///

@@ -101,8 +101,8 @@ impl Line {
         (count, bytes, forgotten)
     }
 
-    /// Makes a frame of at most so many bytes and messages, signs it, and keeps it. Gives the frame, how many messages are in
-    /// it, and the bytes they took of the queue.
+    /// Makes a frame of at most `limit` bytes and `most` messages, signs it, and keeps it. Gives the frame, how many messages
+    /// are in it, and the bytes they took of the queue.
     pub(super) fn frame(
         &mut self,
         now: Instant,

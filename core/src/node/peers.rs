@@ -148,7 +148,7 @@ impl Peers {
         due.collect()
     }
 
-    /// At most so many of the nodes that were heard lately, those first that wait to be named. They are named now.
+    /// At most `most` of the nodes that were heard lately, those first that wait to be named. They are named now.
     pub(super) fn name(&mut self, now: Instant, config: &Config, most: usize) -> Vec<Heard> {
         let remembers = |peer: &Peer, at: Instant| {
             let every = peer.every(config.heartbeat);

@@ -47,7 +47,7 @@ fn a_transaction_that_stays_open_holds_nothing_back() {
 fn the_end_of_the_history_is_exact_while_others_commit() {
     const CLIENTS: usize = 8;
     const ROUNDS: usize = 60;
-    // A backend may be stopped for some time in the middle of a commit, but not for so many rounds.
+    // A backend may be stopped for some time in the middle of a commit, but not for all of these rounds.
     const BACK: usize = 20;
     smol::block_on(async {
         let test = TestStore::start();

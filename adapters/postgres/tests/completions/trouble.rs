@@ -3,30 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::future::{Either, select};
 use midplane::completions::{Listener, ListenerSettings};
-use midplane_completions::{
-    Attempt, BackendErrorKind, Completion, Handled, Handler, ListenerNotice, ListenerPart,
-};
-use midplane_completions_suite::script::run;
+use midplane_completions::{BackendErrorKind, ListenerNotice, ListenerPart};
+use midplane_completions_suite::script::{Done, run};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::eventually;
 
 use crate::test_store::{TestStore, prompt, store};
-
-struct Done;
-
-#[async_trait]
-impl Handler for Done {
-    async fn handle(
-        &self,
-        _: &Completion,
-        _: &Attempt,
-    ) -> Result<Handled, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Handled::Done)
-    }
-}
 
 type Notices = Arc<Mutex<Vec<ListenerNotice>>>;
 

@@ -3,30 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::future::{Either, select};
 use midplane::completions::{
-    Attempt, BackendErrorKind, Completion, Handled, Handler, Listener, ListenerNotice,
-    ListenerPart, ListenerSettings,
+    BackendErrorKind, Listener, ListenerNotice, ListenerPart, ListenerSettings,
 };
+use midplane_completions_suite::script::Done;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, succeeds};
 
 use crate::test_store::{prompt_backend, store};
-
-struct Done;
-
-#[async_trait]
-impl Handler for Done {
-    async fn handle(
-        &self,
-        _: &Completion,
-        _: &Attempt,
-    ) -> Result<Handled, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Handled::Done)
-    }
-}
 
 /// The library is flushed, and the user of the listener may not load it.
 #[test]

@@ -429,9 +429,6 @@ impl<H: Host> Engine<H> {
         if let Some(incident) = self.incidents.take_over(now) {
             self.shared.notices.report(&Notice::Missed(incident));
         }
-        if let Some(dropped) = self.dropped.look(now, &self.node.counters()) {
-            self.shared.notices.report(&Notice::DroppedFrames(dropped));
-        }
     }
 
     /// Reports to the connections here what may be missing.
@@ -466,12 +463,16 @@ impl<H: Host> Engine<H> {
         }
     }
 
-    /// Records for operators how the node is.
-    fn record_status(&self) {
+    /// Records for operators how the node is, and says what it dropped.
+    fn record_status(&mut self, now: Instant) {
+        let counters = self.node.counters();
+        if let Some(dropped) = self.dropped.look(now, &counters) {
+            self.shared.notices.report(&Notice::DroppedFrames(dropped));
+        }
         let mut status = self.shared.status.lock();
         status.lost = self.in_flight.lost();
         status.peers = self.node.peers();
-        status.counters = self.node.counters();
+        status.counters = counters;
         status.missed = self.incidents.counts();
         if let Some(external) = &self.external
             && status.external != *external.counts()
@@ -532,7 +533,7 @@ impl<H: Host> Future for Engine<H> {
             if engine.uplink.is_done() {
                 return Poll::Ready(());
             }
-            engine.record_status();
+            engine.record_status(now);
             let Some(due) = engine.due() else {
                 return Poll::Pending;
             };
@@ -543,7 +544,7 @@ impl<H: Host> Future for Engine<H> {
         }
         let now = engine.shared.timer.now();
         engine.report_missed(now);
-        engine.record_status();
+        engine.record_status(now);
         context.waker().wake_by_ref();
         Poll::Pending
     }
