@@ -22,8 +22,9 @@ pub trait Handler: Send + Sync + 'static {
     /// [runtime](crate::Listener::with_runtime) for it.
     ///
     /// # Errors
-    /// When the work could not be done. The listener counts and drops the error, and calls again after a
-    /// pause: log the error in the handler, which knows what it means.
+    /// When the work could not be done. The listener counts the error and calls again after a pause. The text of the error
+    /// of the last attempt is kept with the dead letter, [bounded](crate::ErrorText); those before are dropped: log them in the
+    /// handler, which knows what they mean.
     async fn handle(
         &self,
         completion: &Completion,

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{BackendError, Completion, Cursor, ExecutionId, Filter};
+use crate::{BackendError, Completion, Cursor, ErrorText, ExecutionId, Filter};
 
 /// The store's record of which finished executions were handled, and which are claimed.
 ///
@@ -47,8 +47,8 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// be repeated.
     async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError>;
 
-    /// A page of the executions that are finished and not handled, or of the dead letters, in the order in which they
-    /// finished, strictly behind [`after`](Scan::after), claimed or not. Nothing changes.
+    /// A page of the executions that are finished and not handled, or of the dead letters with their errors, in the order in
+    /// which they finished, strictly behind [`after`](Scan::after), claimed or not. Nothing changes.
     ///
     /// # Errors
     /// When the store does not answer. Nothing is lost: scan again.
@@ -151,14 +151,15 @@ pub struct Settled {
 }
 
 /// What became of the work on an execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The work is done: the execution is never taken again.
     Handled,
     /// The work failed. The failure is counted, and the execution is not taken before this pause has passed.
     Failed(Duration),
-    /// The work failed once too often: the execution is a dead letter, which is kept and not taken.
-    Dead,
+    /// The work failed once too often: the execution is a dead letter, which is kept and not taken. The text of the last
+    /// error is kept with it.
+    Dead(ErrorText),
     /// The work was not begun. Nothing is counted, and the execution can be taken at once.
     Returned,
 }
@@ -210,6 +211,9 @@ impl Scan {
 pub struct Scanned {
     /// The executions.
     pub completions: Vec<Completion>,
+    /// What the last attempt failed with, of the dead letters among the executions, in their order. A dead letter of a
+    /// version that kept no such text has none.
+    pub errors: Vec<(ExecutionId, ErrorText)>,
     /// The end of the page; `None` when this was the last page. Only the ledger that gave it can read it.
     pub next: Option<Cursor>,
 }
@@ -218,6 +222,17 @@ impl Scanned {
     /// A page with these executions that ends at `next`.
     #[must_use]
     pub const fn new(completions: Vec<Completion>, next: Option<Cursor>) -> Self {
-        Self { completions, next }
+        Self {
+            completions,
+            errors: Vec::new(),
+            next,
+        }
+    }
+
+    /// Adds what the last attempts at these failed with.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<(ExecutionId, ErrorText)>) -> Self {
+        self.errors = errors;
+        self
     }
 }

@@ -18,6 +18,7 @@ use super::contained::Contained;
 use super::flow_queue::FlowQueue;
 use super::seams::Seams;
 use super::work::{FlowKey, Work};
+use crate::error_text::ErrorText;
 use crate::handler::{Attempt, Handled};
 
 /// Handlers of one listener, a bounded number at once and one at a time per flow.
@@ -38,10 +39,9 @@ pub(super) struct HandlerEnd {
 }
 
 /// How a handler ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HandlerVerdict {
     Handled(Handled),
-    Failed,
+    Failed(ErrorText),
     Panicked,
     /// The handler took longer than it may.
     Late,
@@ -127,7 +127,7 @@ impl<H: Host> Handlers<H> {
         let call = Contained::<H, _>::new(Box::pin(async move {
             match handler.handle(&completion, &attempt).await {
                 Ok(handled) => HandlerVerdict::Handled(handled),
-                Err(_) => HandlerVerdict::Failed,
+                Err(error) => HandlerVerdict::Failed(ErrorText::of(&*error)),
             }
         }));
         let (abort, registration) = AbortHandle::new_pair();

@@ -26,6 +26,7 @@ use midplane_core::{Host, Instant, Random};
 
 use crate::control::{Control, ReconcileReply};
 use crate::error::{BackendErrorKind, SubscribeError};
+use crate::error_text::ErrorText;
 use crate::handler::Handled;
 use crate::ledger::{Claim, Settled, Taken, Verdict};
 use crate::notice::{ListenerNotice, ListenerPart};
@@ -271,10 +272,10 @@ impl<H: Host> Dispatch<H> {
         if let Some(closing) = &mut self.closing {
             closing.drained.finished += 1;
         }
-        self.control.count(|counters| match verdict {
+        self.control.count(|counters| match &verdict {
             HandlerVerdict::Handled(Handled::Done | Handled::Recorded) => counters.done += 1,
             HandlerVerdict::Handled(Handled::NoOp) => counters.no_op += 1,
-            HandlerVerdict::Failed => counters.failed += 1,
+            HandlerVerdict::Failed(_) => counters.failed += 1,
             HandlerVerdict::Panicked => counters.panicked += 1,
             HandlerVerdict::Late => counters.late += 1,
             HandlerVerdict::Ended => {}
@@ -288,20 +289,28 @@ impl<H: Host> Dispatch<H> {
                 }
             }
             HandlerVerdict::Ended => self.give_back(work.claim),
-            _ => self.try_again(work.claim),
+            HandlerVerdict::Failed(error) => self.try_again(work.claim, error),
+            HandlerVerdict::Panicked => {
+                self.try_again(work.claim, ErrorText::new("the handler panicked"));
+            }
+            HandlerVerdict::Late => {
+                let patience = self.seams.settings.patience;
+                let text = alloc::format!("the handler took longer than {patience:?}");
+                self.try_again(work.claim, ErrorText::new(&text));
+            }
         }
         for work in behind {
             self.give_back(work.claim);
         }
     }
 
-    /// Has an execution tried again after a pause, unless this was its last attempt.
-    fn try_again(&mut self, claim: Claim) {
+    /// Has an execution tried again after a pause, unless the attempt that failed with this error was its last.
+    fn try_again(&mut self, claim: Claim, error: ErrorText) {
         let settings = self.seams.settings;
         let attempt = claim.failures.saturating_add(1);
         let verdict = if settings.attempts.is_some_and(|most| attempt >= most) {
             self.control.count(|counters| counters.dead += 1);
-            Verdict::Dead
+            Verdict::Dead(error)
         } else {
             Verdict::Failed(settings.backoff.wait(claim.failures, &mut self.random))
         };
@@ -344,7 +353,7 @@ impl<H: Host> Dispatch<H> {
             Verdict::Handled => {}
             Verdict::Failed(pause) => self.taking.look_at(self.seams.timer.now() + pause),
             // What waited behind it goes on.
-            Verdict::Dead => self.taking.look(),
+            Verdict::Dead(_) => self.taking.look(),
             Verdict::Returned => {}
         }
     }

@@ -1,6 +1,7 @@
 //! What a store gives to the checks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +40,9 @@ pub trait Fixture: Send + Sync + 'static {
     /// Drops the whole history, as retention does after a long time: cursors from before the last completion
     /// are expired from now on.
     async fn expire_history(&self);
+
+    /// Drops the history that is older than this, as retention by time does, and the handled executions in it.
+    async fn prune(&self, age: Duration);
 
     /// Puts a record into the history that is no completion.
     async fn poison(&self);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use midplane::completions::{
-    Claim, Execution, ExecutionId, Filter, FlowId, Ledger, Namespace, Outcome, Producer, Scan,
-    Settled, Tag, Take, Taken, Verdict,
+    Claim, ErrorText, Execution, ExecutionId, Filter, FlowId, Ledger, Namespace, Outcome, Producer,
+    Scan, Settled, Tag, Take, Taken, Verdict,
 };
 use midplane_testkit::wait::pause;
 use midplane_testkit::{succeeds, within};
@@ -57,7 +57,7 @@ impl LedgerScript {
     async fn settle(&self, claims: &[Claim], verdict: Verdict) {
         let settled = claims.iter().map(|claim| Settled {
             claim: claim.clone(),
-            verdict,
+            verdict: verdict.clone(),
         });
         let settled: Vec<_> = settled.collect();
         succeeds("settling", self.0.settle(&settled)).await;
@@ -181,7 +181,8 @@ pub(crate) async fn a_lease_that_ended_can_be_claimed_and_the_old_claim_is_void(
     .await;
     assert_ne!(old[0].token, new[0].token, "claims can be told apart");
     assert_eq!(ledger.renew(&old, LONG).await, old, "it is void");
-    for verdict in [Verdict::Handled, Verdict::Dead, Verdict::Returned] {
+    let dead = Verdict::Dead(ErrorText::default());
+    for verdict in [Verdict::Handled, dead, Verdict::Returned] {
         ledger.settle(&old, verdict).await;
         assert!(
             ledger.take(1, LONG).await.is_empty(),
@@ -341,7 +342,8 @@ pub(crate) async fn a_dead_letter_is_kept_and_can_be_replayed(fixture: Arc<dyn F
     let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
     run_flow(&*producer, "flow", &["1", "2"]).await;
     let claims = ledger.take(1, LONG).await;
-    ledger.settle(&claims, Verdict::Dead).await;
+    let dead = Verdict::Dead(ErrorText::default());
+    ledger.settle(&claims, dead).await;
     fixture.expire_history().await;
     assert_eq!(ledger.pages(Scan::dead(10)).await, ["1"]);
     assert_eq!(ledger.scan(10).await, ["2"]);
@@ -368,4 +370,52 @@ pub(crate) async fn a_dead_letter_is_kept_and_can_be_replayed(fixture: Arc<dyn F
     assert_eq!(claims[0].failures, 0, "from the beginning");
     ledger.settle(&claims, Verdict::Handled).await;
     assert!(ledger.scan(10).await.is_empty());
+}
+
+/// "The text of the last error is kept with it", and listed.
+pub(crate) async fn a_dead_letter_says_what_its_last_attempt_failed_with(
+    fixture: Arc<dyn Fixture>,
+) {
+    let (producer, ledger) = (fixture.producer(), LedgerScript(fixture.ledger()));
+    let errors = async |dead: bool| {
+        let mut scan = Scan::new(10);
+        scan.dead = dead;
+        let page = succeeds("scanning", ledger.0.scan(&scan)).await;
+        let errors = page.errors.into_iter();
+        errors
+            .map(|(id, error)| (id.to_string(), error.to_string()))
+            .collect::<Vec<_>>()
+    };
+    // The longest there is, of characters of four bytes, and one with all that SQL and Lua might take for their own.
+    let longest = ErrorText::new(&"\u{1F9EA}".repeat(ErrorText::MOST_BYTES));
+    assert_eq!(longest.as_str().len(), ErrorText::MOST_BYTES);
+    let odd = ErrorText::new("it's \"odd\" \\ {} $1 %s\r\n\0 š");
+    run_all(&*producer, ["longest", "odd", "left"]).await;
+    let claims = ledger.take(2, LONG).await;
+    ledger
+        .settle(&claims[..1], Verdict::Dead(longest.clone()))
+        .await;
+    ledger
+        .settle(&claims[1..], Verdict::Dead(odd.clone()))
+        .await;
+    let kept = [("longest", &longest), ("odd", &odd)];
+    let kept = kept.map(|(id, error)| (id.to_owned(), error.to_string()));
+    assert_eq!(errors(true).await, kept);
+    assert!(errors(false).await.is_empty(), "what is left did not fail");
+    // A claim that is settled says nothing more.
+    let other = Verdict::Dead(ErrorText::new("another"));
+    ledger.settle(&claims, other).await;
+    assert_eq!(errors(true).await, kept);
+    // What is replayed and dies again says what it died of last.
+    let id = execution("odd");
+    succeeds("replaying", ledger.0.replay(&[id])).await;
+    assert_eq!(errors(true).await, kept[..1]);
+    let claims = ledger.take(1, LONG).await;
+    assert_eq!(names(&claims), ["odd"]);
+    let again = Verdict::Dead(ErrorText::new("again"));
+    ledger.settle(&claims, again).await;
+    assert_eq!(
+        errors(true).await[1],
+        ("odd".to_owned(), "again".to_owned())
+    );
 }

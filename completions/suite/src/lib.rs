@@ -92,11 +92,13 @@ macro_rules! with_completion_checks {
             ledger::a_flow_is_taken_by_one_and_from_its_beginning,
             ledger::no_namespace_waits_for_another,
             ledger::a_dead_letter_is_kept_and_can_be_replayed,
+            ledger::a_dead_letter_says_what_its_last_attempt_failed_with,
             listening::a_listener_handles_everything,
             listening::a_listener_that_is_cut_off_handles_everything,
             listening::a_listener_without_a_stream_handles_everything,
             load::a_subscription_under_load_starts_exactly,
             nodes::flows_keep_their_order_while_nodes_are_killed,
+            producer::a_finish_can_be_repeated_for_the_age_that_is_kept,
             producer::a_repeated_finish_never_completes_twice,
             producer::every_call_may_be_repeated,
             producer::an_illegal_transition_is_refused_and_changes_nothing

@@ -1,13 +1,14 @@
 //! Producers: starting and finishing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use midplane::completions::{Change, Execution, Outcome, ProduceError};
+use midplane::completions::{Change, Execution, Filter, Outcome, ProduceError};
 use midplane_testkit::within;
 
 use crate::fixture::Fixture;
-use crate::script::{begin, execution, expect, finish, handle, run, subscribe};
+use crate::script::{begin, execution, expect, finish, handle, run, subscribe, subscribe_from};
 
 /// "Each producer call is idempotent."
 pub(crate) async fn every_call_may_be_repeated(fixture: Arc<dyn Fixture>) {
@@ -129,6 +130,48 @@ pub(crate) async fn a_repeated_finish_never_completes_twice(fixture: Arc<dyn Fix
         Err(ProduceError::Unknown(id)) => assert_eq!(id, execution("handled")),
         Err(error) => panic!("it is known or not, and {error}"),
     }
+    run(&*producer, "fence").await;
+    expect(&mut stream, "fence").await;
+}
+
+/// "A finish can be repeated for at least the age": a younger one finds its work done, and its cursor stays; an older one that
+/// is handled is refused, and its id is that of another execution from then on.
+pub(crate) async fn a_finish_can_be_repeated_for_the_age_that_is_kept(fixture: Arc<dyn Fixture>) {
+    let producer = fixture.producer();
+    let mut stream = subscribe(&*fixture.backend()).await;
+    run(&*producer, "handled").await;
+    run(&*producer, "left").await;
+    let first = expect(&mut stream, "handled").await;
+    expect(&mut stream, "left").await;
+    handle(&*fixture.ledger(), &["handled"]).await;
+    let again = async |id: &str| {
+        let id = execution(id);
+        within("finishing", producer.finish(&id, &Outcome::Success, None)).await
+    };
+    fixture.prune(Duration::from_secs(3_600)).await;
+    for id in ["handled", "left"] {
+        assert_eq!(again(id).await.expect("it is young"), Change::AlreadySo);
+    }
+    if let Some(cursor) = first.cursor {
+        let mut resumed = subscribe_from(&*fixture.backend(), &cursor, &Filter::all()).await;
+        expect(&mut resumed, "left").await;
+    }
+    fixture.prune(Duration::ZERO).await;
+    let left = again("left")
+        .await
+        .expect("it is known until it is handled");
+    assert_eq!(left, Change::AlreadySo);
+    let error = again("handled").await.expect_err("it is forgotten");
+    assert!(
+        matches!(&error, ProduceError::Unknown(id) if *id == execution("handled")),
+        "{error:?}"
+    );
+    let started = within(
+        "starting",
+        producer.start(&Execution::new(execution("handled"))),
+    )
+    .await;
+    assert_eq!(started.expect("it is another one"), Change::Made);
     run(&*producer, "fence").await;
     expect(&mut stream, "fence").await;
 }

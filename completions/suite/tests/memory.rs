@@ -57,6 +57,10 @@ impl Fixture for InProcess {
         self.0.trim();
     }
 
+    async fn prune(&self, age: Duration) {
+        self.0.prune(age);
+    }
+
     async fn poison(&self) {
         self.0.poison("it was made so");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use midplane::completions::{Drained, Ledger, ListenerSettings, Take};
+use midplane::completions::{Drained, Ledger, ListenerSettings, Scan, Take};
 
 use crate::kit::{
     Behaviour, PlainBackend, RecordingHandler, SECOND, assert_handled, finish_all, ids, listen,
@@ -136,6 +136,43 @@ fn promise_9_a_handler_that_hangs_is_dropped_when_it_took_too_long() {
     tasks.pass(settings.patience * 4);
     assert!(handle.counters().late >= 4);
     assert_handled(&handler, ids("stuck", 4).chain(ids("", 20)), 1);
+}
+
+#[test]
+fn promise_9_a_dead_letter_says_how_its_last_attempt_ended() {
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    // All fail at first, in one way.
+    let handler = RecordingHandler::new(&tasks, |id, calls| match (id, calls) {
+        (_, 0) | ("fails", _) => Behaviour::Fail,
+        ("panics", _) => Behaviour::Panic,
+        ("hangs", _) => Behaviour::Hang,
+        _ => Behaviour::Work(Duration::ZERO),
+    });
+    let mut settings = ListenerSettings::default();
+    settings.attempts = Some(2);
+    let handle = listen(&tasks, &store, &handler, settings);
+    tasks.pass(Duration::ZERO);
+    produce(
+        &mut tasks,
+        &store,
+        ["fails", "panics", "hangs", "works"]
+            .map(String::from)
+            .into_iter(),
+    );
+    tasks.pass(SECOND * 100);
+    assert_eq!((handle.counters().dead, handle.counters().done), (3, 1));
+    let page = tasks.run(async move { store.scan(&Scan::dead(10)).await.unwrap() });
+    let errors = page.errors.iter();
+    let errors: Vec<_> = errors
+        .map(|(id, error)| (id.as_str(), error.as_str()))
+        .collect();
+    let expected = [
+        ("fails", "it was to fail"),
+        ("panics", "the handler panicked"),
+        ("hangs", "the handler took longer than 60s"),
+    ];
+    assert_eq!(errors, expected);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Claim, ExecutionId, Ledger, Scan, Scanned, Settled, Take,
-    Taken, Verdict,
+    BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, Ledger, Scan, Scanned, Settled,
+    Take, Taken, Verdict,
 };
 use tokio_postgres::types::Type;
 
@@ -83,22 +83,26 @@ impl Ledger for PostgresStore {
 
     async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
         let (executions, tokens) = columns(settled.iter().map(|settled| &settled.claim));
-        let (verdicts, pauses): (Vec<_>, Vec<_>) = settled
-            .iter()
-            .map(|settled| match settled.verdict {
-                Verdict::Handled => ("handled", 0),
-                Verdict::Failed(pause) => ("failed", micros(pause)),
-                Verdict::Dead => ("dead", 0),
-                Verdict::Returned => ("returned", 0),
-            })
-            .unzip();
+        let (mut verdicts, mut pauses, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for Settled { verdict, .. } in settled {
+            let (name, pause, error) = match verdict {
+                Verdict::Handled => ("handled", 0, None),
+                Verdict::Failed(pause) => ("failed", micros(*pause), None),
+                Verdict::Dead(error) => ("dead", 0, Some(error.as_str())),
+                Verdict::Returned => ("returned", 0, None),
+            };
+            verdicts.push(name);
+            pauses.push(pause);
+            errors.push(error);
+        }
         self.query(
-            "SELECT \"midplane\".settle($1, $2, $3, $4)",
+            "SELECT \"midplane\".settle($1, $2, $3, $4, $5)",
             &[
                 (&executions, Type::TEXT_ARRAY),
                 (&tokens, Type::INT8_ARRAY),
                 (&verdicts, Type::TEXT_ARRAY),
                 (&pauses, Type::INT8_ARRAY),
+                (&errors, Type::TEXT_ARRAY),
             ],
         )
         .await?;
@@ -124,7 +128,7 @@ impl Ledger for PostgresStore {
                 ],
             )
             .await?;
-        let mut completions = Vec::new();
+        let (mut completions, mut errors) = (Vec::new(), Vec::new());
         let mut next = None;
         for found in &rows {
             let store: i64 = found.get("store");
@@ -134,11 +138,16 @@ impl Ledger for PostgresStore {
             };
             let check = None;
             let place = HistoryPlace { number, check }.cursor(store);
+            next = found.get::<_, bool>("more").then_some(place.clone());
             // The constraints of the table keep what cannot be read out.
-            completions.extend(row::completion(found, place.clone()));
-            next = found.get::<_, bool>("more").then_some(place);
+            let Ok(completion) = row::completion(found, place) else {
+                continue;
+            };
+            let error = found.get::<_, Option<&str>>("error").map(ErrorText::new);
+            errors.extend(error.map(|error| (completion.execution.clone(), error)));
+            completions.push(completion);
         }
-        Ok(Scanned::new(completions, next))
+        Ok(Scanned::new(completions, next).with_errors(errors))
     }
 
     async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {

@@ -144,7 +144,11 @@ impl Fixture for TestStore {
     }
 
     async fn expire_history(&self) {
-        self.store.prune(Duration::ZERO).await.expect("it prunes");
+        self.prune(Duration::ZERO).await;
+    }
+
+    async fn prune(&self, age: Duration) {
+        self.store.prune(age).await.expect("it prunes");
     }
 
     async fn poison(&self) {

@@ -1,37 +1,51 @@
-//! The schema of the first build, with what was in it, is brought up to date.
+//! The schema of earlier versions, with what was in it, is brought up to date.
 
-use midplane_completions::{CompletionBackend, Cursor, Filter, Ledger};
-use midplane_completions_suite::script::{complete, expect, run, subscribe_from};
+use std::time::Duration;
+
+use midplane_completions::{
+    CompletionBackend, Cursor, ErrorText, Filter, Ledger, Scan, Settled, Take, Verdict,
+};
+use midplane_completions_suite::script::{complete, execution, expect, run, subscribe_from};
 use midplane_testkit::succeeds;
 
 use crate::sql::Sql;
 use crate::test_store::{TestStore, prompt, store};
 
-/// The migrations of the first build, which never change.
-const FIRST: [&str; 4] = [
+/// The migrations, which never change: of the first build, and of the version before this one.
+const BEFORE: [&str; 7] = [
     include_str!("../../migrations/1_tables.sql"),
     include_str!("../../migrations/2_history.sql"),
     include_str!("../../migrations/3_producers.sql"),
     include_str!("../../migrations/4_ledger.sql"),
+    include_str!("../../migrations/5_commit.sql"),
+    include_str!("../../migrations/6_take.sql"),
+    include_str!("../../migrations/7_interface.sql"),
 ];
+
+/// A schema with this many migrations, and a connection.
+async fn lay_out(test: &TestStore, schema: &str, migrations: usize) -> Sql {
+    let sql = Sql::open(&test.server().url()).await;
+    let place = |text: &str| text.replace("\"midplane\"", &format!("\"{schema}\""));
+    sql.run(&place(&format!(
+        "CREATE SCHEMA \"midplane\"; CREATE TABLE \"midplane\".migrations (
+            version integer PRIMARY KEY,
+            applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+        ); INSERT INTO \"midplane\".migrations SELECT generate_series(1, {migrations})"
+    )))
+    .await;
+    for migration in &BEFORE[..migrations] {
+        sql.run(&place(migration)).await;
+    }
+    sql
+}
 
 #[test]
 fn what_the_first_build_left_is_kept_and_goes_on() {
     smol::block_on(async {
         let test = TestStore::start();
         let schema = format!("{}-first", test.schema);
-        let sql = Sql::open(&test.server().url()).await;
+        let sql = lay_out(&test, &schema, 4).await;
         let place = |text: &str| text.replace("\"midplane\"", &format!("\"{schema}\""));
-        sql.run(&place(
-            "CREATE SCHEMA \"midplane\"; CREATE TABLE \"midplane\".migrations (
-                version integer PRIMARY KEY,
-                applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
-            ); INSERT INTO \"midplane\".migrations SELECT generate_series(1, 4)",
-        ))
-        .await;
-        for migration in FIRST {
-            sql.run(&place(migration)).await;
-        }
         sql.run(&place(
             "DO $$ BEGIN
                 PERFORM \"midplane\".start(id, 'flow', 'space') FROM unnest(ARRAY['a', 'b', 'c', 'running']) AS id;
@@ -76,5 +90,50 @@ fn what_the_first_build_left_is_kept_and_goes_on() {
             .collect();
         assert_eq!(left, ["b", "c", "running", "new"]);
         drop(backend.subscribe_completions().await);
+    });
+}
+
+/// A listener of the version before goes on, and its dead letters have no errors; a role that was allowed to listen by it may
+/// keep them.
+#[test]
+fn a_listener_that_was_allowed_before_keeps_errors() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let schema = format!("{}-before", test.schema);
+        let role = format!("{schema}-listener");
+        let sql = lay_out(&test, &schema, BEFORE.len()).await;
+        sql.run(&format!(
+            "CREATE ROLE \"{role}\" LOGIN PASSWORD 'pass'; CALL \"{schema}\".allow_listener('\"{role}\"')"
+        ))
+        .await;
+        sql.run(&format!(
+            "SELECT \"{schema}\".start('old'); SELECT \"{schema}\".complete('old')"
+        ))
+        .await;
+        let owner = store(&test.server().url(), &schema);
+        succeeds("migrating", owner.migrate()).await;
+        // A listener of the version before settles on.
+        sql.run(&format!(
+            "SELECT \"{schema}\".settle(ARRAY[execution], ARRAY[token], '{{dead}}', '{{0}}')
+            FROM \"{schema}\".take(NULL, NULL, 1, 1, 60000000)"
+        ))
+        .await;
+        run(&owner, "new").await;
+        let address = test.server().address();
+        let listener = store(
+            &format!("postgres://{role}:pass@{address}/postgres"),
+            &schema,
+        );
+        let lease = Duration::from_secs(60);
+        let taken = succeeds("taking", listener.take(&Take::new(9), lease)).await;
+        let settled = taken.work.into_iter().map(|(_, claim)| Settled {
+            claim,
+            verdict: Verdict::Dead(ErrorText::new("why")),
+        });
+        let settled: Vec<_> = settled.collect();
+        succeeds("settling", listener.settle(&settled)).await;
+        let page = succeeds("scanning", listener.scan(&Scan::dead(9))).await;
+        assert_eq!(page.completions.len(), 2);
+        assert_eq!(page.errors, [(execution("new"), ErrorText::new("why"))]);
     });
 }

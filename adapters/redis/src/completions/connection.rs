@@ -11,11 +11,14 @@ use midplane_core::bus::BusErrorKind;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, RedisError, Value};
 
-use super::SharedStore;
-use super::library::Keys;
+use super::library::{Keys, micros};
+use super::{Retention, SharedStore};
 use super::{eviction, library, reply};
 use crate::Redis;
 use crate::error::ErrorContext;
+
+/// The most records that one call forgets: the server does nothing else meanwhile.
+const BATCH: u64 = 1_000;
 
 /// The connection that producers and the ledger share, opened when it is needed.
 #[derive(Default)]
@@ -148,7 +151,7 @@ impl SharedStore {
                 Err(error) => error,
             };
             if tried.is_some() {
-                self.forget(count).await;
+                self.drop_connection(count).await;
                 return Err(error.into());
             }
             tried = Some(count);
@@ -176,7 +179,7 @@ impl SharedStore {
         Ok((connection, context, current.count))
     }
 
-    async fn forget(&self, count: u64) {
+    async fn drop_connection(&self, count: u64) {
         let mut current = self.connection.current.lock().await;
         if current.count == count {
             current.open = None;
@@ -186,11 +189,16 @@ impl SharedStore {
     /// A connection to a store that is installed.
     async fn connect(&self) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
         let (mut connection, context) = open(&self.redis, &self.keys, |_| {}).await?;
-        let retention = self.retention.map(|records| records.to_string());
+        let (records, age) = match self.retention {
+            None => Default::default(),
+            Some(Retention::Records(records)) => (records.to_string(), String::new()),
+            Some(Retention::Age(age)) => (String::new(), micros(age).to_string()),
+        };
         let mut install = self.keys.call("install");
         install
             .arg(format!("{:x}", RandomState::new().build_hasher().finish()))
-            .arg(retention.unwrap_or_default());
+            .arg(records)
+            .arg(age);
         let failed = |error| failure(&context, "install the store of completions", error);
         let answer = match install.query_async(&mut connection).await {
             Err(error) if is_missing(&error) => {
@@ -219,16 +227,17 @@ impl SharedStore {
         Ok(())
     }
 
-    pub(super) async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
+    /// Has the function forget what is behind this bound of the history, batch by batch, and counts that.
+    pub(super) async fn forget(&self, function: &str, bound: u64) -> Result<u64, BackendError> {
         let mut forgotten = 0;
         loop {
-            let mut call = self.keys.call("trim");
-            call.arg(keep);
+            let mut call = self.keys.call(function);
+            call.arg(bound).arg(BATCH);
             let answer = self.call("trim the history", &call).await?;
-            match reply::number(&answer) {
-                Some(0) => return Ok(forgotten),
-                Some(number) => forgotten += number,
-                None => return Err(unexpected_answer("trim")),
+            let number = reply::number(&answer).ok_or_else(|| unexpected_answer(function))?;
+            forgotten += number;
+            if number < BATCH {
+                return Ok(forgotten);
             }
         }
     }

@@ -8,6 +8,7 @@ use midplane_completions::{
 };
 
 use super::connection::unexpected_answer;
+use super::library::micros;
 use super::place::HistoryPlace;
 use super::{RedisStore, reply};
 
@@ -48,16 +49,17 @@ impl Ledger for RedisStore {
         for settled in settled.chunks(AT_ONCE) {
             let mut call = self.shared.keys.call("settle");
             for Settled { claim, verdict } in settled {
-                let (name, pause) = match verdict {
-                    Verdict::Handled => ("handled", 0),
-                    Verdict::Failed(pause) => ("failed", micros(*pause)),
-                    Verdict::Dead => ("dead", 0),
-                    Verdict::Returned => ("returned", 0),
+                let (name, pause, error) = match verdict {
+                    Verdict::Handled => ("handled", 0, ""),
+                    Verdict::Failed(pause) => ("failed", micros(*pause), ""),
+                    Verdict::Dead(error) => ("dead", 0, error.as_str()),
+                    Verdict::Returned => ("returned", 0, ""),
                 };
                 call.arg(claim.execution.as_str())
                     .arg(claim.token)
                     .arg(name)
-                    .arg(pause);
+                    .arg(pause)
+                    .arg(error);
             }
             self.shared.call("settle claims", &call).await?;
         }
@@ -89,11 +91,4 @@ impl Ledger for RedisStore {
         }
         Ok(count)
     }
-}
-
-/// Microseconds, as exact as the server's arithmetic needs them: 30 years and more are the same to a lease.
-fn micros(duration: Duration) -> u64 {
-    const LONGEST: u128 = 1_000_000_000_000_000;
-    // It fits: the bound is below 2^50.
-    duration.as_micros().min(LONGEST) as u64
 }

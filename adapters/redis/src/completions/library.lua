@@ -1,15 +1,16 @@
-#!lua name=midplane_completions_2
+#!lua name=midplane_completions_3
 
 -- Completions in Redis and Valkey. Every function is one atomic step, may be repeated, and looks at all it
 -- needs before it writes anything, so that an error means that nothing changed.
 --
 -- The keys, all in one slot of a cluster and none made of an id:
---   1 store       hash    version, number, retention, last, check, trimmed, trimmed_check, tokens
+--   1 store       hash    version, number, retention or age, last, check, trimmed, trimmed_check, tokens
 --   2 executions  hash    id -> {flow, namespace, tag}, and once it finished also
 --                               outcome, microseconds, bytes or false, number in the history
 --   3 history     stream  number-0: c check, e id, n namespace, t tag; also the channel of wake-ups
 --   4 unhandled   zset    id by number in the history
---   5 leases      hash    id -> {token, until, failures, paused, true if for a claim in its flow}, microseconds
+--   5 leases      hash    id -> {token, until, failures, paused, true if for a claim in its flow, error of a dead
+--                               letter}, microseconds
 --   6 due         zset    by name: namespace, when it can be taken, tag, id, of each that is not handled;
 --                         of a flow its first alone, for all of it
 --   7 flows       zset    by name: namespace, flow, number, id, of each that is not handled and has a flow
@@ -20,12 +21,12 @@
 --
 -- What is released under this name never changes: another library has another number.
 
-local VERSION = '2'
+local VERSION = '3'
 local ID_BYTES = 255
 local PAYLOAD_BYTES = 1048576
--- So much is trimmed with each completion at most, and so much looked at by one call.
+-- So much is trimmed with each completion at most, by number and by age.
 local TRIM_AT_ONCE = 16
-local TRIM_BATCH = 1000
+local TRIM_OLD_AT_ONCE = 2
 local PAGE_BYTES = 1048576
 local SCAN_BATCH = 128
 local SPACES_MOST = 1000
@@ -42,7 +43,7 @@ end
 
 local function open(keys)
   local found = redis.call('HMGET', keys[1],
-    'version', 'number', 'retention', 'last', 'check', 'trimmed', 'trimmed_check')
+    'version', 'number', 'retention', 'last', 'check', 'trimmed', 'trimmed_check', 'age')
   if not found[1] then
     return nil, redis.error_reply('NOSTORE no store of completions was installed with this prefix')
   end
@@ -57,6 +58,7 @@ local function open(keys)
     check = found[5],
     trimmed = found[6],
     trimmed_check = found[7],
+    age = tonumber(found[8] or ''),
   }
 end
 
@@ -85,25 +87,42 @@ local function id(entry)
   return tonumber(number), tonumber(sequence)
 end
 
--- Forgets the oldest of the history but for so many, and with them what was handled.
-local function trim(keys, keep, most)
-  local excess = math.min(redis.call('XLEN', keys[3]) - keep, most)
+local function finished(keys, execution_id)
+  local packed = redis.call('HGET', keys[2], execution_id)
+  local execution = packed and unpacked(packed)
+  if execution and type(execution[4]) == 'string' and type(execution[5]) == 'number' then
+    return execution
+  end
+end
+
+-- Forgets up to `most` of the oldest of the history: those beyond `keep`, or those that finished up to a time; and
+-- with them what was handled. What is no record of a completion goes with what is around it.
+local function trim(keys, keep, time, most)
+  local excess = math.min(keep and redis.call('XLEN', keys[3]) - keep or most, most)
   if excess <= 0 then
     return 0
   end
   local oldest = redis.call('XRANGE', keys[3], '-', '+', 'COUNT', whole(excess))
-  local last
+  local last, gone = nil, 0
   for _, entry in ipairs(oldest) do
-    last = fields(entry)
+    local record = fields(entry)
+    local execution = time and record.e and finished(keys, record.e)
+    if execution and execution[5] > time then
+      break
+    end
+    last, gone = record, gone + 1
     if last.e and not redis.call('ZSCORE', keys[4], last.e)
       and not redis.call('ZSCORE', keys[8], last.e) then
       redis.call('HDEL', keys[2], last.e)
     end
   end
-  local number, sequence = id(oldest[#oldest])
+  if gone == 0 then
+    return 0
+  end
+  local number, sequence = id(oldest[gone])
   redis.call('XTRIM', keys[3], 'MINID', '=', whole(number) .. '-' .. whole(sequence + 1))
-  redis.call('HSET', keys[1], 'trimmed', oldest[#oldest][1], 'trimmed_check', last.c or '')
-  return #oldest
+  redis.call('HSET', keys[1], 'trimmed', oldest[gone][1], 'trimmed_check', last.c or '')
+  return gone
 end
 
 -- What a listener gets of an execution that finished.
@@ -111,14 +130,6 @@ local function shown(execution_id, execution)
   return {
     execution_id, execution[4], whole(execution[5]), execution[1], execution[2], execution[3], execution[6],
   }
-end
-
-local function finished(keys, execution_id)
-  local packed = redis.call('HGET', keys[2], execution_id)
-  local execution = packed and unpacked(packed)
-  if execution and type(execution[4]) == 'string' and type(execution[5]) == 'number' then
-    return execution
-  end
 end
 
 -- A text in front of another: how long it is, and the text.
@@ -208,7 +219,8 @@ local function set_lease(keys, execution_id, execution, lease)
   end
 end
 
--- install(number, retention or ''): what tells this store from others, and how much history it keeps.
+-- install(number, records or '', microseconds or ''): what tells this store from others, and how much history it keeps,
+-- by number or by age.
 local function install(keys, args)
   local version = redis.call('HGET', keys[1], 'version')
   if version == '1' then
@@ -219,6 +231,9 @@ local function install(keys, args)
         index(keys, execution_id, execution)
       end
     end
+  end
+  if version == '1' or version == '2' then
+    -- The second version kept no errors, and nothing by age.
     redis.call('HSET', keys[1], 'version', VERSION)
     version = VERSION
   end
@@ -230,8 +245,8 @@ local function install(keys, args)
     redis.call('HSET', keys[1], 'version', VERSION, 'number', args[1], 'retention', '100000',
       'last', '0', 'check', '', 'trimmed', '', 'trimmed_check', '', 'tokens', '0')
   end
-  if args[2] ~= '' and redis.call('HGET', keys[1], 'retention') ~= args[2] then
-    redis.call('HSET', keys[1], 'retention', args[2])
+  if args[2] ~= '' or args[3] ~= '' then
+    redis.call('HSET', keys[1], 'retention', args[2], 'age', args[3])
   end
   return redis.call('HGET', keys[1], 'number')
 end
@@ -327,18 +342,31 @@ local function finish(outcome)
     redis.call('HSET', keys[2], args[1], cmsgpack.pack(done))
     redis.call('ZADD', keys[4], whole(number), args[1])
     index(keys, args[1], done)
-    trim(keys, store.retention, TRIM_AT_ONCE)
+    if store.age then
+      trim(keys, nil, at - store.age, TRIM_OLD_AT_ONCE)
+    else
+      trim(keys, store.retention, nil, TRIM_AT_ONCE)
+    end
     return 1
   end
 end
 
--- trim(keep): how many were forgotten; to be called until it is 0.
+-- trim(keep, most): how many were forgotten, but for so many; to be called until that is less than `most`.
 local function trim_to(keys, args)
   local store, problem = open(keys)
   if not store then
     return problem
   end
-  return trim(keys, tonumber(args[1]), TRIM_BATCH)
+  return trim(keys, tonumber(args[1]), nil, tonumber(args[2]))
+end
+
+-- prune(microseconds, most): how many were forgotten that are older; to be called until that is less than `most`.
+local function prune(keys, args)
+  local store, problem = open(keys)
+  if not store then
+    return problem
+  end
+  return trim(keys, nil, now() - tonumber(args[1]), tonumber(args[2]))
 end
 
 -- head(): the store, and the place behind the last of the history.
@@ -418,7 +446,7 @@ local function read(keys, args)
   }
 end
 
--- scan(after, dead or '', most): {store, place to go on from or '', executions}.
+-- scan(after, dead or '', most): {store, place to go on from or '', executions}, each with the error of a dead letter.
 local function scan(keys, args)
   local store, problem = open(keys)
   if not store then
@@ -440,7 +468,8 @@ local function scan(keys, args)
       after = tonumber(batch[at + 1])
       local execution = finished(keys, batch[at])
       if execution then
-        executions[#executions + 1] = shown(batch[at], execution)
+        local kept = args[2] ~= '' and lease_of(keys, batch[at])[6] or false
+        executions[#executions + 1] = { shown(batch[at], execution), kept }
         bytes = bytes + #(execution[6] or '')
       end
     end
@@ -612,7 +641,7 @@ local function unblock(keys, execution)
   end
 end
 
--- settle(id, token, verdict, pause in microseconds, ...): how many of these claims held.
+-- settle(id, token, verdict, pause in microseconds, error of a dead letter, ...): how many of these claims held.
 local function settle(keys, args)
   local store, problem = open(keys)
   if not store then
@@ -621,7 +650,7 @@ local function settle(keys, args)
   local trimmed = tonumber(string.match(store.trimmed, '^%d+') or 0)
   local time = now()
   local count = 0
-  for at = 1, #args, 4 do
+  for at = 1, #args, 5 do
     local execution_id, verdict = args[at], args[at + 2]
     local lease = held(keys, execution_id, args[at + 1])
     local execution = lease and finished(keys, execution_id)
@@ -637,7 +666,8 @@ local function settle(keys, args)
       unindex(keys, execution_id, execution)
       redis.call('ZREM', keys[4], execution_id)
       redis.call('ZADD', keys[8], whole(execution[7]), execution_id)
-      redis.call('HSET', keys[5], execution_id, cmsgpack.pack({ 0, 0, lease[3] + 1, 0 }))
+      redis.call('HSET', keys[5], execution_id,
+        cmsgpack.pack({ 0, 0, lease[3] + 1, 0, false, args[at + 4] }))
       promote(keys, execution)
     elseif execution and verdict == 'failed' then
       set_lease(keys, execution_id, execution,
@@ -688,6 +718,7 @@ register('cancel', finish('cancelled'), {})
 register('expire', finish('expired'), {})
 register('skip', finish('skipped'), {})
 register('trim', trim_to, { 'allow-oom' })
+register('prune', prune, { 'allow-oom' })
 register('head', head, { 'no-writes' })
 register('read', read, { 'no-writes' })
 register('scan', scan, { 'no-writes' })

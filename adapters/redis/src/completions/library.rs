@@ -1,12 +1,14 @@
 //! The function library, and how its functions are called.
 
+use std::time::Duration;
+
 use redis::Cmd;
 
 /// What is loaded into the server: `library.lua` says what it does.
 pub(super) const SOURCE: &str = include_str!("library.lua");
 
 /// The version of the library's functions and of what they keep.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The codes of the errors that functions refuse with, before anything is changed.
 pub(super) const UNKNOWN: &str = "UNKNOWNEXECUTION";
@@ -63,6 +65,13 @@ impl Keys {
             .arg(&self.0);
         call
     }
+}
+
+/// Microseconds, as exact as the server's arithmetic needs them: 30 years and more are the same to a lease.
+pub(super) fn micros(duration: Duration) -> u64 {
+    const LONGEST: u128 = 1_000_000_000_000_000;
+    // It fits: the bound is below 2^50.
+    duration.as_micros().min(LONGEST) as u64
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use midplane_core::Timer;
 
 use crate::Redis;
 use connection::SharedConnection;
-use library::Keys;
+use library::{Keys, micros};
 
 /// The deadline of a call, unless [`RedisStore::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// stream. The server runs it as one step. A program that has more to change finishes executions between
 /// its own `MULTI` and `EXEC`, by [`finishing`](Self::finishing); what it discards never was. A function
 /// that is refused changes nothing, but `EXEC` still does the rest of the transaction: Redis rolls nothing
-/// back. The functions are called `midplane_complete_2`, `midplane_fail_2` and so on, and take the eight
+/// back. The functions are called `midplane_complete_3`, `midplane_fail_3` and so on, and take the eight
 /// keys in this order, the id and the bytes; the first words of their errors are `UNKNOWNEXECUTION`, `ILLEGALTRANSITION`,
 /// `UNFITCOMPLETION`, `POISONEXECUTION`, `NOSTORE` and `STOREVERSION`.
 ///
@@ -77,10 +77,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// # Limits
 ///
 /// Redis 7 or newer, or any Valkey. The bytes of a completion are 1 MiB at most, and a page about as much.
-/// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention). An
-/// execution is kept while it is not handled, and after that as long as its record is: a finish may be repeated, as one
-/// that was so before, until 100,000 others have finished, and is refused with `UNKNOWNEXECUTION` after that; at 1,000 a second
-/// that is 100 s, so set retention by the rate and by how long producers repeat. What is to be handled is
+/// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention), or all of a time, see
+/// [`with_retention_age`](Self::with_retention_age). An execution is kept while it is not handled, and after that as long as
+/// its record is: a finish may be repeated, as one that was so before, until 100,000 others have finished, which at 1,000 a
+/// second is 100 s, or for at least the age; after that it is refused with `UNKNOWNEXECUTION`, and completes nothing a second
+/// time. So set the age by how long producers repeat, and see that the memory has room for it. What is to be handled is
 /// listed by when it is due and by flow, so taking it costs the same however much waits; a filter by tag looks at all that
 /// is due in its namespaces.
 ///
@@ -120,10 +121,17 @@ struct SharedStore {
     redis: Redis,
     keys: Keys,
     timer: Arc<dyn Timer>,
-    /// Records of the history to keep, where this node sets that.
-    retention: Option<usize>,
+    /// How much of the history to keep, where this node sets that.
+    retention: Option<Retention>,
     deadline: Duration,
     connection: SharedConnection,
+}
+
+/// How much of the history is kept.
+#[derive(Debug, Clone, Copy)]
+enum Retention {
+    Records(usize),
+    Age(Duration),
 }
 
 impl RedisStore {
@@ -143,11 +151,20 @@ impl RedisStore {
         }
     }
 
-    /// Keeps at most this many records of the history: 100,000 unless any node ever set it. The number is the
-    /// store's, and the node that connected last sets it.
+    /// Keeps at most this many records of the history: 100,000 unless any node ever set it, or an
+    /// [age](Self::with_retention_age). The number is the store's, and the node that connected last sets it.
     #[must_use]
     pub fn with_retention(self, records: usize) -> Self {
-        self.with(|shared| shared.retention = Some(records))
+        self.with(|shared| shared.retention = Some(Retention::Records(records)))
+    }
+
+    /// Keeps each record of the history for at least this long, by the server's clock, and however many there are, in place of
+    /// a [number](Self::with_retention) of them. So a finish may be repeated, as one that was so before, for at least the age,
+    /// whatever the rate. With each completion two records go that are older; [`prune`](Self::prune) does the rest where
+    /// little finishes. The age is the store's, and the node that connected last sets it.
+    #[must_use]
+    pub fn with_retention_age(self, age: Duration) -> Self {
+        self.with(|shared| shared.retention = Some(Retention::Age(age)))
     }
 
     /// Gives the server this long for each answer; 5 s unless it is set.
@@ -180,7 +197,16 @@ impl RedisStore {
     /// # Errors
     /// When the server does not answer. Some may have been dropped.
     pub async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
-        self.shared.trim(keep).await
+        self.shared.forget("trim", keep as u64).await
+    }
+
+    /// Drops the records of the history that are older than `age`, by the server's clock, and the handled executions among
+    /// them, and gives how many records were dropped: cursors before the last of them are expired. What is not handled stays.
+    ///
+    /// # Errors
+    /// When the server does not answer. Some may have been dropped.
+    pub async fn prune(&self, age: Duration) -> Result<u64, BackendError> {
+        self.shared.forget("prune", micros(age)).await
     }
 
     fn with(self, change: impl FnOnce(&mut SharedStore)) -> Self {

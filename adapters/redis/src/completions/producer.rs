@@ -24,7 +24,7 @@ impl RedisStore {
     /// # fn words(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = RedisStore::new(&Redis::new("redis://localhost")?, timer);
     /// let words = store.finishing(&ExecutionId::new("job")?, &Outcome::Success, None)?;
-    /// assert_eq!(words[..2], ["FCALL", "midplane_complete_2"]);
+    /// assert_eq!(words[..2], ["FCALL", "midplane_complete_3"]);
     /// # Ok(())
     /// # }
     /// ```

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use midplane_completions::{
-    Claim, Completion, Cursor, CursorError, Entry, ExecutionId, FlowId, Namespace, Outcome, Page,
-    Poison, ReadError, Scanned, Tag, Taken, Timestamp,
+    Claim, Completion, Cursor, CursorError, Entry, ErrorText, ExecutionId, FlowId, Namespace,
+    Outcome, Page, Poison, ReadError, Scanned, Tag, Taken, Timestamp,
 };
 use redis::Value;
 
@@ -60,12 +60,20 @@ pub(super) fn scanned(value: &Value) -> Option<Scanned> {
         "" => None,
         number => Some(scan_place(number.parse().ok()?).cursor(store(answering)?)),
     };
-    let executions = executions.as_sequence()?.iter();
-    // An execution whose record is no completion is passed: reading the history surfaces it.
-    Some(Scanned::new(
-        executions.filter_map(completion).collect(),
-        next,
-    ))
+    let (mut completions, mut errors) = (Vec::new(), Vec::new());
+    for listed in executions.as_sequence()? {
+        let [execution, error] = listed.as_sequence()? else {
+            return None;
+        };
+        // An execution whose record is no completion is passed: reading the history surfaces it.
+        let Some(completion) = completion(execution) else {
+            continue;
+        };
+        let error = text(error).map(ErrorText::new);
+        errors.extend(error.map(|error| (completion.execution.clone(), error)));
+        completions.push(completion);
+    }
+    Some(Scanned::new(completions, next).with_errors(errors))
 }
 
 /// The place of an entry with this number, as scans know it.

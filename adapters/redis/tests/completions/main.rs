@@ -7,6 +7,7 @@ mod peculiar;
 mod places;
 mod test_store;
 mod trouble;
+mod upgrade;
 
 use test_store::TestStore;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
-    BackendErrorKind, Change, Completion, CompletionBackend, CompletionStream, CursorError, Filter,
-    Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, Settled, StreamItem,
-    SubscribeError, Take, Verdict,
+    BackendErrorKind, Change, Completion, CompletionBackend, CompletionStream, CursorError,
+    ErrorText, Filter, Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, Settled,
+    StreamItem, SubscribeError, Take, Verdict,
 };
 use midplane_completions_suite::script::{self, begin, execution, expect, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
@@ -303,6 +303,52 @@ fn retention_forgets_what_is_old_and_handled_and_nothing_else() {
     });
 }
 
+/// However many there are, and no matter what was set before.
+#[test]
+fn retention_by_age_forgets_what_is_older_and_nothing_else() {
+    Executor::Smol.run(async {
+        let test = TestStore::start();
+        let few = test.store.clone().with_retention(3);
+        let jobs = |from: usize, to: usize| (from..to).map(|number| format!("job {number}"));
+        script::run_all(&few, jobs(0, 5)).await;
+        let length = || ask(&test.server, &["XLEN", &test.key("history")]);
+        assert_eq!(length(), ":3\r\n");
+        let hour = few.with_retention_age(Duration::from_secs(3_600));
+        script::run_all(&hour, jobs(5, 25)).await;
+        assert_eq!(length(), ":23\r\n", "all of it is young");
+        script::handle(&hour, &jobs(0, 25).collect::<Vec<_>>()).await;
+        let again = finish(&hour, "job 2").await.expect("it is known");
+        assert_eq!(again, Change::AlreadySo);
+        let error = finish(&hour, "job 1")
+            .await
+            .expect_err("it was one too many");
+        assert!(matches!(error, ProduceError::Unknown(_)), "{error:?}");
+        assert_eq!(
+            succeeds("pruning", hour.prune(Duration::from_secs(3_600))).await,
+            0
+        );
+        // Each completion takes two with it that are older, and not itself.
+        let moment = hour.clone().with_retention_age(Duration::from_micros(1));
+        for left in [22, 21, 20] {
+            run(&moment, &format!("job {}", 100 + left)).await;
+            assert_eq!(length(), format!(":{left}\r\n"));
+        }
+        let error = finish(&moment, "job 2").await.expect_err("it is old");
+        assert!(matches!(error, ProduceError::Unknown(_)), "{error:?}");
+        let pruned = succeeds("pruning", moment.prune(Duration::ZERO)).await;
+        assert_eq!(pruned, 20);
+        assert_eq!(
+            unhandled(&moment).await.len(),
+            3,
+            "what is not handled stays"
+        );
+        // A number in place of the age.
+        let few = moment.with_retention(2);
+        script::run_all(&few, jobs(200, 205)).await;
+        assert_eq!(length(), ":2\r\n");
+    });
+}
+
 #[test]
 fn a_connection_that_died_costs_a_producer_nothing() {
     for executor in EXECUTORS {
@@ -392,7 +438,8 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         let taken = succeeds("taking", store.take(&Take::new(3), lease)).await;
         let claims: Vec<_> = taken.work.into_iter().map(|(_, claim)| claim).collect();
         assert!(succeeds("renewing", store.renew(&claims, lease)).await.is_empty());
-        let verdicts = [Verdict::Handled, Verdict::Dead, Verdict::Failed(lease)];
+        let dead = Verdict::Dead(ErrorText::new("why"));
+        let verdicts = [Verdict::Handled, dead, Verdict::Failed(lease)];
         let settled = claims.into_iter().zip(verdicts);
         let settled: Vec<_> = settled.map(|(claim, verdict)| Settled { claim, verdict }).collect();
         succeeds("settling", store.settle(&settled)).await;
@@ -417,7 +464,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
 fn a_store_of_another_version_is_refused() {
     Executor::Smol.run(async {
         let test = TestStore::start();
-        ask(&test.server, &["HSET", &test.key("store"), "version", "3"]);
+        ask(&test.server, &["HSET", &test.key("store"), "version", "4"]);
         let error = finish(&test.store, "job").await;
         let Err(ProduceError::Backend(error)) = error else {
             panic!("the store is at fault, not {error:?}");

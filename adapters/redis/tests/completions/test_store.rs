@@ -137,6 +137,10 @@ impl Fixture for TestStore {
         succeeds("trimming", self.store.trim(0)).await;
     }
 
+    async fn prune(&self, age: Duration) {
+        succeeds("pruning", self.store.prune(age)).await;
+    }
+
     async fn poison(&self) {
         // As an operator does who takes the stream for one of time.
         let answer =

@@ -85,8 +85,9 @@ impl Ledger for MemoryStore {
                     finished.failures = finished.failures.saturating_add(1);
                     finished.paused = now + *pause;
                 }
-                Verdict::Dead => {
+                Verdict::Dead(error) => {
                     finished.failures = finished.failures.saturating_add(1);
+                    finished.error = Some(error.clone());
                     state.unlist(&namespace, number);
                     state.dead.insert(number, claim.execution.clone());
                 }
@@ -113,7 +114,7 @@ impl Ledger for MemoryStore {
             }
         };
         listed.sort_unstable();
-        let mut completions = Vec::new();
+        let (mut completions, mut errors) = (Vec::new(), Vec::new());
         let mut next = None;
         for (&number, execution) in listed {
             if completions.len() == scan.most.max(1) {
@@ -122,9 +123,14 @@ impl Ledger for MemoryStore {
             }
             let finished = state.executions.get(execution);
             let finished = finished.and_then(|record| record.finished.as_ref());
-            completions.extend(finished.map(|finished| finished.completion.clone()));
+            let Some(finished) = finished else {
+                continue;
+            };
+            completions.push(finished.completion.clone());
+            let error = finished.error.clone();
+            errors.extend(error.map(|error| (execution.clone(), error)));
         }
-        Ok(Scanned::new(completions, next))
+        Ok(Scanned::new(completions, next).with_errors(errors))
     }
 
     async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
@@ -139,6 +145,7 @@ impl Ledger for MemoryStore {
             let number = finished.number;
             if state.dead.remove(&number).is_some() {
                 finished.failures = 0;
+                finished.error = None;
                 let namespace = finished.completion.namespace.clone();
                 state.list(namespace, number, id.clone());
                 count += 1;

@@ -6,7 +6,7 @@ mod producer;
 mod state;
 
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use midplane_completions::{Follower, Timestamp};
 use midplane_core::Timer;
@@ -128,6 +128,15 @@ impl MemoryStore {
     /// Drops the whole history, which expires every cursor but those at its end.
     pub fn trim(&self) {
         self.shared.state.lock().trim(0);
+    }
+
+    /// Drops the records of the history that are older than `age`, by the time of day, and the handled executions among them:
+    /// cursors from before the last of them are expired. A finish can be repeated for at least the age; what is not handled
+    /// stays.
+    pub fn prune(&self, age: Duration) {
+        let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let oldest = Timestamp::from_micros(now().as_micros().saturating_sub(age));
+        self.shared.state.lock().prune(oldest);
     }
 
     /// Puts a record into the history that is no completion, for this reason.

@@ -175,6 +175,7 @@ impl SharedStore {
             number,
             handled: false,
             failures: 0,
+            error: None,
             paused: midplane_core::Instant::ZERO,
             lease: None,
         });

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::task::AtomicWaker;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Completion, Execution, ExecutionId, Namespace,
+    BackendError, BackendErrorKind, Completion, ErrorText, Execution, ExecutionId, Namespace,
+    Timestamp,
 };
 use midplane_core::Instant;
 
@@ -45,6 +46,8 @@ pub(super) struct FinishedExecution {
     pub(super) number: u64,
     pub(super) handled: bool,
     pub(super) failures: u32,
+    /// What the last attempt at a dead letter failed with.
+    pub(super) error: Option<ErrorText>,
     /// No scan before this time.
     pub(super) paused: Instant,
     /// The token of the lease and when it ends.
@@ -88,8 +91,26 @@ impl StoreState {
     /// Keeps this many records.
     pub(super) fn trim(&mut self, keep: usize) {
         while self.history.len() > keep {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops the oldest records, up to the first of a completion that was produced after this time.
+    pub(super) fn prune(&mut self, oldest: Timestamp) {
+        while let Some(record) = self.history.front() {
+            let finished = record.as_ref().ok();
+            let finished = finished.and_then(|id| self.executions.get(id)?.finished.as_ref());
+            if finished.is_some_and(|finished| finished.completion.produced_at > oldest) {
+                break;
+            }
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(record) = self.history.pop_front() {
             self.first += 1;
-            if let Some(Ok(execution)) = self.history.pop_front() {
+            if let Ok(execution) = record {
                 self.forget(&execution);
             }
         }
