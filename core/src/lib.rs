@@ -95,7 +95,10 @@ pub use host::{Host, Panicked, SingleThread};
 pub use id::{IdError, IdText, MAX_ID_BYTES, check_id};
 pub use lane_map::LaneMap;
 pub use local::Local;
-pub use member::{AgreedSetting, AgreedSettings, Difference, KnownNode, Reason};
+pub use member::{
+    AgreedSetting, AgreedSettings, Difference, KeyIds, KnownNode, Reason, SigningMode,
+    SigningSettings,
+};
 pub use missed::{Missed, MissedLanes};
 pub use notice::{DroppedFrames, Incident, Notice};
 pub use question::{Answer, Answers, Question};

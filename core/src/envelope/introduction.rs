@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::field::{append, micros};
 use super::parts::Reader;
-use crate::member::AgreedSettings;
+use crate::member::{AgreedSettings, KeyIds, SigningMode, SigningSettings};
 
 /// The most bytes of each text of an [`Introduction`].
 pub const MAX_NAME: usize = 64;
@@ -65,6 +65,7 @@ impl Introduction {
             heartbeat,
             time_to_live,
             json_lane,
+            signing,
         } = self.settings;
         let times = (
             micros(heartbeat.min(MAX_HEARTBEAT)),
@@ -72,25 +73,40 @@ impl Introduction {
         );
         append(bytes, &(u8::from(json_lane) * JSON_LANE, lanes, times));
         append(bytes, &(&self.name, &self.cluster, &self.broker));
+        if let Some(SigningSettings { mode, keys }) = signing {
+            append(bytes, &(mode.number(), keys.as_slice()));
+        }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (flags, lanes, (heartbeat, time_to_live)): (u8, u32, (u64, u64)) = reader.take()?;
-        let settings = AgreedSettings {
+        let mut settings = AgreedSettings {
             lanes: Some(lanes).filter(|lanes| (1..=MAX_LANES).contains(lanes))?,
             heartbeat: bounded(heartbeat, MAX_HEARTBEAT)?,
             time_to_live: bounded(time_to_live, MAX_TIME_TO_LIVE)?,
             json_lane: flags & JSON_LANE > 0,
+            signing: None,
         };
-        let introduction = Self {
-            settings,
-            name: text(reader, MAX_NAME)?,
-            cluster: text(reader, MAX_NAME)?,
-            broker: text(reader, MAX_BROKER)?,
-        };
+        let name = text(reader, MAX_NAME)?;
+        let cluster = text(reader, MAX_NAME)?;
+        let broker = text(reader, MAX_BROKER)?;
+        settings.signing = signing(reader);
         reader.skip();
-        Some(introduction)
+        Some(Self {
+            settings,
+            name,
+            cluster,
+            broker,
+        })
     }
+}
+
+/// How the node signs, if it says so in a way that is known.
+fn signing(reader: &mut Reader<'_>) -> Option<SigningSettings> {
+    let (mode, ids): (u8, &[u8]) = reader.take()?;
+    let mode = SigningMode::from_number(mode)?;
+    let keys = KeyIds::new(ids.iter().copied());
+    Some(SigningSettings { mode, keys })
 }
 
 fn bounded(micros: u64, most: Duration) -> Option<Duration> {

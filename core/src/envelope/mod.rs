@@ -15,8 +15,9 @@
 //!          kind: 1 count, 2 disconnect, 3 associate, 4 dissociate, 5 publish; event: text | key? | payload
 //! answer   kind 131: to:[u8; 16] | id:varint64 | kind:u8 | counts
 //!          kind: 1 connections; 2 accepted, full, closed, panicked; each varint64
-//! introduction kind 132: flags:u8 | lanes:varint32 | heartbeat | time to live | name | cluster | broker | what later
-//!          releases add                                                         (flags: 1 JSON lane)
+//! introduction kind 132: flags:u8 | lanes:varint32 | heartbeat | time to live | name | cluster | broker | signing? |
+//!          what later releases add                                              (flags: 1 JSON lane)
+//!          signing: 0 off, 1 signs, 2 requires:u8 | ids of keys:u8*, the one that signs first
 //! contact  kind 133: flags:u8 | rank:varint32 | lost:[u8; 16]* | asks:[u8; 16]* | what later releases add
 //!                                                                              (flags: 1 ready, 2 more are lost, 4 blamed)
 //! ```

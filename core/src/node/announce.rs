@@ -118,7 +118,7 @@ impl Node {
             false => Vec::new(),
         };
         if peers.values().any(|peer| peer.owed) {
-            self.pulse.hasten(now, self.settle() / 2);
+            self.pulse.hasten(now, self.names_after(now));
         }
         Heartbeat {
             version: String::from(VERSION),

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::clock::Windows;
 use crate::envelope::Introduction;
-use crate::member::AgreedSettings;
+use crate::member::{AgreedSettings, SigningSettings};
 
 /// The most lanes a bus is divided into. Heartbeats report every lane that was used lately, in some 25
 /// bytes each.
@@ -41,7 +41,9 @@ pub struct Config {
     /// How many bytes of frames wait for others before them to be repaired, 8 MiB by default. What does not fit is
     /// dropped, and asked for again later.
     pub hold: usize,
-    /// The most other nodes that are kept track of, 1,024 by default.
+    /// The most other nodes that are kept track of, 1,024 by default. What further nodes publish does not come: the node is
+    /// degraded while one is heard, connections are told once a heartbeat that they miss something, and answers are
+    /// incomplete.
     pub peers: usize,
     /// How many nodes are to hear each other at least, this one among them, for the node to be live and ready: the fewest
     /// that the service would go on with. 0, the default, for any number. Nodes on two brokers that never met know it by
@@ -81,6 +83,7 @@ impl Config {
             heartbeat: self.heartbeat,
             time_to_live: self.time_to_live,
             json_lane: false,
+            signing: Some(SigningSettings::off()),
         })
     }
 

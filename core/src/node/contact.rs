@@ -90,12 +90,18 @@ impl Node {
         if self.is_live() && heard < expected {
             reasons.push(Reason::Few { heard, expected });
         }
+        if self.is_live() && self.beyond.is_heard() {
+            let room = self.config.peers;
+            reasons.push(Reason::Full { room });
+        }
         let mut silent = Vec::new();
         for (node, peer) in self.reception.peers.iter() {
             let mutual = &peer.mutual;
             let name = || peer.name(node);
             match (mutual.silent, mutual.deaf) {
-                (None, Some(since)) if peer.is_member() => {
+                (None, Some(since))
+                    if peer.is_heard() || (peer.is_new() && peer.deaf.is_none()) =>
+                {
                     let name = name();
                     reasons.push(Reason::NotHeardBy { node, name, since });
                 }
@@ -131,6 +137,7 @@ impl Node {
             ..Contact::default()
         };
         let (ours, mut again) = (self.config.heartbeat, false);
+        let pause = self.apart(ours / 4);
         for (id, peer) in self.reception.peers.iter() {
             let Some(since) = peer.mutual.silent else {
                 if peer.is_member() && peer.mutual.asked.is_some() {
@@ -148,7 +155,7 @@ impl Node {
         contact.asks.truncate(MAX_CONTACT);
         if again {
             // The frame that says so first may be lost.
-            self.pulse.hasten(now, ours / 4);
+            self.pulse.hasten(now, pause);
         }
         contact
     }
@@ -162,13 +169,15 @@ impl Node {
         contact: &Contact,
     ) {
         let (me, ours, live) = (self.id, self.config.heartbeat, self.is_live());
+        let turns = self.reception.peers.turns();
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
         if !peer.proven || peer.beat.is_some_and(|(newest, _)| sent <= newest) {
             return;
         }
-        let patience = peer.every(ours).max(ours) * 2 + slack(ours);
+        // It names us in turn with the others that it knows.
+        let patience = peer.every(ours).max(ours) * (turns + 1) + slack(ours);
         let mutual = &mut peer.mutual;
         let said = (contact.ready, contact.blamed, contact.rank);
         let before = (mutual.ready, mutual.blamed, mutual.rank);
@@ -289,12 +298,12 @@ impl Node {
         }
         self.judges = next;
         if asks {
-            self.pulse.hasten(now, ours / 16);
+            self.pulse.hasten(now, self.apart(ours / 16));
         }
         if !silent.is_empty() {
             self.changed = true;
             // They may hear us, and are to know.
-            self.pulse.hasten(now, ours / 32);
+            self.pulse.hasten(now, self.apart(ours / 32));
         }
         for id in silent {
             self.reception.news.push(News::Silent(id));

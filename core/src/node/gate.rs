@@ -35,36 +35,42 @@ impl Gate {
 
     /// The header of a frame that came on this lane, if it is one of this version that is proven as it must be, and was sent
     /// on the lane. What is dropped is counted.
+    ///
+    /// # Errors
+    /// What the frame's signature lacks, if it was dropped for that.
     pub(super) fn read(
         &self,
         lane: Lane,
         bytes: &Bytes,
         counters: &mut NodeCounters,
-    ) -> Option<Frame> {
-        if bytes.len() <= self.limit && !self.is_proven(bytes, counters) {
-            return None;
+    ) -> Result<Frame, Option<Unproven>> {
+        if bytes.len() <= self.limit {
+            self.prove(bytes, counters).map_err(Some)?;
         }
         match Frame::decode(bytes, self.limit) {
-            Ok(Decoded::Frame(frame)) if Lane(frame.header().lane) == lane => return Some(frame),
+            Ok(Decoded::Frame(frame)) if Lane(frame.header().lane) == lane => return Ok(frame),
             Ok(Decoded::Frame(_)) => counters.misplaced += 1,
             Ok(Decoded::UnknownVersion(_)) => counters.unknown_versions += 1,
             Err(_) => counters.malformed += 1,
         }
-        None
+        Err(None)
     }
 
-    fn is_proven(&self, bytes: &[u8], counters: &mut NodeCounters) -> bool {
+    fn prove(&self, bytes: &[u8], counters: &mut NodeCounters) -> Result<(), Unproven> {
         let Some(signatures) = &self.signatures else {
-            return true;
+            return Ok(());
         };
         let Err(unproven) = signatures.verify(bytes) else {
-            return true;
+            return Ok(());
         };
         match unproven {
             Unproven::Unsigned => counters.unsigned += 1,
             Unproven::UnknownKey(_) => counters.unknown_keys += 1,
             Unproven::WrongTag => counters.wrong_tags += 1,
         }
-        signatures.takes(unproven)
+        match signatures.takes(unproven) {
+            true => Ok(()),
+            false => Err(unproven),
+        }
     }
 }

@@ -7,10 +7,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
 use super::Node;
 use super::news::News;
 use super::peer::{Peer, Standing};
-use crate::envelope::{Heartbeat, Introduction, MAX_BROKER, MAX_NAME};
+use crate::envelope::{Heartbeat, Introduction, MAX_BROKER, MAX_NAME, Unproven};
 use crate::member::{AgreedSetting, Difference, KnownNode};
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -18,7 +20,8 @@ use crate::time::Instant;
 /// The most differences that are told of, and kept, at once.
 const SAID: usize = 4_096;
 
-/// For how many of its heartbeats a node of another cluster is named after it was heard last.
+/// For how many of its heartbeats a node of another cluster, or one that drops what this one sends, is named after it was
+/// heard last.
 const FOREIGN: u32 = 10;
 
 impl Node {
@@ -53,11 +56,13 @@ impl Node {
         let mut all: Vec<Difference> = Vec::new();
         for (id, peer) in self.reception.peers.iter() {
             let every = peer.every(self.config.heartbeat);
-            let lately = peer.foreign && now - peer.heard <= every * FOREIGN;
+            let apart = peer.foreign || self.is_refused_by(peer);
+            let lately = apart && now - peer.heard <= every * FOREIGN;
             if peer.is_member() || lately {
                 all.extend(self.differences_of(id, peer));
             }
         }
+        all.extend(self.unproven_differences());
         all.sort_by_key(|difference| difference.setting);
         all
     }
@@ -86,7 +91,8 @@ impl Node {
         self.changed = true;
         let (foreign, proven) = (peer.foreign, peer.proven);
         self.bridge();
-        if foreign || proven {
+        let peer = self.reception.peers.get(origin);
+        if foreign || proven || peer.is_some_and(|peer| self.is_refused_by(peer)) {
             self.say_differences(origin);
         }
         !foreign
@@ -147,6 +153,59 @@ impl Node {
         }
     }
 
+    /// A frame was dropped for want of a signature. Where signatures are required its sender is named, unless the node that
+    /// it names is a member, and so another sends in its name.
+    pub(super) fn drop_unproven(&mut self, now: Instant, frame: &Bytes, unproven: Unproven) {
+        let ours = self.config.heartbeat;
+        if !self.gate.requires() {
+            return;
+        }
+        let Some((node, introduction)) = self.unproven.look(now, ours, frame) else {
+            return;
+        };
+        let peer = self.reception.peers.get(node);
+        if node == self.id || peer.is_some_and(|peer| peer.proven) {
+            return;
+        }
+        let introduced = (node, introduction);
+        if self.unproven.came(now, ours, introduced, unproven) {
+            self.changed = true;
+            if let Some(said) = self.unproven.difference(node, &self.signing()) {
+                self.reception.news.push(News::Differs(said));
+            }
+        }
+    }
+
+    /// What is wrong with the frames that were dropped lately, by the nodes that they name.
+    pub(super) fn unproven_differences(&self) -> Vec<Difference> {
+        let nodes = self.unproven.nodes();
+        nodes
+            .filter_map(|node| self.unproven.difference(node, &self.signing()))
+            .collect()
+    }
+
+    /// Names no longer who was not heard lately, or is proven by now.
+    pub(super) fn forget_unproven(&mut self, now: Instant) {
+        let peers = &self.reception.peers;
+        let is_proven = |node| peers.get(node).is_some_and(|peer| peer.proven);
+        self.changed |= self.unproven.forget(now, is_proven);
+    }
+
+    /// Whether a node that is heard drops what this one sends, as it says.
+    pub(super) fn is_refused_by(&self, peer: &Peer) -> bool {
+        let ours = self.introduction.settings.signing;
+        let said = peer.introduction.as_ref();
+        let theirs = said.and_then(|said| said.settings.signing);
+        theirs
+            .zip(ours)
+            .is_some_and(|(theirs, ours)| theirs.refuses(&ours))
+    }
+
+    fn signing(&self) -> String {
+        let signing = self.introduction.settings.signing;
+        signing.map_or_else(String::new, |signing| signing.to_string())
+    }
+
     fn differences_of(&self, node: NodeId, peer: &Peer) -> Vec<Difference> {
         let Some(theirs) = peer.introduction.as_deref() else {
             return Vec::new();
@@ -168,6 +227,10 @@ impl Node {
             return cluster.into_iter().collect();
         }
         let (ours, theirs) = (ours.settings, theirs.settings);
+        let signing = ours.signing.zip(theirs.signing);
+        let signing = signing.and_then(|(ours, theirs)| {
+            differs(AgreedSetting::Signing, ours.to_string(), theirs.to_string())
+        });
         let word = |on: bool| if on { "on" } else { "off" }.to_owned();
         let time = |time: Duration| format!("{time:?}");
         [
@@ -194,6 +257,7 @@ impl Node {
         ]
         .into_iter()
         .flatten()
+        .chain(signing)
         .collect()
     }
 }

@@ -63,12 +63,14 @@
 //! recording that does not know this node is worth nothing to it.
 
 mod announce;
+mod beyond;
 mod bucket;
 mod clock;
 mod config;
 mod contact;
 mod flow;
 mod gate;
+mod greetings;
 mod hold;
 mod intake;
 mod introducing;
@@ -77,13 +79,16 @@ mod line;
 mod mutual;
 mod news;
 mod origin;
+mod pace;
 mod peer;
 mod peers;
 mod pulse;
 mod questions;
 mod receive;
 mod reception;
+mod room;
 mod run;
+mod unproven;
 mod view;
 mod wait;
 
@@ -100,11 +105,13 @@ pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound, Signing};
 use crate::envelope::{Decoded, Encoded, Frame, Introduction, Signatures};
-use crate::member::AgreedSetting;
+use crate::member::{AgreedSetting, KeyIds, SigningMode, SigningSettings};
 use crate::node_id::NodeId;
 use crate::random::Random;
 use crate::time::Instant;
+use beyond::BeyondRoom;
 use gate::Gate;
+use greetings::Greetings;
 use intake::OVERHEAD;
 use origin::Origin;
 use peer::Peer;
@@ -112,10 +119,7 @@ use peers::RETURN;
 use pulse::{Leaving, Link, Pulse};
 use questions::Questions;
 use reception::Reception;
-
-/// How many nodes answer a hello at once, each within half of the time that an answer may take. With N times as many,
-/// each node waits up to N times as long: every node receives all the answers, and they come no faster than those of 16.
-const ANSWERING: u32 = 16;
+use unproven::UnprovenSenders;
 
 /// The wire counts microseconds.
 const TICK: Duration = Duration::from_micros(1);
@@ -133,6 +137,8 @@ pub struct Node {
     /// Who this node is, and what it said of others that differ.
     introduction: Introduction,
     said: BTreeSet<(NodeId, AgreedSetting)>,
+    /// Who sends frames that are dropped for want of a signature.
+    unproven: UnprovenSenders,
     /// Whether what is known of other nodes changed since the host asked.
     changed: bool,
     /// Whether a node is known that has another number of lanes: every event goes on lane 0 then, which all hear.
@@ -156,6 +162,9 @@ pub struct Node {
     /// When the goodbye is said, once the node leaves.
     leaving: Leaving,
     reception: Reception,
+    /// What is known of nodes for which there is no room.
+    beyond: BeyondRoom,
+    greetings: Greetings,
     /// Whether a node has come that is to be told who left.
     greeted: bool,
     questions: Questions,
@@ -178,6 +187,7 @@ impl Node {
             pulse: Pulse::new(config.heartbeat),
             introduction: config.introduction(),
             said: BTreeSet::new(),
+            unproven: UnprovenSenders::default(),
             changed: false,
             bridged: false,
             judges: Instant::ZERO,
@@ -191,6 +201,8 @@ impl Node {
             opens: None,
             leaving: Leaving::No,
             reception: Reception::new(config, random),
+            beyond: BeyondRoom::default(),
+            greetings: Greetings::default(),
             greeted: false,
             questions: Questions::default(),
         }
@@ -199,6 +211,12 @@ impl Node {
     /// Signs every frame for a bus of this prefix, and verifies those that come. To be called before any is made.
     #[must_use]
     pub fn with_signing(mut self, signing: &Signing, prefix: &str) -> Self {
+        let mode = match signing.is_required() {
+            true => SigningMode::Require,
+            false => SigningMode::Sign,
+        };
+        let keys = KeyIds::new(signing.keys().ids());
+        self.introduction.settings.signing = Some(SigningSettings { mode, keys });
         let signatures = Arc::new(Signatures::new(signing, prefix));
         self.gate.verify(signatures.clone());
         self.origin.sign(signatures);
@@ -366,14 +384,15 @@ impl Node {
         self.reception.news.frame_came(frame.len());
         let counters = &mut self.reception.counters;
         match self.gate.read(lane, frame, counters) {
-            Some(frame) if frame.header().origin == self.id => {
+            Ok(frame) if frame.header().origin == self.id => {
                 let stamp = frame.header().stamp;
                 self.reception.lanes.hear(now, lane);
                 self.pulse.came_back(now, stamp);
                 self.go_live(now);
             }
-            Some(frame) => self.receive_other(now, frame),
-            None => {}
+            Ok(frame) => self.receive_other(now, frame),
+            Err(Some(unproven)) => self.drop_unproven(now, frame, unproven),
+            Err(None) => {}
         }
     }
 
@@ -398,6 +417,8 @@ impl Node {
             self.judge(now);
             self.report_silence(now);
         }
+        self.forget_unproven(now);
+        self.report_beyond(now);
         self.reception.tick(now);
     }
 
@@ -502,20 +523,6 @@ impl Node {
     #[must_use]
     pub fn is_stalled(&self, now: Instant) -> bool {
         self.pulse.is_stalled(now)
-    }
-
-    /// The others answer a hello within this time, or are judged by their next heartbeat.
-    fn settle(&self) -> Duration {
-        self.config.heartbeat / 8
-    }
-
-    /// How soon after a heartbeat a hello is answered with another, which serves all who greeted meanwhile. After
-    /// an outage every node greets: were each answered by every other, what goes around would grow with the
-    /// square of their number, and the bus might lose their links of it, and be greeted again.
-    fn answers_after(&self, members: usize) -> Duration {
-        let members = u32::try_from(members).unwrap_or(u32::MAX);
-        let pause = (self.settle() / 2).saturating_mul((members / ANSWERING).max(1));
-        pause.min(self.config.heartbeat)
     }
 
     /// How long after a link began the node is live, where its heartbeats come back. A node that was heard and does not

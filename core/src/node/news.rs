@@ -45,8 +45,8 @@ pub enum News {
     Down,
     /// Deafness: the node may have missed anything that another one published between these instants of its clock.
     Deaf {
-        /// The node whose events may be missing; `None` for nodes that died in an outage so long that no other node
-        /// remembers them.
+        /// The node whose events may be missing; `None` for nodes that are not kept track of: those that died in an outage so
+        /// long that no other node remembers them, and those beyond [`Config::peers`](super::Config::peers).
         origin: Option<NodeId>,
         /// The lane of the events; `None` for every lane.
         lane: Option<Lane>,

@@ -45,8 +45,11 @@ pub(super) struct Peer {
     pub(super) heard: Instant,
     /// Whether a heartbeat of the node was heard, by us or by a member that said so.
     pub(super) lives: bool,
-    /// The stamp of the newest heartbeat, and when it came.
+    /// The stamp of the newest heartbeat, when it came, and whether one came before.
     pub(super) beat: Option<(Duration, Instant)>,
+    pub(super) again: bool,
+    /// Since when heartbeats come that do not name us, or when it was told last what they cost.
+    pub(super) unanswered: Option<Instant>,
     /// When the node heard the newest stamp of ours that a heartbeat named, by its clock.
     pub(super) dated: Duration,
     /// Between which stamps every lane that was used was listed by one of the heartbeats that came.
@@ -119,6 +122,8 @@ impl Peer {
             heard,
             lives: false,
             beat: None,
+            again: false,
+            unanswered: None,
             dated: Duration::ZERO,
             listed: (Duration::ZERO, Duration::ZERO),
             latest: None,
@@ -183,6 +188,34 @@ impl Peer {
     /// Whether heartbeats come that do not name us yet.
     pub(super) fn is_new(&self) -> bool {
         self.standing == Standing::Unproven && self.beat.is_some() && !self.foreign
+    }
+
+    /// In which turn a heartbeat names the node: those that wait for it first, and of those the ones that are proven to live,
+    /// then the ones that spoke more than once. A name can be made up for each frame.
+    pub(super) fn turn(&self) -> u8 {
+        match (self.owed, self.proven, self.again) {
+            (true, true, _) => 0,
+            (true, false, true) => 1,
+            (true, false, false) => 2,
+            (false, ..) => 3,
+        }
+    }
+
+    /// How much is lost with what is known of the node: little with a name that came once, and most where it is not told yet
+    /// what did not come of the node.
+    pub(super) fn worth(&self) -> u8 {
+        match (self.is_untold(), self.proven || self.again) {
+            (true, _) => 2,
+            (false, true) => 1,
+            (false, false) => 0,
+        }
+    }
+
+    /// Whether what did not come of a node that is gone is still to be told.
+    pub(super) fn is_untold(&self) -> bool {
+        let left = self.standing == Standing::Left;
+        let told = self.deaf.is_some() || (left && self.settles.is_none());
+        self.proven && !told
     }
 
     /// Whether the node would send again what it is asked for.

@@ -1,7 +1,8 @@
 //! The other nodes: who is known, who of them is a member, and who is named to others.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::config::Config;
 use super::peer::{Peer, Standing};
@@ -18,6 +19,10 @@ pub(super) const RETURN: u32 = 4;
 /// The most nodes that a heartbeat names as heard, in turn if there are more: about 1 KiB.
 pub(super) const NAMED: usize = 32;
 
+/// The most nodes that wait to be named and for which there is no room, and which part of those that a heartbeat names.
+const WAITING: usize = 64;
+const PART: usize = 4;
+
 /// The most nodes that left which a heartbeat names, and the most lanes of each.
 const LEFT: usize = 64;
 const LEFT_LANES: usize = 64;
@@ -30,6 +35,9 @@ pub(super) struct Peers {
     most: usize,
     /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
     forgotten: BTreeMap<NodeId, Instant>,
+    /// Nodes that wait to be named and for which there is no room, the stamp of a frame of each and when that came. Who is
+    /// named knows that its frames come here, and takes what this node publishes.
+    waiting: VecDeque<(NodeId, Duration, Instant)>,
 }
 
 /// What is due of a node that is not heard any more.
@@ -43,6 +51,8 @@ pub(super) enum Overdue {
     Lost,
     /// Nothing of it is to be known any more.
     Forgotten,
+    /// The node speaks, and never names us: nothing that it publishes comes.
+    Unanswered,
 }
 
 impl Peers {
@@ -52,6 +62,7 @@ impl Peers {
             members: 0,
             most,
             forgotten: BTreeMap::new(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -93,10 +104,17 @@ impl Peers {
         self.known.len() >= self.most
     }
 
-    /// The peer to forget where there is no room for another: the one that was not heard for longest and is no member.
+    /// The peer to forget where there is no room for another: of those that are no members the one that is worth least, and
+    /// of those the one that was not heard for longest.
     pub(super) fn least(&self) -> Option<NodeId> {
         let others = self.known.iter().filter(|(_, peer)| !peer.is_member());
-        others.min_by_key(|(_, peer)| peer.heard).map(|(id, _)| *id)
+        let least = others.min_by_key(|(_, peer)| (peer.worth(), peer.heard));
+        least.map(|(id, _)| *id)
+    }
+
+    /// In how many heartbeats a node that knows as many as this one names each of them once.
+    pub(super) fn turns(&self) -> u32 {
+        u32::try_from(1 + self.known.len() / NAMED).unwrap_or(u32::MAX)
     }
 
     /// A node is known from now on.
@@ -122,6 +140,13 @@ impl Peers {
     /// When a node that is heard again was heard last, if it was forgotten meanwhile.
     pub(super) fn recall(&mut self, id: NodeId) -> Option<Instant> {
         self.forgotten.remove(&id)
+    }
+
+    /// A frame of a node with this stamp came, and there is no room for the node.
+    pub(super) fn wait(&mut self, now: Instant, id: NodeId, stamp: Duration) {
+        self.waiting.retain(|(node, ..)| *node != id);
+        self.waiting.truncate(WAITING - 1);
+        self.waiting.push_back((id, stamp, now));
     }
 
     /// The node stands like this now. Gives how it stood.
@@ -154,11 +179,16 @@ impl Peers {
             let every = peer.every(config.heartbeat);
             !peer.foreign && now - at <= config.remembered_of(every)
         };
-        let mut heard: Vec<(bool, Option<Instant>, NodeId)> = self
+        let known = &self.known;
+        self.waiting.retain(|(node, ..)| !known.contains_key(node));
+        let displaced = (most / PART).min(self.waiting.len());
+        let displaced: Vec<_> = self.waiting.drain(..displaced).collect();
+        let most = most - displaced.len();
+        let mut heard: Vec<(u8, Option<Instant>, NodeId)> = self
             .known
             .iter()
             .filter(|(_, peer)| peer.latest.is_some_and(|(_, at)| remembers(peer, at)))
-            .map(|(id, peer)| (!peer.owed, peer.named, *id))
+            .map(|(id, peer)| (peer.turn(), peer.named, *id))
             .collect();
         heard.sort_unstable();
         heard.truncate(most);
@@ -169,7 +199,11 @@ impl Peers {
             let ago = now - at;
             Some(Heard { node, stamp, ago })
         });
-        named.collect()
+        let displaced = displaced.into_iter().map(|(node, stamp, at)| {
+            let ago = now - at;
+            Heard { node, stamp, ago }
+        });
+        named.chain(displaced).collect()
     }
 
     /// The nodes that left lately.
@@ -207,14 +241,21 @@ fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Op
             }
         }
         Standing::Member => (silence > every * SILENCE).then_some(Overdue::Silent),
-        Standing::Unproven | Standing::Silent => None,
+        Standing::Unproven => {
+            let speaks = peer.beat.is_some_and(|(_, came)| now - came <= every * 3);
+            let since = peer
+                .unanswered
+                .filter(|_| speaks && peer.lives && !peer.foreign);
+            let due =
+                since.is_some_and(|since| now - since.max(connected) > config.lost_after(every));
+            due.then_some(Overdue::Unanswered)
+        }
+        Standing::Silent => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use core::time::Duration;
-
     use super::*;
 
     fn at(seconds: u64) -> Instant {

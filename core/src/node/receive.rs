@@ -37,7 +37,11 @@ impl Node {
         let header = *frame.header();
         let (origin, lane) = (header.origin, Lane(header.lane));
         let heartbeat = self.config.heartbeat;
-        let admitted = lane.0 < self.config.lanes && self.reception.admit(now, origin);
+        let ours = lane.0 < self.config.lanes;
+        let admitted = ours && self.reception.admit(now, origin);
+        if ours && !admitted {
+            self.turn_away(now, &frame);
+        }
         let peer = self.reception.peers.get_mut(origin);
         let Some(peer) =
             peer.filter(|peer| admitted && header.stamp <= peer.latest_stamp(now, heartbeat))
@@ -136,7 +140,10 @@ impl Node {
             self.reception.counters.duplicates += 1;
             return;
         }
-        peer.beat = Some((sent, now));
+        let before = peer.beat.replace((sent, now));
+        let hurries = before.is_some_and(|(_, came)| now - came < every / 2);
+        peer.again |= before.is_some();
+        peer.unanswered.get_or_insert(now);
         // A recording can be proven by nothing but that it names what is new.
         peer.lives |= !requires;
         peer.clock.heard(now, sent, windows);
@@ -164,8 +171,12 @@ impl Node {
         }
         if unnamed {
             self.greeted |= heartbeat.hello;
+            if hurries || !proven {
+                self.greetings.add(now, self.config.heartbeat);
+            }
             let members = self.reception.peers.count();
-            self.pulse.hasten(now, self.answers_after(members));
+            let pause = self.answers_after(members).max(self.names_after(now));
+            self.pulse.hasten(now, pause);
             self.pulse.tick(now);
         }
     }
@@ -295,7 +306,7 @@ impl Node {
         self.forget_answers_of(now, node);
     }
 
-    fn receive_ask(&mut self, now: Instant, from: NodeId, ask: &Ask) {
+    pub(super) fn receive_ask(&mut self, now: Instant, from: NodeId, ask: &Ask) {
         if ask.to != self.id {
             self.reception.overheard(now, ask.to, &ask.runs);
             return;
@@ -316,6 +327,7 @@ impl Node {
             match overdue {
                 Overdue::Silent => self.silence(id),
                 Overdue::Settled => self.reception.settle(now, id),
+                Overdue::Unanswered => self.tell_unanswered(now, id),
                 Overdue::Lost => self.lose(now, id),
                 Overdue::Forgotten => {
                     self.reception.forget(id);
@@ -337,6 +349,27 @@ impl Node {
             peer.mutual.silent = Some(peer.heard);
             self.reception.news.push(News::Silent(id));
         }
+    }
+
+    /// A node is heard and never names us. It does not hear us, or is forged: nothing of it is taken, which is told, unless
+    /// that node says that it takes nothing of us either.
+    fn tell_unanswered(&mut self, now: Instant, id: NodeId) {
+        let since = self.reception.lanes.first().unwrap_or(now);
+        let refused = self.reception.peers.get(id);
+        let refused = refused.is_some_and(|peer| self.is_refused_by(peer));
+        let Some(peer) = self.reception.peers.get_mut(id) else {
+            return;
+        };
+        let told = peer.unanswered.replace(now);
+        if refused {
+            return;
+        }
+        let since = match peer.mutual.deaf.replace(now) {
+            Some(_) => told.unwrap_or(since),
+            None => since,
+        };
+        self.changed = true;
+        self.reception.news.deaf(Some(id), None, (since, now));
     }
 
     /// A node is not heard any more: what it sent last nobody will send again.

@@ -95,10 +95,25 @@ impl Reception {
             let Some(least) = self.peers.least() else {
                 return false;
             };
-            self.forget(least);
+            self.make_room(now, least);
         }
         self.peers.insert(now, origin);
         true
+    }
+
+    /// A node that is not heard any more gives way to another, and what it sent last is told as long as it is known of.
+    fn make_room(&mut self, now: Instant, id: NodeId) {
+        let since = self.lanes.first().unwrap_or(now);
+        if let Some(peer) = self.peers.get(id).filter(|peer| peer.is_untold()) {
+            let beat = peer.beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
+            let since = beat.map_or(since, |beat| beat.max(since));
+            self.news.deaf(Some(id), None, (since, now));
+        }
+        let unproven = self.peers.get(id).filter(|peer| peer.is_new());
+        if let Some((stamp, at)) = unproven.and_then(|peer| peer.latest) {
+            self.peers.wait(at, id, stamp);
+        }
+        self.forget(id);
     }
 
     pub(super) fn forget(&mut self, id: NodeId) {

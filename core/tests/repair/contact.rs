@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use midplane::Memory;
+use midplane::{ClusterBuilder, Memory};
 use midplane_core::envelope::NodeId;
 use midplane_core::node::Config;
 use midplane_core::{Audience, Backplane, LaneMap, Notice, Reason, Scope, State};
@@ -300,6 +300,37 @@ fn expected_members_on_two_brokers_that_never_meet() {
         assert_eq!((status.state, status.ready), (State::Live, true));
         assert_eq!(status.reasons, []);
     }
+}
+
+/// A newcomer that does not hear a node proves nothing to it: what it publishes is not taken there, and that is told.
+#[test]
+fn a_one_way_cut_from_the_start_on_is_said_and_told() {
+    let mut fleet = Fleet::new(18, 2, Config::default());
+    let door = Door::default();
+    door.deaf_to.lock().unwrap().push(fleet.id(0));
+    let memory = fleet.world.memory.clone();
+    let add = |builder: ClusterBuilder| builder.with_name("web-2");
+    let config = Config::default();
+    let newcomer = fleet.world.start_as(config, door, (memory, None), add);
+    let clients = [&fleet.nodes[0], &newcomer].map(|node| node.client(&fleet.world, "c", &["t"]));
+    fleet.world.run(secs(5));
+    newcomer.publish("t", "of web-2");
+    fleet.nodes[0].publish("t", "of web-0");
+    fleet.world.run(secs(45));
+    assert_eq!(fleet.reasons(0), ["not heard by web-2"]);
+    assert_eq!(fleet.state(0), State::Degraded);
+    for (client, own) in clients.iter().zip(["of web-0", "of web-2"]) {
+        assert_eq!(client.texts(), [own]);
+        assert!(!client.missed().is_empty());
+    }
+    // It is no fault of the nodes that are heard.
+    assert_eq!(fleet.ready(), [0, 1]);
+    newcomer.door.deaf_to.lock().unwrap().clear();
+    fleet.world.run(secs(10));
+    fleet.assert_well();
+    newcomer.publish("t", "heard");
+    fleet.world.run(secs(5));
+    assert_eq!(clients[0].texts(), ["of web-0", "heard"]);
 }
 
 /// Of a node that is subscribed to several lanes one brings nothing, and nobody says so.

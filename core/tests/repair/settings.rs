@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane::ClusterBuilder;
+use midplane_core::bus::Signing;
 use midplane_core::envelope::NodeId;
 use midplane_core::node::Config;
 use midplane_core::{
@@ -12,6 +13,7 @@ use midplane_core::{
 };
 
 use crate::door::Door;
+use crate::signed::{requires, signs};
 use crate::wire::secs;
 use crate::world::{Client, Member, World, lanes, topic};
 
@@ -391,4 +393,79 @@ fn events_on_lanes_that_are_not_ours_are_told() {
     many.door.deaf_to.lock().unwrap().clear();
     world.run(secs(10));
     assert_eq!((client.texts(), client.missed().len()), (vec![], 1));
+}
+
+fn start_signing(world: &mut World, name: &str, signing: Option<Signing>) -> Member {
+    start_as(world, Config::default(), |builder| {
+        let builder = builder.with_name(name);
+        match signing {
+            Some(signing) => builder.with_signing(signing),
+            None => builder,
+        }
+    })
+}
+
+/// Nothing of a node is taken that signs with no known key, and both nodes say why.
+#[test]
+fn a_node_that_signs_otherwise_is_named_on_both_sides() {
+    for (seed, theirs, here, there) in [
+        (13, None, "require:1 here, unsigned", "off here, require:1"),
+        (
+            14,
+            requires(&[2]),
+            "require:1 here, unknown-key:2",
+            "require:2 here, unknown-key:1",
+        ),
+    ] {
+        let mut world = World::new(seed);
+        let nodes = [("web-1", requires(&[1])), ("web-2", theirs)]
+            .map(|(name, signing)| start_signing(&mut world, name, signing));
+        world.run(secs(10));
+        let clients = nodes
+            .each_ref()
+            .map(|node| node.client(&world, "c", &["t"]));
+        nodes[0].publish("t", "to nobody");
+        nodes[1].publish("t", "to nobody");
+        world.run(secs(40));
+        let said = [
+            format!("signing differs: {here} at web-2"),
+            format!("signing differs: {there} at web-1"),
+        ];
+        for ((node, client), said) in nodes.iter().zip(&clients).zip(said) {
+            assert_eq!(reasons(node), [said]);
+            assert_eq!(differences(node).len(), 1);
+            assert_eq!(node.plane.state(), State::Live);
+            assert_eq!(node.plane.status().members, []);
+            assert_eq!((client.texts().len(), client.losses().len()), (1, 0));
+        }
+        // Who is gone is named no longer.
+        world.tasks.kill(nodes[1].process);
+        world.run(secs(25));
+        assert_eq!(reasons(&nodes[0]), [""; 0]);
+    }
+}
+
+/// The steps of a roll-out are said while they differ, and cost nothing.
+#[test]
+fn other_keys_and_modes_of_members_are_said_on_both_sides() {
+    let mut world = World::new(15);
+    let nodes = [("web-1", signs(&[1])), ("web-2", requires(&[1, 2]))]
+        .map(|(name, signing)| start_signing(&mut world, name, signing));
+    world.run(secs(10));
+    let clients = nodes
+        .each_ref()
+        .map(|node| node.client(&world, "c", &["t"]));
+    world.run(secs(1));
+    for node in &nodes {
+        node.publish("t", "to all");
+    }
+    world.run(secs(10));
+    let said = [
+        "sign:1 here, require:1,2 at web-2",
+        "require:1,2 here, sign:1 at web-1",
+    ];
+    for ((node, client), said) in nodes.iter().zip(&clients).zip(said) {
+        assert_eq!(reasons(node), [format!("signing differs: {said}")]);
+        assert_eq!((client.texts().len(), client.losses().len()), (2, 0));
+    }
 }

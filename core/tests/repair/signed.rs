@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use midplane_core::AgreedSettings;
 use midplane_core::bus::{Keys, Lane, Signing};
-use midplane_core::node::Config;
+use midplane_core::envelope::{FrameWriter, Header, Introduction, Message, NodeId};
+use midplane_core::node::{Config, News};
 
-use crate::wire::{Wire, ms, secs};
+use crate::wire::{LIMITS, Wire, id, ms, secs};
 
 pub(crate) const PREFIX: &str = "midplane";
 
@@ -22,7 +24,7 @@ pub(crate) fn requires(ids: &[u8]) -> Option<Signing> {
     Some(Signing::require(keys(ids)))
 }
 
-fn signs(ids: &[u8]) -> Option<Signing> {
+pub(crate) fn signs(ids: &[u8]) -> Option<Signing> {
     Some(Signing::sign(keys(ids)))
 }
 
@@ -148,4 +150,51 @@ fn a_frame_that_came_on_another_lane_is_dropped() {
     assert_eq!(wire.history.got(1).len(), 0);
     wire.inject_on(1, Lane(1), &frame);
     assert_eq!(wire.history.got(1).len(), 1);
+}
+
+/// A frame without a signature that introduces this node.
+fn introducing(origin: NodeId) -> Bytes {
+    let config = Config::default();
+    let introduction = Introduction::new(AgreedSettings {
+        lanes: config.lanes,
+        heartbeat: config.heartbeat,
+        time_to_live: config.time_to_live,
+        json_lane: false,
+        signing: None,
+    });
+    let mut writer = FrameWriter::new(Header::new(origin, 0, 0), LIMITS.frame).expect("a header");
+    writer
+        .push(&Message::Introduction(introduction))
+        .expect("a message");
+    writer.finish()
+}
+
+/// As many names as a forger makes up, and that of a member, who is accused of nothing.
+#[test]
+fn of_unsigned_frames_few_names_are_told_and_no_member_is_accused() {
+    let mut wire = nodes(&[requires(&[1]), requires(&[1])]);
+    for number in 0..390_u16 {
+        let mut name = [0x66; 16];
+        name[..2].copy_from_slice(&number.to_le_bytes());
+        for origin in [id(0), NodeId(name)] {
+            wire.inject(1, &introducing(origin));
+            wire.run(ms(25));
+        }
+    }
+    let told: Vec<NodeId> = wire
+        .told(1)
+        .iter()
+        .filter_map(|news| match news {
+            News::Differs(difference) => Some(difference.node),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        (1..=16).contains(&told.len()) && !told.contains(&id(0)),
+        "{told:?}"
+    );
+    assert_eq!(wire.counters(1).unsigned, 780);
+    wire.flow(secs(2), 5, &[(0, 0), (1, 0)]);
+    wire.run(secs(40));
+    wire.history.assert_all_whole();
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits, Signing};
 use midplane_core::envelope::{Decoded, Frame, NodeId};
 use midplane_core::node::{Config, Intake, News, Node, NodeCounters};
-use midplane_core::{Audience, Event, Instant, LaneMap, Question, Scope, Target};
+use midplane_core::{Audience, Event, Instant, LaneMap, Question, Reason, Scope, Target};
 
 use crate::history::{EventName, Got, Heard, History};
 
@@ -185,6 +185,15 @@ impl Wire {
     /// All that the node told but events.
     pub(crate) fn told(&self, node: usize) -> &[News] {
         &self.history.heard[node].told
+    }
+
+    /// Why the node is not sure to reach the others.
+    pub(crate) fn reasons(&self, node: usize) -> Vec<Reason> {
+        self.stations[node].node.reasons(self.clock(node))
+    }
+
+    pub(crate) fn is_ready(&self, node: usize) -> bool {
+        self.stations[node].node.is_ready()
     }
 
     /// How many other nodes the node keeps track of.

@@ -7,8 +7,8 @@ use midplane_core::envelope::{
     NodeId,
 };
 use midplane_core::{
-    AgreedSettings, Answer, Audience, ConnectionId, Delivered, Event, EventKey, Question, Scope,
-    Target,
+    AgreedSettings, Answer, Audience, ConnectionId, Delivered, Event, EventKey, KeyIds, Question,
+    Scope, SigningMode, SigningSettings, Target,
 };
 
 use crate::publish;
@@ -123,6 +123,21 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
             ],
         ),
         (
+            "introduction-signing",
+            include_str!("golden/2-introduction-signing.hex"),
+            header(0, 7),
+            vec![Message::Introduction(Introduction {
+                settings: AgreedSettings {
+                    signing: Some(SigningSettings {
+                        mode: SigningMode::Require,
+                        keys: KeyIds::new([7, 9]),
+                    }),
+                    ..introduction().settings
+                },
+                ..introduction()
+            })],
+        ),
+        (
             "no-messages",
             include_str!("golden/2-no-messages.hex"),
             header(7, 0),
@@ -137,6 +152,7 @@ fn introduction() -> Introduction {
         heartbeat: Duration::from_secs(2),
         time_to_live: Duration::from_secs(30),
         json_lane: true,
+        signing: None,
     };
     Introduction {
         name: "web-1:4711".into(),

@@ -44,8 +44,7 @@ impl Queue {
             async move {
                 // What a job is: here its text is turned around.
                 let result: String = text.chars().rev().collect();
-                // A process that ends here leaves a job that was started and is not finished: a queue that outlives its
-                // process keeps the texts beside the executions, in the database of the store.
+                // A worker whose process ends here leaves the job to be done again.
                 let _ = producer.complete(&id, Some(result.into())).await;
             }
         });

@@ -4,7 +4,7 @@
 //! come and go, sinks that misbehave, faults for 10 to 26 s that were drawn before, six more seconds of undisturbed
 //! publishing, and as long in quiet as it may take until every loss is told. The run ends with a
 //! [`History`], which the oracle judges. Everything runs on one thread, and nothing waits for real time: a run takes
-//! some milliseconds. [`protocol`] runs the protocol of the nodes alone.
+//! some milliseconds. [`protocol`] runs the protocol of the nodes alone, and [`many`] hundreds of nodes at once.
 //!
 //! ```
 //! use midplane_conformance::simulation::{Scenario, run};
@@ -15,6 +15,7 @@
 mod bus;
 mod cluster;
 mod lanes;
+pub mod many;
 mod newer;
 mod plan;
 pub mod protocol;

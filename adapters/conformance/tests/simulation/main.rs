@@ -5,11 +5,14 @@
 //! cargo test -p midplane-conformance --test simulation                      a few seeds of each scenario
 //! SIMULATION_SEED=7 cargo test -p midplane-conformance --test simulation    one seed again
 //! SIMULATION_SEEDS=250000 cargo test --release -p midplane-conformance --test simulation protocol
+//! SIMULATION_NODES=1040 SIMULATION_CLUSTERS=300 cargo test --release -p midplane-conformance --test simulation many
 //! ```
 //!
-//! The last is a million runs of the protocol: four kinds of run with 250,000 seeds each. With both variables, the seeds
-//! begin at `SIMULATION_SEED` and are `SIMULATION_SEEDS` in number.
+//! The third line is 1,250,000 runs of the protocol: five kinds of run with 250,000 seeds each. With both variables, the seeds
+//! begin at `SIMULATION_SEED` and are `SIMULATION_SEEDS` in number. The last line is 1,040 nodes as values, of which each has
+//! room for 1,024 others, and 300 whole nodes; without it they are 160 and 40.
 
+mod many;
 mod nodes;
 mod protocol;
 

@@ -40,3 +40,8 @@ fn what_a_lossy_bus_loses_is_repaired_or_told() {
 fn nothing_is_lost_three_heartbeats_after_a_forger() {
     hold(RunKind::Forged);
 }
+
+#[test]
+fn nothing_is_lost_where_members_do_not_receive_each_other_for_a_while() {
+    hold(RunKind::Parted);
+}

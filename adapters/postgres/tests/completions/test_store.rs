@@ -119,8 +119,7 @@ impl Fixture for TestStore {
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
-        // Connections of its own, as programs have.
-        Arc::new(store(&self.server().url(), &self.schema))
+        Arc::new(self.store())
     }
 
     fn ledger(&self) -> Arc<dyn Ledger> {

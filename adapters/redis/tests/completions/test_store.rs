@@ -108,8 +108,7 @@ impl Fixture for TestStore {
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
-        // A connection of its own, as programs have.
-        Arc::new(store(&self.server.url(), &self.prefix))
+        Arc::new(self.store.clone())
     }
 
     fn ledger(&self) -> Arc<dyn Ledger> {

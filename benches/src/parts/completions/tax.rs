@@ -112,8 +112,7 @@ impl Database {
     }
 }
 
-/// A connection to this Postgres.
-pub(super) async fn client(url: &str) -> Result<Client> {
+async fn client(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // The calls see how the connection ends.
     tokio::spawn(async { drop(connection.await) });

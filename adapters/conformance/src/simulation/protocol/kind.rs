@@ -12,4 +12,7 @@ pub enum RunKind {
     Lossy,
     /// An unknown sender forges frames: three heartbeats after the last one nothing is lost any more.
     Forged,
+    /// Members beat at different paces, and what some send does not come to some others, one way or both, for less than
+    /// origins keep it: nothing is lost and nobody is told.
+    Parted,
 }

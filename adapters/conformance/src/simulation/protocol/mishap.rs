@@ -49,6 +49,21 @@ pub(super) fn inject(world: &mut World, trouble: Trouble) {
             }
         }
         Trouble::Start { connects } => world.start(connects),
+        Trouble::Apart {
+            from,
+            to,
+            both,
+            length,
+        } => {
+            let until = until(length);
+            let pair = pick(world, from).zip(pick(world, to));
+            if let Some((from, to)) = pair.filter(|(from, to)| from != to) {
+                world.apart.push((from, to, until));
+                if both {
+                    world.apart.push((to, from, until));
+                }
+            }
+        }
         Trouble::Forge { member } => forge(world, member),
         other => trouble_of_member(world, other),
     }
@@ -207,7 +222,7 @@ fn forge(world: &mut World, member: usize) {
             });
         }
     }
-    world.distribute(lane, &forgery.bytes);
+    world.distribute(None, lane, &forgery.bytes);
 }
 
 /// The member that is meant, among those that live.
@@ -222,6 +237,7 @@ fn pick(world: &World, member: usize) -> Option<usize> {
 pub(super) fn heal(world: &mut World) {
     let now = world.now();
     world.recorder.record(Fact::FaultEnded);
+    world.apart.clear();
     let quick = millis(500);
     for ((_, lane), pipe) in &mut world.broker.pipes {
         pipe.deaf_until = pipe.deaf_until.min(now);

@@ -29,6 +29,8 @@ pub(super) struct Burst {
 pub(super) struct Plan {
     pub(super) kind: RunKind,
     pub(super) config: Config,
+    /// The heartbeats of the members, in turn.
+    pub(super) heartbeats: Vec<Duration>,
     /// The largest frame, in bytes.
     pub(super) frame: usize,
     pub(super) members: usize,
@@ -52,7 +54,10 @@ impl Plan {
         let lanes = 1 + random.below(4) as u32;
         let members = 2 + random.below(7) as usize;
         let (keep, hold) = windows(random, kind);
-        let config = configured(lanes, keep, hold);
+        let mut config = configured(lanes, keep, hold);
+        let heartbeats = heartbeats(random, kind, config.heartbeat);
+        // The longest counts where the run is judged.
+        config.heartbeat = heartbeats.iter().copied().max().unwrap_or(config.heartbeat);
         let frames = [2_048, 4_096, 8_000, 65_536];
         let frame = random.pick(&frames).copied().unwrap_or(4_096);
         let slowness = slowness(random, kind, members, lanes);
@@ -71,6 +76,7 @@ impl Plan {
         let mut plan = Self {
             kind,
             config,
+            heartbeats,
             frame,
             members,
             disorder,
@@ -91,7 +97,7 @@ impl Plan {
         // What the last fault cost is told a time to live and some heartbeats later.
         let (heartbeat, age) = (plan.config.heartbeat, plan.config.time_to_live);
         let told = match kind {
-            RunKind::Gentle => heartbeat * 8,
+            RunKind::Gentle | RunKind::Parted => heartbeat * 8,
             RunKind::Forged => heartbeat * 12,
             _ => age * 2 + heartbeat * 6,
         };
@@ -128,6 +134,16 @@ impl Plan {
     }
 }
 
+/// The heartbeats of members, of which one that starts later has the next.
+fn heartbeats(random: &mut Random, kind: RunKind, usual: Duration) -> Vec<Duration> {
+    let paces = [usual / 2, usual, usual * 3 / 2];
+    let pace = |random: &mut Random| random.pick(&paces).copied().unwrap_or(usual);
+    match kind {
+        RunKind::Parted => (0..4).map(|_| pace(random)).collect(),
+        _ => vec![usual],
+    }
+}
+
 /// How many bytes an origin keeps for repair, and a receiver holds back; the default, a few frames, or none.
 fn windows(random: &mut Random, kind: RunKind) -> (Option<usize>, Option<usize>) {
     if kind != RunKind::Harsh || random.once_in(2) {
@@ -160,7 +176,7 @@ fn slowness(random: &mut Random, kind: RunKind, members: usize, lanes: u32) -> V
     let slow = |random: &mut Random, lane: u32| {
         let (delay, jitter) = match (fast, kind, lane) {
             (true, ..) => (30, 10),
-            (_, RunKind::Forged, _) => (700, 300),
+            (_, RunKind::Forged | RunKind::Parted, _) => (700, 300),
             (_, RunKind::Gentle, 0) => (1_000, 700),
             (_, RunKind::Gentle, _) => (5_000, 2_000),
             (_, _, 0) if random.below(4) > 0 => (2_000, 1_000),
@@ -176,6 +192,15 @@ fn slowness(random: &mut Random, kind: RunKind, members: usize, lanes: u32) -> V
 }
 
 impl Plan {
+    /// The settings of a member.
+    pub(super) fn config_of(&self, member: usize) -> Config {
+        let heartbeat = self.heartbeats[member % self.heartbeats.len()];
+        Config {
+            heartbeat,
+            ..self.config
+        }
+    }
+
     /// The slowest that a pipe becomes during the run.
     pub(super) fn slower(&self) -> Duration {
         let slower = self.troubles.iter().map(|(_, trouble)| match trouble {
@@ -204,7 +229,7 @@ impl Plan {
             heal: config.heartbeat * 9 + delay * 2,
             accounting: Accounting::Exact,
             whole: match self.kind {
-                RunKind::Gentle => Some(Duration::ZERO),
+                RunKind::Gentle | RunKind::Parted => Some(Duration::ZERO),
                 RunKind::Harsh | RunKind::Lossy => None,
                 RunKind::Forged => Some(self.calm + config.heartbeat * 3),
             },

@@ -22,6 +22,13 @@ pub(super) enum Trouble {
         lane: Option<u32>,
         length: Duration,
     },
+    /// What one member sends does not come to another, nor the other way round where it is both.
+    Apart {
+        from: usize,
+        to: usize,
+        both: bool,
+        length: Duration,
+    },
     /// What a member sends is lost without an error.
     Mute {
         member: usize,
@@ -94,6 +101,7 @@ pub(super) fn draw(plan: &mut Plan, random: &mut Random, control: Duration, wors
         RunKind::Harsh => harsh(plan, random),
         RunKind::Lossy => lossy(plan, random),
         RunKind::Forged => forged(plan, random),
+        RunKind::Parted => parted(plan, random, control, worst),
     }
     for _ in 0..random.below(4) {
         add(plan, random, join_or_part);
@@ -188,6 +196,24 @@ fn gentle(plan: &mut Plan, random: &mut Random, control: Duration, worst: Durati
             of_1000: random.below(20),
         };
         plan.troubles.push((Duration::ZERO, trouble));
+    }
+}
+
+/// Some members do not receive others, together for no longer than what origins keep leaves beside the slowest heartbeat.
+fn parted(plan: &mut Plan, random: &mut Random, control: Duration, worst: Duration) {
+    let spent = millis(9_000) + control * 3 + worst * 2;
+    let mut left = millis(24_000).saturating_sub(spent) * 5 / 6;
+    for _ in 0..=random.below(4) {
+        let length = up_to(random, left);
+        left -= length;
+        let trouble = Trouble::Apart {
+            from: member(random),
+            to: member(random),
+            both: random.once_in(2),
+            length,
+        };
+        let at = moment(plan, random);
+        plan.troubles.push((at, trouble));
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct World {
     spins: u32,
     /// The last number each origin used, by lane.
     pub(super) used: BTreeMap<(NodeId, u32), u64>,
+    /// Of whom frames do not come to whom, and until when.
+    pub(super) apart: Vec<(usize, usize, Duration)>,
 }
 
 /// The run of this seed: equal seeds give equal runs.
@@ -82,6 +84,7 @@ impl World {
             links: 0,
             spins: 0,
             used: BTreeMap::new(),
+            apart: Vec::new(),
         }
     }
 
@@ -164,7 +167,7 @@ impl World {
             return;
         }
         let id = NodeId([which as u8 + 1; 16]);
-        let Plan { config, frame, .. } = self.plan;
+        let (config, frame) = (self.plan.config_of(which), self.plan.frame);
         let recorder = &self.recorder;
         let mut member = Member::start(id, config, frame, &self.topics, &self.clock, recorder);
         member.upstream = up_to(&mut self.random, UPSTREAM);
@@ -293,10 +296,11 @@ impl World {
         if sender.link != link || mute.is_some_and(|until| now < *until) {
             return;
         }
-        self.distribute(lane, &outbound.frame);
+        self.distribute(Some(from), lane, &outbound.frame);
     }
 
-    pub(super) fn distribute(&mut self, lane: u32, bytes: &Bytes) {
+    /// The broker sends a frame of a member, or of nobody, to everyone it serves the lane.
+    pub(super) fn distribute(&mut self, from: Option<usize>, lane: u32, bytes: &Bytes) {
         let now = self.now();
         if now < self.broker.down_until {
             return;
@@ -306,7 +310,10 @@ impl World {
                 let member = &self.members[to];
                 (member.link, member.alive && member.served.contains(&lane))
             };
-            if link == 0 || !serves {
+            let apart = self.apart.iter().any(|(sender, receiver, until)| {
+                Some(*sender) == from && *receiver == to && now < *until
+            });
+            if link == 0 || !serves || apart {
                 continue;
             }
             let Broker {

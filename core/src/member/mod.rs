@@ -1,8 +1,12 @@
 //! What is known of the other nodes of a cluster, and why a node is not sure to reach them all.
 
+mod signing;
+
 use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
+
+pub use signing::{KeyIds, SigningMode, SigningSettings};
 
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -18,6 +22,8 @@ pub struct AgreedSettings {
     pub time_to_live: Duration,
     /// Whether the node is subscribed to the lane of external publishers.
     pub json_lane: bool,
+    /// How the node signs; `None` where it does not say.
+    pub signing: Option<SigningSettings>,
 }
 
 /// Another node, as it says it is, and whether it and this node hear each other.
@@ -70,9 +76,12 @@ pub enum AgreedSetting {
     JsonLane,
     /// The name of the cluster. Nothing of a node with another is taken.
     Cluster,
+    /// How nodes sign, and the keys they know. Nothing of a node that signs with no known key is taken where signatures are
+    /// required: what is said of it then is what its frames say, and proven by nothing.
+    Signing,
 }
 
-/// The word in logs: `lanes`, `heartbeat`, `time_to_live`, `json_lane`, `cluster`.
+/// The word in logs: `lanes`, `heartbeat`, `time_to_live`, `json_lane`, `cluster`, `signing`.
 impl fmt::Display for AgreedSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -81,6 +90,7 @@ impl fmt::Display for AgreedSetting {
             Self::TimeToLive => "time_to_live",
             Self::JsonLane => "json_lane",
             Self::Cluster => "cluster",
+            Self::Signing => "signing",
         })
     }
 }
@@ -112,6 +122,12 @@ pub enum Reason {
         heard: usize,
         /// How many were expected.
         expected: usize,
+    },
+    /// More nodes are heard than [are kept track of](crate::node::Config::peers): what the others publish does not come, and
+    /// is told as missing.
+    Full {
+        /// How many other nodes are kept track of at most.
+        room: usize,
     },
     /// A member that is heard here says that it does not hear this node.
     NotHeardBy {
@@ -160,6 +176,12 @@ impl fmt::Display for Reason {
         match self {
             Self::Few { heard, expected } => {
                 write!(f, "{heard} of {expected} expected members are heard")
+            }
+            Self::Full { room } => {
+                write!(
+                    f,
+                    "more than {room} other nodes are heard, and not all are taken"
+                )
             }
             Self::NotHeardBy { name, .. } => write!(f, "not heard by {name}"),
             Self::DeafTo { name, .. } => write!(f, "{name} is heard by others and not here"),
