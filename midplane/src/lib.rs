@@ -114,6 +114,9 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../docs/CORE.md")]
     struct Core;
+    #[cfg(all(feature = "completions", feature = "threads"))]
+    #[doc = include_str!("../../docs/COMPLETIONS.md")]
+    struct Completions;
     #[doc = include_str!("../../docs/guides/broadcast.md")]
     struct Broadcast;
     #[doc = include_str!("../../docs/guides/bus.md")]

@@ -9,7 +9,7 @@
 //!
 //! Serve it as `text/plain; version=0.0.4`. Names begin with `midplane_`; a counter's name ends with `_total`, and where
 //! something is counted by reason, the reason is a label. No label holds what a client or an operator chose. A dashboard
-//! for Grafana with every family is [`DASHBOARD`].
+//! for Grafana with every family, those of a listener of completions too, is [`DASHBOARD`].
 
 #[cfg(feature = "completions")]
 mod listener;
@@ -241,14 +241,19 @@ mod tests {
         }
     }
 
+    /// The families that a text names, of a listener or of a node.
+    pub(super) fn families(text: &str, of_a_listener: bool) -> BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words
+            .filter(|word| word.starts_with("midplane_"))
+            .filter(|word| word.starts_with("midplane_listener_") == of_a_listener)
+            .collect()
+    }
+
     #[test]
     fn the_dashboard_shows_every_family_and_no_other() {
-        let names = |text: &str| -> BTreeSet<String> {
-            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let ours = words.filter(|word| word.starts_with("midplane_"));
-            ours.map(ToOwned::to_owned).collect()
-        };
-        assert_eq!(names(DASHBOARD), names(&render(&Status::default())));
+        let text = render(&Status::default());
+        assert_eq!(families(DASHBOARD, false), families(&text, false));
         let labels = ["state", "what", "reason", "outcome"];
         for label in labels {
             assert!(DASHBOARD.contains(label), "{label}");

@@ -44,6 +44,11 @@ pub(crate) const PARTS: &[Part] = &[
     part("memory", "Memory of idle connections", memory::run),
     part("ws", "WebSocket fan-out", websocket::run),
     part("completions", "Completions", completions::run),
+    part(
+        "backlog",
+        "A backlog of completions",
+        completions::backlog::run,
+    ),
     part("soak", "50,000 clients for ten minutes", soak::run),
     part("redis", "From node to node over Redis", redis::run),
     part("signing", "Signed frames over Redis", signing::run),

@@ -55,7 +55,7 @@ pub(super) struct Taking {
     retry: Option<BoxFuture<'static, ()>>,
     /// How many executions may wait for a handler.
     ahead: usize,
-    /// When the last call began that found something.
+    /// When the last call was answered that found something.
     found: Instant,
     random: Random,
 }
@@ -228,7 +228,8 @@ impl Taking {
             self.awaited.remove(&completion.execution);
         }
         if !taken.work.is_empty() {
-            self.found = answer.begun;
+            // What the call itself took says nothing of the handlers: a slow store is not to be asked for less.
+            self.found = seams.timer.now();
             self.vain /= 2;
             self.pause = None;
         } else if self.for_others_too {

@@ -13,10 +13,11 @@
 //!
 //! [`CHECKS`] are the checks and [`Fixture`] what they need. [`script`] is their vocabulary, which the tests
 //! of a single store use too. A [`trial`] runs a listener and producers while something fails, and [`faults`]
-//! are the trials that every store on a server of its own passes.
+//! are the trials that every store on a server of its own passes. [`load`] has subscriptions begin while others commit.
 
 mod arrival;
 mod atomic;
+mod backlog;
 mod connection;
 mod cursor;
 pub mod faults;
@@ -24,10 +25,11 @@ mod filter;
 mod fixture;
 mod ledger;
 mod listening;
-mod load;
+pub mod load;
 mod nodes;
 mod producer;
 pub mod script;
+mod size;
 mod trial;
 
 use std::fmt;
@@ -70,6 +72,7 @@ macro_rules! with_completion_checks {
             atomic::what_is_rolled_back_is_never_seen,
             atomic::what_commits_late_is_not_skipped,
             atomic::equal_payloads_of_one_transaction_both_arrive,
+            backlog::a_backlog_is_drained_by_looks_that_follow_each_other,
             connection::a_stream_outlives_a_cut,
             connection::a_stream_says_why_it_does_not_work,
             connection::a_cut_before_anything_arrived_loses_nothing,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::channel::mpsc;
@@ -18,25 +18,84 @@ use midplane_testkit::eventually;
 
 use crate::fixture::Fixture;
 use crate::script::{complete, execution, start};
+use crate::size::{asked, figures};
 
-/// Executions of a flow, in a long run.
-const LONG_FLOW: usize = 100;
+/// What the nodes go through.
+struct Course {
+    kills: usize,
+    /// Parts of the flows, each of which begins once the part before was struck by a kill.
+    rounds: usize,
+    /// The flows of a round, and the executions of each of those.
+    flows: usize,
+    length: usize,
+    /// How long a handler takes.
+    work: Duration,
+    /// The least time between two kills.
+    pace: Duration,
+}
+
+impl Course {
+    /// The course of a test, or what the environment asks for.
+    fn asked() -> Self {
+        match asked("MIDPLANE_KILLS") {
+            None => Self {
+                kills: 2,
+                rounds: 1,
+                flows: 6,
+                length: 20,
+                work: Duration::from_millis(1),
+                pace: Duration::ZERO,
+            },
+            Some(kills) => Self {
+                kills: kills.max(1),
+                rounds: kills.max(1),
+                flows: 10,
+                length: 100,
+                work: Duration::from_millis(50),
+                pace: Duration::from_secs(5),
+            },
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.rounds * self.flows * self.length
+    }
+
+    /// How many executions are handled at least when this kill comes: it is in the middle of its part of all.
+    fn before(&self, kill: usize) -> usize {
+        (2 * kill + 1) * self.total() / (2 * self.kills)
+    }
+}
 
 /// The handler of both nodes, which records what each flow went through.
-#[derive(Default)]
-struct FlowOracle(Mutex<Flows>);
+struct FlowOracle {
+    work: Duration,
+    flows: Mutex<Flows>,
+}
 
 #[derive(Default)]
 struct Flows {
     /// By flow: the execution that has the next turn, and the one that is in work.
     flows: HashMap<FlowId, (usize, Option<usize>)>,
     handled: usize,
+    /// How often an execution was handled once more.
+    repeated: usize,
     wrong: Vec<String>,
 }
 
 impl FlowOracle {
     fn state(&self) -> MutexGuard<'_, Flows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when this many executions are handled. Each ten of them must be within
+    /// [patience](midplane_testkit::patience).
+    async fn reaches(&self, handled: usize) {
+        while self.state().handled < handled {
+            let next = handled.min(self.state().handled + 10);
+            let what = format!("{next} executions are handled");
+            eventually(what, || self.state().handled >= next).await;
+        }
     }
 }
 
@@ -72,7 +131,7 @@ impl Handler for FlowOracle {
             state.flows.insert(flow.clone(), (next, Some(number)));
         }
         let in_work = InWork(self, flow.clone());
-        Delay::new(Duration::from_millis(1)).await;
+        Delay::new(self.work).await;
         drop(in_work);
         let mut state = self.state();
         let next = &mut state.flows.entry(flow).or_default().0;
@@ -80,6 +139,7 @@ impl Handler for FlowOracle {
         let first = number == *next;
         *next = (*next).max(number + 1);
         state.handled += usize::from(first);
+        state.repeated += usize::from(!first);
         Ok(Handled::Done)
     }
 }
@@ -110,39 +170,41 @@ async fn node(
 
 /// "Executions of a flow are handled one after the other, by one listener of all on the store at a time", whatever dies.
 ///
-/// `MIDPLANE_KILLS` makes the run longer: each kill has ten flows of 100 of its own.
+/// `MIDPLANE_KILLS` makes the run longer: a node is killed every 5 s, and each kill has ten flows of 100 of its own.
 pub(crate) async fn flows_keep_their_order_while_nodes_are_killed(fixture: Arc<dyn Fixture>) {
-    let asked = std::env::var("MIDPLANE_KILLS").ok();
-    let asked: Option<usize> = asked.and_then(|kills| kills.parse().ok());
-    let kills = asked.unwrap_or(2);
-    let (flows, length) = asked.map_or((6, 20), |kills| (10 * kills.max(1), LONG_FLOW));
-    let total = flows * length;
-    let oracle = Arc::new(FlowOracle::default());
+    let (course, begun) = (Course::asked(), Instant::now());
+    let oracle = Arc::new(FlowOracle {
+        work: course.work,
+        flows: Mutex::default(),
+    });
     let (first, first_kills) = mpsc::unbounded();
     let (second, second_kills) = mpsc::unbounded();
+    let (struck, mut strikes) = mpsc::unbounded();
     let producing = async {
         let producer = fixture.producer();
-        for number in 0..length {
-            for flow in 0..flows {
-                let id = format!("{flow}:{number}");
-                let flow = FlowId::new(format!("flow {flow}")).expect("an id");
-                start(&*producer, &Execution::new(execution(&id)).with_flow(flow)).await;
-                complete(&*producer, &id).await;
+        for round in 0..course.rounds {
+            if round > 0 {
+                strikes.next().await;
+            }
+            for number in 0..course.length {
+                for flow in round * course.flows..(round + 1) * course.flows {
+                    let id = format!("{flow}:{number}");
+                    let flow = FlowId::new(format!("flow {flow}")).expect("an id");
+                    start(&*producer, &Execution::new(execution(&id)).with_flow(flow)).await;
+                    complete(&*producer, &id).await;
+                }
             }
         }
     };
     let killing = async {
         let nodes = [first, second];
-        for kill in 0..kills {
-            let part = (kill + 1) * total / (kills + 1);
-            eventually("a part is handled", || oracle.state().handled >= part).await;
-            // A node is there until its sender is dropped.
+        for kill in 0..course.kills {
+            join(Delay::new(course.pace), oracle.reaches(course.before(kill))).await;
+            // A node is there until its sender is dropped, and the producer may have no more to do.
             let _ = nodes[kill % 2].unbounded_send(());
+            let _ = struck.unbounded_send(());
         }
-        for part in 1..=10 {
-            let enough = || oracle.state().handled >= part * total / 10;
-            eventually("a part is handled", enough).await;
-        }
+        oracle.reaches(course.total()).await;
     };
     let nodes = join(
         node(Arc::clone(&fixture), Arc::clone(&oracle), first_kills),
@@ -150,6 +212,16 @@ pub(crate) async fn flows_keep_their_order_while_nodes_are_killed(fixture: Arc<d
     );
     join3(nodes, producing, killing).await;
     let state = oracle.state();
+    if asked("MIDPLANE_KILLS").is_some() {
+        figures(format_args!(
+            "{} kills in {:.0} s: {} executions handled, {} of them twice, {} out of order or beside another",
+            course.kills,
+            begun.elapsed().as_secs_f64(),
+            state.handled,
+            state.repeated,
+            state.wrong.len(),
+        ));
+    }
     assert!(state.wrong.is_empty(), "{:?}", state.wrong);
-    assert_eq!(state.handled, total);
+    assert_eq!(state.handled, course.total());
 }

@@ -1,17 +1,21 @@
 //! The pace of several listeners, and the order of a flow over all of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use midplane::completions::{
-    Execution, Filter, Listener, ListenerSettings, MemoryStore, Namespace, Outcome, Producer,
+    BackendError, Claim, Execution, ExecutionId, Filter, Ledger, Listener, ListenerSettings,
+    MemoryStore, Namespace, Outcome, Producer, Scan, Scanned, Settled, Take, Taken,
 };
 use midplane::{Instant, Timer};
 
 use crate::kit::{
     Behaviour, RecordingHandler, SECOND, assert_handled, execution, finish_all, ids, listen,
-    produce, start, store,
+    produce, start, store, stream_alone,
 };
+use midplane_testkit::clock::VirtualClock;
 use midplane_testkit::local::LocalTasks;
 
 /// Asserts that each flow had one handler at a time, and its executions in order.
@@ -96,6 +100,58 @@ fn promise_9_a_backlog_is_drained_without_a_pause() {
     assert_handled(&handler, ids("", 20_000), 1);
 }
 
+/// A ledger that takes a second for each call.
+#[derive(Debug)]
+struct SlowLedger {
+    store: MemoryStore,
+    clock: VirtualClock,
+}
+
+#[async_trait]
+impl Ledger for SlowLedger {
+    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
+        self.clock.sleep(SECOND).await;
+        self.store.take(take, lease).await
+    }
+
+    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
+        self.store.renew(claims, lease).await
+    }
+
+    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
+        self.clock.sleep(SECOND).await;
+        self.store.settle(settled).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
+        self.store.scan(scan).await
+    }
+
+    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
+        self.store.replay(executions).await
+    }
+}
+
+/// The calls get as large as with a quick store, where handlers are quick: there are fewer than 20, not 80.
+#[test]
+fn promise_9_a_slow_store_is_asked_for_no_less() {
+    let mut tasks = LocalTasks::new();
+    let store = store(&tasks);
+    produce(&mut tasks, &store, ids("", 2_500));
+    let handler = RecordingHandler::quick(&tasks);
+    let ledger = SlowLedger {
+        store: store.clone(),
+        clock: tasks.clock(),
+    };
+    let backend = Arc::new(store.backend());
+    let listener = Listener::new(backend, Arc::new(ledger), handler.clone(), tasks.timer());
+    let handle = start(&tasks, listener.with_settings(stream_alone()));
+    tasks.pass(SECOND * 20);
+    assert_handled(&handler, ids("", 2_500), 1);
+    let counters = handle.counters();
+    assert!(counters.fruitful < 20, "{counters:?}");
+}
+
 #[test]
 fn promise_9_a_failure_is_tried_again_after_its_pause() {
     let mut tasks = LocalTasks::new();
@@ -136,8 +192,8 @@ fn promise_9_no_namespace_waits_for_another() {
             finish_in(&producer, "b", "b".into()).await;
         });
         let handler = RecordingHandler::new(&tasks, |_, _| Behaviour::Work(SECOND));
-        let backend = std::sync::Arc::new(store.backend());
-        let ledger = std::sync::Arc::new(store.clone());
+        let backend = Arc::new(store.backend());
+        let ledger = Arc::new(store.clone());
         let listener = Listener::new(backend, ledger, handler.clone(), tasks.timer());
         let _handle = start(&tasks, listener.with_filter(filter));
         tasks.pass(SECOND * 2);

@@ -44,7 +44,8 @@ impl Queue {
             async move {
                 // What a job is: here its text is turned around.
                 let result: String = text.chars().rev().collect();
-                // A worker whose process ends here leaves the job to be done again.
+                // A process that ends here leaves a job that was started and is not finished: a queue that outlives its
+                // process keeps the texts beside the executions, in the database of the store.
                 let _ = producer.complete(&id, Some(result.into())).await;
             }
         });

@@ -79,8 +79,11 @@ fn promise_9_a_flow_ends_right_over_postgres() {
     ends_right(StoreKind::Postgres, 500);
 }
 
-/// A run that is dropped ten times where it stands, as a process that is killed, and begins anew.
+/// A run that is dropped ten times where it stands, as a process that is killed, and begins anew. `MIDPLANE_FLOW` is the
+/// number of executions of a long run.
 fn ends_right_after_restarts(kind: StoreKind, executions: usize) {
+    let asked = std::env::var("MIDPLANE_FLOW").ok();
+    let executions = asked.map_or(executions, |asked| asked.parse().unwrap());
     let (store, _server) = kind.start();
     let plan = Plan::random(executions, 7);
     let timer = Timer::new();

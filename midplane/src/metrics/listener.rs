@@ -91,6 +91,20 @@ mod tests {
     use midplane_completions::ListenerCounters;
 
     use super::*;
+    use crate::metrics::DASHBOARD;
+    use crate::metrics::tests::families;
+
+    #[test]
+    fn the_dashboard_shows_every_family_of_a_listener_and_no_other() {
+        let text = render_listener(&ListenerStatus::default());
+        assert_eq!(families(DASHBOARD, true), families(&text, true));
+        for label in ["(part)", "(state)", "(outcome)", "(what)"] {
+            let mut ours = DASHBOARD
+                .lines()
+                .filter(|line| line.contains("midplane_listener_"));
+            assert!(ours.any(|line| line.contains(label)), "{label}");
+        }
+    }
 
     /// A field that is added to the counters and to no family would be counted for nobody.
     #[test]

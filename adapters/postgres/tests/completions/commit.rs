@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{join, join_all};
 use midplane_completions::{Entry, Filter, Journal, JournalReader};
+use midplane_completions_suite::load::{LoadSize, subscriptions_start_exactly};
 use midplane_completions_suite::script::{begin, expect, run};
 use midplane_postgres::PostgresStore;
 use midplane_testkit::clock::VirtualClock;
@@ -41,6 +42,46 @@ fn a_transaction_that_stays_open_holds_nothing_back() {
     });
 }
 
+/// What has clients go on, and what ends them.
+const LOADED: &str = "CREATE TABLE midplane.over ()";
+const OVER: &str = "DROP TABLE midplane.over";
+
+/// Clients, this many, that finish executions as fast as the server lets them: it makes the calls itself.
+async fn load(test: &TestStore, clients: usize) {
+    let over = test.in_schema("midplane.over");
+    let client = |client: usize| {
+        let load = format!(
+            "DO $$ BEGIN
+                FOR round IN 1..1000000 LOOP
+                    EXIT WHEN to_regclass('{over}') IS NULL;
+                    PERFORM midplane.start('load {client} ' || round);
+                    PERFORM midplane.complete('load {client} ' || round);
+                    COMMIT;
+                END LOOP;
+            END $$"
+        );
+        async move {
+            let sql = test.open().await;
+            sql.run("SET synchronous_commit = off").await;
+            sql.run(&test.in_schema(&load)).await;
+        }
+    };
+    join_all((0..clients).map(client)).await;
+}
+
+#[test]
+fn subscriptions_start_exactly_while_the_server_is_as_fast_as_it_can_be() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let mut size = LoadSize::asked();
+        size.producers = size.producers.max(8);
+        size.back = 20;
+        test.sql(LOADED).await;
+        let stop = async || drop(test.sql(OVER).await);
+        subscriptions_start_exactly(&test, size, load(&test, size.producers), stop).await;
+    });
+}
+
 /// As a subscription does: it asks for the end, and reads on from there. Eight clients finish executions as fast as the
 /// server lets them.
 #[test]
@@ -51,26 +92,7 @@ fn the_end_of_the_history_is_exact_while_others_commit() {
     const BACK: usize = 20;
     smol::block_on(async {
         let test = TestStore::start();
-        test.sql("CREATE TABLE midplane.over ()").await;
-        let over = test.in_schema("midplane.over");
-        let load = |client: usize| {
-            let load = format!(
-                "DO $$ BEGIN
-                    FOR round IN 1..1000000 LOOP
-                        EXIT WHEN to_regclass('{over}') IS NULL;
-                        PERFORM midplane.start('load {client} ' || round);
-                        PERFORM midplane.complete('load {client} ' || round);
-                        COMMIT;
-                    END LOOP;
-                END $$"
-            );
-            let test = &test;
-            async move {
-                let sql = test.open().await;
-                sql.run("SET synchronous_commit = off").await;
-                sql.run(&test.in_schema(&load)).await;
-            }
-        };
+        test.sql(LOADED).await;
         let heads = async {
             let store = test.store();
             let mut reader = succeeds("connecting", store.connect(&Filter::all())).await;
@@ -97,10 +119,10 @@ fn the_end_of_the_history_is_exact_while_others_commit() {
                 }
                 stretches.push(stretch);
             }
-            test.sql("DROP TABLE midplane.over").await;
+            test.sql(OVER).await;
             stretches
         };
-        let (_, stretches) = join(join_all((0..CLIENTS).map(load)), heads).await;
+        let (_, stretches) = join(load(&test, CLIENTS), heads).await;
         let order = "SELECT string_agg(execution, ',' ORDER BY number) FROM midplane.outbox";
         let order = test.sql(order).await.expect("a history");
         let order: Vec<_> = order.split(',').collect();

@@ -119,7 +119,8 @@ impl Fixture for TestStore {
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
-        Arc::new(self.store())
+        // Connections of its own, as programs have.
+        Arc::new(store(&self.server().url(), &self.schema))
     }
 
     fn ledger(&self) -> Arc<dyn Ledger> {

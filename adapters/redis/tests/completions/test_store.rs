@@ -108,7 +108,8 @@ impl Fixture for TestStore {
     }
 
     fn producer(&self) -> Arc<dyn Producer> {
-        Arc::new(self.store.clone())
+        // A connection of its own, as programs have.
+        Arc::new(store(&self.server.url(), &self.prefix))
     }
 
     fn ledger(&self) -> Arc<dyn Ledger> {

@@ -1,5 +1,6 @@
 //! The speed of completions from the call that finishes to the handler, through each store.
 
+pub(crate) mod backlog;
 mod stores;
 mod tax;
 
@@ -327,20 +328,22 @@ struct Listening {
 }
 
 impl Listening {
-    async fn start(store: &Store, work: &Arc<Work>) -> Self {
+    /// A listener that subscribes while its first look is under way.
+    fn begin(store: &Store, handler: Arc<dyn Handler>) -> Self {
         let timer = Arc::new(midplane::tokio::Timer::new());
-        let listener = Listener::new(
-            Arc::clone(&store.backend),
-            Arc::clone(&store.ledger),
-            Arc::clone(work) as Arc<dyn Handler>,
-            timer,
-        );
-        let (handle, running) = listener.start();
+        let (backend, ledger) = (Arc::clone(&store.backend), Arc::clone(&store.ledger));
+        let (handle, running) = Listener::new(backend, ledger, handler, timer).start();
         let task = tokio::spawn(running);
-        while handle.counters().subscribed == 0 {
+        Self { handle, task }
+    }
+
+    /// A listener that is subscribed.
+    async fn start(store: &Store, work: &Arc<Work>) -> Self {
+        let listening = Self::begin(store, Arc::clone(work) as Arc<dyn Handler>);
+        while listening.handle.counters().subscribed == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Self { handle, task }
+        listening
     }
 
     async fn stop(self) -> Result<()> {

@@ -28,7 +28,7 @@ impl Store {
     fn new<S>(
         name: &'static str,
         count: usize,
-        server: Option<Server>,
+        server: Option<Arc<Server>>,
         store: S,
         backend: impl CompletionBackend + 'static,
     ) -> Self
@@ -41,36 +41,62 @@ impl Store {
             producer: Arc::new(store.clone()),
             ledger: Arc::new(store),
             count,
-            _server: server.map(Arc::new),
+            _server: server,
         }
     }
 }
 
+/// What a Redis keeps every write with that it answered.
+pub(super) const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+/// What a Postgres keeps every commit with.
+pub(super) const FSYNC: [&str; 1] = ["fsync=on"];
+
 /// Opens all stores, empty.
 pub(super) async fn open() -> Result<Vec<Store>> {
-    let timer = || Arc::new(midplane::tokio::Timer::new());
-    let store = MemoryStore::new(timer());
+    let store = MemoryStore::new(Arc::new(midplane::tokio::Timer::new()));
     let backend = store.backend();
     let mut stores = vec![Store::new("memory", 20_000, None, store, backend)];
-    let durable = ["--appendonly", "yes", "--appendfsync", "always"];
     for (name, server, count) in [
         ("Redis, nothing on disk", Server::redis_with(&[]), 20_000),
         (
             "Redis, appendfsync always",
-            Server::redis_with(&durable),
+            Server::redis_with(&DURABLE),
             10_000,
         ),
         ("Valkey, nothing on disk", Server::valkey(), 20_000),
     ] {
-        let store = RedisStore::new(&Redis::new(&server.url())?, timer());
-        store.install().await?;
-        let backend = store.backend();
-        stores.push(Store::new(name, count, Some(server), store, backend));
+        stores.push(in_redis(name, count, &Arc::new(server)).await?);
     }
-    let server = Server::postgres_with(&["fsync=on"]);
-    let store = PostgresStore::new(&server.url(), timer())?;
-    store.migrate().await?;
-    let (name, backend) = ("Postgres, fsync on", store.backend());
-    stores.push(Store::new(name, 2_000, Some(server), store, backend));
+    let server = Arc::new(Server::postgres_with(&FSYNC));
+    stores.push(in_postgres("Postgres, fsync on", 2_000, &server).await?);
     Ok(stores)
+}
+
+/// The store in this Redis or Valkey, over connections of its own.
+pub(super) async fn in_redis(
+    name: &'static str,
+    count: usize,
+    server: &Arc<Server>,
+) -> Result<Store> {
+    let timer = Arc::new(midplane::tokio::Timer::new());
+    let store = RedisStore::new(&Redis::new(&server.url())?, timer);
+    store.install().await?;
+    let backend = store.backend();
+    let server = Some(Arc::clone(server));
+    Ok(Store::new(name, count, server, store, backend))
+}
+
+/// The store in this Postgres, over connections of its own.
+pub(super) async fn in_postgres(
+    name: &'static str,
+    count: usize,
+    server: &Arc<Server>,
+) -> Result<Store> {
+    let timer = Arc::new(midplane::tokio::Timer::new());
+    let store = PostgresStore::new(&server.url(), timer)?;
+    store.migrate().await?;
+    let backend = store.backend();
+    let server = Some(Arc::clone(server));
+    Ok(Store::new(name, count, server, store, backend))
 }

@@ -112,7 +112,8 @@ impl Database {
     }
 }
 
-async fn client(url: &str) -> Result<Client> {
+/// A connection to this Postgres.
+pub(super) async fn client(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // The calls see how the connection ends.
     tokio::spawn(async { drop(connection.await) });
