@@ -61,20 +61,9 @@ impl ConnectionError {
 }
 
 impl ConnectionErrorKind {
-    /// Codes are of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters
-    /// are the class.
     pub(crate) fn of(error: &Error) -> Self {
-        match error.code().map(|code| code.code()) {
-            Some("42501") => Self::Denied,
-            Some("3F000" | "42P01" | "42883") => Self::Missing,
-            Some(code) if code.starts_with("28") => Self::Denied,
-            // A lock that was not had in time.
-            Some("55P03") => Self::Unreachable,
-            // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
-            Some(code) if ["08", "3D", "53", "54", "57", "58"].contains(&&code[..2]) => {
-                Self::Unreachable
-            }
-            Some(_) => Self::Protocol,
+        match error.code() {
+            Some(code) => Self::of_code(code.code()),
             // The driver's own: only the text shows which are about logging in.
             None => {
                 let text = cause(error);
@@ -86,6 +75,31 @@ impl ConnectionErrorKind {
             }
         }
     }
+
+    /// Codes are of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters
+    /// are the class.
+    pub(crate) fn of_code(code: &str) -> Self {
+        match code {
+            "42501" => Self::Denied,
+            "3F000" | "42P01" | "42883" => Self::Missing,
+            code if code.starts_with("28") => Self::Denied,
+            // A lock that was not had in time.
+            "55P03" => Self::Unreachable,
+            // Lost connections, wrong database, resources and limits, shutdowns and the system's own errors.
+            code if ["08", "3D", "53", "54", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Self::Unreachable
+            }
+            _ => Self::Protocol,
+        }
+    }
+}
+
+/// The message for what the server says.
+pub(crate) fn says(message: &str) -> String {
+    format!("the Postgres server says: {message}")
 }
 
 impl From<ConnectionErrorKind> for BusErrorKind {
@@ -111,7 +125,7 @@ impl From<ConnectionError> for BusError {
 /// The message for an error of the driver, as the server or the driver says it.
 pub(crate) fn text(error: &Error) -> String {
     match error.as_db_error() {
-        Some(error) => format!("the Postgres server says: {}", error.message()),
+        Some(error) => says(error.message()),
         None => format!(
             "the connection to the Postgres server failed: {}",
             cause(error)

@@ -105,6 +105,9 @@ mod socket;
 mod verifier;
 
 #[cfg(feature = "completions")]
-pub use completions::{PostgresStore, Pruned};
+pub use completions::{
+    PostgresConnect, PostgresConnection, PostgresStatements, PostgresStore, Pruned, StatementError,
+    StatementParameter, StatementRow,
+};
 pub use midplane_core::bus::SettingsError;
 pub use settings::Postgres;

@@ -116,6 +116,6 @@ mod slots;
 mod topology;
 
 #[cfg(feature = "completions")]
-pub use completions::RedisStore;
+pub use completions::{RedisConnect, RedisConnection, RedisPushes, RedisStore};
 pub use midplane_core::bus::SettingsError;
 pub use settings::Redis;

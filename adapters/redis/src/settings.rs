@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::url::Endpoint;
 
 /// What a prefix may have in it beside letters, digits, `_` and `-`; what is between braces is a cluster's hash tag.
-const ALSO: &str = ".:{}";
+pub(crate) const ALSO: &str = ".:{}";
 
 /// A [`Bus`](midplane_core::bus::Bus) over a Redis or a Valkey. The [crate](crate) says what it does.
 #[derive(Clone)]

@@ -36,7 +36,7 @@ impl Journal for PostgresStore {
     }
 
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
-        let mut connection = StoreConnection::open(&self.endpoint).await?;
+        let mut connection = StoreConnection::open(&*self.connect).await?;
         let (store, channel) = self.installed(&mut connection).await?;
         connection.run(&format!("LISTEN \"{channel}\"")).await?;
         Ok(Box::new(PostgresReader {

@@ -7,9 +7,9 @@ use midplane_completions::{
     BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, Ledger, Scan, Scanned, Settled,
     Take, Taken, Verdict,
 };
-use tokio_postgres::types::Type;
 
 use super::place::HistoryPlace;
+use super::statements::StatementParameter::{self, Number, Numbers, Text, Texts, Truth};
 use super::{PostgresStore, micros, row};
 
 #[async_trait]
@@ -27,22 +27,25 @@ impl Ledger for PostgresStore {
         }
         let rows = self
             .query(
-                "SELECT * FROM \"midplane\".take($1, $2, $3, $4, $5)",
+                "SELECT store, more, token, failures::bigint, number, execution, outcome, bytes, \
+                 finished_at, flow, namespace, tag \
+                 FROM \"midplane\".take($1, $2, $3::integer, $4::integer, $5)",
                 &[
-                    (&namespace, Type::TEXT),
-                    (&tag, Type::TEXT),
-                    (&bound(take.most), Type::INT4),
-                    (&bound(take.of_a_flow), Type::INT4),
-                    (&micros(lease), Type::INT8),
+                    Text(namespace),
+                    Text(tag),
+                    bound(take.most),
+                    bound(take.of_a_flow),
+                    Number(micros(lease)),
                 ],
             )
             .await?;
         let mut taken = Taken::default();
         for found in &rows {
-            let store: i64 = found.get("store");
+            let store = found.number("store").unwrap_or_default();
             *self.number.lock() = Some(store);
-            taken.more = found.get("more");
-            let Some(number) = found.get::<_, Option<i64>>("number") else {
+            taken.more = found.truth("more") == Some(true);
+            let (Some(number), Some(token)) = (found.number("number"), found.number("token"))
+            else {
                 continue;
             };
             // The constraints of the table keep what cannot be read out.
@@ -50,10 +53,10 @@ impl Ledger for PostgresStore {
                 number,
                 check: None,
             };
-            let Ok(completion) = row::completion(found, place.cursor(store)) else {
+            let Ok(completion) = row::completion(&**found, place.cursor(store)) else {
                 continue;
             };
-            let (token, failures): (i64, i32) = (found.get("token"), found.get("failures"));
+            let failures = found.number("failures").unwrap_or_default();
             let failures = u32::try_from(failures).unwrap_or_default();
             let execution = completion.execution.clone();
             let claim = Claim::new(execution, token.cast_unsigned(), failures);
@@ -66,17 +69,13 @@ impl Ledger for PostgresStore {
         let (executions, tokens) = columns(claims);
         let rows = self
             .query(
-                "SELECT * FROM \"midplane\".renew($1, $2, $3)",
-                &[
-                    (&executions, Type::TEXT_ARRAY),
-                    (&tokens, Type::INT8_ARRAY),
-                    (&micros(lease), Type::INT8),
-                ],
+                "SELECT token FROM \"midplane\".renew($1, $2, $3)",
+                &[Texts(&executions), Numbers(&tokens), Number(micros(lease))],
             )
             .await?;
         let void = |claim: &&Claim| {
             let token = claim.token.cast_signed();
-            rows.iter().any(|row| row.get::<_, i64>(1) == token)
+            rows.iter().any(|row| row.number("token") == Some(token))
         };
         Ok(claims.iter().filter(void).cloned().collect())
     }
@@ -86,10 +85,10 @@ impl Ledger for PostgresStore {
         let (mut verdicts, mut pauses, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         for Settled { verdict, .. } in settled {
             let (name, pause, error) = match verdict {
-                Verdict::Handled => ("handled", 0, None),
-                Verdict::Failed(pause) => ("failed", micros(*pause), None),
-                Verdict::Dead(error) => ("dead", 0, Some(error.as_str())),
-                Verdict::Returned => ("returned", 0, None),
+                Verdict::Handled => ("handled", 0, ""),
+                Verdict::Failed(pause) => ("failed", micros(*pause), ""),
+                Verdict::Dead(error) => ("dead", 0, error.as_str()),
+                Verdict::Returned => ("returned", 0, ""),
             };
             verdicts.push(name);
             pauses.push(pause);
@@ -98,11 +97,11 @@ impl Ledger for PostgresStore {
         self.query(
             "SELECT \"midplane\".settle($1, $2, $3, $4, $5)",
             &[
-                (&executions, Type::TEXT_ARRAY),
-                (&tokens, Type::INT8_ARRAY),
-                (&verdicts, Type::TEXT_ARRAY),
-                (&pauses, Type::INT8_ARRAY),
-                (&errors, Type::TEXT_ARRAY),
+                Texts(&executions),
+                Numbers(&tokens),
+                Texts(&verdicts),
+                Numbers(&pauses),
+                Texts(&errors),
             ],
         )
         .await?;
@@ -120,30 +119,26 @@ impl Ledger for PostgresStore {
             .map_or(0, |place| place.number);
         let rows = self
             .query(
-                "SELECT * FROM \"midplane\".scan($1, $2, $3)",
-                &[
-                    (&after, Type::INT8),
-                    (&scan.dead, Type::BOOL),
-                    (&bound(scan.most), Type::INT4),
-                ],
+                "SELECT * FROM \"midplane\".scan($1, $2, $3::integer)",
+                &[Number(after), Truth(scan.dead), bound(scan.most)],
             )
             .await?;
         let (mut completions, mut errors) = (Vec::new(), Vec::new());
         let mut next = None;
         for found in &rows {
-            let store: i64 = found.get("store");
+            let store = found.number("store").unwrap_or_default();
             *self.number.lock() = Some(store);
-            let Some(number) = found.get::<_, Option<i64>>("number") else {
+            let Some(number) = found.number("number") else {
                 continue;
             };
             let check = None;
             let place = HistoryPlace { number, check }.cursor(store);
-            next = found.get::<_, bool>("more").then_some(place.clone());
+            next = (found.truth("more") == Some(true)).then_some(place.clone());
             // The constraints of the table keep what cannot be read out.
-            let Ok(completion) = row::completion(found, place) else {
+            let Ok(completion) = row::completion(&**found, place) else {
                 continue;
             };
-            let error = found.get::<_, Option<&str>>("error").map(ErrorText::new);
+            let error = found.text("error").map(ErrorText::new);
             errors.extend(error.map(|error| (completion.execution.clone(), error)));
             completions.push(completion);
         }
@@ -157,11 +152,10 @@ impl Ledger for PostgresStore {
             .map(ExecutionId::as_str)
             .filter(|id| !id.contains('\0'))
             .collect();
-        let statement = "SELECT \"midplane\".replay($1)";
-        let rows = self
-            .query(statement, &[(&wanted, Type::TEXT_ARRAY)])
-            .await?;
-        let count = rows.first().map_or(0_i64, |row| row.get(0));
+        let statement = "SELECT \"midplane\".replay($1) AS count";
+        let rows = self.query(statement, &[Texts(&wanted)]).await?;
+        let count = rows.first().and_then(|row| row.number("count"));
+        let count = count.unwrap_or_default();
         u64::try_from(count).map_err(|error| {
             let message = "the server counts less than nothing";
             BackendError::new(BackendErrorKind::Protocol, message).caused_by(error)
@@ -170,8 +164,10 @@ impl Ledger for PostgresStore {
 }
 
 /// A bound as the procedures take it, 1 at least.
-fn bound(most: usize) -> i32 {
-    i32::try_from(most.max(1)).map_or(i32::MAX - 1, |most| most.min(i32::MAX - 1))
+fn bound(most: usize) -> StatementParameter<'static> {
+    const MOST: i32 = i32::MAX - 1;
+    let most = i32::try_from(most.max(1)).map_or(MOST, |most| most.min(MOST));
+    Number(most.into())
 }
 
 fn columns<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> (Vec<&'a str>, Vec<i64>) {

@@ -20,7 +20,7 @@ impl PostgresStore {
     /// # Errors
     /// When the server refuses or does not answer. Nothing has changed.
     pub async fn migrate(&self) -> Result<(), BackendError> {
-        let mut connection = StoreConnection::open(&self.endpoint).await?;
+        let mut connection = StoreConnection::open(&*self.connect).await?;
         // What fails on the way ends with the connection.
         connection
             .run(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))

@@ -1,5 +1,6 @@
 //! The store of completions in a Postgres database.
 
+mod connect;
 mod connection;
 mod error;
 mod history;
@@ -10,22 +11,22 @@ mod pool;
 mod producer;
 mod row;
 mod schema;
+mod statements;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::{ConnectionError, ConnectionErrorKind};
+use crate::url::Endpoint;
+pub use connect::{PostgresConnect, PostgresConnection};
 use midplane_completions::{BackendError, Follower};
 use midplane_core::Timer;
-use parking_lot::Mutex;
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
-
-use crate::url::Endpoint;
-use connection::Parameter;
 use midplane_core::bus::SettingsError;
-use pool::{ConnectionPool, QueryError};
+use parking_lot::Mutex;
+use pool::ConnectionPool;
 use schema::Schema;
+pub use statements::{PostgresStatements, StatementError, StatementParameter, StatementRow};
 
 /// The connections that producers and the ledger share, unless [`PostgresStore::with_connections`] says otherwise.
 const CONNECTIONS: usize = 4;
@@ -86,7 +87,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   91 to 248.
 ///   The subscription also reads every [`poll`](midplane_completions::Pace::poll).
 /// - A subscription is one connection, which listens and reads. A filter is part of its query. Producers and the
-///   ledger share a [few more](Self::with_connections), opened when first needed.
+///   ledger share a [few more](Self::with_connections), opened when first needed, or the [program's pool](PostgresStatements).
+///   The program may open [all of them](PostgresConnect) itself.
 /// - Claims are in the rows of executions: a token, and the time the lease ends. One listener takes at a time, within a few
 ///   milliseconds, so none finds what another is taking. All times are the server's.
 /// - A handler records its execution as handled in a transaction of its own by `SELECT midplane.handled(id, token)`, with the
@@ -139,12 +141,14 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// have been committed; it can be repeated. Dropping a stream closes its connection.
 #[derive(Clone)]
 pub struct PostgresStore {
-    endpoint: Arc<Endpoint>,
+    /// Where the connections lead, if the store opens them itself.
+    endpoint: Option<Endpoint>,
+    connect: Arc<dyn PostgresConnect>,
     schema: Schema,
     timer: Arc<dyn Timer>,
     connections: usize,
     deadline: Duration,
-    pool: Arc<ConnectionPool>,
+    statements: Arc<dyn PostgresStatements>,
     /// The number of the store, once one call has read it.
     number: Arc<Mutex<Option<i64>>>,
 }
@@ -166,19 +170,27 @@ impl PostgresStore {
     /// # Errors
     /// When the text is no such URL, or asks for TLS that is not compiled in.
     pub fn new(url: &str, timer: Arc<dyn Timer>) -> Result<Self, SettingsError> {
+        let endpoint = Endpoint::parse(url)?;
         Ok(Self {
-            endpoint: Arc::new(Endpoint::parse(url)?),
-            schema: Schema::new("midplane")?,
+            endpoint: Some(endpoint.clone()),
+            ..Self::over(Arc::new(endpoint), timer)
+        })
+    }
+
+    /// The store in the database that these connections of the program's own lead to. Nothing is connected yet.
+    #[must_use]
+    pub fn over(connect: Arc<dyn PostgresConnect>, timer: Arc<dyn Timer>) -> Self {
+        let pool = ConnectionPool::new(Arc::clone(&connect), CONNECTIONS);
+        Self {
+            endpoint: None,
+            connect,
+            schema: Schema::default(),
             connections: CONNECTIONS,
             deadline: DEADLINE,
-            pool: Arc::new(ConnectionPool::new(
-                CONNECTIONS,
-                DEADLINE,
-                Arc::clone(&timer),
-            )),
+            statements: Arc::new(pool),
             timer,
             number: Arc::default(),
-        })
+        }
     }
 
     /// Keeps the store in this schema; `midplane` unless it is set.
@@ -192,10 +204,14 @@ impl PostgresStore {
     }
 
     /// Asks this function for the password at each connect, instead of the URL: for passwords that are rotated.
-    /// The function is called in the connecting task and must not block.
+    /// The function is called in the connecting task and must not block. Connections of the [program's own](Self::over) do not
+    /// ask it.
     #[must_use]
     pub fn with_password(mut self, password: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.endpoint).password = Some(Arc::new(password));
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.password = Some(Arc::new(password));
+            self.connect = Arc::new(endpoint.clone());
+        }
         self.with_pool()
     }
 
@@ -212,12 +228,21 @@ impl PostgresStore {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
-        self.with_pool()
+        self
+    }
+
+    /// Runs the statements of producers and the ledger on this, such as a pool of the program's own, in place of connections
+    /// that only they use. Subscriptions and [`migrate`](Self::migrate) open their own connections all the same. Set this last:
+    /// [`with_connections`](Self::with_connections) and [`with_password`](Self::with_password) go back to the store's own.
+    #[must_use]
+    pub fn with_statements(mut self, statements: Arc<dyn PostgresStatements>) -> Self {
+        self.statements = statements;
+        self
     }
 
     fn with_pool(mut self) -> Self {
-        let pool = ConnectionPool::new(self.connections, self.deadline, Arc::clone(&self.timer));
-        self.pool = Arc::new(pool);
+        let pool = ConnectionPool::new(Arc::clone(&self.connect), self.connections);
+        self.statements = Arc::new(pool);
         self
     }
 
@@ -234,27 +259,35 @@ impl PostgresStore {
     /// When the server refuses or does not answer. Nothing is removed, or all of it, if only the answer was lost.
     pub async fn prune(&self, age: Duration) -> Result<Pruned, BackendError> {
         let statement = "SELECT * FROM \"midplane\".prune($1)";
-        let rows = self.query(statement, &[(&micros(age), Type::INT8)]).await?;
+        let age = StatementParameter::Number(micros(age));
+        let rows = self.query(statement, &[age]).await?;
         let count = |column| {
-            let count = rows.first().map_or(0_i64, |row| row.get(column));
-            u64::try_from(count).unwrap_or_default()
+            let count = rows.first().and_then(|row| row.number(column));
+            u64::try_from(count.unwrap_or_default()).unwrap_or_default()
         };
         Ok(Pruned {
-            records: count(0),
-            executions: count(1),
+            records: count("pruned_records"),
+            executions: count("pruned_executions"),
         })
     }
 
-    /// The rows that a statement gives, on one of the shared connections.
+    /// The rows that a statement gives, within the deadline.
     async fn query(
         &self,
         statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, QueryError> {
+        parameters: &[StatementParameter<'_>],
+    ) -> Result<Vec<Box<dyn StatementRow>>, StatementError> {
         let statement = self.schema.place(statement);
-        self.pool
-            .query(&self.endpoint, &statement, parameters)
-            .await
+        let answer = self.statements.query(&statement, parameters);
+        let answer = self.timer.within(self.deadline, answer).await;
+        answer.unwrap_or_else(|| {
+            let message = format!(
+                "the Postgres server did not answer within {:?}",
+                self.deadline
+            );
+            let late = ConnectionError::new(ConnectionErrorKind::Unreachable, message);
+            Err(StatementError::Lost(late.into()))
+        })
     }
 }
 
@@ -262,7 +295,7 @@ impl fmt::Debug for PostgresStore {
     /// Shows nothing of the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresStore")
-            .field("at", &self.endpoint)
+            .field("at", &self.connect)
             .field("schema", &self.schema.name())
             .finish_non_exhaustive()
     }

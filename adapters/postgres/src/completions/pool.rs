@@ -1,25 +1,23 @@
 //! The connections that producers and ledgers share.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::channel::oneshot;
-use midplane_completions::BackendError;
-use midplane_core::Timer;
 use parking_lot::Mutex;
-use tokio_postgres::Row;
-use tokio_postgres::error::Severity;
 
-use super::connection::{Failed, Parameter, StoreConnection};
-use crate::error::{ConnectionError, ConnectionErrorKind};
-use crate::url::Endpoint;
+use super::connect::PostgresConnect;
+use super::connection::StoreConnection;
+use super::statements::{
+    PostgresStatements, StatementError, StatementParameter, StatementRow, boxed,
+};
 
 /// A few connections, opened when they are needed; a caller waits while all are in use, behind those who came before.
 pub(crate) struct ConnectionPool {
+    connect: Arc<dyn PostgresConnect>,
     queue: Arc<Mutex<PoolQueue>>,
-    deadline: Duration,
-    timer: Arc<dyn Timer>,
 }
 
 /// What is free, or who waits for it: never both.
@@ -71,80 +69,14 @@ impl Drop for PoolSlot {
     }
 }
 
-/// Why a statement gave no rows.
-pub(crate) enum QueryError {
-    /// The server refused the statement.
-    Refused(Failed),
-    /// There is no connection, or there was no answer.
-    Lost(ConnectionError),
-}
-
-impl From<QueryError> for BackendError {
-    fn from(error: QueryError) -> Self {
-        match error {
-            QueryError::Refused(failed) => ConnectionError::from(failed).into(),
-            QueryError::Lost(error) => error.into(),
-        }
-    }
-}
-
 impl ConnectionPool {
-    pub(crate) fn new(most: usize, deadline: Duration, timer: Arc<dyn Timer>) -> Self {
+    pub(crate) fn new(connect: Arc<dyn PostgresConnect>, most: usize) -> Self {
         Self {
+            connect,
             queue: Arc::new(Mutex::new(PoolQueue {
                 free: (0..most.max(1)).map(|_| None).collect(),
                 waiting: VecDeque::new(),
             })),
-            deadline,
-            timer,
-        }
-    }
-
-    /// The rows that a statement gives, within the deadline.
-    pub(crate) async fn query(
-        &self,
-        endpoint: &Endpoint,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, QueryError> {
-        let answer = self.ask(endpoint, statement, parameters);
-        let answer = self.timer.within(self.deadline, answer).await;
-        answer.unwrap_or_else(|| {
-            let message = format!(
-                "the Postgres server did not answer within {:?}",
-                self.deadline
-            );
-            Err(QueryError::Lost(ConnectionError::new(
-                ConnectionErrorKind::Unreachable,
-                message,
-            )))
-        })
-    }
-
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        statement: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, QueryError> {
-        let mut slot = self.slot().await;
-        let mut kept = slot.connection.take();
-        let mut connection = match kept.take_if(StoreConnection::lives) {
-            Some(connection) => connection,
-            None => StoreConnection::open(endpoint)
-                .await
-                .map_err(QueryError::Lost)?,
-        };
-        match connection.query(statement, parameters).await {
-            Ok(rows) => {
-                slot.connection = Some(connection);
-                Ok(rows)
-            }
-            Err(failed) if failed.error.as_ref().is_some_and(is_refusal) => {
-                slot.connection = Some(connection);
-                Err(QueryError::Refused(failed))
-            }
-            Err(failed) => Err(QueryError::Lost(failed.into())),
         }
     }
 
@@ -167,10 +99,36 @@ impl ConnectionPool {
     }
 }
 
-/// Whether the server refused the statement and the connection is usable.
-fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    let severity = error
-        .as_db_error()
-        .and_then(tokio_postgres::error::DbError::parsed_severity);
-    severity == Some(Severity::Error)
+impl fmt::Debug for ConnectionPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPool")
+            .field("connect", &self.connect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a store does by itself.
+#[async_trait]
+impl PostgresStatements for ConnectionPool {
+    async fn query(
+        &self,
+        statement: &str,
+        parameters: &[StatementParameter<'_>],
+    ) -> Result<Vec<Box<dyn StatementRow>>, StatementError> {
+        let parameters: Vec<_> = parameters.iter().map(StatementParameter::typed).collect();
+        let mut slot = self.slot().await;
+        let mut kept = slot.connection.take();
+        let mut connection = match kept.take_if(StoreConnection::lives) {
+            Some(connection) => connection,
+            None => StoreConnection::open(&*self.connect)
+                .await
+                .map_err(StatementError::Lost)?,
+        };
+        let answer = connection.query(statement, &parameters).await;
+        let answer = answer.map(boxed).map_err(StatementError::from);
+        if !matches!(answer, Err(StatementError::Lost(_))) {
+            slot.connection = Some(connection);
+        }
+        answer
+    }
 }

@@ -3,11 +3,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
-use tokio_postgres::types::Type;
 
 use super::PostgresStore;
-use super::connection::Parameter;
-use super::pool::QueryError;
+use super::statements::{StatementError, StatementParameter};
 
 #[async_trait]
 impl Producer for PostgresStore {
@@ -19,14 +17,9 @@ impl Producer for PostgresStore {
         for text in [Some(id), flow, namespace, tag].into_iter().flatten() {
             fits(text)?;
         }
-        let parameters: [Parameter<'_>; 4] = [
-            (&id, Type::TEXT),
-            (&flow, Type::TEXT),
-            (&namespace, Type::TEXT),
-            (&tag, Type::TEXT),
-        ];
+        let parameters = [Some(id), flow, namespace, tag].map(StatementParameter::Text);
         self.call(
-            "SELECT \"midplane\".start($1, $2, $3, $4)",
+            "SELECT \"midplane\".start($1, $2, $3, $4) AS changed",
             &parameters,
             &execution.id,
             "started",
@@ -42,13 +35,13 @@ impl Producer for PostgresStore {
     ) -> Result<Change, ProduceError> {
         fits(execution.as_str())?;
         fits(outcome.as_str())?;
-        let parameters: [Parameter<'_>; 3] = [
-            (&execution.as_str(), Type::TEXT),
-            (&outcome.as_str(), Type::TEXT),
-            (&bytes.as_deref(), Type::BYTEA),
+        let parameters = [
+            StatementParameter::Text(Some(execution.as_str())),
+            StatementParameter::Text(Some(outcome.as_str())),
+            StatementParameter::Bytes(bytes.as_deref()),
         ];
         self.call(
-            "SELECT \"midplane\".finish($1, $2, $3)",
+            "SELECT \"midplane\".finish($1, $2, $3::bytea) AS changed",
             &parameters,
             execution,
             outcome.as_str(),
@@ -62,32 +55,34 @@ impl PostgresStore {
     async fn call(
         &self,
         statement: &str,
-        parameters: &[Parameter<'_>],
+        parameters: &[StatementParameter<'_>],
         execution: &ExecutionId,
         asked: &str,
     ) -> Result<Change, ProduceError> {
-        let failed = match self.query(statement, parameters).await {
+        let error = match self.query(statement, parameters).await {
             Ok(rows) => {
-                return Ok(match rows.first().is_some_and(|row| row.get(0)) {
-                    true => Change::Made,
-                    false => Change::AlreadySo,
+                return Ok(match rows.first().and_then(|row| row.truth("changed")) {
+                    Some(true) => Change::Made,
+                    _ => Change::AlreadySo,
                 });
             }
-            Err(QueryError::Refused(failed)) => failed,
-            Err(lost) => return Err(ProduceError::Backend(lost.into())),
+            Err(error) => error,
         };
-        let error = failed.error.as_ref();
-        let said = error.and_then(tokio_postgres::Error::as_db_error);
-        let code = said.map(|said| said.code().code());
-        Err(match (code, said) {
-            (Some("MP001"), _) => ProduceError::Unknown(execution.clone()),
-            (Some("MP002"), Some(said)) => ProduceError::Illegal {
-                execution: execution.clone(),
-                finished: Outcome::from(said.detail().unwrap_or_default()),
-                asked: asked.to_owned(),
-            },
-            (Some("MP003"), Some(said)) => ProduceError::Unfit(said.message().to_owned()),
-            _ => ProduceError::Backend(QueryError::Refused(failed).into()),
+        Err(match error {
+            StatementError::Refused { code, .. } if code == "MP001" => {
+                ProduceError::Unknown(execution.clone())
+            }
+            StatementError::Refused { code, detail, .. } if code == "MP002" => {
+                ProduceError::Illegal {
+                    execution: execution.clone(),
+                    finished: Outcome::from(detail.as_deref().unwrap_or_default()),
+                    asked: asked.to_owned(),
+                }
+            }
+            StatementError::Refused { code, message, .. } if code == "MP003" => {
+                ProduceError::Unfit(message)
+            }
+            error => ProduceError::Backend(error.into()),
         })
     }
 }

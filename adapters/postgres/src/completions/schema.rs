@@ -26,6 +26,14 @@ pub(crate) struct Schema {
     name: String,
 }
 
+impl Default for Schema {
+    fn default() -> Self {
+        Self {
+            name: "midplane".to_owned(),
+        }
+    }
+}
+
 impl Schema {
     /// # Errors
     /// When the name is not made of 1 to 63 bytes of letters, digits, `_` and `-`, or begins with `pg_`. So no

@@ -3,6 +3,7 @@
 mod commit;
 mod failover;
 mod faults;
+mod handed_in;
 mod interface;
 mod own;
 mod peculiar;

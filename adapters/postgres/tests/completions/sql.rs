@@ -14,7 +14,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// Where the connections are driven, whatever the test runs on.
-static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
+pub(crate) static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -23,7 +23,8 @@ static DRIVER: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// A connection.
-pub(crate) struct Sql(Client);
+#[derive(Debug)]
+pub(crate) struct Sql(pub(crate) Client);
 
 impl Sql {
     pub(crate) async fn open(url: &str) -> Self {

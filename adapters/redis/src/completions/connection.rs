@@ -1,4 +1,4 @@
-//! Connections: the one that producers and the ledger share, and how any is opened.
+//! The connection that producers and the ledger share.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -7,14 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::future::Future;
 use futures::lock::Mutex;
 use midplane_completions::{BackendError, BackendErrorKind};
-use midplane_core::bus::BusErrorKind;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, PushInfo, RedisError, Value};
+use redis::{Cmd, PushInfo, Value};
 
-use super::library::{Keys, micros};
-use super::{Retention, SharedStore};
-use super::{eviction, library, reply};
-use crate::Redis;
+use super::connect::{RedisConnection, RedisPushes};
+use super::error::{failure, is_missing, unexpected_answer};
+use super::library::micros;
+use super::{Retention, SharedStore, eviction, library, reply};
 use crate::error::ErrorContext;
 
 /// The most records that one call forgets: the server does nothing else meanwhile.
@@ -65,68 +64,16 @@ impl From<CallError> for BackendError {
     }
 }
 
-/// Opens a connection to the server that the keys are on, and gives its pushes to `take`.
-pub(super) async fn open(
-    redis: &Redis,
-    keys: &Keys,
-    take: impl Fn(PushInfo) + Send + Sync + 'static,
-) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
-    let server = redis.owner(keys.channel()).await.map_err(|error| {
-        let message = "the redis that the completions are on was not found";
-        BackendError::new(kind(error.kind()), message).caused_by(error)
-    })?;
-    let connection = server.dial(take).await;
-    let connection = connection.map_err(|error| failure(&server.context, "connect", error))?;
-    Ok((connection, server.context))
-}
-
-fn kind(kind: BusErrorKind) -> BackendErrorKind {
-    match kind {
-        BusErrorKind::Denied => BackendErrorKind::Denied,
-        BusErrorKind::Protocol => BackendErrorKind::Protocol,
-        _ => BackendErrorKind::Unreachable,
-    }
-}
-
-/// The error of a call, in the terms of a store.
-pub(super) fn failure(context: &ErrorContext, what: &str, error: RedisError) -> BackendError {
-    let address = &context.address;
-    match error.code() {
-        Some(library::NO_STORE) => BackendError::new(
-            BackendErrorKind::NotInstalled,
-            format!("redis at {address} holds no store of completions with this prefix: call `install` once"),
-        ),
-        Some(library::OTHER_VERSION) => BackendError::new(
-            BackendErrorKind::NotInstalled,
-            format!("the store of completions of redis at {address} is of another version than this program"),
-        )
-        .caused_by(error),
-        Some("OOM") => BackendError::new(
-            BackendErrorKind::Unreachable,
-            format!(
-                "redis at {address} is full (maxmemory) and cannot {what}: what is handled or trimmed makes room"
-            ),
-        )
-        .caused_by(error),
-        _ if is_missing(&error) => BackendError::new(
-            BackendErrorKind::NotInstalled,
-            format!("redis at {address} has no functions for completions of this version: call `install` once"),
-        ),
-        _ => {
-            let (told, message, source) = context.explain(what, error);
-            BackendError::new(kind(told), message).caused_by(source)
-        }
-    }
-}
-
-/// Whether the functions of this version are not in the server.
-fn is_missing(error: &RedisError) -> bool {
-    error
-        .detail()
-        .is_some_and(|detail| detail.starts_with("Function not found"))
-}
-
 impl SharedStore {
+    /// Opens a connection to the server that the keys are on, and gives its pushes to `take`.
+    pub(super) async fn open(
+        &self,
+        take: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<RedisConnection, BackendError> {
+        let pushes = RedisPushes::new(take);
+        self.connect.connect(self.keys.channel(), pushes).await
+    }
+
     /// The answer of the server to the call, which is made a second time where the connection, or the store
     /// on it, turns out to be gone.
     pub(super) async fn call(&self, what: &str, call: &Cmd) -> Result<Value, CallError> {
@@ -170,7 +117,7 @@ impl SharedStore {
         let (connection, context) = match &current.open {
             Some(open) => open.clone(),
             None => {
-                let open = self.in_time(self.connect()).await?;
+                let open = self.in_time(self.connect_installed()).await?;
                 current.count += 1;
                 current.open = Some(open.clone());
                 open
@@ -187,8 +134,13 @@ impl SharedStore {
     }
 
     /// A connection to a store that is installed.
-    async fn connect(&self) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
-        let (mut connection, context) = open(&self.redis, &self.keys, |_| {}).await?;
+    async fn connect_installed(
+        &self,
+    ) -> Result<(MultiplexedConnection, ErrorContext), BackendError> {
+        let RedisConnection {
+            mut connection,
+            context,
+        } = self.open(|_| {}).await?;
         let (records, age) = match self.retention {
             None => Default::default(),
             Some(Retention::Records(records)) => (records.to_string(), String::new()),
@@ -217,7 +169,7 @@ impl SharedStore {
     }
 
     pub(super) async fn install(&self) -> Result<(), BackendError> {
-        let mut connected = self.in_time(self.connect()).await?;
+        let mut connected = self.in_time(self.connect_installed()).await?;
         if let Some(trouble) = eviction::trouble(&mut connected.0, &connected.1).await {
             return Err(BackendError::new(trouble.kind, trouble.text));
         }
@@ -252,15 +204,4 @@ impl SharedStore {
             Err(BackendError::new(BackendErrorKind::Unreachable, message))
         })
     }
-}
-
-/// The error of an answer that no function of this version gives.
-pub(super) fn unexpected_answer(function: &str) -> BackendError {
-    BackendError::new(
-        BackendErrorKind::Protocol,
-        format!(
-            "redis gave an unexpected answer to the function {function} of completions: was another library \
-             loaded under its name?"
-        ),
-    )
 }

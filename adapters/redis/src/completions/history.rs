@@ -16,7 +16,8 @@ use midplane_core::{Instant, Timer};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, Value};
 
-use super::connection::{failure, open, unexpected_answer};
+use super::connect::RedisConnection;
+use super::error::{failure, unexpected_answer};
 use super::library::Keys;
 use super::place::HistoryPlace;
 use super::{RedisStore, eviction, reply};
@@ -37,10 +38,11 @@ impl Journal for RedisStore {
     async fn connect(&self, filter: &Filter) -> Result<Box<dyn JournalReader>, BackendError> {
         let signal = Arc::new(ReaderSignal::default());
         let pushed = Arc::clone(&signal);
-        let (connection, context) = open(&self.shared.redis, &self.shared.keys, move |push| {
-            pushed.take(&push);
-        })
-        .await?;
+        let opened = self.shared.open(move |push| pushed.take(&push)).await?;
+        let RedisConnection {
+            connection,
+            context,
+        } = opened;
         let mut reader = RedisReader {
             connection,
             context,

@@ -7,7 +7,7 @@ use midplane_completions::{
     BackendError, Claim, ExecutionId, Ledger, Scan, Scanned, Settled, Take, Taken, Verdict,
 };
 
-use super::connection::unexpected_answer;
+use super::error::unexpected_answer;
 use super::library::micros;
 use super::place::HistoryPlace;
 use super::{RedisStore, reply};

@@ -1,6 +1,8 @@
 //! The store of completions in a Redis or a Valkey.
 
+mod connect;
 mod connection;
+mod error;
 mod eviction;
 mod history;
 mod ledger;
@@ -15,8 +17,11 @@ use std::time::Duration;
 
 use midplane_completions::{BackendError, Follower};
 use midplane_core::Timer;
+use midplane_core::bus::{Prefix, SettingsError};
 
 use crate::Redis;
+use crate::settings::ALSO;
+pub use connect::{RedisConnect, RedisConnection, RedisPushes};
 use connection::SharedConnection;
 use library::{Keys, micros};
 
@@ -69,7 +74,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
 /// woken and when [`Pace::poll`](midplane_completions::Pace::poll) is over. A filter is applied by
-/// the server, to each entry. A cursor is the number of an entry, which have no gaps, and a digest of the
+/// the server, to each entry. A program may open [all connections](RedisConnect) itself. A cursor is the number of an entry, which have no gaps, and a digest of the
 /// history up to it. So entries that were trimmed are counted, by whatever they were trimmed; and a
 /// history that is not the one of the cursor, as when a replica took over that had not got everything, or
 /// when the database was flushed, is found out with the first read, even if its numbers are the same.
@@ -118,7 +123,7 @@ pub struct RedisStore {
 }
 
 struct SharedStore {
-    redis: Redis,
+    connect: Arc<dyn RedisConnect>,
     keys: Keys,
     timer: Arc<dyn Timer>,
     /// How much of the history to keep, where this node sets that.
@@ -139,10 +144,28 @@ impl RedisStore {
     /// connected yet.
     #[must_use]
     pub fn new(redis: &Redis, timer: Arc<dyn Timer>) -> Self {
+        Self::with_prefix(Arc::new(redis.clone()), &redis.prefix, timer)
+    }
+
+    /// The store with this prefix on the server that these connections of the program's own lead to. Nothing is connected
+    /// yet.
+    ///
+    /// # Errors
+    /// When the prefix is none that [`Redis::with_prefix`] takes.
+    pub fn over(
+        connect: Arc<dyn RedisConnect>,
+        prefix: &str,
+        timer: Arc<dyn Timer>,
+    ) -> Result<Self, SettingsError> {
+        let prefix = Prefix::new(prefix, ALSO)?;
+        Ok(Self::with_prefix(connect, &prefix, timer))
+    }
+
+    fn with_prefix(connect: Arc<dyn RedisConnect>, prefix: &Prefix, timer: Arc<dyn Timer>) -> Self {
         Self {
             shared: Arc::new(SharedStore {
-                keys: Keys::new(redis.prefix.as_str()),
-                redis: redis.clone(),
+                keys: Keys::new(prefix.as_str()),
+                connect,
                 timer,
                 retention: None,
                 deadline: DEADLINE,
@@ -212,7 +235,7 @@ impl RedisStore {
     fn with(self, change: impl FnOnce(&mut SharedStore)) -> Self {
         let old = &self.shared;
         let mut shared = SharedStore {
-            redis: old.redis.clone(),
+            connect: Arc::clone(&old.connect),
             keys: old.keys.clone(),
             timer: Arc::clone(&old.timer),
             retention: old.retention,
@@ -229,7 +252,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("redis", &self.shared.redis)
+            .field("at", &self.shared.connect)
             .field("retention", &self.shared.retention)
             .field("deadline", &self.shared.deadline)
             .finish_non_exhaustive()

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use midplane_completions::{Change, Execution, ExecutionId, Outcome, ProduceError, Producer};
 use redis::{Arg, Cmd};
 
-use super::connection::{CallError, unexpected_answer};
+use super::connection::CallError;
+use super::error::unexpected_answer;
 use super::{RedisStore, library, reply};
 
 impl RedisStore {

@@ -2,6 +2,7 @@
 //! another program for the first.
 
 mod faults;
+mod handed_in;
 mod memory;
 mod peculiar;
 mod places;
