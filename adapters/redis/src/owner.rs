@@ -2,32 +2,20 @@
 
 use midplane_core::bus::BusError;
 
-use crate::sentinel;
 use crate::server::Server;
 use crate::settings::Redis;
-use crate::topology::{Topology, no_seed, prepare, shards};
-use crate::url::{Deployment, Endpoint};
+use crate::topology::{Topology, ask, shards};
 
 impl Redis {
-    /// The server that a key is on: the seed addresses are asked in turn, until one names it.
+    /// The server that a key is on.
     pub(crate) async fn owner(&self, key: &str) -> Result<Server, BusError> {
-        let Endpoint { deployment, seeds } = prepare(self)?;
-        if let Deployment::Sentinel(name) = &deployment {
-            return sentinel::master(&seeds, name).await;
-        }
-        let mut failure = no_seed();
-        for seed in &seeds {
-            let server = Server::new(seed.clone());
-            let found = match &deployment {
-                Deployment::Cluster => shard(server, key).await,
-                _ => Ok(server),
-            };
-            match found {
-                Ok(found) => return Ok(found),
-                Err(error) => failure = error,
+        ask(self, |server, is_cluster| async move {
+            match is_cluster {
+                true => shard(server, key).await,
+                false => Ok(server),
             }
-        }
-        Err(failure)
+        })
+        .await
     }
 }
 

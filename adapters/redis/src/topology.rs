@@ -51,32 +51,38 @@ impl Topology {
     }
 }
 
-/// Finds the servers of a link: the seed addresses are asked in turn, until one leads there.
+/// Finds the servers of a link.
 pub(crate) async fn find(redis: &Redis, pushes: &Arc<Pushes>) -> Result<Found, BusError> {
-    let Endpoint { deployment, seeds } = prepare(redis)?;
+    ask(redis, |server, is_cluster| async move {
+        match is_cluster {
+            true => cluster(server, pushes).await,
+            false => single(server, pushes).await,
+        }
+    })
+    .await
+}
+
+/// Asks the seed addresses in turn, until one answers: a server, or a node of a cluster, which `of` is told of each. Behind
+/// Sentinels it is the master alone that they name.
+pub(crate) async fn ask<T, F: Future<Output = Result<T, BusError>>>(
+    redis: &Redis,
+    of: impl Fn(Server, bool) -> F,
+) -> Result<T, BusError> {
+    runtime::check()?;
+    tls::prepare();
+    let Endpoint { deployment, seeds } = redis.attempt();
     if let Deployment::Sentinel(name) = &deployment {
-        return single(sentinel::master(&seeds, name).await?, pushes).await;
+        return of(sentinel::master(&seeds, name).await?, false).await;
     }
+    let is_cluster = deployment == Deployment::Cluster;
     let mut failure = no_seed();
-    for seed in &seeds {
-        let server = Server::new(seed.clone());
-        let found = match &deployment {
-            Deployment::Cluster => cluster(server, pushes).await,
-            _ => single(server, pushes).await,
-        };
-        match found {
+    for seed in seeds {
+        match of(Server::new(seed), is_cluster).await {
             Ok(found) => return Ok(found),
             Err(error) => failure = error,
         }
     }
     Err(failure)
-}
-
-/// Where to connect now, once the driver can.
-pub(crate) fn prepare(redis: &Redis) -> Result<Endpoint, BusError> {
-    runtime::check()?;
-    tls::prepare();
-    Ok(redis.attempt())
 }
 
 /// What is said where no seed address was asked.
