@@ -57,40 +57,6 @@ impl Keys {
         }
     }
 
-    /// Reads keys from text, as a file has it: a line for each, its id, a colon and the key in hexadecimal digits or
-    /// base64. Empty lines and those that begin with `#` are skipped. The first key signs.
-    ///
-    /// A key of nothing but hexadecimal digits, an even number, is read as such.
-    ///
-    /// ```
-    /// use midplane_core::bus::Keys;
-    ///
-    /// let text = "# the new one signs\n2: 6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=\n\
-    ///             1: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
-    /// assert_eq!(Keys::parse(text)?.ids().collect::<Vec<_>>(), [2, 1]);
-    /// # Ok::<(), midplane_core::bus::KeysError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`new`](Self::new), and when a line is none of a key. The error names the line and shows nothing of it.
-    pub fn parse(text: &str) -> Result<Self, KeysError> {
-        let mut keys = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let unreadable = KeysError::Unreadable { line: number + 1 };
-            let key = line.split_once(':').and_then(|(id, key)| {
-                let key = key.trim();
-                let secret = hexadecimal(key).or_else(|| base64(key))?;
-                Some((id.trim().parse::<u8>().ok()?, secret))
-            });
-            keys.push(key.ok_or(unreadable)?);
-        }
-        Self::new(keys.iter().map(|(id, secret)| (*id, &**secret)))
-    }
-
     /// The ids of the keys. The first signs.
     pub fn ids(&self) -> impl Iterator<Item = u8> {
         self.0.iter().map(|key| key.id)
@@ -135,11 +101,6 @@ pub enum KeysError {
         /// The id.
         id: u8,
     },
-    /// A line is no `id: key`, the key in hexadecimal digits or base64.
-    Unreadable {
-        /// The number of the line, from 1 on.
-        line: usize,
-    },
 }
 
 impl fmt::Display for KeysError {
@@ -156,116 +117,45 @@ impl fmt::Display for KeysError {
                 let largest = Keys::LARGEST_ID;
                 write!(f, "the id {id} of a key is larger than {largest}")
             }
-            Self::Unreadable { line } => write!(
-                f,
-                "line {line} is no `id: key` with the key in hexadecimal digits or base64"
-            ),
         }
     }
 }
 
 impl Error for KeysError {}
 
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits = text.chars().map(|c| c.to_digit(16));
-    let digits: Vec<u32> = digits.collect::<Option<_>>()?;
-    let bytes = digits.chunks(2).map(|pair| match *pair {
-        [high, low] => u8::try_from(high << 4 | low).ok(),
-        _ => None,
-    });
-    bytes.collect()
-}
-
-/// Base64 of RFC 4648 in either alphabet, with or without padding.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let body = text.trim_end_matches('=');
-    let padding = text.len() - body.len();
-    if padding > 2 || (padding > 0 && !text.len().is_multiple_of(4)) {
-        return None;
-    }
-    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
-    for c in body.bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        (bits, held) = (bits << 6 | u32::from(value), held + 6);
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held).ok()?);
-            bits &= (1 << held) - 1;
-        }
-    }
-    // What is left over is padding of less than a digit, of zeroes.
-    (held < 6 && bits == 0).then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::string::{String, ToString};
+    use alloc::string::ToString;
 
     use super::*;
 
-    const HEX: &str = "000102030405060708090a0B0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    static SECRET: [u8; 32] = [0x5a; 32];
 
     #[test]
-    fn keys_are_read_in_either_form() {
-        let bytes: Vec<u8> = (0..32).collect();
-        for text in [
-            HEX,
-            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
-        ] {
-            let keys = Keys::parse(&format!("\n# of this year\r\n 7 : {text} \r\n")).expect(text);
-            assert!(keys.secrets().eq([(7, &*bytes)]), "{text}");
-        }
-        assert_eq!(base64("-_8="), Some([0xfb, 0xff].into()));
-        assert_eq!(base64("+/8"), Some([0xfb, 0xff].into()));
-        for text in ["A", "AB=", "AAB=C", "AAF", "A===", "AA AA", "AAAA="] {
-            assert_eq!(base64(text), None, "{text}");
-        }
-        assert_eq!(hexadecimal("0g"), None);
-        assert_eq!(hexadecimal("012"), None);
-    }
-
-    #[test]
-    fn an_error_says_what_is_wrong_and_nothing_of_a_key() {
-        let many = (0..5).fold(String::new(), |text, id| text + &format!("{id}: {HEX}\n"));
-        for (text, said) in [
-            ("# nothing\n".into(), "there is no key"),
-            (many, "there are more than 4 keys"),
+    fn keys_are_refused_that_cannot_be_and_the_error_says_why() {
+        let (key, short) = (&SECRET[..], &SECRET[1..]);
+        let cases: [(&[(u8, &[u8])], &str); 5] = [
+            (&[], "there is no key"),
             (
-                format!("1: {}", &HEX[2..]),
-                "key 1 has 31 bytes and needs 32 or more",
+                &[(0, key), (1, key), (2, key), (3, key), (4, key)],
+                "there are more than 4 keys",
             ),
-            (format!("1: {HEX}\n1: {HEX}"), "two keys have the id 1"),
-            (
-                format!("128: {HEX}"),
-                "the id 128 of a key is larger than 127",
-            ),
-            (
-                format!("1: {HEX}\n2: {HEX}!"),
-                "line 2 is no `id: key` with the key in hexadecimal digits or base64",
-            ),
-        ] {
-            let error = Keys::parse(&text).expect_err(said);
+            (&[(1, short)], "key 1 has 31 bytes and needs 32 or more"),
+            (&[(1, key), (1, key)], "two keys have the id 1"),
+            (&[(128, key)], "the id 128 of a key is larger than 127"),
+        ];
+        for (keys, said) in cases {
+            let error = Keys::new(keys.iter().copied()).expect_err(said);
             assert_eq!(error.to_string(), said);
-            assert!(!format!("{error:?}").contains("0a0B"));
-        }
-        for text in [format!("256: {HEX}"), HEX.into(), format!("one: {HEX}")] {
-            let refused = Keys::parse(&text).expect_err(&text);
-            assert_eq!(refused, KeysError::Unreadable { line: 1 });
         }
     }
 
     #[test]
     fn debug_shows_the_ids_alone() {
-        let keys = Keys::parse(&format!("3: {HEX}\n1: {HEX}")).expect("two keys");
+        let pairs = [(3, &SECRET[..]), (1, &SECRET[..])];
+        let keys = Keys::new(pairs).expect("two keys");
+        assert!(keys.secrets().eq(pairs));
         assert_eq!(format!("{keys:?}"), "Keys([3, 1])");
     }
 }
