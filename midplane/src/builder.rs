@@ -13,7 +13,7 @@ use midplane_core::node::Config;
 use midplane_core::{Driver, ExternalEvent, Notice, Runtime, State, Timer};
 use parking_lot::Mutex;
 
-use crate::connect::{ConnectError, Settings};
+use crate::connect::{ConnectError, NodeSettings, Settings};
 use crate::error::Error;
 use crate::fresh::{fresh_node_id, process_name};
 use crate::host::{Cluster, ClusterBuilder};
@@ -29,6 +29,9 @@ impl Plane {
     /// The plane at this URL: `redis://localhost`, `nats://…`, `postgres://…`, `memory:`; [`connect`](crate::connect)
     /// has them all. It runs on the [current](crate::runtime::current) runtime, and is live when this returns: what other
     /// nodes publish comes, and what is published here goes to them.
+    ///
+    /// It takes an eighth of a [heartbeat](Config::heartbeat), 250 ms by default, beside what the server takes: that long the
+    /// node waits for the others to say who they are. The first on a bus in memory has nobody to wait for, and is live at once.
     ///
     /// # Errors
     /// When the URL is none, no runtime fits, or the plane is not live within 5 s. The error says what to do, and nothing
@@ -93,13 +96,31 @@ impl Builder {
         Self::of(Settings::parse(url).map(Source::Settings))
     }
 
-    /// The settings that the environment names: see [`Plane::from_env`]. `None` where it names none.
+    /// The settings that the environment names: see [`Plane::from_env`]. `None` where it names no bus. What is set on the
+    /// builder afterwards counts.
     ///
     /// # Errors
-    /// When a variable is set to what cannot be.
+    /// When a variable is set to what cannot be, or without the other that it needs. The error names it.
     pub fn from_env() -> Result<Option<Self>, Error> {
-        let settings = Settings::from_env()?;
-        Ok(settings.map(|settings| Self::of(Ok(Source::Settings(settings)))))
+        let (settings, node) = (Settings::from_env()?, NodeSettings::from_env()?);
+        let Some(settings) = settings else {
+            node.fits_one_node()?;
+            return Ok(None);
+        };
+        let mut builder = Self::of(Ok(Source::Settings(settings)));
+        if let Some(name) = node.name {
+            builder = builder.name(name);
+        }
+        if let Some(name) = node.cluster_name {
+            builder = builder.cluster_name(name);
+        }
+        if let Some(members) = node.expected_members {
+            builder = builder.expected_members(members);
+        }
+        if let Some(signing) = node.signing {
+            builder = builder.signing(signing);
+        }
+        Ok(Some(builder))
     }
 
     /// A plane on this bus: for what no URL can say, as a file of credentials.

@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::fs;
+
 use common::{is_child, said_in_environment};
+use midplane::Builder;
 use midplane::connect::{BusKind, Settings};
 use midplane::threads::Timer;
 use midplane_conformance::suite::TestLink;
@@ -245,5 +248,101 @@ fn the_environment_is_read() {
     ] {
         let said = in_environment(variables);
         assert!(said.contains(expected), "{variables:?}: {said}");
+    }
+}
+
+/// What the next test, run by itself in this environment, makes of the node.
+fn node_in_environment(variables: &[(&str, &str)]) -> String {
+    said_in_environment("what_the_environment_says_of_a_node_is_printed", variables)
+}
+
+#[test]
+fn what_the_environment_says_of_a_node_is_printed() {
+    if !is_child() {
+        return;
+    }
+    let builder = match Builder::from_env() {
+        Ok(Some(builder)) => builder.runtime(midplane::threads::Runtime::new()),
+        Ok(None) => return println!("environment: a single node"),
+        Err(error) => return println!("environment: {error}"),
+    };
+    let builder = builder.start_degraded().with(|parts| {
+        println!("environment: {parts:?}");
+        parts
+    });
+    futures::executor::block_on(builder.connect()).expect("a plane");
+}
+
+#[test]
+fn the_environment_says_who_a_node_is() {
+    const MEMORY: (&str, &str) = ("MIDPLANE_BACKPLANE", "memory");
+    const NODE: (&str, &str) = ("MIDPLANE_NODE_NAME", "ada");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (keys, broken) = (directory.path().join("keys"), directory.path().join("none"));
+    fs::write(&keys, format!("7: {}", "ab".repeat(32))).expect("a file");
+    fs::write(&broken, "7: hunter2").expect("a file");
+    let file = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+    let (keys, broken) = (file(&keys), file(&broken));
+    let keys = ("MIDPLANE_BUS_KEY_FILE", &*keys);
+
+    assert_eq!(node_in_environment(&[NODE]), "a single node");
+    let said = node_in_environment(&[MEMORY]);
+    for part in ["expected_members: 0", "cluster: \"\"", "signing: None"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let all = [
+        MEMORY,
+        NODE,
+        ("MIDPLANE_CLUSTER_NAME", "chat"),
+        ("MIDPLANE_EXPECTED_MEMBERS", "3"),
+        keys,
+        ("MIDPLANE_BUS_SIGNING", "require"),
+    ];
+    let said = node_in_environment(&all);
+    for part in [
+        "node: \"ada\"",
+        "cluster: \"chat\"",
+        "expected_members: 3",
+        "keys: Keys([7])",
+        "required: true",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(node_in_environment(&[MEMORY, keys]).contains("required: false"));
+
+    let long = "x".repeat(65);
+    for (variable, value, expected) in [
+        ("MIDPLANE_NODE_NAME", "", "is empty"),
+        ("MIDPLANE_NODE_NAME", &*long, "64 bytes"),
+        (
+            "MIDPLANE_CLUSTER_NAME",
+            "a\nb",
+            "without control characters",
+        ),
+        ("MIDPLANE_EXPECTED_MEMBERS", "1025", "from 0 to 1024"),
+        ("MIDPLANE_EXPECTED_MEMBERS", "some", "from 0 to 1024"),
+        ("MIDPLANE_BUS_SIGNING", "never", "sign or require"),
+        (
+            "MIDPLANE_BUS_SIGNING",
+            "sign",
+            "MIDPLANE_BUS_KEY_FILE is not",
+        ),
+        ("MIDPLANE_BUS_KEY_FILE", &*broken, "line 1 is no"),
+        ("MIDPLANE_BUS_KEY_FILE", "/no/such/file", "/no/such/file"),
+    ] {
+        let said = node_in_environment(&[MEMORY, (variable, value)]);
+        assert!(said.contains(variable), "{variable}={value}: {said}");
+        assert!(said.contains(expected), "{variable}={value}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    // What is of a cluster is never a single node in silence.
+    for alone in [
+        ("MIDPLANE_CLUSTER_NAME", "chat"),
+        ("MIDPLANE_EXPECTED_MEMBERS", "2"),
+        keys,
+    ] {
+        let said = node_in_environment(&[alone]);
+        assert!(said.contains(alone.0), "{said}");
+        assert!(said.contains("no backplane is"), "{said}");
     }
 }

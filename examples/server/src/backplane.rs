@@ -35,7 +35,9 @@ fn place(config: &Config) -> Result<Option<Settings>, ConnectError> {
         None => Settings::from_env()?,
     };
     match (settings, &config.backplane_prefix) {
-        (None, Some(_)) => Err(ConnectError::MissingBackplane),
+        (None, Some(_)) => Err(ConnectError::MissingBackplane {
+            setting: "--backplane-prefix",
+        }),
         (None, None) => Ok(None),
         (Some(settings), None) => Ok(Some(settings)),
         (Some(settings), Some(prefix)) => settings.with_prefix(prefix).map(Some),

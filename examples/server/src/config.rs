@@ -81,16 +81,22 @@ pub(crate) struct Config {
 
     /// The name of the cluster, at most 64 bytes: nothing is taken of nodes with another, and both say so. A node without it
     /// agrees with all.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "MIDPLANE_CLUSTER_NAME", value_name = "NAME")]
     pub(crate) cluster_name: Option<String>,
 
     /// What this node is called in the logs and answers of the others, at most 64 bytes; `host:pid` without it.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, env = "MIDPLANE_NODE_NAME", value_name = "NAME")]
     pub(crate) node_name: Option<String>,
 
     /// Nodes that are to hear each other at least, this one among them, for the server to be ready, 0 to 1024: the fewest
     /// that the service would go on with. Only by this nodes on two brokers that never met know of it.
-    #[arg(long, value_name = "COUNT", default_value = "0", value_parser = count(0..=1_024))]
+    #[arg(
+        long,
+        env = "MIDPLANE_EXPECTED_MEMBERS",
+        value_name = "COUNT",
+        default_value = "0",
+        value_parser = count(0..=1_024)
+    )]
     pub(crate) expected_members: usize,
 
     /// Time for the backplane to let this node in at the start, 10ms to 10m.
@@ -170,6 +176,14 @@ pub(crate) struct Config {
     /// these, fewer connections are taken, and the log says how many.
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = count(1..=1_000_000))]
     pub(crate) max_connections: usize,
+
+    /// Connections of one address at most, WebSockets and streams of events together, 0 to 1000000; beyond it /ws and /events
+    /// answer 429. With 0 one address may have them all.
+    ///
+    /// Behind a proxy every client has the proxy's address: leave it at 0, and bound clients there. All addresses of an IPv6
+    /// network of 64 bits are one.
+    #[arg(long, value_name = "COUNT", default_value = "0", value_parser = count(0..=1_000_000))]
+    pub(crate) max_connections_per_address: usize,
 
     /// Sockets that speak plain HTTP at once, handshakes among them, 8 to 100000.
     ///

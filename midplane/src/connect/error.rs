@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use midplane_core::bus::{BusError, SettingsError};
 
-use super::BusKind;
+use super::{BusKind, KeyFileError};
 
 /// Why there is no bus. The message says what failed, by which setting, and what to do; neither it nor its source
 /// holds the URL, which may hold a password. Nothing is left open.
@@ -28,8 +28,27 @@ pub enum ConnectError {
         /// The bus that is named.
         backplane: BusKind,
     },
-    /// A prefix is set, and no bus to use it on.
-    MissingBackplane,
+    /// What is of a cluster is set, and no bus to use it on.
+    MissingBackplane {
+        /// The setting's name.
+        setting: &'static str,
+    },
+    /// The setting is none of what it may be.
+    Unusable {
+        /// The setting's name.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Frames are to be signed, and no file of keys is named.
+    MissingKeys,
+    /// There are no keys in the file that the setting names.
+    Keys {
+        /// The setting's name.
+        setting: &'static str,
+        /// What is wrong with the file.
+        source: KeyFileError,
+    },
     /// The bus that is named is another than that of the URL.
     Mismatch {
         /// The bus that is named.
@@ -102,10 +121,16 @@ impl fmt::Display for ConnectError {
                 "MIDPLANE_BACKPLANE is {backplane} and MIDPLANE_BACKPLANE_URL is not set: set it, as in {}",
                 backplane.example()
             ),
-            Self::MissingBackplane => f.write_str(
-                "MIDPLANE_BACKPLANE_PREFIX is set and no backplane is: set MIDPLANE_BACKPLANE_URL, or unset the prefix \
-                 for a single node",
+            Self::MissingBackplane { setting } => write!(
+                f,
+                "{setting} is set and no backplane is: set MIDPLANE_BACKPLANE_URL, or leave out {setting} for a single node"
             ),
+            Self::Unusable { setting, expected } => write!(f, "{setting} must be {expected}"),
+            Self::MissingKeys => f.write_str(
+                "MIDPLANE_BUS_SIGNING is set and MIDPLANE_BUS_KEY_FILE is not: set it to the file of the keys, or leave out \
+                 both for frames that nobody signs",
+            ),
+            Self::Keys { setting, source } => write!(f, "{setting}: {source}"),
             Self::Mismatch { backplane, url } => write!(
                 f,
                 "MIDPLANE_BACKPLANE is {backplane} and MIDPLANE_BACKPLANE_URL is that of {url}: change one of them; a \
@@ -147,8 +172,9 @@ impl fmt::Display for ConnectError {
 impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // The bus's own message is in this one's.
+            // Its own message is in this one's.
             Self::Refused { source, .. } => source.source(),
+            Self::Keys { source, .. } => source.source(),
             _ => None,
         }
     }

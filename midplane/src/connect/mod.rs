@@ -43,6 +43,19 @@
 //! with, for services that share a server. The URL may stand alone, for it says which bus it is of, and so may
 //! `memory`. With neither set there is no backplane, which is a value and not a default: the program chooses.
 //!
+//! [`Plane::from_env`](crate::Plane::from_env) reads what else is set of a node, under the names that the example servers
+//! have for it:
+//!
+//! | variable | what it sets |
+//! |---|---|
+//! | `MIDPLANE_NODE_NAME` | [`Builder::name`](crate::Builder::name) |
+//! | `MIDPLANE_CLUSTER_NAME` | [`Builder::cluster_name`](crate::Builder::cluster_name) |
+//! | `MIDPLANE_EXPECTED_MEMBERS` | [`Builder::expected_members`](crate::Builder::expected_members), 0 to 1024 |
+//! | `MIDPLANE_BUS_KEY_FILE` | the file of the keys of [`Builder::signing`](crate::Builder::signing), as [`read_keys`] has it |
+//! | `MIDPLANE_BUS_SIGNING` | `sign`, which keys without it mean, or `require` |
+//!
+//! All but the node's name are of a cluster: set without a backplane they are an error.
+//!
 //! # Guarantees
 //!
 //! There is never a single node in silence. A setting that is unknown, empty, missing, not compiled in or that
@@ -67,6 +80,7 @@ mod kind;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+mod node_settings;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -83,4 +97,5 @@ use absent as redis;
 pub use error::ConnectError;
 pub use keys::{KeyFileError, read_keys};
 pub use kind::BusKind;
+pub(crate) use node_settings::NodeSettings;
 pub use settings::Settings;

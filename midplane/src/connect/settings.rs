@@ -59,7 +59,7 @@ impl Settings {
             .transpose()?;
         let settings = match (backplane, url) {
             (None, None) if prefix.is_none() => return Ok(None),
-            (None, None) => return Err(ConnectError::MissingBackplane),
+            (None, None) => return Err(ConnectError::MissingBackplane { setting: PREFIX }),
             (Some(BusKind::Memory), None) => Self::read("memory:", URL)?,
             (Some(backplane), None) => return Err(ConnectError::MissingUrl { backplane }),
             (_, Some(url)) => Self::read(url, URL)?,
@@ -201,7 +201,8 @@ async fn attempt(bus: &dyn Bus) -> Result<(), BusError> {
     link.transmit.subscribe(&[Lane(0)]).await
 }
 
-fn variable(setting: &'static str) -> Result<Option<String>, ConnectError> {
+/// The value of the variable, if it is set.
+pub(super) fn variable(setting: &'static str) -> Result<Option<String>, ConnectError> {
     match env::var(setting) {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
@@ -210,7 +211,7 @@ fn variable(setting: &'static str) -> Result<Option<String>, ConnectError> {
 }
 
 /// The value without the space around it.
-fn filled<'a>(value: &'a str, setting: &'static str) -> Result<&'a str, ConnectError> {
+pub(super) fn filled<'a>(value: &'a str, setting: &'static str) -> Result<&'a str, ConnectError> {
     match value.trim() {
         "" => Err(ConnectError::Empty { setting }),
         value => Ok(value),
