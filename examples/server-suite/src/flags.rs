@@ -50,6 +50,9 @@ pub(crate) const OLD_SOCKETS: &str = "--max-age 10ms";
 /// Two connections, and eight targets for each.
 pub(crate) const FEW_OF_ALL: &str = "--max-connections 2 --max-targets 8";
 
+/// Two connections of each address.
+pub(crate) const FEW_FOR_EACH: &str = "--max-connections 8 --max-connections-per-address 2";
+
 /// A client whose mailbox is full is closed, and none for any other slowness.
 pub(crate) const DISCONNECT: &str =
     "--overflow disconnect --mailbox-messages 64 --write-timeout 10m --ping-interval 10m";
@@ -74,6 +77,7 @@ pub(crate) fn names() -> Vec<&'static str> {
         FEW_SOCKETS,
         OLD_SOCKETS,
         FEW_OF_ALL,
+        FEW_FOR_EACH,
         DISCONNECT,
         SMALL_REPAIR,
     ];

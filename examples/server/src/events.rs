@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::message::Body as Message;
 use crate::query;
 use crate::request::is_forged;
-use crate::response::{Body, Failure, failure, unavailable};
+use crate::response::{Body, Failure, failure, no_place, unavailable};
 use crate::sockets::Place;
 use crate::state::App;
 
@@ -57,8 +57,9 @@ pub(crate) async fn events(
     let Some(topics) = topics else {
         return invalid("a topic is 1 to 255 bytes in percent-encoding".into());
     };
-    let Some(permit) = app.take_connection() else {
-        return unavailable();
+    let permit = match app.take_connection(place.address) {
+        Ok(permit) => permit,
+        Err(reason) => return no_place(reason),
     };
     let (connection, client) = match Client::attach(app.clone(), identity) {
         Ok(attached) => attached,

@@ -100,7 +100,7 @@ async fn route<S: Socket>(
             "text/javascript; charset=utf-8",
             include_str!("midplane.js"),
         ),
-        "/ws" => upgrade::<S>(&app, request),
+        "/ws" => upgrade::<S>(&app, request, place),
         "/events" => events(&app, &request, place).await,
         "/flows" => start_flow(&app, request).await,
         "/publish" => publish(&app, request).await,

@@ -167,8 +167,8 @@
 //! say, `query` reads a query, `guard` says which requests may come in, `upgrade` makes a WebSocket of one.
 //! `connection` is the task that owns a client's socket and its pump, `websocket` the protocol on that
 //! socket; `flows` bridges completions to sessions; `client` carries out its requests; `request` is their JSON, `message` that of the answers; `identity` has the ids, `idempotency` what is not published twice.
-//! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open, `sockets` those that speak
-//! HTTP, and says which gives way. `leave` takes time over it, `repeats` counts lines of the log that say the same.
+//! `bounded` and `clock` are the deadlines. `log` writes what is logged, and waits for nobody. `state` is what they all share; a `gauge` counts what is open, `connections` those of
+//! each address, `sockets` those that speak HTTP, and says which gives way. `leave` takes time over it, `repeats` counts lines of the log that say the same.
 
 mod answers;
 mod backplane;
@@ -178,6 +178,7 @@ mod clock;
 mod config;
 mod connection;
 mod connection_reach;
+mod connections;
 mod descriptors;
 mod error;
 mod events;

@@ -6,6 +6,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::connections::NoPlace;
 use crate::events::EventsBody;
 
 /// The body of an answer: whole, or the events of a connection.
@@ -97,4 +98,16 @@ pub(crate) fn unavailable() -> Response<Body> {
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     response
+}
+
+/// What a client is told that gets no place.
+pub(crate) fn no_place(reason: NoPlace) -> Response<Body> {
+    match reason {
+        NoPlace::Full => unavailable(),
+        NoPlace::FullForAddress => {
+            let message = "your address has as many connections as one may have";
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            failure(status, &Failure::new("too_many_connections", message))
+        }
+    }
 }

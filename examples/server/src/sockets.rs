@@ -9,7 +9,7 @@ use std::task::Poll;
 use futures::channel::oneshot;
 use futures::task::AtomicWaker;
 
-use crate::gauge::Permit;
+use crate::connections::ConnectionPlace;
 
 /// Places beside the limit for those that ask how the server is, when every socket has a request under way.
 pub(crate) const PROBES: usize = 16;
@@ -80,6 +80,7 @@ impl Sockets {
         let place = Place {
             sockets: self.clone(),
             number,
+            address,
             probe,
             left: OnceLock::new(),
         };
@@ -143,16 +144,18 @@ impl Table {
 pub(crate) struct Place {
     sockets: Arc<Sockets>,
     number: u64,
+    /// The address of the client, or of the proxy in front of it.
+    pub(crate) address: IpAddr,
     /// Whether the socket may only ask how the server is.
     pub(crate) probe: bool,
     /// What would have the socket give way, once it has no place any more, and the place that it has as a connection.
-    left: OnceLock<(oneshot::Sender<()>, Permit)>,
+    left: OnceLock<(oneshot::Sender<()>, ConnectionPlace)>,
 }
 
 impl Place {
     /// Gives the place to others: the socket is a client's connection from here on, and gives way to nobody. It counts as a
     /// connection until the socket is closed: when its body has ended, its last words are still on their way.
-    pub(crate) fn leave(&self, connection: Permit) {
+    pub(crate) fn leave(&self, connection: ConnectionPlace) {
         let mut table = self.sockets.table();
         let Some(entry) = table.placed.remove(&self.number) else {
             return;
@@ -207,7 +210,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::gauge::Gauge;
+    use crate::connections::Connections;
 
     fn address(last: u8) -> IpAddr {
         Ipv4Addr::new(192, 0, 2, last).into()
@@ -236,9 +239,9 @@ mod tests {
     fn who_leaves_has_room_made_for_it_and_gives_way_to_nobody() {
         let sockets = Sockets::new(1);
         let (stream, mut gives_way) = sockets.admit(address(1));
-        let connections = Gauge::new(2);
-        for permit in [connections.try_acquire(), connections.try_acquire()] {
-            stream.leave(permit.unwrap());
+        let connections = Connections::new(2, None);
+        for place in [address(1), address(1)].map(|from| connections.take(from)) {
+            stream.leave(place.ok().unwrap());
         }
         assert_eq!((sockets.open(), connections.open()), (0, 1));
         let newcomers = [sockets.admit(address(1)), sockets.admit(address(1))];

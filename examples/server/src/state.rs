@@ -1,5 +1,6 @@
 //! What the tasks of one server share.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +10,9 @@ use midplane::{Audience, Backplane, Event, LaneMap, Receipt, Relay, State, Statu
 
 use crate::backplane::{Node, Plane};
 use crate::config::Config;
+use crate::connections::{ConnectionPlace, Connections, NoPlace};
 use crate::descriptors::Places;
 use crate::flows::Flows;
-use crate::gauge::{Gauge, Permit};
 use crate::idempotency::Idempotency;
 use crate::live_watch::LiveWatch;
 use crate::notice_log::NoticeLog;
@@ -37,7 +38,7 @@ pub(crate) struct App {
     /// The sockets that speak HTTP.
     pub(crate) sockets: Arc<Sockets>,
     /// The sockets that became WebSocket connections.
-    pub(crate) connections: Arc<Gauge>,
+    pub(crate) connections: Arc<Connections>,
     /// What the mailboxes of all connections hold together.
     pub(crate) backlog: Arc<Budget>,
     pub(crate) counts: Counts,
@@ -54,9 +55,11 @@ impl App {
         operators: Operators,
     ) -> Self {
         let flows = Flows::new(&runtime);
+        let each = config.max_connections_per_address;
+        let each = (each > 0).then_some(each);
         Self {
             sockets: Sockets::new(places.sockets),
-            connections: Gauge::new(places.connections),
+            connections: Connections::new(places.connections, each),
             lanes: LaneMap::new(config.lanes),
             backlog: Arc::new(Budget::new(config.max_backlog)),
             config,
@@ -90,9 +93,13 @@ impl App {
         self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a client's connection, if there is one and new clients are taken.
-    pub(crate) fn take_connection(&self) -> Option<Permit> {
-        self.connections.try_acquire().filter(|_| self.is_open())
+    /// A place for the connection of a client at this address, if there is one and new clients are taken.
+    pub(crate) fn take_connection(&self, address: IpAddr) -> Result<ConnectionPlace, NoPlace> {
+        let place = self.connections.take(address)?;
+        match self.is_open() {
+            true => Ok(place),
+            false => Err(NoPlace::Full),
+        }
     }
 
     /// The state of this node and every count that is kept of it.

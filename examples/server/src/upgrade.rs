@@ -14,12 +14,17 @@ use tungstenite::handshake::server::create_response_with_body;
 use crate::bounded::Bounded;
 use crate::connection;
 use crate::identity::Identity;
-use crate::response::{Body, Failure, failure, unavailable};
+use crate::response::{Body, Failure, failure, no_place};
 use crate::runtime::Socket;
+use crate::sockets::Place;
 use crate::state::App;
 
 /// Answers the handshake; where it succeeds, a task of its own waits for the socket and serves it.
-pub(crate) fn upgrade<S: Socket>(app: &Arc<App>, mut request: Request<Incoming>) -> Response<Body> {
+pub(crate) fn upgrade<S: Socket>(
+    app: &Arc<App>,
+    mut request: Request<Incoming>,
+    place: &Place,
+) -> Response<Body> {
     pick(request.headers_mut(), CONNECTION, "upgrade");
     pick(request.headers_mut(), UPGRADE, "websocket");
     let response = match create_response_with_body(&request, || Body::Left(Full::default())) {
@@ -35,8 +40,9 @@ pub(crate) fn upgrade<S: Socket>(app: &Arc<App>, mut request: Request<Incoming>)
             );
         }
     };
-    let Some(permit) = app.take_connection() else {
-        return unavailable();
+    let permit = match app.take_connection(place.address) {
+        Ok(permit) => permit,
+        Err(reason) => return no_place(reason),
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let task = app.clone();

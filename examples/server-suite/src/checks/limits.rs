@@ -8,7 +8,7 @@ use tokio_websockets::Message;
 
 use crate::client::{Arrival, Client, error_code};
 use crate::fixture::{Program, target};
-use crate::http::{Answer, Request, connect};
+use crate::http::{Answer, Request, connect, connect_from};
 use crate::{flags, flood};
 
 /// With every connection taken an upgrade is answered with 503, health checks and publishers still
@@ -21,6 +21,31 @@ pub async fn connections_beyond_the_limit_are_503(program: Program) {
     upgrade.answered(&server, 503).await;
     server.delivers(&target("user", "u"), "1", 2).await;
     assert_eq!(server.connections().await, 2);
+    first.close().await;
+    until("there is room again", async || {
+        (upgrade.send(server.address).await.status == 101).then_some(())
+    })
+    .await;
+    second.got(&["1"]).await;
+}
+
+/// One address has its share of the connections and no more, streams of events among them, and others have theirs. A client
+/// that leaves makes room.
+pub async fn one_address_does_not_take_every_place(program: Program) {
+    let (server, [first, mut second]) = program
+        .start_with(flags::FEW_FOR_EACH, ["user=u", "user=u"])
+        .await;
+    let upgrade = Request::upgrade("/ws?user=u");
+    let refused = upgrade.answered(&server, 429).await.json();
+    assert_eq!(refused["error"], "too_many_connections", "{refused}");
+    let events = Request::new("GET", "/events?user=u");
+    events.answered(&server, 429).await;
+    let mut other = BufReader::new(connect_from(2, server.address).await);
+    let bytes = upgrade.bytes(server.address);
+    succeeds("the upgrade leaves", other.write_all(&bytes)).await;
+    let answer = within("an answer", Answer::read(&mut other)).await;
+    assert_eq!(answer.status, 101);
+    server.delivers(&second.target(), "1", 1).await;
     first.close().await;
     until("there is room again", async || {
         (upgrade.send(server.address).await.status == 101).then_some(())

@@ -96,6 +96,7 @@ macro_rules! suite {
             }
             limits {
                 connections_beyond_the_limit_are_503
+                one_address_does_not_take_every_place
                 descriptors_are_raised_and_some_are_kept
                 targets_beyond_the_limit_are_refused
                 falling_behind_may_disconnect
