@@ -96,6 +96,8 @@ pub use into::{IntoAudience, IntoEvent, IntoTarget};
 #[cfg(feature = "json")]
 pub use json::event as json;
 pub use lock::Lock;
+#[cfg(feature = "tracing")]
+pub use log::log_notice;
 pub use memory::Memory;
 pub use midplane_core as core;
 pub use midplane_core::{

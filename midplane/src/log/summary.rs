@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use midplane_core::envelope::NodeId;
-use midplane_core::{Difference, DroppedFrames, Incident, Instant, Notice, State, Status};
+use midplane_core::{Instant, Notice, State, Status};
 
 /// The least time between two lines about what goes on.
 const PACE: Duration = Duration::from_secs(60);
@@ -11,36 +10,25 @@ const PACE: Duration = Duration::from_secs(60);
 /// What one line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
+    /// What the notice says.
+    Notice(Notice),
     /// The plane is not live yet, which is how each begins.
     Connecting,
-    Live {
-        /// For how long the plane was not live, if it was before.
-        outage: Option<Duration>,
+    LiveAgain {
+        /// For how long the plane was not live.
+        outage: Duration,
         /// Links that ended or were not opened meanwhile.
         links: u64,
     },
-    Degraded,
     StillDegraded {
         outage: Duration,
         links: u64,
-        reason: String,
-    },
-    Stopped,
-    Closed,
-    Link {
         reason: String,
     },
     Links {
         links: u64,
         reason: String,
     },
-    Missed(Incident),
-    Joined(NodeId),
-    Left(NodeId),
-    Silent(NodeId),
-    Differs(Difference),
-    Frames(DroppedFrames),
-    Lagged(u64),
     Dropped(Dropped),
 }
 
@@ -100,45 +88,35 @@ pub(super) struct Summary {
 impl Summary {
     /// The lines about a notice.
     pub(super) fn notice(&mut self, now: Instant, notice: &Notice) -> Option<Line> {
-        Some(match notice {
-            Notice::State(state) => return self.state(now, *state),
-            Notice::Bus(reason) => return self.link(now, reason),
-            Notice::Missed(incident) => Line::Missed(incident.clone()),
-            Notice::Joined(node) => Line::Joined(*node),
-            Notice::Left(node) => Line::Left(*node),
-            Notice::Silent(node) => Line::Silent(*node),
-            Notice::Differs(difference) => Line::Differs(difference.clone()),
-            Notice::DroppedFrames(dropped) => Line::Frames(*dropped),
-            Notice::Lagged(notices) => Line::Lagged(*notices),
-            _ => return None,
-        })
+        match notice {
+            Notice::State(state) => Some(self.state(now, *state)),
+            Notice::Bus(reason) => self.link(now, reason),
+            _ => Some(Line::Notice(notice.clone())),
+        }
     }
 
-    fn state(&mut self, now: Instant, state: State) -> Option<Line> {
-        Some(match state {
+    fn state(&mut self, now: Instant, state: State) -> Line {
+        match state {
             State::Live => {
                 let outage = self.outage.take().filter(|_| self.lived);
+                let links = std::mem::take(&mut self.outage_links);
                 self.lived = true;
                 self.links = 0;
-                Line::Live {
-                    outage: outage.map(|since| now - since),
-                    links: std::mem::take(&mut self.outage_links),
+                if let Some(since) = outage {
+                    let outage = now - since;
+                    return Line::LiveAgain { outage, links };
                 }
             }
             State::Degraded => {
                 self.outage.get_or_insert(now);
-                match self.lived {
-                    true => Line::Degraded,
-                    false => Line::Connecting,
+                if !self.lived {
+                    return Line::Connecting;
                 }
             }
-            State::Stopped => Line::Stopped,
-            State::Closed => {
-                self.outage = None;
-                Line::Closed
-            }
-            _ => return None,
-        })
+            State::Closed => self.outage = None,
+            _ => {}
+        }
+        Line::Notice(Notice::State(state))
     }
 
     fn link(&mut self, now: Instant, reason: &str) -> Option<Line> {
@@ -155,7 +133,7 @@ impl Summary {
         self.next_link = now + PACE;
         let (links, reason) = (std::mem::take(&mut self.links), self.reason.clone());
         Some(match (links, self.outage) {
-            (1, _) => Line::Link { reason },
+            (1, _) => Line::Notice(Notice::Bus(reason)),
             (_, None) => Line::Links { links, reason },
             (_, Some(since)) => Line::StillDegraded {
                 outage: now - since,
@@ -203,10 +181,7 @@ mod tests {
             state(&mut summary, 0, State::Degraded),
             Some(Line::Connecting)
         );
-        let live = Line::Live {
-            outage: None,
-            links: 0,
-        };
+        let live = Line::Notice(Notice::State(State::Live));
         assert_eq!(state(&mut summary, 1, State::Live), Some(live));
         assert_eq!(summary.look(at(10), &Status::default()), None);
     }
@@ -219,11 +194,11 @@ mod tests {
         let reason = || "gone".to_owned();
         assert_eq!(
             lost(&mut summary, 100),
-            Some(Line::Link { reason: reason() })
+            Some(Line::Notice(Notice::Bus(reason())))
         );
         assert_eq!(
             state(&mut summary, 100, State::Degraded),
-            Some(Line::Degraded)
+            Some(Line::Notice(Notice::State(State::Degraded)))
         );
         let lines: Vec<_> = (101..160).filter_map(|at| lost(&mut summary, at)).collect();
         assert_eq!(lines, []);
@@ -241,8 +216,8 @@ mod tests {
             summary.look(at(220), &Status::default()),
             Some(still(120, 2))
         );
-        let live = Line::Live {
-            outage: Some(Duration::from_secs(130)),
+        let live = Line::LiveAgain {
+            outage: Duration::from_secs(130),
             links: 63,
         };
         assert_eq!(state(&mut summary, 230, State::Live), Some(live));
