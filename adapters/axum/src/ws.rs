@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::Message;
@@ -10,7 +11,7 @@ use midplane::{AttachOptions, Error, IntoTarget, Item, Plane, Target};
 use midplane_http::{Close, PumpSettings, Session};
 
 use crate::client::Client;
-use crate::dialect::{AxumDialect, Encode, message};
+use crate::dialect::{AxumDialect, Encode, Hint, hint, message};
 use crate::rejection::Rejection;
 
 /// A WebSocket of a connection to the plane: [`Ws::serve`] is the response.
@@ -21,7 +22,8 @@ pub fn ws(upgrade: WebSocketUpgrade, plane: &Plane) -> Ws {
         targets: Vec::new(),
         options: AttachOptions::new(),
         settings: PumpSettings::default(),
-        encode: Arc::new(message),
+        encode: None,
+        hint: None,
     }
 }
 
@@ -33,7 +35,8 @@ pub struct Ws {
     targets: Vec<Result<Target, Error>>,
     options: AttachOptions,
     settings: PumpSettings,
-    encode: Encode,
+    encode: Option<Encode>,
+    hint: Option<Hint>,
 }
 
 impl Ws {
@@ -57,12 +60,23 @@ impl Ws {
 
     /// Makes messages of items by this function. Unless it is set, an event of text is a text message and one of bytes a
     /// binary one; losses are `{"midplane":"lost","count":n}` and reports that events may be missing
-    /// `{"midplane":"missed"}`.
+    /// `{"midplane":"missed"}`. With it set, a client is told when to come back only by a [hint](Self::hint).
     pub fn encode(
         mut self,
         encode: impl Fn(Item) -> Option<Message> + Send + Sync + 'static,
     ) -> Self {
-        self.encode = Arc::new(encode);
+        self.encode = Some(Arc::new(encode));
+        self
+    }
+
+    /// Makes the message that tells a client when to come back to a server that goes, in front of the close with code 1012.
+    /// The time is 1 to 2 s, another for each client. Unless it or [`encode`](Self::encode) is set it is
+    /// `{"midplane":"closing","reason":"the server restarts","return_after_ms":1480}`.
+    pub fn hint(
+        mut self,
+        hint: impl Fn(Duration) -> Option<Message> + Send + Sync + 'static,
+    ) -> Self {
+        self.hint = Some(Arc::new(hint));
         self
     }
 
@@ -97,7 +111,16 @@ impl Ws {
         let targets: Result<Vec<_>, _> = self.targets.into_iter().collect();
         let timer = Arc::new(midplane::tokio::Timer::new());
         let session = Session::open(&self.plane, self.options, &targets?, timer, self.settings)?;
-        let (plane, handle, dialect) = (self.plane, session.handle(), AxumDialect(self.encode));
+        let (plane, handle) = (self.plane, session.handle());
+        let dialect = AxumDialect {
+            // Who reads messages of the application's own reads none of ours.
+            hint: match (self.hint, &self.encode) {
+                (Some(hint), _) => hint,
+                (None, None) => Arc::new(hint),
+                (None, Some(_)) => Arc::new(|_| None),
+            },
+            encode: self.encode.unwrap_or_else(|| Arc::new(message)),
+        };
         Ok(self.upgrade.on_upgrade(move |socket| {
             session.run(socket, dialect, |requests| {
                 task(Client::new(plane, handle, requests))

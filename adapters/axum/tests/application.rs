@@ -1,5 +1,6 @@
 //! An axum application with WebSocket, SSE, publish and readiness, from its start to its clients' last words.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,6 +61,21 @@ async fn publish(
     Ok(receipt.accepted().to_string())
 }
 
+/// Words of the application's own, and the time to come back if it has one for that.
+async fn foreign(
+    State(plane): State<Plane>,
+    Path(hinted): Path<bool>,
+    up: WebSocketUpgrade,
+) -> Response {
+    use axum::extract::ws::Message;
+    let ws = midplane_axum::ws(up, &plane).encode(|_| Some(Message::Text("own".into())));
+    match hinted {
+        true => ws.hint(|after| Some(Message::Text(format!("in {after:?}").into()))),
+        false => ws,
+    }
+    .serve()
+}
+
 /// Counts what it is asked, answers, joins rooms that it is told of, and ends at the word `end`.
 async fn own(State(app): State<App>, up: WebSocketUpgrade) -> Response {
     midplane_axum::ws(up, &app.plane).serve_with(move |mut client: Client| async move {
@@ -101,6 +117,7 @@ async fn start_with(deadline: Duration) -> Running {
         .route("/sse/{topic}", get(events))
         .route("/publish/{topic}", post(publish))
         .route("/own", get(own))
+        .route("/foreign/{hinted}", get(foreign))
         .route("/readyz", get(midplane_axum::readyz))
         .with_state(app);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,10 +203,26 @@ async fn every_client_gets_the_last_event_and_then_the_reason() {
     let before = Instant::now();
     assert_eq!(app.plane.publish(&topic, "last").accepted(), 21);
     app.stop.send(()).unwrap();
+    let mut hints = BTreeSet::new();
     for socket in &mut sockets {
         assert_eq!(text(socket).await, "now");
         assert_eq!(text(socket).await, "last");
+        hints.insert(text(socket).await);
         assert_eq!(close_code(socket).await, Close::RESTART);
+    }
+    // Each is told to come back at a time of its own.
+    assert!(hints.len() > 10, "{hints:?}");
+    let hint = |text: &String| {
+        let (_, millis) = text.split_once(r#""return_after_ms":"#)?;
+        millis.strip_suffix('}')?.parse::<u64>().ok()
+    };
+    for text in &hints {
+        assert!(
+            text.starts_with(r#"{"midplane":"closing","reason":"#),
+            "{text}"
+        );
+        let millis = hint(text).expect("a time");
+        assert!((1_000..=2_000).contains(&millis), "{text}");
     }
     drop(sockets);
     let mut body = String::new();
@@ -301,5 +334,20 @@ async fn what_is_no_target_is_answered_and_readiness_goes_first() {
         "503"
     );
     app.stop.send(()).unwrap();
+    within("the end", app.served).await.unwrap().unwrap();
+}
+
+/// Who has messages of its own gets none of ours, and a hint by what makes one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hint_is_in_the_words_of_the_application() {
+    let app = start().await;
+    let mut plain = open(app.address, "/foreign/false").await;
+    let mut hinted = open(app.address, "/foreign/true").await;
+    app.stop.send(()).unwrap();
+    assert_eq!(close_code(&mut plain).await, Close::RESTART);
+    let hint = text(&mut hinted).await;
+    assert!(hint.starts_with("in 1."), "{hint}");
+    assert_eq!(close_code(&mut hinted).await, Close::RESTART);
+    drop((plain, hinted));
     within("the end", app.served).await.unwrap().unwrap();
 }

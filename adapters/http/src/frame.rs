@@ -1,6 +1,7 @@
 //! Items as messages of a WebSocket.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use midplane::Item;
@@ -29,4 +30,12 @@ pub fn frame(item: &Item) -> Frame<'_> {
         }
         _ => Frame::Text(r#"{"midplane":"missed"}"#.into()),
     }
+}
+
+/// The text that tells a client when to [come back](crate::Outgoing::ReturnAfter):
+/// `{"midplane":"closing","reason":"the server restarts","return_after_ms":1480}`.
+#[must_use]
+pub fn closing(return_after: Duration) -> String {
+    let millis = return_after.as_millis();
+    format!(r#"{{"midplane":"closing","reason":"the server restarts","return_after_ms":{millis}}}"#)
 }

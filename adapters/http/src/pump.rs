@@ -14,7 +14,7 @@ use midplane::{Connection, ConnectionEnd, Item, Timer};
 
 use crate::alive::{Alive, Sign};
 use crate::close::Close;
-use crate::draining::Draining;
+use crate::draining::{Draining, return_after};
 use crate::patience::time_to_read;
 
 /// How a WebSocket is kept.
@@ -49,11 +49,14 @@ pub enum Outgoing {
     Item(Item),
     /// A ping.
     Ping,
+    /// When the client is to come back: the server goes, and closes next.
+    ReturnAfter(Duration),
     /// A close, behind which nothing comes.
     Close(Close),
 }
 
-/// A stream of what is to be written to a WebSocket, to its [`Close`].
+/// A stream of what is to be written to a WebSocket, to its [`Close`]. In front of a close with [`Close::RESTART`] it says when
+/// the client is to [come back](Outgoing::ReturnAfter), another time to each.
 ///
 /// Write one thing before the next is asked for: that is the back-pressure, and when a ping counts as sent.
 pub struct Pump {
@@ -70,6 +73,8 @@ pub struct Pump {
     goodbye: Option<oneshot::Receiver<Close>>,
     /// What is said behind all that waits in the mailbox, to which nothing more comes.
     last: Option<Close>,
+    /// The close, once the client was told when to come back.
+    parting: Option<Close>,
     ended: bool,
 }
 
@@ -100,6 +105,7 @@ impl Pump {
             draining,
             goodbye: None,
             last: None,
+            parting: None,
             ended: false,
         }
     }
@@ -246,7 +252,16 @@ impl Stream for Pump {
         if self.ended {
             return Poll::Ready(None);
         }
-        let outgoing = ready!(self.poll_outgoing(context));
+        let outgoing = match self.parting.take() {
+            Some(close) => Outgoing::Close(close),
+            None => match ready!(self.poll_outgoing(context)) {
+                Outgoing::Close(close) if close.code == Close::RESTART => {
+                    self.parting = Some(close);
+                    Outgoing::ReturnAfter(return_after())
+                }
+                outgoing => outgoing,
+            },
+        };
         self.ended = matches!(outgoing, Outgoing::Close(_));
         Poll::Ready(Some(outgoing))
     }

@@ -29,9 +29,20 @@ fn at(seconds: u64, clock: &VirtualClock) {
 }
 
 fn closes(pump: &mut Pump) -> Close {
-    let Some(Outgoing::Close(close)) = next(pump) else {
+    let mut outgoing = next(pump);
+    let hinted = match outgoing {
+        Some(Outgoing::ReturnAfter(time)) => {
+            assert!((1_000..=2_000).contains(&time.as_millis()), "{time:?}");
+            outgoing = next(pump);
+            true
+        }
+        _ => false,
+    };
+    let Some(Outgoing::Close(close)) = outgoing else {
         panic!("it goes on");
     };
+    // Who is told that the server goes is told when to come back, and nobody else.
+    assert_eq!(hinted, close.code == Close::RESTART);
     assert_eq!(next(pump), None);
     close
 }
@@ -160,8 +171,8 @@ fn a_drain_is_spread_and_events_go_on_meanwhile() {
     let open = |pumps: &mut Vec<Pump>| {
         pumps.retain_mut(|pump| match pump.next().now_or_never() {
             None => true,
-            Some(Some(Outgoing::Close(close))) => {
-                assert_eq!(close.code, Close::RESTART);
+            Some(Some(Outgoing::ReturnAfter(_))) => {
+                assert!(matches!(next(pump), Some(Outgoing::Close(_))));
                 false
             }
             other => panic!("{other:?}"),

@@ -10,7 +10,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use midplane::tokio::Timer;
 use midplane::{AttachOptions, Plane, Target};
-use midplane_http::{Dialect, Frame, Incoming, Outgoing, PumpSettings, Requests, Session, frame};
+use midplane_http::{
+    Dialect, Frame, Incoming, Outgoing, PumpSettings, Requests, Session, closing, frame,
+};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -61,6 +63,7 @@ impl Dialect for Tungstenite {
                 Frame::Binary(bytes) => Message::Binary(bytes),
             },
             Outgoing::Ping => Message::Ping(Bytes::new()),
+            Outgoing::ReturnAfter(time) => Message::text(closing(time)),
             Outgoing::Close(close) => {
                 let (code, reason) = close.into_parts();
                 let (code, reason) = (code.into(), reason.into());

@@ -110,10 +110,20 @@ pub(crate) async fn text(socket: &mut Socket) -> String {
     }
 }
 
-/// The code that the socket is closed with.
+/// The code that the socket is closed with. With that of a restart comes the time to come back, in front of it.
 pub(crate) async fn close_code(socket: &mut Socket) -> u16 {
-    let message = within("the close", socket.next()).await.unwrap().unwrap();
-    message.as_close().expect("a close").0.into()
+    let mut hinted = false;
+    loop {
+        let message = within("the close", socket.next()).await.unwrap().unwrap();
+        if let Some((code, _)) = message.as_close() {
+            let code = code.into();
+            assert_eq!(hinted, code == RESTART, "{code}");
+            return code;
+        }
+        let text = message.as_text().expect("a close");
+        assert!(text.contains(r#""return_after_ms":"#), "{text}");
+        hinted = true;
+    }
 }
 
 /// The next block of the stream: the name of its event, empty for a plain one, and its data. `None` at the end.
