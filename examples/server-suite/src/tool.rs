@@ -21,12 +21,3 @@ pub fn print(line: &str) {
     // Who reads no more needs no line.
     let _ = writeln!(io::stdout(), "{line}");
 }
-
-/// The number that a flag has for its value.
-///
-/// # Errors
-/// When the value is none.
-pub fn number(flag: &str, value: &str) -> Result<u32, String> {
-    let number = value.parse();
-    number.map_err(|_| format!("{flag} is a number, not {value}"))
-}

@@ -1,7 +1,8 @@
-//! Holds the list of the checks to the checks there are.
+//! Holds the list of the checks to the checks there are, and the programs that measure to their flags.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// A check that is written and not listed would never run.
 #[test]
@@ -21,5 +22,21 @@ fn every_check_is_listed() {
     for name in written {
         let times = list.lines().filter(|line| line.trim() == name).count();
         assert_eq!(times, 1, "{name} is listed {times} times");
+    }
+}
+
+#[test]
+fn what_measures_names_the_flag_that_is_wrong_and_measures_nothing() {
+    for (program, arguments, named) in [
+        (env!("CARGO_BIN_EXE_outages"), &["oracle"][..], "oracle"),
+        (env!("CARGO_BIN_EXE_outages"), &["--rate", "0"], "--rate"),
+        (env!("CARGO_BIN_EXE_rolling"), &["--rate", "1001"], "--rate"),
+        (env!("CARGO_BIN_EXE_rolling"), &["--client"], "--client"),
+        (env!("CARGO_BIN_EXE_thin"), &["--minutes", "0"], "--minutes"),
+    ] {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(named), "{arguments:?}: {said}");
     }
 }

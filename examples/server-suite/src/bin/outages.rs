@@ -3,17 +3,14 @@
 //! ```text
 //! cargo run --release --locked -p server-suite --bin outages -- [BROKER...] [--short] [--fault WORD] [--rate N] [--logs DIRECTORY]
 //! ```
-//!
-//! A BROKER is `redis`, `valkey`, `nats` or `postgres`; all four without any, side by side. `--fault` runs those faults alone
-//! whose name has the word in it, and may be given several times. `--rate` is how many events each server is given in a
-//! second, 20 without it. `--logs` names a directory for what servers logged and what each client missed and was told. The exit
-//! code is 1 if a promise was broken.
 
-use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use server_suite::cluster::{Programs, ServerKind};
 use server_suite::outages::{self, Settings, Table};
 use server_suite::tool::{exit, print};
@@ -25,12 +22,56 @@ const BROKERS: [(&str, ServerKind); 4] = [
     ("postgres", ServerKind::Postgres),
 ];
 
+/// Counts what clients of three servers get while brokers, links and servers fail.
+///
+/// The exit code is 1 if a promise was broken.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Run on this broker; on all four, side by side, where none is named.
+    #[arg(value_name = "BROKER", value_parser = broker())]
+    brokers: Vec<ServerKind>,
+
+    /// Run those faults alone that are soon seen.
+    #[arg(long)]
+    short: bool,
+
+    /// Run those faults alone whose name has this word in it. May be given several times.
+    #[arg(long = "fault", value_name = "WORD")]
+    faults: Vec<String>,
+
+    /// Events that each server is given in a second, 1 to 1000.
+    #[arg(long, value_name = "N", default_value_t = Settings::default().rate, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+
+    /// Write what servers logged, and what each client missed and was told, into this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    logs: Option<PathBuf>,
+}
+
+/// Reads the name of a broker.
+fn broker() -> impl TypedValueParser<Value = ServerKind> {
+    let named = PossibleValuesParser::new(BROKERS.map(|(name, _)| name));
+    named.try_map(|name| {
+        let found = BROKERS.into_iter().find(|(broker, _)| *broker == name);
+        found.map(|(_, kind)| kind).ok_or("there is no such broker")
+    })
+}
+
 fn main() -> ExitCode {
-    let run = arguments().and_then(|(brokers, settings)| {
-        let programs = Programs::beside_this().map_err(|error| error.to_string())?;
-        Ok(all(programs, brokers, &settings))
-    });
-    exit(run.map(|table| {
+    let arguments = Arguments::parse();
+    let brokers = match arguments.brokers.is_empty() {
+        true => BROKERS.map(|(_, kind)| kind).to_vec(),
+        false => arguments.brokers,
+    };
+    let settings = Settings {
+        short: arguments.short,
+        faults: arguments.faults,
+        rate: arguments.rate,
+        logs: arguments.logs,
+    };
+    let programs = Programs::beside_this().map_err(|error| error.to_string());
+    let table = programs.map(|programs| all(programs, brokers, &settings));
+    exit(table.map(|table| {
         print(&format!("\n{table}"));
         table.holds()
     }))
@@ -54,33 +95,4 @@ fn all(programs: Programs, brokers: Vec<ServerKind>, settings: &Settings) -> Tab
         }
     });
     table
-}
-
-fn arguments() -> Result<(Vec<ServerKind>, Settings), String> {
-    let mut brokers = Vec::new();
-    let mut settings = Settings::default();
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
-            "--short" => settings.short = true,
-            "--fault" => settings.faults.push(value()?),
-            "--logs" => settings.logs = Some(value()?.into()),
-            "--rate" => {
-                let rate = value()?
-                    .parse()
-                    .ok()
-                    .filter(|rate| (1..=1000).contains(rate));
-                settings.rate = rate.ok_or("--rate is a number from 1 to 1000")?;
-            }
-            name => match BROKERS.iter().find(|(broker, _)| *broker == name) {
-                Some((_, kind)) => brokers.push(*kind),
-                None => return Err(format!("{name} is neither a broker nor a flag")),
-            },
-        }
-    }
-    if brokers.is_empty() {
-        brokers = BROKERS.map(|(_, kind)| kind).to_vec();
-    }
-    Ok((brokers, settings))
 }

@@ -3,24 +3,49 @@
 //! ```text
 //! cargo run --release --locked -p server-suite --bin thin -- [--minutes N] [--unread N] [--flags "..."]
 //! ```
-//!
-//! Links of 5 to 300 kB/s are read for ten minutes, behind 1,000 clients that never read. The server on tokio is measured, and
-//! then that on smol. `--flags` go to the servers. The exit code is 1 if a link was cut off, or lost nothing.
 
-use std::env;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use server_suite::cluster::Programs;
 use server_suite::thin::{self, Settings};
-use server_suite::tool::{exit, number, print};
+use server_suite::tool::{exit, print};
 
-fn main() -> ExitCode {
-    exit(measure())
+/// Reads a server's flood over thin links, under the limits that the server has by default.
+///
+/// Links of 5 to 300 kB/s are read, behind clients that never read. The server on tokio is measured, and then that on smol. The
+/// exit code is 1 if a link was cut off, or lost nothing.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Minutes for which the links are read, 1 to 600.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+    minutes: u32,
+
+    /// Clients that never read, 0 to 100000.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    unread: u32,
+
+    /// Flags of the servers.
+    #[arg(
+        long,
+        value_name = "FLAGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    flags: String,
 }
 
-fn measure() -> Result<bool, String> {
-    let settings = arguments()?;
+fn main() -> ExitCode {
+    exit(measure(Arguments::parse()))
+}
+
+fn measure(arguments: Arguments) -> Result<bool, String> {
+    let settings = Settings {
+        length: Duration::from_secs(60) * arguments.minutes,
+        unread: arguments.unread as usize,
+        flags: arguments.flags,
+    };
     let programs = Programs::beside_this().map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let mut holds = true;
@@ -31,26 +56,4 @@ fn measure() -> Result<bool, String> {
         holds &= report.holds();
     }
     Ok(holds)
-}
-
-fn arguments() -> Result<Settings, String> {
-    let mut settings = Settings {
-        length: Duration::from_secs(600),
-        unread: 1_000,
-        flags: String::new(),
-    };
-    let mut words = env::args().skip(1);
-    while let Some(word) = words.next() {
-        let value = words
-            .next()
-            .ok_or_else(|| format!("{word} needs a value"))?;
-        let number = || number(&word, &value);
-        match word.as_str() {
-            "--minutes" => settings.length = Duration::from_secs(60) * number()?,
-            "--unread" => settings.unread = number()? as usize,
-            "--flags" => settings.flags = value,
-            _ => return Err(format!("{word} is not a flag")),
-        }
-    }
-    Ok(settings)
 }
