@@ -1,6 +1,9 @@
-//! Memory follows the connections down as well as up. Alone in its file: it counts the process's bytes.
+//! Memory follows the connections down as well as up, and other nodes take what they use. Alone in its file: it counts the
+//! process's bytes, so one test runs after the other.
 
 use std::panic::{panic_any, set_hook};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -8,6 +11,10 @@ use midplane::mailbox::{self, Capacity, Overflow};
 use midplane::{
     Attachment, Backplane, ConnectionId, Event, EventKey, Local, Sink, Target, Verdict,
 };
+use midplane_core::Instant;
+use midplane_core::bus::{Lane, Limits};
+use midplane_core::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
+use midplane_core::node::{Config, MAX_LANES, Node};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -36,8 +43,11 @@ fn attach_many(plane: &Local) -> Vec<Attachment> {
         .collect()
 }
 
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn promise_5_memory_returns_to_its_base() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plane = Local::new();
     let base = ALLOCATOR.current_usage();
     for round in 0..3 {
@@ -102,4 +112,95 @@ fn promise_5_memory_returns_to_its_base() {
     }
     let left = ALLOCATOR.current_usage().saturating_sub(base);
     assert!(left <= 16 * 1024, "{left} bytes left of 1,000 panics");
+}
+
+const LIMITS: Limits = Limits::new(1 << 20);
+
+/// A node that has members on this many of the most lanes there can be.
+fn subscriber(lanes: u32, config: Config) -> Node {
+    let mut node = Node::new(NodeId([1; 16]), config, LIMITS);
+    node.connected(Instant::ZERO);
+    for lane in 0..lanes {
+        node.subscribed(Instant::ZERO, Lane(lane));
+    }
+    node
+}
+
+/// Anybody who can write to the bus can make up names, and say in each that every lane was used, and goodbye.
+#[test]
+fn promise_5_made_up_nodes_take_little_together() {
+    const NODES: u8 = 16;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let config = Config {
+        lanes: MAX_LANES,
+        ..Config::default()
+    };
+    let mut node = subscriber(1_024, config);
+    let progress = |lane| LaneProgress {
+        lane,
+        last: 1,
+        at: Duration::from_secs(100),
+        keeps: 0,
+        gone: Duration::ZERO,
+    };
+    let every: Vec<_> = (0..MAX_LANES).map(progress).collect();
+    let now = Instant::from_origin(Duration::from_secs(1));
+    let base = ALLOCATOR.current_usage();
+    for number in 0..NODES {
+        let header = Header {
+            stamp: Duration::from_secs(100),
+            ..Header::new(NodeId([number | 0x80; 16]), 0, 0)
+        };
+        let heartbeat = Message::Heartbeat(Heartbeat {
+            version: "v".repeat(64),
+            goodbye: number % 2 > 0,
+            lanes: every.clone(),
+            ..Heartbeat::default()
+        });
+        let mut writer = FrameWriter::new(header, LIMITS.frame).expect("a header fits");
+        writer.push(&heartbeat).expect("a heartbeat fits");
+        node.receive(now, Lane(0), &writer.finish());
+        while node.news().is_some() {}
+    }
+    assert_eq!(node.peers(), usize::from(NODES));
+    assert_eq!(node.counters().malformed, 0);
+    let taken = ALLOCATOR.current_usage().saturating_sub(base);
+    assert!(
+        taken <= usize::from(NODES) * 8 * 1024,
+        "{taken} bytes are taken"
+    );
+}
+
+/// What is known of a member is of the lanes that it used, and not of all that this node is subscribed to.
+#[test]
+fn promise_5_a_member_takes_what_it_used() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let config = Config {
+        lanes: MAX_LANES,
+        time_to_live: Duration::from_secs(2),
+        ..Config::default()
+    };
+    let mut nodes = [
+        subscriber(MAX_LANES, config),
+        Node::new(NodeId([2; 16]), config, LIMITS),
+    ];
+    nodes[1].connected(Instant::ZERO);
+    let mut now = Instant::ZERO;
+    let base = ALLOCATOR.current_usage();
+    // Longer than a heartbeat's list of lanes goes back.
+    while now < Instant::from_origin(Duration::from_secs(30)) {
+        now += Duration::from_millis(500);
+        for sender in [0, 1] {
+            nodes[sender].tick(now);
+            while let Some(sent) = nodes[sender].transmit(now) {
+                for node in &mut nodes {
+                    node.receive(now, sent.lane, &sent.frame);
+                    while node.news().is_some() {}
+                }
+            }
+        }
+    }
+    assert_eq!(nodes[0].members().count(), 1);
+    let taken = ALLOCATOR.current_usage().saturating_sub(base);
+    assert!(taken <= 64 * 1024, "{taken} bytes are taken");
 }

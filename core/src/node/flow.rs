@@ -60,6 +60,15 @@ pub(super) enum Settled {
     Unknown(Instant, Instant),
 }
 
+/// Until when it is known whether a lane was used that is ours from then on, where every lane that was used between these
+/// stamps was listed.
+pub(super) fn known_until(from: Duration, listed: (Duration, Duration)) -> Duration {
+    match from >= listed.0 {
+        true => from.max(listed.1),
+        false => from,
+    }
+}
+
 impl Flow {
     /// A flow of which nothing was heard, of an origin of which nothing is received that was stamped before `refuted`.
     pub(super) fn new(refuted: Duration) -> Self {
@@ -179,11 +188,7 @@ impl Flow {
     ) {
         let known = self.claim.map(|(_, before)| before);
         let known = known.unwrap_or_else(|| view.owed_from());
-        let known = match known >= listed.0 {
-            true => known.max(listed.1),
-            false => known,
-        };
-        let known = known.max(core::mem::replace(&mut self.known, sent));
+        let known = known_until(known, listed).max(core::mem::replace(&mut self.known, sent));
         if known < since {
             // What was used between may be forgotten.
             let until = view.clock.ours_at_most(since).unwrap_or(view.now);

@@ -6,7 +6,11 @@ use crate::bus::Lane;
 use crate::time::Instant;
 
 #[derive(Debug, Default)]
-pub(super) struct Lanes(BTreeMap<Lane, Subscribed>);
+pub(super) struct Lanes {
+    subscribed: BTreeMap<Lane, Subscribed>,
+    /// How many lanes are ours since each moment: which is the first is asked for at every heartbeat.
+    moments: BTreeMap<Instant, usize>,
+}
 
 #[derive(Debug)]
 struct Subscribed {
@@ -19,46 +23,63 @@ struct Subscribed {
 impl Lanes {
     /// The lane is ours since then, or since the earlier moment that was said before.
     pub(super) fn subscribe(&mut self, since: Instant, lane: Lane) {
-        let heard = None;
-        let subscribed = self.0.entry(lane).or_insert(Subscribed { since, heard });
-        subscribed.since = since.min(subscribed.since);
+        let before = self.since(lane);
+        if before.is_some_and(|before| before <= since) {
+            return;
+        }
+        let heard = self.heard(lane);
+        self.unsubscribe(lane);
+        self.subscribed.insert(lane, Subscribed { since, heard });
+        *self.moments.entry(since).or_default() += 1;
     }
 
     pub(super) fn unsubscribe(&mut self, lane: Lane) {
-        self.0.remove(&lane);
+        let Some(Subscribed { since, .. }) = self.subscribed.remove(&lane) else {
+            return;
+        };
+        if let Some(lanes) = self.moments.get_mut(&since) {
+            *lanes -= 1;
+            if *lanes == 0 {
+                self.moments.remove(&since);
+            }
+        }
     }
 
     /// Since when the lane is ours.
     pub(super) fn since(&self, lane: Lane) -> Option<Instant> {
-        self.0.get(&lane).map(|subscribed| subscribed.since)
+        self.subscribed
+            .get(&lane)
+            .map(|subscribed| subscribed.since)
     }
 
     /// Since when any lane is ours.
     pub(super) fn first(&self) -> Option<Instant> {
-        self.0.values().map(|subscribed| subscribed.since).min()
+        self.moments.keys().next().copied()
     }
 
     /// A link begins, on which nothing came yet.
     pub(super) fn connected(&mut self) {
-        self.0
+        self.subscribed
             .values_mut()
             .for_each(|subscribed| subscribed.heard = None);
     }
 
     /// A frame came on the lane.
     pub(super) fn hear(&mut self, now: Instant, lane: Lane) {
-        if let Some(subscribed) = self.0.get_mut(&lane) {
+        if let Some(subscribed) = self.subscribed.get_mut(&lane) {
             subscribed.heard = Some(now);
         }
     }
 
     /// When a frame came last on the lane by this link.
     pub(super) fn heard(&self, lane: Lane) -> Option<Instant> {
-        self.0.get(&lane).and_then(|subscribed| subscribed.heard)
+        self.subscribed
+            .get(&lane)
+            .and_then(|subscribed| subscribed.heard)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Lane> {
-        self.0.keys().copied()
+        self.subscribed.keys().copied()
     }
 }
 

@@ -25,7 +25,7 @@ const PART: usize = 4;
 
 /// The most nodes that left which a heartbeat names, and the most lanes of each.
 const LEFT: usize = 64;
-const LEFT_LANES: usize = 64;
+pub(super) const LEFT_LANES: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Peers {

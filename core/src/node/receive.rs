@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::Node;
 use super::news::News;
 use super::peer::Standing;
-use super::peers::Overdue;
+use super::peers::{LEFT_LANES, Overdue};
 use crate::bus::Lane;
 use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
@@ -281,7 +281,8 @@ impl Node {
         };
         let known = peer.proven;
         (peer.heard, peer.settles) = (at, known.then_some(settles));
-        peer.last.clone_from(&last);
+        // A node that used more lanes is not named to others.
+        peer.last = last.iter().take(LEFT_LANES + 1).copied().collect();
         let ours = self.reception.lanes.first().filter(|ours| *ours < at);
         if let Some(ours) = ours.filter(|_| !known) {
             // Nothing of it was received.
@@ -301,6 +302,8 @@ impl Node {
         self.changed = true;
         self.said.retain(|(of, _)| *of != node);
         self.bridge();
+        // Anybody may say goodbye in a name that is made up, on every lane.
+        let last = if known { last } else { Vec::new() };
         self.reception.left(now, node, last);
         self.awaited.remove(&node);
         self.forget_answers_of(now, node);

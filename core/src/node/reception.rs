@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::config::Config;
-use super::flow::{Flow, Settled};
+use super::flow::{Flow, Settled, known_until};
 use super::lanes::Lanes;
 use super::news::{News, NewsQueue, NodeCounters};
 use super::peer::Moment;
@@ -333,19 +333,19 @@ impl Reception {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
-        let named: BTreeSet<u32> = heartbeat.lanes.iter().map(|listed| listed.lane).collect();
-        let unlisted = self.lanes.iter().filter(|lane| !named.contains(&lane.0));
-        let unlisted: Vec<Lane> = unlisted.collect();
-        let since = heartbeat.since;
+        let (since, first) = (heartbeat.since, self.lanes.first());
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
         let listed = peer.listed(since, sent);
-        for lane in unlisted {
-            // A lane that was never used needs no flow.
-            if since.is_zero() && self.flow(origin, lane).is_none() {
-                continue;
-            }
+        // A lane without a flow needs none, where what was used since the lane is ours would be listed now or was before.
+        let first = first.map_or(Duration::ZERO, |first| peer.clock.theirs(first));
+        let lanes: Vec<Lane> = match known_until(first, listed) >= since {
+            true => peer.flows.keys().copied().collect(),
+            false => self.lanes.iter().collect(),
+        };
+        let named: BTreeSet<u32> = heartbeat.lanes.iter().map(|listed| listed.lane).collect();
+        for lane in lanes.into_iter().filter(|lane| !named.contains(&lane.0)) {
             self.with_flow(now, origin, lane, |flow, view, out| {
                 flow.unlisted(view, lane.0, (since, sent), listed, out);
             });

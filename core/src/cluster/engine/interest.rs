@@ -28,8 +28,7 @@ pub(super) struct Interest<H: Host> {
     taken: Vec<Lane>,
     /// Lanes that the server of the open link does not take.
     full: BTreeSet<Lane>,
-    /// Lanes without members, and until when they stay subscribed all the same.
-    cooling: BTreeMap<Lane, Instant>,
+    cooling: Cooling,
     /// The calls that wait to learn how far a lane reaches.
     waiting: Vec<(Lane, oneshot::Sender<Result<Reach, AssociateError>>)>,
 }
@@ -45,7 +44,7 @@ impl<H: Host> Interest<H> {
             alone: VecDeque::new(),
             taken: Vec::new(),
             full: BTreeSet::new(),
-            cooling: BTreeMap::new(),
+            cooling: Cooling::default(),
             waiting: Vec::new(),
         }
     }
@@ -72,7 +71,7 @@ impl<H: Host> Interest<H> {
     pub(super) fn take_changes(&mut self, now: Instant) {
         for lane in self.lanes.changed() {
             if self.lanes.wanted(lane) {
-                self.cooling.remove(&lane);
+                self.cooling.remove(lane);
                 self.full.remove(&lane);
                 self.wanting.insert(lane);
             } else {
@@ -142,11 +141,8 @@ impl<H: Host> Interest<H> {
 
     /// The lanes that had no member for the whole cool-down, which are given up.
     pub(super) fn cooled(&mut self, now: Instant) -> Vec<Lane> {
-        let due = self.cooling.iter().filter(|(_, until)| **until <= now);
-        let due: Vec<Lane> = due.map(|(lane, _)| *lane).collect();
         let mut given_up = Vec::new();
-        for lane in due {
-            self.cooling.remove(&lane);
+        while let Some(lane) = self.cooling.take_due(now) {
             self.lanes.unsubscribed(lane);
             if self.lanes.wanted(lane) {
                 if self.confirmed.contains(&lane) {
@@ -204,7 +200,44 @@ impl<H: Host> Interest<H> {
 
     /// When the next lane is given up.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.cooling.values().min().copied()
+        self.cooling.due()
+    }
+}
+
+/// Lanes without members, and until when they stay subscribed all the same. It is asked at every frame, and many may have
+/// left at once.
+#[derive(Default)]
+struct Cooling {
+    until: BTreeMap<Lane, Instant>,
+    order: BTreeSet<(Instant, Lane)>,
+}
+
+impl Cooling {
+    fn insert(&mut self, lane: Lane, until: Instant) {
+        self.remove(lane);
+        self.until.insert(lane, until);
+        self.order.insert((until, lane));
+    }
+
+    fn remove(&mut self, lane: Lane) {
+        if let Some(until) = self.until.remove(&lane) {
+            self.order.remove(&(until, lane));
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.order.first().map(|(until, _)| *until)
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<Lane> {
+        let (_, lane) = *self.order.first().filter(|(until, _)| *until <= now)?;
+        self.remove(lane);
+        Some(lane)
+    }
+
+    fn clear(&mut self) {
+        self.until.clear();
+        self.order.clear();
     }
 }
 
@@ -275,6 +308,32 @@ mod tests {
         assert_eq!(interest.due(), Some(at(32)));
         assert_eq!(interest.cooled(at(31)), vec![]);
         assert_eq!(interest.cooled(at(32)), vec![lane]);
+        assert_eq!(interest.due(), None);
+    }
+
+    /// Each frame asks which lanes are given up: with 65,536 that cool, each of them looked at, it took milliseconds.
+    #[test]
+    fn lanes_that_cool_cost_a_frame_nothing() {
+        const LANES: u32 = 65_536;
+        const FRAMES: usize = 10_000;
+        let outgoing = Arc::new(Outgoing::new(1_024, Instant::MAX));
+        let lanes = Arc::new(Lanes::new(LANES, outgoing, Arc::new(Still(at(1)))));
+        let mut interest: Interest<Host> = Interest::new(lanes, false, COOL_DOWN);
+        let all: Vec<Lane> = (0..LANES).map(Lane).collect();
+        interest.subscribed(at(1), &all);
+        let before = std::time::Instant::now();
+        for _ in 0..FRAMES {
+            assert_eq!(interest.due(), Some(at(31)));
+            assert_eq!(interest.cooled(at(30)), []);
+        }
+        // Ten seconds are a hundredth of what looking at each would take.
+        assert!(before.elapsed().as_secs() < 10, "{:?}", before.elapsed());
+        let given_up = interest.cooled(at(31));
+        assert_eq!(
+            given_up.len(),
+            LANES as usize - 1,
+            "all but the heartbeats' lane"
+        );
         assert_eq!(interest.due(), None);
     }
 
