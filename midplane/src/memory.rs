@@ -126,6 +126,10 @@ impl Bus for Memory {
         "memory"
     }
 
+    fn is_alone(&self) -> bool {
+        self.links() == 1
+    }
+
     async fn connect(&self) -> Result<Link, BusError> {
         let inbox = Arc::new(Inbox::new(self.queue));
         let mut hub = self.hub.lock();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use futures::{FutureExt, StreamExt};
+use midplane::bus::Bus;
 use midplane::core::Driver;
 use midplane::node::Config;
 use midplane::{
@@ -16,12 +17,16 @@ use midplane_testkit::clock::VirtualClock;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
 fn node(clock: &VirtualClock) -> (Cluster, Driver) {
+    node_on(&Memory::new(), clock)
+}
+
+fn node_on(bus: &Memory, clock: &VirtualClock) -> (Cluster, Driver) {
     let config = Config {
         heartbeat: HEARTBEAT,
         lanes: 4,
         ..Config::default()
     };
-    let (id, bus) = (fresh_node_id().unwrap(), Arc::new(Memory::new()));
+    let (id, bus) = (fresh_node_id().unwrap(), Arc::new(bus.clone()));
     Cluster::new(id, bus, Arc::new(clock.clone()), config)
 }
 
@@ -53,8 +58,10 @@ fn a_driver_that_is_dropped_is_a_state_and_a_notice() {
 
 #[test]
 fn a_driver_that_is_never_polled_is_said_and_what_is_published_is_refused() {
-    let clock = VirtualClock::default();
-    let (plane, driver) = node(&clock);
+    let (clock, bus) = (VirtualClock::default(), Memory::new());
+    // Who is alone on the bus would be live at once.
+    let _other = block_on(bus.connect()).unwrap();
+    let (plane, driver) = node_on(&bus, &clock);
     let mut notices = plane.notices();
     let id = ConnectionId::new("one").unwrap();
     let phone = plane.attach(id, Sink::new(|_: &Event| {}));
@@ -78,5 +85,50 @@ fn a_driver_that_is_never_polled_is_said_and_what_is_published_is_refused() {
     assert_eq!(publish(&plane).relay, Relay::Queued);
     for state in [State::Degraded, State::Stopped, State::Degraded] {
         assert_eq!(block_on(notices.next()), Some(Notice::State(state)));
+    }
+}
+
+/// The first node on a bus in memory has nobody to wait for. When it comes back it waits, for others may come back as well; and
+/// so does the second, for the first to say who it is.
+#[test]
+fn who_is_alone_on_the_bus_is_live_at_once() {
+    fn run(drivers: &mut [&mut Driver]) {
+        for _ in 0..8 {
+            for driver in &mut *drivers {
+                assert!(driver.now_or_never().is_none());
+            }
+        }
+    }
+    let (bus, clock) = (Memory::new(), VirtualClock::default());
+    let pass = |drivers: &mut [&mut Driver], time: Duration| {
+        let end = clock.elapsed() + time;
+        while clock.advance(end) {
+            run(drivers);
+        }
+        run(drivers);
+    };
+    let (first, mut one) = node_on(&bus, &clock);
+    run(&mut [&mut one]);
+    assert_eq!(first.state(), State::Live);
+
+    bus.cut();
+    run(&mut [&mut one]);
+    assert_eq!(first.state(), State::Degraded);
+    while bus.links() == 0 {
+        pass(&mut [&mut one], Duration::from_millis(10));
+    }
+    run(&mut [&mut one]);
+    assert_eq!(first.state(), State::Degraded);
+    pass(&mut [&mut one], HEARTBEAT / 8);
+    assert_eq!(first.state(), State::Live);
+
+    let (second, mut two) = node_on(&bus, &clock);
+    run(&mut [&mut one, &mut two]);
+    assert_eq!(second.state(), State::Degraded);
+    pass(&mut [&mut one, &mut two], HEARTBEAT / 8);
+    assert_eq!(second.state(), State::Live);
+    for (plane, other) in [(&first, &second), (&second, &first)] {
+        let members: Vec<_> = plane.status().members.iter().map(|node| node.id).collect();
+        assert_eq!(members, [other.id()]);
     }
 }

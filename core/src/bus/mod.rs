@@ -56,6 +56,12 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
     fn broker(&self) -> Option<String> {
         None
     }
+
+    /// Whether no other link than one is open on the bus at this moment: who has that link need not wait for others to
+    /// answer, for who comes later greets. False where the bus cannot tell.
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 /// A link is one connected session with a bus. Dropping both halves closes it; what one half does without

@@ -236,6 +236,12 @@ impl Node {
         }
     }
 
+    /// Nobody else was linked with the bus when the link began: a node that was not live before need not wait for answers to
+    /// its hello.
+    pub fn connected_alone(&mut self) {
+        self.pulse.alone = true;
+    }
+
     /// The link is gone.
     pub fn disconnected(&mut self) {
         if self.is_live() {
@@ -537,6 +543,7 @@ impl Node {
     /// How long after a link began the others have answered our hello. A node that was live before knows them.
     fn introduced(&self) -> Duration {
         match self.lived {
+            None if self.pulse.alone && self.reception.peers.len() == 0 => Duration::ZERO,
             // The first to answer name the others.
             None => self.answers_after(self.reception.peers.len()) + self.settle() / 2,
             Some(_) => self.settle(),

@@ -33,6 +33,8 @@ pub(super) struct Pulse {
     pub(super) link: Link,
     /// When the link began.
     pub(super) connected: Instant,
+    /// Whether nobody else was linked with the bus then.
+    pub(super) alone: bool,
     /// When the last heartbeat was due, and the next one is.
     last: Instant,
     next: Instant,
@@ -55,6 +57,7 @@ impl Pulse {
             heartbeat,
             link: Link::Down,
             connected: Instant::ZERO,
+            alone: false,
             last: Instant::ZERO,
             next: Instant::ZERO,
             due: false,
@@ -69,6 +72,7 @@ impl Pulse {
     pub(super) fn connected(&mut self, now: Instant) {
         self.link = Link::Joining;
         self.connected = now;
+        self.alone = false;
         self.proven = None;
         self.hello = true;
         self.beat(now);

@@ -275,6 +275,9 @@ impl<H: Host> Engine<H> {
             let lost = before.iter().filter(|lane| !lanes.contains(lane));
             lost.for_each(|lane| self.node.unsubscribed(*lane));
             self.node.connected(now);
+            if self.uplink.is_alone() {
+                self.node.connected_alone();
+            }
         }
         for lane in &lanes {
             let since = self.interest.owed_since(now, *lane);

@@ -78,6 +78,11 @@ impl Uplink {
         self.bus.broker().unwrap_or_default()
     }
 
+    /// Whether nobody else is linked with the bus, as far as the bus can tell.
+    pub(super) fn is_alone(&self) -> bool {
+        self.bus.is_alone()
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
     }
