@@ -50,9 +50,6 @@ pub(crate) const OLD_SOCKETS: &str = "--max-age 10ms";
 /// Two connections, and eight targets for each.
 pub(crate) const FEW_OF_ALL: &str = "--max-connections 2 --max-targets 8";
 
-/// Two connections of each address.
-pub(crate) const FEW_FOR_EACH: &str = "--max-connections 8 --max-connections-per-address 2";
-
 /// A client whose mailbox is full is closed, and none for any other slowness.
 pub(crate) const DISCONNECT: &str =
     "--overflow disconnect --mailbox-messages 64 --write-timeout 10m --ping-interval 10m";
@@ -77,7 +74,6 @@ pub(crate) fn names() -> Vec<&'static str> {
         FEW_SOCKETS,
         OLD_SOCKETS,
         FEW_OF_ALL,
-        FEW_FOR_EACH,
         DISCONNECT,
         SMALL_REPAIR,
     ];
@@ -91,3 +87,6 @@ pub(crate) fn names() -> Vec<&'static str> {
 /// What was published while a node was cut off is counted: heartbeats list it for three more than the time to live, which is
 /// longer than a busy machine takes to connect again.
 pub(crate) const LISTED_FOR_LONG: &str = "--heartbeat 2s";
+
+/// Two connections of each address, where 0 is no limit.
+pub(crate) const FEW_FOR_EACH: &str = "--max-connections 8 --max-connections-per-address 2";
