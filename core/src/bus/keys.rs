@@ -135,20 +135,18 @@ mod tests {
     #[test]
     fn keys_are_refused_that_cannot_be_and_the_error_says_why() {
         let (key, short) = (&SECRET[..], &SECRET[1..]);
-        let cases: [(&[(u8, &[u8])], &str); 5] = [
-            (&[], "there is no key"),
-            (
-                &[(0, key), (1, key), (2, key), (3, key), (4, key)],
-                "there are more than 4 keys",
-            ),
-            (&[(1, short)], "key 1 has 31 bytes and needs 32 or more"),
-            (&[(1, key), (1, key)], "two keys have the id 1"),
-            (&[(128, key)], "the id 128 of a key is larger than 127"),
-        ];
-        for (keys, said) in cases {
-            let error = Keys::new(keys.iter().copied()).expect_err(said);
-            assert_eq!(error.to_string(), said);
-        }
+        let refused = |keys: &[(u8, &[u8])]| {
+            let keys = Keys::new(keys.iter().copied());
+            keys.expect_err("they cannot be").to_string()
+        };
+        assert_eq!(refused(&[]), "there is no key");
+        let many = [(0, key), (1, key), (2, key), (3, key), (4, key)];
+        assert_eq!(refused(&many), "there are more than 4 keys");
+        let said = "key 1 has 31 bytes and needs 32 or more";
+        assert_eq!(refused(&[(1, short)]), said);
+        assert_eq!(refused(&[(1, key), (1, key)]), "two keys have the id 1");
+        let said = "the id 128 of a key is larger than 127";
+        assert_eq!(refused(&[(128, key)]), said);
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub(crate) struct Config {
     #[arg(long, value_name = "COUNT", default_value = "10000", value_parser = count(1..=1_000_000))]
     pub(crate) max_connections: usize,
 
-    /// Connections of one address at most, WebSockets and streams of events together, 0 to 1000000; beyond it /ws and /events
+    /// WebSocket connections and streams of events of one address at most, together, 0 to 1000000; beyond it /ws and /events
     /// answer 429. With 0 one address may have them all.
     ///
     /// Behind a proxy every client has the proxy's address: leave it at 0, and bound clients there. All addresses of an IPv6
