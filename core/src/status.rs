@@ -20,6 +20,9 @@ pub struct Status {
     /// Whether the node is ready for new clients: what others publish comes, and no other node is to be preferred that
     /// is heard by more of the cluster. Nodes that died make no other unready.
     pub ready: bool,
+    /// The identity of the broker that this node's link is with, or was last: nodes that do not hear each other may have two.
+    /// Empty where the bus cannot tell, or before the first link.
+    pub broker: String,
     /// How many connections are attached here.
     pub connections: usize,
     /// Deliveries to connections here that did not happen, by reason.

@@ -178,7 +178,7 @@ impl Connection {
     fn send(&self, frames: &[Outbound]) -> Vec<Waker> {
         let mut readers = Vec::new();
         let mut hub = self.hub.lock();
-        for Outbound { lane, frame } in frames {
+        for Outbound { lane, frame, .. } in frames {
             for Subscriber { lanes, inbox } in hub.links.values() {
                 if lanes.contains(lane) {
                     let (lane, frame) = (*lane, frame.clone());

@@ -77,7 +77,8 @@ fn config() -> Config {
 
 async fn send(publisher: &mut Link, lane: Lane, text: impl Into<Bytes>) {
     let frame = text.into();
-    let frames = [Outbound { lane, frame }];
+    let echo = false;
+    let frames = [Outbound { lane, frame, echo }];
     publisher.transmit.send(&frames).await.unwrap();
 }
 

@@ -90,7 +90,7 @@ impl Broker for NatsBroker {
         Duration::from_secs(2)
     }
 
-    /// One connection serves both ways: a new password ends them all, and is taken back at once.
+    /// A new password ends every connection, those of both sorts, and is taken back at once.
     fn cut_subscribers(&self) {
         self.refuse(AccessFault::Password);
         self.admit(AccessFault::Password);

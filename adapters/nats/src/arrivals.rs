@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_nats::{Event, Subscriber};
 use futures::StreamExt;
 use futures::channel::oneshot;
-use midplane_core::bus::{BusErrorKind, End, Inbound, Inbox, Lane, Secrets};
+use midplane_core::bus::{BusError, BusErrorKind, End, Inbound, Inbox, Lane, Secrets};
 use parking_lot::{Mutex, RawMutex};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, unconstrained};
 
 use crate::error::{lost, server_error};
@@ -17,10 +18,15 @@ use crate::error::{lost, server_error};
 /// stops the driver, 128 reads of 32 KiB. Then the subscription's task empties what the driver holds.
 pub(crate) const MESSAGES: usize = 64 << 10;
 
+/// How many messages of a link may be on their way to its second connection.
+pub(crate) const WINDOW: usize = 256;
+
 /// Where the driver's tasks put what a link receives, and the reason for which the link is over.
 pub(crate) struct Arrivals {
     pub(crate) inbox: Arc<Inbox<RawMutex>>,
     probe: Mutex<Option<Probe>>,
+    /// How many more messages may be on their way to the link's second connection; closed when the link is over.
+    pub(crate) window: Semaphore,
 }
 
 /// An empty message that was sent to some lanes and is expected back on each.
@@ -36,7 +42,20 @@ impl Arrivals {
         Self {
             inbox: Arc::new(Inbox::new(queue)),
             probe: Mutex::new(None),
+            window: Semaphore::new(WINDOW),
         }
+    }
+
+    /// A message on its way to the second connection has come there, or one of an unknown sender.
+    pub(crate) fn make_room(&self) {
+        if self.window.available_permits() < WINDOW {
+            self.window.add_permits(1);
+        }
+    }
+
+    /// The error of a call that failed: the reason for which the link is over, which may not have arrived yet.
+    pub(crate) fn failure(&self) -> BusError {
+        self.inbox.ended().unwrap_or_else(lost).error()
     }
 
     /// Expects a probe with this token on these lanes. What is returned resolves when all are back, and fails when the
@@ -48,9 +67,10 @@ impl Arrivals {
         came_back
     }
 
-    /// Ends the link, and with it the wait for a probe.
+    /// Ends the link, and with it the waits for a probe and for room.
     pub(crate) fn end(&self, end: End) {
         self.inbox.end(end);
+        self.window.close();
         let probe = self.probe.lock().take();
         drop(probe);
     }
@@ -70,12 +90,14 @@ impl Arrivals {
     }
 }
 
-/// What the driver reports of the connection. It is dropped when the driver's tasks are gone, which
+/// What the driver reports of a connection. It is dropped when the driver's tasks are gone, which
 /// ends the link too.
 pub(crate) struct Events {
     pub(crate) arrivals: Arc<Arrivals>,
     /// What no text of the server may show.
     pub(crate) secrets: Secrets,
+    /// How many messages the driver holds for a subscription.
+    pub(crate) messages: usize,
 }
 
 impl Events {
@@ -84,7 +106,10 @@ impl Events {
             Event::ServerError(error) => server_error(&error, &self.secrets),
             Event::SlowConsumer(_) => End::Failed(
                 BusErrorKind::Overflow,
-                format!("more than {MESSAGES} messages arrived at once and some are gone"),
+                format!(
+                    "more than {} messages arrived at once and some are gone",
+                    self.messages
+                ),
             ),
             Event::Disconnected | Event::Closed => lost(),
             _ => return,

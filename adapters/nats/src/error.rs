@@ -35,7 +35,7 @@ pub(crate) fn server_error(error: &ServerError, secrets: &Secrets) -> End {
         BusErrorKind::Protocol
     };
     let hint = match kind {
-        BusErrorKind::Denied => "; the user must be allowed to publish and subscribe to the lanes",
+        BusErrorKind::Denied => "; the user must be allowed to publish and subscribe to `PREFIX.*`",
         _ => "",
     };
     End::Failed(kind, format!("the NATS server says: {text}{hint}"))

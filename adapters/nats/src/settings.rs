@@ -13,6 +13,9 @@ use crate::url::{Endpoint, Login};
 /// What a prefix may have in it beside letters, digits, `_` and `-`: subjects have tokens with dots between.
 const ALSO: &str = ".";
 
+/// What stands between a prefix and a lane.
+pub(crate) const SEPARATOR: char = '.';
+
 /// A [`Bus`](midplane_core::bus::Bus) over NATS. The [crate](crate) says what it does.
 #[derive(Clone)]
 pub struct Nats {

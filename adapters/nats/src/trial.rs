@@ -1,13 +1,15 @@
 //! How many subscriptions a server takes of a connection: found out on connections of their own.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use midplane_core::bus::{BusError, Lane};
 use tokio::runtime::Handle;
 
-use crate::arrivals::Subscription;
-use crate::error::{is_full, lost};
-use crate::link::{SEPARATOR, dial};
-use crate::settings::Nats;
+use crate::arrivals::{Arrivals, Subscription};
+use crate::dial::{Purpose, dial};
+use crate::error::is_full;
+use crate::settings::{Nats, SEPARATOR};
 
 /// A lane on which nothing is ever sent, so that a trial receives nothing of others.
 const SILENT: Lane = Lane(u32::MAX - 1);
@@ -45,7 +47,9 @@ pub(crate) async fn most(nats: &Nats, mut known: usize, most: usize) -> Result<M
 
 /// Whether the server takes this number of subscriptions of one connection.
 async fn takes(nats: &Nats, count: usize) -> Result<bool, BusError> {
-    let (client, arrivals) = dial(nats).await?;
+    let arrivals = Arc::new(Arrivals::new(nats.queue));
+    let servers = &nats.endpoint.servers;
+    let client = dial(nats, servers, Purpose::Trial, &arrivals).await?.client;
     let subject = nats.prefix.channel(SEPARATOR, SILENT);
     let token = client.new_inbox();
     let came_back = arrivals.expect(token.clone(), &[SILENT]);
@@ -70,6 +74,6 @@ async fn takes(nats: &Nats, count: usize) -> Result<bool, BusError> {
     }
     match arrivals.inbox.ended() {
         Some(end) if is_full(&end) => Ok(false),
-        end => Err(end.unwrap_or_else(lost).error()),
+        _ => Err(arrivals.failure()),
     }
 }

@@ -1,42 +1,28 @@
 //! What happens where a NATS server takes less than a node would send or subscribe to.
 
 mod common;
+#[path = "common/nodes.rs"]
+mod nodes;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::configured;
 use futures::{FutureExt, StreamExt};
-use midplane::node::Config;
 use midplane::{
     AssociateError, Attachment, Backplane, Cluster, ConnectionId, Event, Notice, Reach, Receipt,
-    Refusal, Relay, Sink, State, Target, Verdict, fresh_node_id,
+    Refusal, Relay, Sink, State, Target, Verdict,
 };
 use midplane_conformance::suite::{TestLink, outbound, refusal};
 use midplane_core::bus::{Bus, BusErrorKind, Lane};
 use midplane_nats::Nats;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::lock::locked;
-use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, succeeds, within};
+use nodes::{are_live, node};
 
 type Heard = Arc<Mutex<BTreeSet<String>>>;
-
-fn node(server: &Server, lanes: u32) -> Cluster {
-    let config = Config {
-        heartbeat: Duration::from_millis(300),
-        lanes,
-        ..Config::default()
-    };
-    let bus = Arc::new(Nats::new(&server.url()).expect("a URL"));
-    let timer = Arc::new(midplane::threads::Timer::new());
-    let id = fresh_node_id().expect("an id");
-    let (node, driver) = Cluster::new(id, bus, timer, config);
-    midplane::threads::spawn(driver);
-    node
-}
 
 /// A connection of this node, and the texts that it gets.
 fn connection(node: &Cluster, id: &str) -> (Attachment, Heard) {
@@ -88,14 +74,11 @@ fn the_smaller_limit_counts_and_one_that_holds_no_heartbeat_is_refused() {
 fn a_limit_that_is_lowered_costs_what_does_not_fit_and_nothing_else() {
     let (server, path, _directory) = configured("max_payload: 1MB");
     Executor::Threads.run(async move {
-        let nodes = [node(&server, 1), node(&server, 1)];
+        let nodes = [node(&server.url(), 1), node(&server.url(), 1)];
         let news = topic("news");
         let (phone, heard) = connection(&nodes[1], "phone");
         succeeds("associating", phone.associate(&news)).await;
-        eventually("both are live", || {
-            nodes.iter().all(|node| node.state() == State::Live)
-        })
-        .await;
+        are_live(&nodes).await;
         publish(&nodes[0], &news, "first");
         eventually("the first", || locked(&heard).contains("first")).await;
         fs::write(&path, "max_payload: 16KB").unwrap();
@@ -155,12 +138,9 @@ fn lanes_over_the_limit_are_refused_and_the_link_lives() {
 fn a_client_that_joins_too_much_is_refused_and_nobody_else_notices() {
     let (server, _path, _directory) = configured("max_subscriptions: 20");
     Executor::Threads.run(async move {
-        let nodes = [node(&server, 1_024), node(&server, 1_024)];
+        let nodes = [node(&server.url(), 1_024), node(&server.url(), 1_024)];
         let mut notices = nodes.each_ref().map(|node| node.notices());
-        eventually("both are live", || {
-            nodes.iter().all(|node| node.state() == State::Live)
-        })
-        .await;
+        are_live(&nodes).await;
         let (others, heard) = connection(&nodes[1], "other");
         let news = topic("news");
         succeeds("associating", others.associate(&news)).await;
@@ -211,11 +191,8 @@ fn a_client_that_joins_too_much_is_refused_and_nobody_else_notices() {
 fn a_node_that_wants_too_much_comes_back_after_an_outage() {
     let (server, path, _directory) = configured("max_subscriptions: 60");
     Executor::Threads.run(async move {
-        let nodes = [node(&server, 1_024), node(&server, 1_024)];
-        eventually("both are live", || {
-            nodes.iter().all(|node| node.state() == State::Live)
-        })
-        .await;
+        let nodes = [node(&server.url(), 1_024), node(&server.url(), 1_024)];
+        are_live(&nodes).await;
         let (phone, heard) = connection(&nodes[1], "phone");
         let topics: Vec<_> = (0..40).map(|number| topic(&format!("t{number}"))).collect();
         for topic in &topics {

@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -68,20 +68,24 @@ fn repeating(welcomes: bool) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.expect("a client"));
-            let info =
-                r#"INFO {"server_id":"x","version":"2.9.0","max_payload":1048576,"proto":1}"#;
-            write!(stream.get_mut(), "{info}\r\n").expect("it reads");
-            let mut line = String::new();
-            stream.read_line(&mut line).expect("a CONNECT");
-            let said = line.trim().trim_start_matches("CONNECT ").replace('\'', "");
-            let welcome = if welcomes { "PONG\r\n" } else { "" };
-            // The client may be gone.
-            let _ = write!(stream.get_mut(), "{welcome}-ERR 'unknown: {said}'\r\n");
-            let _ = io::copy(&mut stream, &mut io::sink());
+            let stream = stream.expect("a client");
+            // A client may be gone at any time.
+            thread::spawn(move || repeat(stream, welcomes));
         }
     });
     address
+}
+
+fn repeat(stream: TcpStream, welcomes: bool) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let info = r#"INFO {"server_id":"x","version":"2.9.0","max_payload":1048576,"proto":1}"#;
+    write!(stream.get_mut(), "{info}\r\n")?;
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let said = line.trim().trim_start_matches("CONNECT ").replace('\'', "");
+    let welcome = if welcomes { "PONG\r\n" } else { "" };
+    write!(stream.get_mut(), "{welcome}-ERR 'unknown: {said}'\r\n")?;
+    io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
 #[test]
@@ -113,18 +117,21 @@ fn a_server_that_repeats_the_login_does_not_make_us_show_it() {
 
 #[test]
 fn a_server_that_is_full_says_so() {
-    let (server, _path, _directory) = configured("max_connections: 1");
-    let bus = Nats::new(&server.url()).expect("a URL");
-    smol::block_on(async {
-        let kept = TestLink::working(&bus).await;
-        let error = refusal(&bus).await;
-        assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
-        assert!(
-            error.to_string().contains("maximum connections exceeded"),
-            "{error}"
-        );
-        drop(kept);
-    });
+    // A link has two connections.
+    for most in [2, 3] {
+        let (server, _path, _directory) = configured(&format!("max_connections: {most}"));
+        let bus = Nats::new(&server.url()).expect("a URL");
+        smol::block_on(async {
+            let kept = TestLink::working(&bus).await;
+            let error = refusal(&bus).await;
+            assert_eq!(error.kind(), BusErrorKind::Unreachable, "{error}");
+            assert!(
+                error.to_string().contains("maximum connections exceeded"),
+                "{error}"
+            );
+            drop(kept);
+        });
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! let mut link = bus.connect().await?;
 //! link.transmit.subscribe(&[Lane(0)]).await?;
 //! let frame = "any bytes".into();
-//! link.transmit.send(&[Outbound { lane: Lane(0), frame }]).await?;
+//! link.transmit.send(&[Outbound { lane: Lane(0), frame, echo: true }]).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -231,7 +231,7 @@ impl Transmit for Sender {
         payload::LIMITS.check(frames)?;
         for chunk in frames.chunks(payload::MAX_FRAMES) {
             let mut statements = String::new();
-            for (number, Outbound { lane, frame }) in (0..=u8::MAX).zip(chunk) {
+            for (number, Outbound { lane, frame, .. }) in (0..=u8::MAX).zip(chunk) {
                 let channel = self.0.prefix.channel(SEPARATOR, *lane);
                 statements.extend(["NOTIFY \"", &channel, "\",'"]);
                 payload::encode(number, frame, &mut statements);

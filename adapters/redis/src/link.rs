@@ -239,7 +239,7 @@ impl Sender {
             "PUBLISH"
         };
         let mut batches = BTreeMap::<usize, Batch>::new();
-        for Outbound { lane, frame } in frames {
+        for Outbound { lane, frame, .. } in frames {
             let channel = self.servers.pushes.channel(*lane);
             let batch = batches.entry(self.servers.owner(&channel)?).or_default();
             batch.pipeline.cmd(command).arg(channel).arg(&frame[..]);

@@ -168,6 +168,7 @@ fn lanes_are_spread_over_the_shards_and_each_is_heard_once() {
                 .map(|&lane| Outbound {
                     lane,
                     frame: lane.0.to_string().into(),
+                    echo: false,
                 })
                 .collect();
             succeeds("sending", sending.transmit.send(&frames)).await;

@@ -59,6 +59,17 @@ impl Proxy {
         self.change(|faults| faults.epoch += 1);
     }
 
+    /// Resets the open connections of which `chooses` says so by what the client itself sent there, the first 64 KiB of it;
+    /// gives how many these are.
+    pub fn reset_where(&self, chooses: impl Fn(&[u8]) -> bool) -> usize {
+        let chosen = self.chosen(chooses);
+        self.change(|_| {
+            let each = chosen.iter();
+            each.for_each(|open| open.broken.store(true, Ordering::Relaxed));
+        });
+        chosen.len()
+    }
+
     /// Resets every connection, those to come too, until [`accept`](Self::accept).
     pub fn refuse(&self) {
         self.change(|faults| {
@@ -75,9 +86,14 @@ impl Proxy {
     /// Leads to another server from now on, as an address does that a failover moves, and resets every connection.
     pub fn lead_to(&self, server: SocketAddr) {
         self.change(|faults| {
-            faults.moved = Some(server);
+            faults.moved = vec![server];
             faults.epoch += 1;
         });
+    }
+
+    /// Leads each new connection to the next of these servers, as a name does that has several addresses.
+    pub fn lead_in_turn(&self, servers: &[SocketAddr]) {
+        self.change(|faults| faults.moved = servers.to_vec());
     }
 
     /// Holds back everything that goes this way, with the connections left open: half-open, as a cable that
@@ -86,9 +102,21 @@ impl Proxy {
         self.change(|faults| faults.way(way).held = true);
     }
 
-    /// Undoes a [`hold`](Self::hold).
+    /// Holds back what goes this way on those open connections of which `chooses` says so by what the client itself sent
+    /// there, the first 64 KiB of it; gives how many these are.
+    pub fn hold_where(&self, way: Way, chooses: impl Fn(&[u8]) -> bool) -> usize {
+        let chosen = self.chosen(chooses);
+        self.change(|_| chosen.iter().for_each(|open| open.hold(way, true)));
+        chosen.len()
+    }
+
+    /// Undoes a [`hold`](Self::hold), of whichever connections.
     pub fn pass(&self, way: Way) {
-        self.change(|faults| faults.way(way).held = false);
+        let all = self.chosen(|_| true);
+        self.change(|faults| {
+            faults.way(way).held = false;
+            all.iter().for_each(|open| open.hold(way, false));
+        });
     }
 
     /// Resets every connection once this many bytes more have gone this way, counted over all connections.
@@ -120,9 +148,8 @@ impl Proxy {
     /// The bytes go between two pieces of what the client sends. A piece ends where a read of the socket does: inside
     /// of a message that is larger than 16 KiB.
     pub fn inject(&self, compose: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Injection {
-        let open: Vec<_> = self.shared.faults().connections.clone();
         let mut connections = Vec::new();
-        for open in open.iter().filter_map(Weak::upgrade) {
+        for open in self.chosen(|_| true) {
             let bytes = compose(&open.said.lock().expect("nobody panics holding it"));
             if let Some(bytes) = bytes {
                 open.swallows.store(true, Ordering::Relaxed);
@@ -138,6 +165,14 @@ impl Proxy {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.faults().open
+    }
+
+    /// The open connections of which this is true of what the client sent there.
+    fn chosen(&self, chooses: impl Fn(&[u8]) -> bool) -> Vec<Arc<Open>> {
+        let open: Vec<_> = self.shared.faults().connections.clone();
+        let open = open.iter().filter_map(Weak::upgrade);
+        open.filter(|open| chooses(&open.said.lock().expect("nobody panics holding it")))
+            .collect()
     }
 
     fn change(&self, change: impl FnOnce(&mut Faults)) {
@@ -197,8 +232,8 @@ struct Faults {
     /// Connections of an earlier epoch are to be reset.
     epoch: u64,
     refusing: bool,
-    /// The server that new connections lead to, if it is another than the first.
-    moved: Option<SocketAddr>,
+    /// The servers that new connections lead to in turn, if they are others than the first.
+    moved: Vec<SocketAddr>,
     stopped: bool,
     open: usize,
     connections: Vec<Weak<Open>>,
@@ -216,6 +251,13 @@ struct Direction {
 }
 
 impl Faults {
+    /// The server that the next connection leads to, unless it is the first.
+    fn next(&mut self) -> Option<SocketAddr> {
+        let next = *self.moved.first()?;
+        self.moved.rotate_left(1);
+        Some(next)
+    }
+
     fn way(&mut self, way: Way) -> &mut Direction {
         match way {
             Way::ToServer => &mut self.to_server,
@@ -232,11 +274,11 @@ impl Shared {
     fn accept(self: &Arc<Self>, listener: &TcpListener, server: SocketAddr) {
         for client in listener.incoming() {
             let (epoch, refusing, server) = {
-                let faults = self.faults();
+                let mut faults = self.faults();
                 if faults.stopped {
                     return;
                 }
-                let server = faults.moved.unwrap_or(server);
+                let server = faults.next().unwrap_or(server);
                 (faults.epoch, faults.refusing, server)
             };
             let Ok(client) = client else { continue };
@@ -289,16 +331,18 @@ impl Shared {
         Ok(())
     }
 
-    /// How many of a number of bytes may pass now, and whether everything is cut behind them. `None` when
-    /// it is over.
-    fn allow(&self, way: Way, epoch: u64, bytes: usize) -> Option<(usize, bool)> {
+    /// How many of a number of bytes may pass on a connection now, and whether everything is cut behind them. `None`
+    /// when it is over.
+    fn allow(&self, way: Way, open: &Open, bytes: usize) -> Option<(usize, bool)> {
+        let over =
+            |faults: &Faults| faults.epoch != open.epoch || open.broken.load(Ordering::Relaxed);
         let mut faults = self
             .changed
             .wait_while(self.faults(), |faults| {
-                faults.epoch == epoch && faults.way(way).held
+                !over(faults) && (faults.way(way).held || open.holds(way))
             })
             .expect("nobody panics holding it");
-        if faults.epoch != epoch {
+        if over(&faults) {
             return None;
         }
         let direction = faults.way(way);
@@ -328,6 +372,8 @@ struct Open {
     epoch: u64,
     /// Whether one of the directions failed, and with it the other.
     broken: AtomicBool,
+    /// Whether what goes a [`Way`] is held back, beside what is held on all connections.
+    held: [AtomicBool; 2],
     /// What the client sent first.
     said: Mutex<Vec<u8>>,
     /// Where to whole pieces are written, one at a time.
@@ -348,6 +394,7 @@ impl Open {
             shared,
             epoch,
             broken: AtomicBool::new(false),
+            held: Default::default(),
             said: Mutex::default(),
             server: Mutex::new(Some(server)),
             swallows: AtomicBool::new(false),
@@ -369,6 +416,14 @@ impl Open {
         said.extend_from_slice(&piece[..piece.len().min(room)]);
         drop(said);
         self.send(piece)
+    }
+
+    fn hold(&self, way: Way, held: bool) {
+        self.held[way as usize].store(held, Ordering::Relaxed);
+    }
+
+    fn holds(&self, way: Way) -> bool {
+        self.held[way as usize].load(Ordering::Relaxed)
     }
 
     fn over(&self) -> bool {
@@ -400,7 +455,7 @@ impl Open {
             while !rest.is_empty() {
                 let (pass, cut) = self
                     .shared
-                    .allow(way, self.epoch, rest.len())
+                    .allow(way, self, rest.len())
                     .ok_or(io::ErrorKind::ConnectionReset)?;
                 let (now, later) = rest.split_at(pass);
                 match way {

@@ -16,7 +16,7 @@ use crate::report::Report;
 /// Messages that the driver holds of a subscription before it drops more: more than a race has in flight.
 const MESSAGES: usize = 128 << 10;
 
-/// The driver as a node uses it: the server sends all that it publishes twice.
+/// The driver with a subscription of its own: the server sends all that it publishes twice.
 const ECHOED: Manner = Manner {
     echo: true,
     ..AWAITED

@@ -51,6 +51,9 @@ pub struct Outbound {
     pub lane: Lane,
     /// The bytes of the frame.
     pub frame: Bytes,
+    /// Whether the sender receives the frame too, where it is subscribed to the lane. Of the others of its own a bus
+    /// may bring it all or none.
+    pub echo: bool,
 }
 
 /// A frame that arrived.

@@ -72,10 +72,12 @@ pub trait Bus: Send + Sync + fmt::Debug + 'static {
 pub struct Link {
     /// The sending half.
     pub transmit: Box<dyn Transmit>,
-    /// What arrives on the lanes that are subscribed, this link's own frames among them: by
-    /// receiving those a node knows that it is not deaf.
+    /// What arrives on the lanes that are subscribed, this link's own frames with an [echo](Outbound::echo) among them: by
+    /// receiving those a node knows that it is not deaf. Where frames without an echo go another way, those with one take
+    /// that way as well, so that their return proves it.
     ///
-    /// Frames of one sender on one lane arrive in the order sent, perhaps with gaps, perhaps repeated.
+    /// Frames of one sender on one lane arrive in the order sent, those with an echo and those without each for
+    /// themselves, perhaps with gaps, perhaps repeated.
     /// The stream ends, or yields an error and then ends, when the link is dead. What waits in it is
     /// bounded; a link that overflows is dead.
     pub frames: BoxStream<'static, Result<Inbound, BusError>>,

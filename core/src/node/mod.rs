@@ -348,7 +348,8 @@ impl Node {
         self.expire(now);
         if let Some(frame) = self.control_frame(now) {
             let lane = Lane(0);
-            return Some(Outbound { lane, frame });
+            let echo = true;
+            return Some(Outbound { lane, frame, echo });
         }
         // What is sent before anybody can have heard us would have to be sent again.
         if !self.is_live() {

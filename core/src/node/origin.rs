@@ -258,7 +258,8 @@ impl Origin {
                 self.bucket.take(frame.len() as u64);
                 self.repairs += 1;
                 self.repaired_events += events;
-                return Some(Outbound { lane, frame });
+                let echo = false;
+                return Some(Outbound { lane, frame, echo });
             }
         }
         None
@@ -298,7 +299,8 @@ impl Origin {
         }
         let limit = config.kept_bytes(members);
         self.forget(|_, bytes| bytes > limit);
-        Some(Outbound { lane, frame })
+        let echo = false;
+        Some(Outbound { lane, frame, echo })
     }
 
     /// How many messages the next frame may have.

@@ -150,6 +150,7 @@ impl World {
         let outbound = Outbound {
             lane: Lane(0),
             frame: writer.finish(),
+            echo: false,
         };
         let memory = self.memory.clone();
         self.complete(async move {

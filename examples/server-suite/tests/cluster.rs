@@ -1,7 +1,8 @@
 //! Several servers on one bus: child processes on tokio and on smol, and real brokers.
 
+use server_suite::cluster::split::Mistake;
 use server_suite::cluster::{
-    Programs, ServerKind, flows, foreign, judged, reach, readiness, signing, stopping,
+    Programs, ServerKind, flows, foreign, judged, reach, readiness, signing, split, stopping,
 };
 use server_suite::{Program, run};
 
@@ -64,7 +65,8 @@ once! {
     a_subscription_that_is_cut: readiness::a_subscription_that_is_cut;
     a_permission_that_is_removed: readiness::a_permission_that_is_removed;
     a_master_that_is_demoted: readiness::a_master_that_is_demoted;
-    two_brokers_by_mistake: readiness::two_brokers_by_mistake;
+    sentinels_that_differ: readiness::sentinels_that_differ;
+    a_pooler_of_transactions: readiness::a_pooler_of_transactions;
     a_server_without_a_key: signing::a_server_without_a_key_changes_nothing;
     a_node_that_is_killed: stopping::a_node_that_is_killed;
     a_node_that_stands_still: stopping::a_node_that_stands_still;
@@ -73,4 +75,32 @@ once! {
     a_stop_under_load: stopping::a_stop_under_load;
     a_stop_without_a_broker: stopping::a_stop_without_a_broker;
     a_stop_with_nothing_to_send: stopping::a_stop_with_nothing_to_send;
+}
+
+/// Makes a test of a check of each of these arguments.
+macro_rules! each {
+    ($($name:ident: $check:path { $($test:ident $argument:expr;)* })*) => {
+        $(mod $name {
+            use super::*;
+
+            $(#[test]
+            fn $test() {
+                run($check(PROGRAMS, $argument));
+            })*
+        })*
+    };
+}
+
+each! {
+    two_brokers_by_mistake: split::two_brokers_by_mistake {
+        on_redis Mistake::TwoBrokers(ServerKind::Redis);
+        on_nats Mistake::TwoBrokers(ServerKind::Nats);
+        on_postgres Mistake::TwoBrokers(ServerKind::Postgres);
+        a_stale_sentinel Mistake::StaleSentinel;
+    }
+    a_node_that_is_led_to_another_broker: split::a_node_that_is_led_to_another_broker {
+        on_redis ServerKind::Redis;
+        on_nats ServerKind::Nats;
+        on_postgres ServerKind::Postgres;
+    }
 }

@@ -66,26 +66,35 @@ struct Told {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<String>,
 }
 
 impl Told {
     fn alone(code: StatusCode, status: &'static str) -> Response<Body> {
-        let (reason, reasons) = (None, Vec::new());
         json(
             code,
             &Self {
                 status,
-                reason,
-                reasons,
+                reason: None,
+                reasons: Vec::new(),
+                broker: None,
             },
         )
     }
 }
 
-/// 200 while the server is ready, else 503 and why not; with 200 too, why events of some nodes may not come.
+/// The identity of the broker that the node is with, or was last.
+pub(crate) fn broker(status: &Status) -> Option<String> {
+    Some(status.broker.clone()).filter(|broker| !broker.is_empty())
+}
+
+/// 200 while the server is ready, else 503 and why not; with 200 too, why events of some nodes may not come, and which
+/// broker the node is with: that of nodes that never met is another.
 pub(crate) fn readyz(app: &App) -> Response<Body> {
     let (code, status) = readiness(app);
-    let reasons = reasons(&app.node.status());
+    let node = app.node.status();
+    let reasons = reasons(&node);
     let reason = (status == DEGRADED).then(|| {
         let first = reasons.first().cloned();
         let bus = app.noticed().bus.clone().or(first);
@@ -97,6 +106,7 @@ pub(crate) fn readyz(app: &App) -> Response<Body> {
             status,
             reason,
             reasons,
+            broker: broker(&node),
         },
     )
 }
@@ -146,6 +156,9 @@ pub(crate) fn word(state: State) -> &'static str {
 struct Backplane {
     /// The sort of bus, or `none`.
     bus: String,
+    /// The identity of the broker that the node is with, or was last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<String>,
     state: &'static str,
     state_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,6 +228,7 @@ impl Backplane {
         let lasts: Duration = app.runtime.timer.now() - since;
         Self {
             bus: app.node.bus(),
+            broker: broker(&status),
             state: word(app.plane.state()),
             state_seconds: lasts.as_secs(),
             node: app.node.id(),

@@ -27,6 +27,8 @@ struct Nodes {
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
     bus: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker: Option<String>,
     state: &'static str,
     state_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +114,7 @@ pub(crate) fn nodes(app: &App) -> Response<Body> {
     let nodes = Nodes {
         node: app.node.id(),
         bus: app.node.bus(),
+        broker: health::broker(&status),
         state: health::word(state),
         state_seconds: (now - noticed.since).as_secs(),
         reason: noticed.bus.clone(),

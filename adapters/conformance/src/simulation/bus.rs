@@ -54,6 +54,8 @@ struct State {
     random: Random,
     /// The longest way between a node and the bus.
     latency: Duration,
+    /// Whether nodes do not receive their own frames without an echo, and those with one take longer.
+    spares: bool,
     /// What is wrong between the node at a place and the bus.
     link_faults: BTreeMap<usize, LinkFault>,
     frame_fault: Option<FrameFault>,
@@ -75,16 +77,23 @@ struct Open {
     /// Frames that arrived while the place was held.
     held: VecDeque<Inbound>,
     end: Option<BusErrorKind>,
-    /// When the last frame on its way arrives, by lane: none of the lane overtakes it.
-    last: BTreeMap<Lane, Duration>,
+    /// When the last frame on its way arrives, by lane and by whether frames with an echo go another way: none overtakes it
+    /// there.
+    last: BTreeMap<(Lane, bool), Duration>,
 }
 
 impl BusServer {
-    pub(super) fn new(clock: VirtualClock, random: Random, latency: Duration) -> Self {
+    pub(super) fn new(
+        clock: VirtualClock,
+        random: Random,
+        latency: Duration,
+        spares: bool,
+    ) -> Self {
         Self(Arc::new(Mutex::new(State {
             clock,
             random,
             latency,
+            spares,
             link_faults: BTreeMap::new(),
             frame_fault: None,
             newer: BTreeSet::new(),
@@ -184,8 +193,8 @@ impl BusServer {
         sleep.await;
     }
 
-    /// Delivers a frame to every link that subscribed its lane.
-    fn carry(&self, from: usize, frame: &Outbound) {
+    /// Delivers a frame of a link to every link that subscribed its lane.
+    fn carry(&self, from: usize, link: u64, frame: &Outbound) {
         let mut state = self.state();
         if state.affects(from, frame.lane, &[Fault::Mute, Fault::Apart]) {
             return;
@@ -197,6 +206,7 @@ impl BusServer {
         let to: Vec<u64> = state
             .links
             .iter()
+            .filter(|(id, _)| frame.echo || !state.spares || **id != link)
             .filter(|(_, open)| open.lanes.contains(&frame.lane))
             .map(|(id, _)| *id)
             .collect();
@@ -206,7 +216,7 @@ impl BusServer {
             }
             let copies = 1 + u8::from(state.chance(Fault::Repeated, frame.lane));
             for _ in 0..copies {
-                let due = state.due(id, frame.lane);
+                let due = state.due(id, frame);
                 let inbound = Inbound {
                     lane: frame.lane,
                     frame: bytes.clone(),
@@ -247,8 +257,13 @@ impl State {
     }
 
     /// When a frame sent now arrives: behind those of the lane before it, unless it is delayed.
-    fn due(&mut self, link: u64, lane: Lane) -> Duration {
+    fn due(&mut self, link: u64, frame: &Outbound) -> Duration {
+        let lane = frame.lane;
         let mut due = self.clock.elapsed() + self.latency();
+        let other_way = self.spares && frame.echo;
+        if other_way {
+            due += self.latency();
+        }
         if self.chance(Fault::Late, lane) {
             return due + Duration::from_millis(self.random.below(LATE.as_millis() as u64));
         }
@@ -259,7 +274,7 @@ impl State {
         let Some(open) = self.links.get_mut(&link) else {
             return due;
         };
-        let last = open.last.entry(lane).or_default();
+        let last = open.last.entry((lane, other_way)).or_default();
         *last = due.max(*last);
         *last
     }
@@ -442,7 +457,7 @@ impl Transmit for Sender {
         for frame in frames {
             // A fault in the middle takes back no frame that was sent.
             self.unless(Fault::Stuck).await?;
-            self.0.server.carry(self.0.place, frame);
+            self.0.server.carry(self.0.place, self.0.id, frame);
         }
         self.0.server.travel().await;
         self.alive()

@@ -60,7 +60,8 @@ impl SimulatedCluster {
     pub(super) fn new(mut random: Random, scenario: Scenario, plan: &FaultPlan) -> Self {
         let clock = VirtualClock::default();
         let tasks = Tasks::new(clock.clone(), Random::new(random.draw()));
-        let server = BusServer::new(clock.clone(), Random::new(random.draw()), plan.latency);
+        let (of_server, latency) = (Random::new(random.draw()), plan.latency);
+        let server = BusServer::new(clock.clone(), of_server, latency, plan.spares);
         let time = clock.clone();
         let recorder = Recorder::new(move || time.elapsed());
         let state = State {

@@ -65,7 +65,7 @@ impl Run {
 #[must_use]
 pub fn run(seed: u64, scenario: Scenario) -> Run {
     let mut random = Random::new(seed);
-    let plan = FaultPlan::draw(&mut random, scenario);
+    let plan = FaultPlan::draw(&mut random, scenario, seed % 2 == 1);
     let cluster = SimulatedCluster::new(random, scenario, &plan);
     let tasks = cluster.tasks().clone();
     let faults = cluster.clone().inject_all(plan.faults.clone());

@@ -48,6 +48,8 @@ pub(super) struct FaultPlan {
     pub(super) places: usize,
     /// The longest way between a node and the bus where nothing is wrong.
     pub(super) latency: Duration,
+    /// Whether nodes do not receive their own frames without an echo, and those with one take longer.
+    pub(super) spares: bool,
     pub(super) faults: Vec<PlannedFault>,
     /// When the last fault ends, and when publishing ends.
     calm: Duration,
@@ -55,7 +57,7 @@ pub(super) struct FaultPlan {
 }
 
 impl FaultPlan {
-    pub(super) fn draw(random: &mut Random, scenario: Scenario) -> Self {
+    pub(super) fn draw(random: &mut Random, scenario: Scenario, spares: bool) -> Self {
         let millis = Duration::from_millis;
         let calm = match scenario.faults {
             [] => Duration::from_secs(12),
@@ -65,6 +67,7 @@ impl FaultPlan {
             scenario,
             places: 2 + random.below(3) as usize,
             latency: random.between(Duration::from_micros(100), millis(100)),
+            spares,
             faults: Vec::new(),
             calm,
             quiet: calm + CALM,

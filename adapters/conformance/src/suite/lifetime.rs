@@ -9,7 +9,7 @@ use futures::StreamExt;
 use midplane::bus::{BusErrorKind, Lane};
 
 use super::BusFixture;
-use super::test_link::{TestLink, outbound};
+use super::test_link::{TestLink, outbound, without_echo};
 use midplane_testkit::{eventually, succeeds, within};
 
 /// "Sends what is buffered and closes the link."
@@ -21,7 +21,7 @@ pub(crate) async fn close_sends_what_is_buffered(fixture: Arc<dyn BusFixture>) {
     let mut sender = TestLink::connect(&*bus).await;
     for first in (0..FRAMES).step_by(100) {
         let batch: Vec<_> = (first..first + 100)
-            .map(|number| outbound(1, number.to_string()))
+            .map(|number| without_echo(1, number.to_string()))
             .collect();
         sender.send_all(&batch).await;
     }

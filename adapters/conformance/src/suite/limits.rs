@@ -7,7 +7,7 @@ use futures::StreamExt;
 use midplane::bus::BusErrorKind;
 
 use super::BusFixture;
-use super::test_link::{TestLink, outbound};
+use super::test_link::{TestLink, outbound, without_echo};
 use midplane_testkit::within;
 
 /// [`Limits::frame`](midplane::bus::Limits::frame): "the largest frame, in bytes".
@@ -57,7 +57,7 @@ pub(crate) async fn a_link_nobody_reads_skips_nothing(fixture: Arc<dyn BusFixtur
     let rounds = fixture.flood().div_ceil(BATCH);
     for round in 0..rounds {
         let mut batch: Vec<_> = (round * BATCH..(round + 1) * BATCH)
-            .map(|number| outbound(1, frame(number)))
+            .map(|number| without_echo(1, frame(number)))
             .collect();
         batch.push(outbound(2, "fence"));
         sender.send_all(&batch).await;

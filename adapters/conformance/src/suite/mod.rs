@@ -19,7 +19,7 @@ use midplane::bus::{Bus, BusError};
 use midplane_testkit::executor::Executor;
 
 pub use proxied::Proxied;
-pub use test_link::{TestLink, outbound};
+pub use test_link::{TestLink, outbound, without_echo};
 
 /// A bus for the checks to run on, and the server behind it.
 ///

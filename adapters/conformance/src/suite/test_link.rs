@@ -103,11 +103,20 @@ impl TestLink {
     }
 }
 
-/// A frame to be sent on a lane.
+/// A frame to be sent on a lane, which its sender receives too.
 pub fn outbound(lane: u32, frame: impl Into<Bytes>) -> Outbound {
     Outbound {
         lane: Lane(lane),
         frame: frame.into(),
+        echo: true,
+    }
+}
+
+/// A frame to be sent on a lane, which a bus may spare its sender.
+pub fn without_echo(lane: u32, frame: impl Into<Bytes>) -> Outbound {
+    Outbound {
+        echo: false,
+        ..outbound(lane, frame)
     }
 }
 

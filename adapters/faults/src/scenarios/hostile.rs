@@ -68,6 +68,7 @@ pub fn frames_that_nobody_sent(broker: &dyn Broker) {
             .map(|frame| Outbound {
                 lane: Lane(0),
                 frame,
+                echo: false,
             })
             .collect();
         cluster.executor().run(async move {

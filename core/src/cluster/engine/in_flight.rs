@@ -227,6 +227,7 @@ mod tests {
         Outbound {
             lane: Lane(0),
             frame: Bytes::copy_from_slice(&[byte]),
+            echo: false,
         }
     }
 

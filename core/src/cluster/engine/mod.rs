@@ -218,7 +218,9 @@ impl<H: Host> Engine<H> {
         match progress {
             Progress::Opened => {
                 self.keep_limits();
-                self.node.connected_to(&self.uplink.broker());
+                let broker = self.uplink.broker();
+                self.node.connected_to(&broker);
+                self.shared.status.lock().broker = broker;
                 let lanes = self.interest.first();
                 self.uplink.start(now, Job::Subscribe(lanes));
             }

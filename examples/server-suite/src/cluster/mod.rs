@@ -11,6 +11,7 @@ mod programs;
 pub mod reach;
 pub mod readiness;
 pub mod signing;
+pub mod split;
 pub mod stopping;
 
 pub use midplane_testkit::server::ServerKind;

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use midplane_testkit::proxy::Proxy;
 use midplane_testkit::server::Server as Broker;
 use midplane_testkit::{PATIENCE, until};
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, prefix};
 use super::{Programs, ServerKind};
 use crate::http::Request;
 
@@ -93,41 +94,68 @@ pub async fn a_broker_that_is_killed(programs: Programs, kind: ServerKind) {
     through(programs, kind.start(), Broker::kill, Broker::restart).await;
 }
 
-/// Two nodes are on one broker and a third is on another, by mistake, and each was told to expect three: none is ready, and
-/// each says why. A fourth on the first broker makes three there.
-pub async fn two_brokers_by_mistake(programs: Programs) {
-    let brokers = [Broker::redis_with(&[]), Broker::redis_with(&[])];
-    let start = |number: usize, broker: &Broker| {
-        let program = programs.in_turn()[number % 2];
-        let url = broker.url();
-        program.start(&format!(
-            "--backplane {url} --heartbeat 1s --expected-members 3 --node-name web-{number}"
-        ))
-    };
-    let mut servers: Vec<_> = (0..3)
-        .map(|number| start(number, &brokers[number / 2]))
-        .collect();
-    let request = Request::new("GET", "/readyz");
-    for (server, heard) in servers.iter().zip([2, 2, 1]) {
-        let reason = format!("{heard} of 3 expected members are heard");
-        until(&reason, async || {
-            let answer = request.send(server.address).await;
-            assert_eq!(answer.status, 503);
-            (answer.json()["reasons"][0] == *reason).then_some(())
-        })
+impl Nodes {
+    /// Waits until none is ready and each says why in these words.
+    async fn are_unready_for(&self, words: &[String]) {
+        let request = Request::new("GET", "/readyz");
+        for server in &self.servers {
+            until(format!("not ready: {words:?}"), async || {
+                let answer = request.send(server.address).await;
+                let reason = answer.json()["reason"].to_string();
+                let says = words.iter().all(|words| reason.contains(words.as_str()));
+                (answer.status == 503 && says).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// One of the two Sentinels that the servers ask begins to name another master. A link that is there stays; none is made until
+/// they agree.
+pub async fn sentinels_that_differ(programs: Programs) {
+    let masters = [Broker::redis_with(&[]), Broker::redis_with(&[])];
+    let sentinels = masters
+        .each_ref()
+        .map(|master| Broker::redis_sentinel("chat", master));
+    let proxy = Proxy::start(sentinels[0].address());
+    let url = format!(
+        "redis+sentinel://{},{}/chat",
+        sentinels[0].address(),
+        proxy.address()
+    );
+    let nodes = Nodes::pair(programs, &url).await;
+    proxy.lead_to(sentinels[1].address());
+    masters[0].redis_does(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let named = masters.iter().map(|master| master.address().to_string());
+    let words: Vec<_> = named.chain(["the sentinels differ".to_owned()]).collect();
+    nodes.are_unready_for(&words).await;
+    proxy.lead_to(sentinels[0].address());
+    nodes.heal().await;
+}
+
+/// A pooler that gives each transaction another connection comes between the servers and their Postgres. A server does not
+/// start behind one.
+pub async fn a_pooler_of_transactions(programs: Programs) {
+    let broker = ServerKind::Postgres.shared();
+    let pooler = Broker::pgbouncer(&broker, "transaction");
+    let words = "gives each transaction another connection".to_owned();
+    let url = pooler.url();
+    let flags = ["--listen", "127.0.0.1:0", "--backplane", url.as_str()];
+    let end = programs.tokio.end(&[], &flags).await;
+    assert!(
+        !end.status.success() && end.stderr.contains(&words),
+        "{end:?}"
+    );
+
+    let proxy = Proxy::start(broker.address());
+    let url = broker.url_at(proxy.address());
+    let flags = format!("--backplane-prefix {}", prefix());
+    let mut nodes = Nodes::start(programs.in_turn(), 2, &url, &flags).await;
+    nodes.listen().await;
+    proxy.lead_to(pooler.address());
+    nodes
+        .are_unready_for(&[words, "pool_mode = session".to_owned()])
         .await;
-    }
-    servers.push(start(3, &brokers[0]));
-    for number in [0, 1, 3] {
-        servers[number].is_ready().await;
-    }
-    let nodes = servers[0].get("/nodes", 200).await.json();
-    let others = nodes["others"].as_array().expect("a list of nodes");
-    let mut names: Vec<_> = others
-        .iter()
-        .map(|other| other["name"].to_string())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["\"web-1\"", "\"web-3\""]);
-    assert_eq!(servers[2].readiness().await, 503);
+    proxy.lead_to(broker.address());
+    nodes.heal().await;
 }

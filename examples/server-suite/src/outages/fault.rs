@@ -164,9 +164,11 @@ fn unsubscription(kind: ServerKind, said: &[u8], lane: Option<u32>) -> Option<Ve
             // SUB, the subject, and the number of the subscription.
             let lines = said.lines().filter_map(|line| line.strip_prefix("SUB "));
             let lines = lines.filter_map(|line| line.trim().split_once(' '));
-            let subject = lane.map(|lane| format!("midplane.{lane}"));
-            let ours = |name: &str| subject.as_ref().is_none_or(|subject| subject == name);
-            let lines = lines.filter(|(name, _)| ours(name));
+            // A link's second connection has a subscription too, which is none of a lane.
+            let lane_of = |subject: &str| subject.strip_prefix("midplane.")?.parse().ok();
+            let lines = lines.filter(|(subject, _)| {
+                lane_of(subject).is_some_and(|found: u32| lane.is_none_or(|lane| lane == found))
+            });
             let request: String = lines.map(|(_, id)| format!("UNSUB {id}\r\n")).collect();
             (!request.is_empty()).then(|| request.into_bytes())
         }

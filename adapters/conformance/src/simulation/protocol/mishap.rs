@@ -222,7 +222,7 @@ fn forge(world: &mut World, member: usize) {
             });
         }
     }
-    world.distribute(None, lane, &forgery.bytes);
+    world.distribute(None, lane, &forgery.bytes, true);
 }
 
 /// The member that is meant, among those that live.

@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) heartbeats: Vec<Duration>,
     /// The largest frame, in bytes.
     pub(super) frame: usize,
+    /// Whether members do not receive their own frames without an echo, and those with one take twice as long to the broker.
+    pub(super) spares: bool,
     pub(super) members: usize,
     /// How slow each lane is to each member; a member that starts later has what one before it had.
     pub(super) slowness: Vec<Vec<Slowness>>,
@@ -50,7 +52,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn draw(random: &mut Random, kind: RunKind) -> Self {
+    pub(super) fn draw(random: &mut Random, kind: RunKind, spares: bool) -> Self {
         let lanes = 1 + random.below(4) as u32;
         let members = 2 + random.below(7) as usize;
         let (keep, hold) = windows(random, kind);
@@ -78,6 +80,7 @@ impl Plan {
             config,
             heartbeats,
             frame,
+            spares,
             members,
             disorder,
             slowness,
@@ -103,6 +106,14 @@ impl Plan {
         };
         plan.end = plan.quiet.max(plan.calm) + told + worst * 3 + control * 6;
         plan
+    }
+
+    /// How long a frame takes to the broker of a member to which one without an echo takes `upstream`.
+    pub(super) fn way(&self, upstream: Duration, echo: bool) -> Duration {
+        match self.spares && echo {
+            true => upstream * 2,
+            false => upstream,
+        }
     }
 
     /// The bursts of one member, from this moment on.
@@ -217,7 +228,8 @@ impl Plan {
     pub(super) fn bounds(&self) -> Bounds {
         let config = self.config;
         let longest = self.slowness.iter().flatten().map(|slow| slow.longest());
-        let delay = longest.max().unwrap_or_default().max(self.slower()) + UPSTREAM;
+        let way = self.way(UPSTREAM, true);
+        let delay = longest.max().unwrap_or_default().max(self.slower()) + way;
         Bounds {
             heartbeat: config.heartbeat,
             time_to_live: config.time_to_live,

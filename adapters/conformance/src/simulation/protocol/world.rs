@@ -53,7 +53,7 @@ pub(super) struct World {
 #[must_use]
 pub fn run(seed: u64, kind: RunKind) -> RepairRun {
     let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random, kind);
+    let plan = Plan::draw(&mut random, kind, seed % 2 == 1);
     let mut world = World::new(plan, random);
     world.begin();
     while world.step() {}
@@ -237,10 +237,12 @@ impl World {
         for outbound in sent {
             record_frame(&self.recorder, &outbound.frame, self.plan.frame);
             self.note_used(&outbound.frame);
-            self.after(upstream, Happening::Sent(which, link, outbound));
+            let way = self.plan.way(upstream, outbound.echo);
+            self.after(way, Happening::Sent(which, link, outbound));
         }
         if self.members[which].node.has_left() {
-            self.after(upstream + millis(1), Happening::Gone(which));
+            let way = self.plan.way(upstream, true);
+            self.after(way + millis(1), Happening::Gone(which));
             return;
         }
         if reconnect {
@@ -296,11 +298,12 @@ impl World {
         if sender.link != link || mute.is_some_and(|until| now < *until) {
             return;
         }
-        self.distribute(Some(from), lane, &outbound.frame);
+        self.distribute(Some(from), lane, &outbound.frame, outbound.echo);
     }
 
-    /// The broker sends a frame of a member, or of nobody, to everyone it serves the lane.
-    pub(super) fn distribute(&mut self, from: Option<usize>, lane: u32, bytes: &Bytes) {
+    /// The broker sends a frame of a member, or of nobody, to everyone it serves the lane; to that member too where the frame
+    /// has an echo.
+    pub(super) fn distribute(&mut self, from: Option<usize>, lane: u32, bytes: &Bytes, echo: bool) {
         let now = self.now();
         if now < self.broker.down_until {
             return;
@@ -313,7 +316,8 @@ impl World {
             let apart = self.apart.iter().any(|(sender, receiver, until)| {
                 Some(*sender) == from && *receiver == to && now < *until
             });
-            if link == 0 || !serves || apart {
+            let own = self.plan.spares && !echo && from == Some(to);
+            if link == 0 || !serves || apart || own {
                 continue;
             }
             let Broker {
