@@ -40,6 +40,8 @@ pub(super) struct Flow {
     claim: Option<(LaneProgress, Duration)>,
     /// What was used before this is known from a heartbeat that did not list the lane, or reported as unknown.
     known: Duration,
+    /// Whether the newest heartbeat listed what those before it deny.
+    denied: bool,
     /// Frames that came before others in front of them, by their first number.
     held: Hold,
     wait: Option<Wait>,
@@ -82,6 +84,7 @@ impl Flow {
             newest: Duration::ZERO,
             claim: None,
             known: Duration::ZERO,
+            denied: false,
             held: Hold::default(),
             wait: None,
             fruitless: (0, 0),
@@ -147,8 +150,27 @@ impl Flow {
         }
     }
 
+    /// A heartbeat that was stamped `sent` lists the lane. Numbers that those before it would have named are believed when
+    /// the next one names them, too: who forged them is not heard by then.
+    pub(super) fn listed(
+        &mut self,
+        view: &View<'_>,
+        progress: LaneProgress,
+        sent: Duration,
+        out: &mut Vec<Settled>,
+    ) {
+        let claim = self.claim.as_ref();
+        let new = claim.is_none_or(|(claim, _)| claim.last < progress.last);
+        // A lane that we asked for is listed whenever it was used.
+        let denied = new && view.is_listed(progress.at) && self.wait.is_none();
+        if !core::mem::replace(&mut self.denied, denied) && denied {
+            return;
+        }
+        self.report(view, progress, sent, out);
+    }
+
     /// A heartbeat that was stamped `sent` reports the lane.
-    pub(super) fn report(
+    fn report(
         &mut self,
         view: &View<'_>,
         progress: LaneProgress,
@@ -186,6 +208,7 @@ impl Flow {
         listed: (Duration, Duration),
         out: &mut Vec<Settled>,
     ) {
+        self.denied = false;
         let known = self.claim.map(|(_, before)| before);
         let known = known.unwrap_or_else(|| view.owed_from());
         let known = known_until(known, listed).max(core::mem::replace(&mut self.known, sent));
@@ -288,7 +311,8 @@ impl Flow {
         };
         let (first, last, stamp, before) = (held.first(), held.last, held.stamp(), held.before());
         let fresh = self.fresh_for(view, stamp);
-        if self.joining && stamp < fresh {
+        let denied = self.claim.is_none() && view.is_listed(stamp);
+        if self.joining && (stamp < fresh || denied) {
             // It is not ours, and what it says of numbers may be forged.
             self.held.take_first();
             return true;
@@ -577,6 +601,7 @@ mod tests {
             since: Instant::ZERO,
             clock: &clock,
             dated: second,
+            listed: (Duration::ZERO, Duration::ZERO),
             proven: true,
             jitter: Duration::ZERO,
         };

@@ -90,7 +90,7 @@ impl Moment {
         self,
         (clock, introduction): (&'a PeerClock, Option<&Introduction>),
         since: Instant,
-        dated: Duration,
+        (dated, listed): (Duration, (Duration, Duration)),
         proven: bool,
     ) -> View<'a> {
         let settings = introduction.map(|introduction| introduction.settings);
@@ -103,6 +103,7 @@ impl Moment {
             since,
             clock,
             dated,
+            listed,
             proven,
             jitter: self.jitter,
         }
@@ -230,6 +231,7 @@ impl Peer {
             clock,
             flows,
             dated,
+            listed,
             fresh,
             parted,
             introduction,
@@ -239,20 +241,22 @@ impl Peer {
             let parted = parted.remove(&lane);
             Flow::new(parted.unwrap_or_default().max(*fresh))
         });
-        let view = at.view((clock, introduction.as_deref()), since, *dated, proven);
+        let heard = (*dated, *listed);
+        let view = at.view((clock, introduction.as_deref()), since, heard, proven);
         (flow, view)
     }
 
     /// When something of the lane's flow is due.
     pub(super) fn due(&self, at: Moment, lane: Lane) -> Option<Instant> {
         let known = (&self.clock, self.introduction.as_deref());
-        let view = at.view(known, Instant::ZERO, self.dated, self.proven);
+        let heard = (self.dated, self.listed);
+        let view = at.view(known, Instant::ZERO, heard, self.proven);
         self.flows.get(&lane)?.due(&view)
     }
 
     /// The node lists the lanes that it used from this stamp on: others it does not keep anything of. Gives the stamps
     /// between which its heartbeats listed every lane until then.
-    pub(super) fn listed(&mut self, since: Duration, sent: Duration) -> (Duration, Duration) {
+    pub(super) fn lists(&mut self, since: Duration, sent: Duration) -> (Duration, Duration) {
         self.parted.retain(|_, newest| *newest >= since);
         let listed = self.listed;
         let begin = if since <= listed.1 {
@@ -330,8 +334,8 @@ mod tests {
     #[test]
     fn a_lane_that_its_origin_keeps_nothing_of_is_forgotten() {
         let mut peer = parted();
-        peer.listed(secs(5), secs(8));
-        peer.listed(secs(6), secs(9));
+        peer.lists(secs(5), secs(8));
+        peer.lists(secs(6), secs(9));
         assert!(behind(&mut peer) < secs(1));
     }
 }

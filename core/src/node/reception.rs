@@ -304,7 +304,7 @@ impl Reception {
         for progress in &heartbeat.lanes {
             let lane = Lane(progress.lane);
             self.with_flow(now, origin, lane, |flow, view, out| {
-                flow.report(view, *progress, sent, out);
+                flow.listed(view, *progress, sent, out);
                 if heartbeat.hello {
                     flow.ask_again(view);
                 }
@@ -337,7 +337,7 @@ impl Reception {
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
-        let listed = peer.listed(since, sent);
+        let listed = peer.lists(since, sent);
         // A lane without a flow needs none, where what was used since the lane is ours would be listed now or was before.
         let first = first.map_or(Duration::ZERO, |first| peer.clock.theirs(first));
         let lanes: Vec<Lane> = match known_until(first, listed) >= since {

@@ -17,6 +17,8 @@ pub(super) struct View<'a> {
     pub(super) clock: &'a PeerClock,
     /// When the origin heard the newest stamp of ours that a heartbeat named, by its clock.
     pub(super) dated: Duration,
+    /// Between which stamps heartbeats listed every lane that was used.
+    pub(super) listed: (Duration, Duration),
     /// Whether the origin is known to live; nothing of another is delivered or reported.
     pub(super) proven: bool,
     /// How long to wait before what is lost is asked for: other nodes may ask for it as well.
@@ -32,6 +34,13 @@ impl View<'_> {
     /// Whether the origin heard a frame of ours after this, as it said: neither clock can have stood in between unseen.
     pub(super) fn is_dated(&self, stamp: Duration) -> bool {
         self.dated >= stamp
+    }
+
+    /// Whether a heartbeat that came listed every lane on which an event was published then. Its number may have been used a
+    /// time to live later: when it had expired.
+    pub(super) fn is_listed(&self, published: Duration) -> bool {
+        let used = published.saturating_add(self.time_to_live);
+        published >= self.listed.0 && used < self.listed.1
     }
 
     /// Whether the frame is older than events are delivered.

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 
 use lock_api::Mutex;
 
@@ -14,6 +15,7 @@ use super::key::KeyRef;
 use super::verdict::Deliver;
 use crate::host::Host;
 use crate::target::{ConnectionId, Scope};
+use crate::time::Instant;
 
 /// A connection as the tables and the fan-outs hold it.
 ///
@@ -39,15 +41,37 @@ pub(crate) struct Head {
     /// Set once, when the connection is detached or replaced. A fan-out that holds an older snapshot
     /// reads it before each call.
     closed: AtomicBool,
+    /// When the connection attached.
+    since: Moment,
 }
 
 impl Head {
-    pub(crate) fn new(scope: Scope, id: ConnectionId) -> Self {
+    pub(crate) fn new(scope: Scope, id: ConnectionId, since: Instant) -> Self {
         Self {
             closed: AtomicBool::new(false),
+            since: Moment::new(since),
             scope,
             id,
         }
+    }
+}
+
+/// An instant in six bytes, which fit in beside a flag: the microseconds on the clock of the watcher, of which these
+/// count nine years. Rounded down, so that nobody seems to have joined later than it did.
+#[derive(Clone, Copy)]
+struct Moment([u8; 6]);
+
+impl Moment {
+    fn new(instant: Instant) -> Self {
+        let micros = instant.since_origin().as_micros().min((1 << 48) - 1);
+        let [rest @ .., _, _] = (micros as u64).to_le_bytes();
+        Self(rest)
+    }
+
+    fn instant(self) -> Instant {
+        let [a, b, c, d, e, f] = self.0;
+        let micros = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+        Instant::from_origin(Duration::from_micros(micros))
     }
 }
 
@@ -70,6 +94,11 @@ impl Connection<dyn Deliver> {
 
     pub(crate) fn key(&self) -> KeyRef<'_> {
         KeyRef::connection(&self.head.scope, &self.head.id)
+    }
+
+    /// When the connection attached.
+    pub(crate) fn since(&self) -> Instant {
+        self.head.since.instant()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -217,12 +217,12 @@ mod tests {
     use super::*;
     use crate::registry::connection::{Head, HostLatch};
     use crate::target::{ConnectionId, Scope};
-    use crate::{Event, Sink};
+    use crate::{Event, Instant, Sink};
 
     fn member() -> Member {
         let id = ConnectionId::new("c").unwrap();
         let latch = Arc::new(HostLatch::<crate::SingleThread<midplane::Lock>>::new());
-        Sink::new(|_: &Event| {}).into_member(Head::new(Scope::default(), id), latch)
+        Sink::new(|_: &Event| {}).into_member(Head::new(Scope::default(), id, Instant::ZERO), latch)
     }
 
     fn addresses(members: &Members) -> Vec<usize> {

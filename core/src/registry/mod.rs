@@ -120,19 +120,20 @@ impl<H: Host> Registry<H> {
         let key = KeyRef::connection(scope, &id);
         let hash = key.hash(&self.hasher);
         let latch: Arc<dyn Latch> = Arc::new(HostLatch::<H>::new());
-        let member = sink.into_member(Head::new(scope.clone(), id.clone()), latch.clone());
-        let weak = Arc::downgrade(&member);
         self.target_gained(key);
-        let unwanted = {
+        let (weak, unwanted) = {
             let mut connections = self.connection_table(hash);
-            // Read under the lock, so that who attached before a look at this table is seen there.
-            let entry = ConnectionEntry::new(member, self.now());
-            if self.closed.load(Ordering::Relaxed) {
+            // The time is read under the lock, so that who attached before a look at this table is seen there.
+            let head = Head::new(scope.clone(), id.clone(), self.now());
+            let entry = ConnectionEntry::new(sink.into_member(head, latch.clone()));
+            let weak = Arc::downgrade(&entry.member);
+            let unwanted = if self.closed.load(Ordering::Relaxed) {
                 entry.member.close(ConnectionEnd::Closed);
                 Some(entry)
             } else {
                 connections.attach(hash, entry, &self.hasher)
-            }
+            };
+            (weak, unwanted)
         };
         if let Some(entry) = unwanted {
             self.clear(entry);
@@ -260,7 +261,7 @@ impl<H: Host> Registry<H> {
         let entry = connections
             .entry(entry_hash, member)
             .ok_or(AssociateError::Detached)?;
-        if entry.joined().len() >= limit as usize {
+        if entry.count() >= limit as usize {
             let joined = entry.joined().any(|joined| joined.parts() == key);
             return match joined {
                 true => Ok(None),

@@ -1,5 +1,6 @@
 //! One shard of the two tables, plain `&mut self`; the registry puts a lock around each.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,26 +17,26 @@ use crate::time::Instant;
 /// An attached connection, in the shard of its own key.
 pub(super) struct ConnectionEntry {
     pub(super) member: Member,
-    /// When the connection attached, in microseconds on the clock of the watcher.
-    since: u64,
-    /// The targets that the connection joined. The list and the targets change together, under the lock of this entry, so
-    /// a detach that takes the list finds every place it must leave.
-    joined: Vec<JoinedTarget>,
+    /// The targets that the connection joined as it attached. The lists and the targets change together, under the lock of
+    /// this entry, so a detach that takes the lists finds every place it must leave.
+    joined: Vec<Key>,
+    /// The targets that the connection joined later, and when.
+    #[expect(
+        clippy::box_collection,
+        reason = "most connections have none, and an entry is to be small"
+    )]
+    later: Option<Box<Vec<(Key, Instant)>>>,
 }
 
-/// A target that a connection is in.
-struct JoinedTarget {
-    key: Key,
-    /// When the connection joined, in microseconds on the clock of the watcher.
-    since: u64,
-}
+/// For how long a connection attaches: what it joins within this time it has been in from the beginning.
+const ATTACHING: Duration = Duration::from_millis(1);
 
 impl ConnectionEntry {
-    pub(super) fn new(member: Member, since: Instant) -> Self {
+    pub(super) const fn new(member: Member) -> Self {
         Self {
             member,
-            since: micros(since),
             joined: Vec::new(),
+            later: None,
         }
     }
 
@@ -46,46 +47,57 @@ impl ConnectionEntry {
 
     /// When the connection attached.
     pub(super) fn since(&self) -> Instant {
-        instant(self.since)
+        self.member.since()
     }
 
     /// The key of every target the connection is in, its own first, and since when.
     pub(super) fn targets(&self) -> impl Iterator<Item = (KeyRef<'_>, Instant)> {
-        let own = (self.member.key(), self.since());
-        let joined = self.joined.iter();
-        core::iter::once(own)
-            .chain(joined.map(|target| (target.key.parts(), instant(target.since))))
+        let attached = self.since();
+        let joined = self.joined.iter().map(move |key| (key.parts(), attached));
+        let later = self.later.iter().flat_map(|later| later.iter());
+        let own = core::iter::once((self.member.key(), attached));
+        own.chain(joined)
+            .chain(later.map(|(key, since)| (key.parts(), *since)))
     }
 
     /// The keys of the targets that the connection joined.
-    pub(super) fn joined(&self) -> impl ExactSizeIterator<Item = &Key> {
-        self.joined.iter().map(|target| &target.key)
+    pub(super) fn joined(&self) -> impl Iterator<Item = &Key> {
+        let later = self.later.iter().flat_map(|later| later.iter());
+        self.joined.iter().chain(later.map(|(key, _)| key))
+    }
+
+    /// How many targets the connection joined.
+    pub(super) fn count(&self) -> usize {
+        self.joined.len() + self.later.as_ref().map_or(0, |later| later.len())
     }
 
     /// Adds a target.
     pub(super) fn join(&mut self, key: Key, since: Instant) {
+        if since - self.since() >= ATTACHING {
+            self.later.get_or_insert_default().push((key, since));
+            return;
+        }
         // Most connections are in few targets, and many connections are idle: the list has no room to spare.
         if self.joined.len() == self.joined.capacity() {
             self.joined.reserve_exact(1 + self.joined.len() / 8);
         }
-        let since = micros(since);
-        self.joined.push(JoinedTarget { key, since });
+        self.joined.push(key);
     }
 
     /// Takes a target out and gives its key, if the connection had joined the target.
     pub(super) fn leave(&mut self, key: KeyRef<'_>) -> Option<Key> {
-        let at = self.joined().position(|joined| joined.parts() == key)?;
-        Some(self.joined.swap_remove(at).key)
+        let joined = self.joined.iter();
+        if let Some(at) = joined.map(Key::parts).position(|joined| joined == key) {
+            return Some(self.joined.swap_remove(at));
+        }
+        let later = self.later.as_mut()?;
+        let at = later.iter().position(|(joined, _)| joined.parts() == key)?;
+        let (left, _) = later.swap_remove(at);
+        if later.is_empty() {
+            self.later = None;
+        }
+        Some(left)
     }
-}
-
-/// Half of what an instant takes; rounded down, so that nobody seems to have joined later than it did.
-fn micros(instant: Instant) -> u64 {
-    u64::try_from(instant.since_origin().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn instant(micros: u64) -> Instant {
-    Instant::from_origin(Duration::from_micros(micros))
 }
 
 /// The members of one target. It exists while it has one.

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use midplane_core::Instant;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{
-    Decoded, Frame, FrameWriter, Header, Heard, Heartbeat, Message, NodeId,
+    Decoded, Frame, FrameWriter, Header, Heard, Heartbeat, LaneProgress, Message, NodeId,
 };
 use midplane_core::node::{Config, News, Node};
 
 use crate::forger::{forged, forged_echo, forged_pair};
-use crate::wire::{Passage, Wire, forgetful, holding, ms, secs};
+use crate::wire::{Passage, Wire, forgetful, holding, id, ms, secs};
 
 fn lanes(lanes: u32) -> Config {
     Config {
@@ -122,6 +122,53 @@ fn numbers_forged_on_a_lane_that_its_origin_never_used_are_forgotten() {
         assert_eq!(wire.history.missing(1), [], "{count} forged");
         wire.history.assert_in_order(1);
     }
+}
+
+/// The frame is too old to be delivered, and says nothing of the numbers that its origin will use.
+#[test]
+fn an_old_frame_on_a_lane_that_its_origin_never_used_hides_nothing() {
+    let mut wire = Wire::new(2, lanes(2));
+    wire.publish(0, 0);
+    let frames = forged(&wire, 0, Duration::ZERO, 1, 1);
+    wire.run(secs(75));
+    wire.inject(1, frames.last().unwrap());
+    wire.run(secs(6));
+    wire.forget();
+    wire.flow(secs(2), 5, &[(0, 1)]);
+    wire.run(secs(10));
+    wire.history.assert_whole(1);
+}
+
+/// Heartbeats list lately used lanes alone after a while, so that they do not deny what is said to be older.
+#[test]
+fn a_number_forged_as_used_long_ago_on_a_lane_that_its_origin_never_used_hides_nothing() {
+    let mut wire = Wire::new(2, lanes(2));
+    wire.publish(0, 0);
+    wire.run(secs(75));
+    let forged = Heartbeat {
+        lanes: vec![LaneProgress {
+            lane: 1,
+            last: 1,
+            at: Duration::ZERO,
+            keeps: 0,
+            gone: Duration::ZERO,
+        }],
+        ..Heartbeat::default()
+    };
+    let header = Header {
+        stamp: wire.clock(0).since_origin(),
+        ..Header::new(id(0), 0, 0)
+    };
+    let mut writer = FrameWriter::new(header, 1 << 16).expect("a header fits");
+    writer
+        .push(&Message::Heartbeat(forged))
+        .expect("a heartbeat fits");
+    wire.inject(1, &writer.finish());
+    wire.run(secs(6));
+    wire.forget();
+    wire.flow(secs(2), 5, &[(0, 1)]);
+    wire.run(secs(10));
+    wire.history.assert_whole(1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use midplane::{Backplane, Cluster, Local, Registry, Status, fresh_node_id, json,
 
 use crate::config::{Config, SigningMode};
 use crate::error::RunError;
-use crate::request::{RequestFault, is_reserved};
+use crate::request::{RequestFault, is_forged};
 use crate::runtime::Runtime;
 
 /// Where the bus of a server is, and how frames are signed on it.
@@ -170,9 +170,9 @@ fn node_config(config: &Config) -> node::Config {
 /// JSON as [`json`] has it, but for an event that would pass for a message of the server.
 fn decode(message: &Bytes) -> Result<ExternalEvent, String> {
     let external = json::decode(message).map_err(|error| error.to_string())?;
-    match external.event.as_text() {
-        Some(text) if is_reserved(text) => Err(RequestFault::Reserved.to_string()),
-        _ => Ok(external),
+    match is_forged(&external.event) {
+        true => Err(RequestFault::Reserved.to_string()),
+        false => Ok(external),
     }
 }
 

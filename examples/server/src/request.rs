@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memchr;
+use memchr::memmem::Finder;
 use midplane::id::{AgentId, TopicId};
 use midplane::{Event, EventKey, Target};
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
@@ -276,7 +279,7 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, 
 
 /// The event, unless it would pass for a message of the server.
 fn unreserved(event: &RawValue) -> Result<&RawValue, RequestFault> {
-    if is_reserved(event.get()) {
+    if is_reserved(event.get().as_bytes()) {
         return Err(RequestFault::Reserved);
     }
     Ok(event)
@@ -285,15 +288,17 @@ fn unreserved(event: &RawValue) -> Result<&RawValue, RequestFault> {
 /// Whether an event would pass for a message of the server. No door of ours lets such an event in: another program
 /// published it on the bus.
 pub(crate) fn is_forged(event: &Event) -> bool {
-    event.as_text().is_some_and(is_reserved)
+    event.is_text() && is_reserved(event.bytes())
 }
 
-/// Whether this JSON would pass for a message of the server.
-pub(crate) fn is_reserved(text: &str) -> bool {
+/// Whether this JSON would pass for a message of the server. Called for each delivery, so it reads a text whole only where
+/// the key may stand in it.
+fn is_reserved(text: &[u8]) -> bool {
+    static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("midplane"));
     let text = text.trim_ascii();
     // A key can be written with escapes; without any, it stands in the text as it is.
-    let possible = text.starts_with('{') && (text.contains("midplane") || text.contains('\\'));
-    possible && has_reserved_key(text)
+    let possible = || KEY.find(text).is_some() || memchr(b'\\', text).is_some();
+    text.starts_with(b"{") && possible() && str::from_utf8(text).is_ok_and(has_reserved_key)
 }
 
 fn has_reserved_key(object: &str) -> bool {
