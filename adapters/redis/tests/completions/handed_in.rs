@@ -15,7 +15,7 @@ use midplane_testkit::server::Server;
 use midplane_testkit::succeeds;
 use redis::{AsyncConnectionConfig, Client};
 
-use crate::test_store::prompt_backend;
+use crate::peculiar::asleep;
 
 #[derive(Debug)]
 struct OwnConnections {
@@ -67,7 +67,8 @@ fn a_store_works_over_connections_that_the_program_opens() {
             let store = RedisStore::over(connections.clone(), "jobs", timer).expect("a prefix");
             succeeds("installing", store.install()).await;
             assert_eq!(opened(), 1, "one that is shared");
-            let mut stream = subscribe(&prompt_backend(&store)).await;
+            // All that comes is pushed.
+            let mut stream = subscribe(&asleep(&store)).await;
             assert_eq!(opened(), 2, "one that listens");
             run(&store, "before").await;
             expect(&mut stream, "before").await;

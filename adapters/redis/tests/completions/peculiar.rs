@@ -26,7 +26,7 @@ async fn subscribe(store: &RedisStore) -> CompletionStream {
 }
 
 /// What never polls: every read was woken.
-fn asleep(store: &RedisStore) -> Follower {
+pub(crate) fn asleep(store: &RedisStore) -> Follower {
     let mut pace = Pace::default();
     pace.poll = Duration::from_secs(3_600);
     store.backend().with_pace(pace)
