@@ -70,6 +70,7 @@ async fn load(test: &TestStore, clients: usize) {
 }
 
 #[test]
+#[ignore = "a minute of all processors; docs/COMPLETIONS.md has the command"]
 fn subscriptions_start_exactly_while_the_server_is_as_fast_as_it_can_be() {
     smol::block_on(async {
         let test = TestStore::start();

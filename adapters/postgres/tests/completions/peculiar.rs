@@ -288,3 +288,23 @@ fn nothing_secret_is_shown() {
     let shown = format!("{store:?} {:?}", store.backend());
     assert!(!shown.contains("s3cret"), "{shown}");
 }
+
+/// What a look reads of the table is counted, and not timed: 2,000 wait, and 10 are taken.
+#[test]
+fn a_look_reads_what_it_takes_and_not_the_backlog() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let fill = "SELECT midplane.start(id), midplane.complete(id)
+            FROM (SELECT 'job ' || number AS id FROM generate_series(1, 2000) AS number) AS jobs";
+        test.sql(fill).await;
+        let open = test.open().await;
+        open.run("SET plan_cache_mode = force_generic_plan").await;
+        let look = "BEGIN;
+            DO $$ BEGIN PERFORM midplane.take(NULL, NULL, 10, 32, 1000000); END $$;
+            SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables
+            WHERE relid = 'midplane.executions'::regclass";
+        let read = open.run(&test.in_schema(look)).await.expect("a count");
+        let read: u64 = read.parse().expect("a number");
+        assert!((10..500).contains(&read), "{read} rows were read");
+    });
+}
