@@ -47,7 +47,7 @@ fn what_nodes_publish_beyond_the_room_for_peers_is_told() {
     }
 }
 
-/// Those that were there first have room for each other, and name the last one all the same.
+/// Nodes that were there first have room for each other, and name the last one all the same.
 #[test]
 fn a_node_for_which_no_other_has_room_takes_what_they_publish() {
     let config = Config {

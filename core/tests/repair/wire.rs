@@ -192,10 +192,6 @@ impl Wire {
         self.stations[node].node.reasons(self.clock(node))
     }
 
-    pub(crate) fn is_ready(&self, node: usize) -> bool {
-        self.stations[node].node.is_ready()
-    }
-
     /// How many other nodes the node keeps track of.
     pub(crate) fn peers(&self, node: usize) -> usize {
         self.stations[node].node.peers()

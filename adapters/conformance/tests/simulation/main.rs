@@ -10,7 +10,7 @@
 //!
 //! The third line is 1,250,000 runs of the protocol: five kinds of run with 250,000 seeds each. With both variables, the seeds
 //! begin at `SIMULATION_SEED` and are `SIMULATION_SEEDS` in number. The last line is 1,040 nodes as values, of which each has
-//! room for 1,024 others, and 300 whole nodes; without it they are 160 and 40.
+//! room for 1,024 others, and 300 whole nodes; without it they are 100 and 30.
 
 mod many;
 mod nodes;

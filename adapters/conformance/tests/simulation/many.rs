@@ -17,7 +17,7 @@ fn say(text: &str) {
 
 #[test]
 fn many_nodes_that_start_at_once_lose_nothing_and_stay_ready_when_others_crash() {
-    let nodes = nodes("SIMULATION_NODES", 160);
+    let nodes = nodes("SIMULATION_NODES", 100);
     let mut all = ManyNodes::start(nodes, nodes);
     let heartbeats = all.settle();
     all.forget();
@@ -46,7 +46,7 @@ fn many_nodes_that_start_at_once_lose_nothing_and_stay_ready_when_others_crash()
 
 #[test]
 fn what_nodes_publish_beyond_the_room_for_peers_is_told() {
-    let nodes = nodes("SIMULATION_NODES", 160);
+    let nodes = nodes("SIMULATION_NODES", 100);
     let room = nodes - 16;
     let mut all = ManyNodes::start(nodes, room);
     all.publish_each();
@@ -74,7 +74,7 @@ fn what_nodes_publish_beyond_the_room_for_peers_is_told() {
 
 #[test]
 fn whole_nodes_lose_nothing_and_stay_ready_when_others_are_killed() {
-    let nodes = nodes("SIMULATION_CLUSTERS", 40);
+    let nodes = nodes("SIMULATION_CLUSTERS", 30);
     let mut all = ManyClusters::start(nodes);
     all.assert_ready(State::Live);
     all.publish_each();
