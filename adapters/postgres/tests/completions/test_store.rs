@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{CompletionBackend, Ledger, Pace, Producer};
+use midplane_completions_suite::load::LoadSize;
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_core::Backoff;
 use midplane_postgres::PostgresStore;
@@ -107,7 +108,11 @@ pub(crate) fn store(url: &str, schema: &str) -> PostgresStore {
 pub(crate) fn prompt() -> Pace {
     let mut pace = Pace::default();
     pace.poll = Duration::from_millis(100);
-    pace.deadline = Duration::from_secs(2);
+    // A long run leaves the server no time for quick answers.
+    pace.deadline = match LoadSize::asked().asked {
+        true => PATIENCE / 2,
+        false => Duration::from_secs(2),
+    };
     pace.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
     pace
 }
