@@ -187,7 +187,9 @@ fn slowness(random: &mut Random, kind: RunKind, members: usize, lanes: u32) -> V
     let slow = |random: &mut Random, lane: u32| {
         let (delay, jitter) = match (fast, kind, lane) {
             (true, ..) => (30, 10),
-            (_, RunKind::Forged | RunKind::Parted, _) => (700, 300),
+            (_, RunKind::Forged, _) => (700, 300),
+            // Half of the usual heartbeat comes back in time.
+            (_, RunKind::Parted, _) => (400, 200),
             (_, RunKind::Gentle, 0) => (1_000, 700),
             (_, RunKind::Gentle, _) => (5_000, 2_000),
             (_, _, 0) if random.below(4) > 0 => (2_000, 1_000),
