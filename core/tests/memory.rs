@@ -11,10 +11,10 @@ use midplane::mailbox::{self, Capacity, Overflow};
 use midplane::{
     Attachment, Backplane, ConnectionId, Event, EventKey, Local, Sink, Target, Verdict,
 };
-use midplane_core::Instant;
 use midplane_core::bus::{Lane, Limits};
 use midplane_core::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
-use midplane_core::node::{Config, MAX_LANES, Node};
+use midplane_core::node::{Config, Intake, MAX_LANES, Node};
+use midplane_core::{Instant, Scope};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -187,9 +187,15 @@ fn promise_5_a_member_takes_what_it_used() {
     nodes[1].connected(Instant::ZERO);
     let mut now = Instant::ZERO;
     let base = ALLOCATOR.current_usage();
-    // Longer than a heartbeat's list of lanes goes back.
+    let intake = Intake::new(MAX_LANES, LIMITS);
+    let audience = Target::topic("t").unwrap().into();
+    // An event early on, and then longer than a heartbeat's list of lanes goes back.
     while now < Instant::from_origin(Duration::from_secs(30)) {
         now += Duration::from_millis(500);
+        if now == Instant::from_origin(Duration::from_secs(5)) {
+            let event = intake.publish(now, &Scope::default(), &audience, &Event::text("e"));
+            nodes[1].enqueue(event.unwrap());
+        }
         for sender in [0, 1] {
             nodes[sender].tick(now);
             while let Some(sent) = nodes[sender].transmit(now) {
