@@ -267,8 +267,9 @@ impl FaultSpan {
         let anything = missed["exact"] == false && missed["targets"].is_null();
         let (since, until) = times(told);
         // The servers heard each other last a heartbeat before the fault, count what was sent in a heartbeat before that, which
-        // may have been under way, and are connected again soon after it.
-        let within = since.is_some_and(|since| since + SLACK * 2 >= self.injected)
+        // may have been under way, and are connected again soon after it. Both are half a second here, and a process may
+        // not have run for a moment.
+        let within = since.is_some_and(|since| since + SLACK * 3 >= self.injected)
             && until.is_some_and(|until| until <= self.healed + CONNECTS);
         (self.beyond_window || self.killed.is_some()) && anything && within
     }
