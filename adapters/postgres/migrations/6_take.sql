@@ -79,17 +79,14 @@ BEGIN
             EXIT WHEN NOT FOUND OR cardinality(spaces) >= 1000;
             spaces := spaces || space;
         END LOOP;
-        -- Each step is one place of the index, whatever waits: a condition that no index knows would read all of it.
-        SELECT coalesce(executions.namespace, '') INTO space FROM "midplane".executions
-        WHERE executions.number IS NOT NULL AND handled_at IS NULL AND dead_at IS NULL
-            AND coalesce(executions.namespace, '') >= ''
-        ORDER BY coalesce(executions.namespace, '') LIMIT 1;
-        WHILE space <= last AND cardinality(spaces) < 1000 LOOP
-            spaces := spaces || space;
+        space := NULL;
+        LOOP
             SELECT coalesce(executions.namespace, '') INTO space FROM "midplane".executions
             WHERE executions.number IS NOT NULL AND handled_at IS NULL AND dead_at IS NULL
-                AND coalesce(executions.namespace, '') > space
+                AND (space IS NULL OR coalesce(executions.namespace, '') > space)
             ORDER BY coalesce(executions.namespace, '') LIMIT 1;
+            EXIT WHEN NOT FOUND OR space > last OR cardinality(spaces) >= 1000;
+            spaces := spaces || space;
         END LOOP;
     END IF;
 
