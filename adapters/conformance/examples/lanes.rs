@@ -1,4 +1,4 @@
-//! How many frames the nodes of a cluster receive for each publish, by how many lanes there are:
+//! How many frames the other nodes of a cluster receive for each publish, by how many lanes there are:
 //! `cargo run --release -p midplane-conformance --example lanes`.
 
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(
         out,
-        "Frames received for each publish to one user, all nodes together; {CONNECTIONS} connections on each node, \
+        "Frames received for each publish to one user, all other nodes together; {CONNECTIONS} connections on each node, \
          each with a user of its own.\n"
     )?;
     writeln!(

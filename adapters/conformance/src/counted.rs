@@ -1,4 +1,4 @@
-//! A bus that counts the frames that arrive.
+//! A bus that counts the frames of others that arrive.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,22 +7,23 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use midplane::bus::{Bus, BusError, Inbound, Lane, Limits, Link};
-use midplane::envelope::{Decoded, Frame, Message};
+use midplane::envelope::{Decoded, Frame, Message, NodeId};
 
-/// A [`Bus`] that counts the frames with events that arrive on its links, by lane: those of one node, if no other
-/// node uses this bus. Frames of heartbeats and questions alone are not counted.
+/// A [`Bus`] of one node that counts the frames with events that arrive of others, by lane. Frames of heartbeats and
+/// questions alone are not counted.
 #[derive(Debug)]
 pub struct Counted {
     bus: Arc<dyn Bus>,
+    node: NodeId,
     frames: Arc<Mutex<BTreeMap<Lane, u64>>>,
 }
 
 impl Counted {
-    /// Counts the frames that arrive from this bus, from zero.
+    /// Counts the frames that arrive from this bus and are not of this node, from zero.
     #[must_use]
-    pub fn new(bus: Arc<dyn Bus>) -> Self {
+    pub fn new(bus: Arc<dyn Bus>, node: NodeId) -> Self {
         let frames = Arc::default();
-        Self { bus, frames }
+        Self { bus, node, frames }
     }
 
     /// The frames that arrived, by lane.
@@ -46,10 +47,10 @@ impl Bus for Counted {
 
     async fn connect(&self) -> Result<Link, BusError> {
         let Link { transmit, frames } = self.bus.connect().await?;
-        let (counts, limit) = (self.frames.clone(), self.limits().frame);
+        let (counts, limit, node) = (self.frames.clone(), self.limits().frame, self.node);
         let counted = frames.inspect(move |inbound| {
             if let Ok(Inbound { lane, frame }) = inbound
-                && has_events(frame, limit)
+                && has_events_of_others(frame, limit, node)
             {
                 let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
                 *counts.entry(*lane).or_default() += 1;
@@ -62,10 +63,13 @@ impl Bus for Counted {
     }
 }
 
-fn has_events(frame: &Bytes, limit: usize) -> bool {
+fn has_events_of_others(frame: &Bytes, limit: usize, node: NodeId) -> bool {
     let Ok(Decoded::Frame(frame)) = Frame::decode(frame, limit) else {
         return false;
     };
+    if frame.header().origin == node {
+        return false;
+    }
     let mut messages = frame.messages();
     messages.any(|(_, message)| matches!(message, Ok(Message::Publish { .. })))
 }
