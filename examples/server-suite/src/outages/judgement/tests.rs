@@ -183,7 +183,7 @@ fn beyond_the_window_a_client_may_be_told_of_anything_in_it_and_that_is_counted(
     for (at, other) in [
         (5, told(json!({ "targets": ["topic:a"] }))),
         (5, told(json!({ "exact": true }))),
-        (5, told(json!({ "since_ms_ago": 8_000 }))),
+        (5, told(json!({ "since_ms_ago": 9_000 }))),
         (60, told(json!({}))),
         (5, json!({ "exact": false })),
     ] {
