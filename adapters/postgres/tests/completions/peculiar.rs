@@ -34,7 +34,10 @@ fn many_may_migrate_at_once_and_again() {
         let count = format!(
             "SELECT string_agg(version::text, ' ' ORDER BY version) FROM \"{schema}\".migrations"
         );
-        assert_eq!(sql(&url, &count).await.as_deref(), Some("1 2 3 4 5 6 7 8 9"));
+        assert_eq!(
+            sql(&url, &count).await.as_deref(),
+            Some("1 2 3 4 5 6 7 8 9")
+        );
         run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");
         let scanned = stores[2].scan(&Scan::new(10)).await;
