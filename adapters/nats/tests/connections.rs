@@ -4,6 +4,7 @@
 mod nodes;
 
 use std::net::TcpListener;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -15,6 +16,7 @@ use midplane_nats::Nats;
 use midplane_testkit::executor::Executor;
 use midplane_testkit::proxy::{Proxy, Way};
 use midplane_testkit::server::Server;
+use midplane_testkit::wait::pause;
 use midplane_testkit::{eventually, until, within};
 use nodes::{HEARTBEAT, are_live, node};
 
@@ -177,8 +179,7 @@ fn the_servers_of_a_cluster_carry_frames_to_each_other() {
             let mut heard = near.frames.next();
             loop {
                 far.transmit.send(&[outbound(0, "frame")]).await.unwrap();
-                let wait = smol::Timer::after(Duration::from_millis(20));
-                match select(heard, wait).await {
+                match select(heard, pin!(pause())).await {
                     Either::Left((frame, _)) => break assert!(matches!(frame, Some(Ok(_)))),
                     Either::Right((_, still)) => heard = still,
                 }

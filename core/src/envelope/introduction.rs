@@ -1,12 +1,13 @@
 //! Who a node is and how it is set, said in front of each of its heartbeats.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::field::{append, micros};
 use super::parts::Reader;
 use crate::member::{AgreedSettings, KeyIds, SigningMode, SigningSettings};
+use crate::node_id::NodeId;
 
 /// The most bytes of each text of an [`Introduction`].
 pub const MAX_NAME: usize = 64;
@@ -43,6 +44,14 @@ impl Introduction {
             name: String::new(),
             cluster: String::new(),
             broker: String::new(),
+        }
+    }
+
+    /// The name for people of the node with this id: as the node says, or else the id.
+    pub(crate) fn name_of(&self, node: NodeId) -> String {
+        match self.name.is_empty() {
+            true => node.to_string(),
+            false => self.name.clone(),
         }
     }
 

@@ -180,10 +180,10 @@ impl Peer {
 
     /// The node's name for people, or else this id of the node.
     pub(super) fn name(&self, id: NodeId) -> String {
-        let introduction = self.introduction.as_ref();
-        let name = introduction.map(|introduction| introduction.name.clone());
-        name.filter(|name| !name.is_empty())
-            .unwrap_or_else(|| id.to_string())
+        match &self.introduction {
+            Some(introduction) => introduction.name_of(id),
+            None => id.to_string(),
+        }
     }
 
     /// Whether heartbeats come that do not name us yet.

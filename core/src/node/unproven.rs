@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -61,7 +61,7 @@ impl UnprovenSenders {
             Entry::Vacant(place) => {
                 if room {
                     place.insert(UnprovenSender {
-                        name: introduction.name,
+                        name: introduction.name_of(node),
                         unproven,
                         until,
                     });
@@ -78,10 +78,14 @@ impl UnprovenSenders {
         ours: Duration,
         frame: &Bytes,
     ) -> Option<(NodeId, Introduction)> {
+        // Before it is read: anybody may send any number of them.
+        if now < self.next {
+            return None;
+        }
         let Ok(Decoded::Frame(frame)) = Frame::decode(frame, usize::MAX) else {
             return None;
         };
-        if now < self.next || frame.header().first > 0 {
+        if frame.header().first > 0 {
             return None;
         }
         self.next = now + ours / LOOKS;
@@ -95,10 +99,6 @@ impl UnprovenSenders {
 
     pub(super) fn difference(&self, node: NodeId, ours: &str) -> Option<Difference> {
         let UnprovenSender { name, unproven, .. } = self.named.get(&node)?;
-        let name = match name.is_empty() {
-            true => node.to_string(),
-            false => name.clone(),
-        };
         let theirs = match unproven {
             Unproven::Unsigned => "unsigned".into(),
             Unproven::UnknownKey(id) => format!("unknown-key:{id}"),
@@ -106,7 +106,7 @@ impl UnprovenSenders {
         };
         Some(Difference {
             node,
-            name,
+            name: name.clone(),
             setting: AgreedSetting::Signing,
             ours: ours.into(),
             theirs,

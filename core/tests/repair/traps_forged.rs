@@ -13,7 +13,7 @@ use midplane_core::envelope::{
 use midplane_core::node::{Config, News, Node};
 
 use crate::forger::{forged, forged_echo, forged_pair};
-use crate::wire::{Passage, Wire, forgetful, holding, id, ms, secs};
+use crate::wire::{LIMITS, Passage, Wire, forgetful, holding, id, ms, secs};
 
 fn lanes(lanes: u32) -> Config {
     Config {
@@ -124,6 +124,28 @@ fn numbers_forged_on_a_lane_that_its_origin_never_used_are_forgotten() {
     }
 }
 
+/// A frame with a heartbeat that a node made by now.
+fn heartbeat(node: NodeId, now: Instant, heartbeat: Heartbeat) -> Bytes {
+    let header = Header {
+        stamp: now.since_origin(),
+        ..Header::new(node, 0, 0)
+    };
+    let mut writer = FrameWriter::new(header, LIMITS.frame).expect("a header fits");
+    let pushed = writer.push(&Message::Heartbeat(heartbeat));
+    pushed.expect("a heartbeat fits");
+    writer.finish()
+}
+
+/// Node 1 gets all that node 0 publishes on lane 1 a little after the forged frame.
+fn assert_hides_nothing(mut wire: Wire, forged: &Bytes) {
+    wire.inject(1, forged);
+    wire.run(secs(6));
+    wire.forget();
+    wire.flow(secs(2), 5, &[(0, 1)]);
+    wire.run(secs(10));
+    wire.history.assert_whole(1);
+}
+
 /// The frame is too old to be delivered, and says nothing of the numbers that its origin will use.
 #[test]
 fn an_old_frame_on_a_lane_that_its_origin_never_used_hides_nothing() {
@@ -131,12 +153,7 @@ fn an_old_frame_on_a_lane_that_its_origin_never_used_hides_nothing() {
     wire.publish(0, 0);
     let frames = forged(&wire, 0, Duration::ZERO, 1, 1);
     wire.run(secs(75));
-    wire.inject(1, frames.last().unwrap());
-    wire.run(secs(6));
-    wire.forget();
-    wire.flow(secs(2), 5, &[(0, 1)]);
-    wire.run(secs(10));
-    wire.history.assert_whole(1);
+    assert_hides_nothing(wire, frames.last().unwrap());
 }
 
 /// Heartbeats list lately used lanes alone after a while, so that they do not deny what is said to be older.
@@ -155,20 +172,8 @@ fn a_number_forged_as_used_long_ago_on_a_lane_that_its_origin_never_used_hides_n
         }],
         ..Heartbeat::default()
     };
-    let header = Header {
-        stamp: wire.clock(0).since_origin(),
-        ..Header::new(id(0), 0, 0)
-    };
-    let mut writer = FrameWriter::new(header, 1 << 16).expect("a header fits");
-    writer
-        .push(&Message::Heartbeat(forged))
-        .expect("a heartbeat fits");
-    wire.inject(1, &writer.finish());
-    wire.run(secs(6));
-    wire.forget();
-    wire.flow(secs(2), 5, &[(0, 1)]);
-    wire.run(secs(10));
-    wire.history.assert_whole(1);
+    let frame = heartbeat(id(0), wire.clock(0), forged);
+    assert_hides_nothing(wire, &frame);
 }
 
 #[test]
@@ -371,21 +376,15 @@ fn a_stamp_that_was_never_sent_proves_nobody() {
     let stamp = frame.header().stamp;
     for (claimed, proves) in [(stamp - Duration::from_micros(1), false), (stamp, true)] {
         now += ms(50);
-        let header = Header {
-            stamp: now.since_origin(),
-            ..Header::new(other, 0, 0)
-        };
-        let mut writer = FrameWriter::new(header, limit).expect("a header fits");
-        let heartbeat = Message::Heartbeat(Heartbeat {
+        let echo = Heartbeat {
             heard: vec![Heard {
                 node: us,
                 stamp: claimed,
                 ago: Duration::ZERO,
             }],
             ..Heartbeat::default()
-        });
-        writer.push(&heartbeat).expect("a heartbeat fits");
-        node.receive(now, Lane(0), &writer.finish());
+        };
+        node.receive(now, Lane(0), &heartbeat(other, now, echo));
         let joined = std::iter::from_fn(|| node.news()).any(|news| news == News::Joined(other));
         assert_eq!(joined, proves, "stamp {claimed:?} for {stamp:?}");
     }

@@ -11,7 +11,7 @@ use midplane_testkit::eventually;
 /// The heartbeat of the nodes.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(300);
 
-/// A node of so many lanes on the server at this URL.
+/// A node of this number of lanes on the server at this URL.
 pub(crate) fn node(url: &str, lanes: u32) -> Cluster {
     let config = Config {
         heartbeat: HEARTBEAT,

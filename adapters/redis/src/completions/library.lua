@@ -351,7 +351,7 @@ local function finish(outcome)
   end
 end
 
--- trim(keep, most): how many were forgotten, but for so many; to be called until that is less than `most`.
+-- trim(keep, most): how many were forgotten, but for the newest `keep`; to be called until that is less than `most`.
 local function trim_to(keys, args)
   local store, problem = open(keys)
   if not store then

@@ -11,7 +11,7 @@ use midplane_testkit::server::Server;
 
 use super::stores::{DURABLE, FSYNC, Result, Store, in_postgres, in_redis};
 use super::tax::client;
-use super::{Listening, finished, started};
+use super::{Listening, finished, runtime, started};
 use crate::report::{Goal, Report, short};
 
 /// The executions of a backlog.
@@ -32,10 +32,7 @@ const CASES: [(usize, Duration); 4] = [
 const WORK: Duration = Duration::from_millis(5);
 
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     // What a store leaves running ends on the runtime.
     let _inside = runtime.enter();
     report.say(format!(

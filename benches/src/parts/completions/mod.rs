@@ -17,6 +17,7 @@ use midplane::completions::{
     Attempt, Completion, Execution, ExecutionId, Filter, Handled, Handler, Listener,
     ListenerHandle, Outcome, Settled, StreamItem, Take, Verdict,
 };
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -33,11 +34,14 @@ const PRODUCERS: usize = 64;
 /// Executions that finish one at a time, for the latency, in each round.
 const SINGLES: usize = 200;
 
+/// What stores and listeners run on.
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build()
+}
+
 pub(crate) fn run(report: &mut Report) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = runtime()?;
     // What a store leaves running ends on the runtime.
     let _inside = runtime.enter();
     let stores = runtime.block_on(stores::open()).map_err(io::Error::other)?;

@@ -82,7 +82,7 @@ impl ManyClusters {
             all.run(1);
         }
         let known: Vec<usize> = all.statuses().map(|status| status.members.len()).collect();
-        panic!("the nodes know only so many others: {known:?}");
+        panic!("the nodes know only these numbers of others: {known:?}");
     }
 
     fn add(&mut self, number: usize, memory: &Memory) {

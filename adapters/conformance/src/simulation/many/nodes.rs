@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits::new(1 << 16);
 /// The heartbeats in which nodes that start at once know each other: each names 32 others.
 const SETTLES: u32 = 100;
 
-/// One of so many places may be taken by a node that waits to be proven, where there are fewer places than nodes.
+/// One in this number of places may be taken by a node that waits to be proven, where there are fewer places than nodes.
 const PLACES: usize = 8;
 
 /// Nodes as values, and a bus that brings every frame to all of them.
@@ -58,7 +58,7 @@ struct Published {
 }
 
 impl ManyNodes {
-    /// Starts this number of nodes within a heartbeat, with room for so many others each.
+    /// Starts this number of nodes within a heartbeat, each with room for `peers` others.
     #[must_use]
     pub fn start(nodes: usize, peers: usize) -> Self {
         let config = Config {
