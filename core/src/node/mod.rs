@@ -533,9 +533,13 @@ impl Node {
     }
 
     /// How long after a link began the node is live, where its heartbeats come back. A node that was heard and does not
-    /// name us yet is about to.
+    /// name us yet is about to, and one that does holds us for a member once it knows that we hear it.
     fn joins_after(&self) -> Duration {
-        match self.reception.peers.values().any(Peer::is_new) {
+        let (begun, came_back) = (self.pulse.connected, self.pulse.proven());
+        let joins = self.lived.is_none();
+        let is_strange = |peer: &Peer| peer.is_member() && !peer.is_named_within(begun, came_back);
+        let mut peers = self.reception.peers.values();
+        match peers.any(|peer| peer.is_new() || joins && is_strange(peer)) {
             true => self.introduced().max(self.config.heartbeat / 2),
             false => self.introduced(),
         }

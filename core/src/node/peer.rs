@@ -191,6 +191,11 @@ impl Peer {
         self.standing == Standing::Unproven && self.beat.is_some() && !self.foreign
     }
 
+    /// Whether the last heartbeat of ours that named the node was made in this time.
+    pub(super) fn is_named_within(&self, begin: Instant, end: Instant) -> bool {
+        self.named.is_some_and(|at| begin <= at && at <= end)
+    }
+
     /// In which turn a heartbeat names the node: those that wait for it first, and of those the ones that are proven to live,
     /// then the ones that spoke more than once. A name can be made up for each frame.
     pub(super) fn turn(&self) -> u8 {

@@ -298,3 +298,29 @@ fn an_origin_that_was_away_when_a_newcomer_came_is_no_newborn() {
     wire.run(secs(10));
     assert_joined_whole(&wire, newcomer, TRIP);
 }
+
+/// Who asks all nodes for an answer, and gets those of all members it knows, has asked every node that was live by then.
+#[test]
+fn a_live_node_is_known_to_every_other_live_one() {
+    for before in [1, 30, 125, 250, 260, 1_000, 1_990] {
+        for (later, trip) in (0..260).step_by(20).zip([1, 20].into_iter().cycle()) {
+            let mut wire = Wire::down(4, Config::default()).with_step(ms(1));
+            wire.route(move |_| Some(ms(trip)));
+            wire.link(0);
+            wire.run(ms(before));
+            (1..3).for_each(|node| wire.link(node));
+            wire.run(ms(later));
+            wire.link(3);
+            for _ in 0..3_000 {
+                wire.run(ms(1));
+                let live: Vec<usize> = (0..4).filter(|node| wire.is_live(*node)).collect();
+                for node in &live {
+                    let mut others = live.iter().filter(|other| *other != node);
+                    let known = others.all(|other| wire.knows(*node, *other));
+                    assert!(known, "{before} {later} {trip}: {node} of {live:?}");
+                }
+            }
+            assert!((0..4).all(|node| wire.is_live(node)));
+        }
+    }
+}

@@ -192,6 +192,13 @@ impl Wire {
         self.stations[node].node.reasons(self.clock(node))
     }
 
+    /// Whether the one holds the other for a member.
+    pub(crate) fn knows(&self, node: usize, other: usize) -> bool {
+        let other = id(other);
+        let mut members = self.stations[node].node.members();
+        members.any(|(member, _)| member == other)
+    }
+
     /// How many other nodes the node keeps track of.
     pub(crate) fn peers(&self, node: usize) -> usize {
         self.stations[node].node.peers()
