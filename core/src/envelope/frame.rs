@@ -27,8 +27,8 @@ pub struct Header {
     pub lane: u32,
     /// The sequence number of the first message that has one; the others follow in a row.
     pub first: u64,
-    /// When the frame was made, on the origin's clock. No two frames of an origin have one stamp, and a later frame has
-    /// a later one.
+    /// When the frame was made, on the origin's clock. No two frames of an origin have one stamp, but for the parts of one
+    /// that the bus did not take, and a later frame has a later one.
     pub stamp: Duration,
     /// How long before the stamp the last number before `first` was used; the whole stamp if none was.
     pub before: Duration,

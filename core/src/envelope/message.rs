@@ -26,6 +26,8 @@ const UNNUMBERED: u8 = 128;
 const PUBLISH: u8 = 1;
 /// A question that publishes an event.
 const CONFIRM: u8 = 2;
+/// Stands for an event under its number.
+const WITHDRAWN: u8 = 3;
 const HEARTBEAT: u8 = 128;
 const ASK: u8 = 129;
 const QUESTION: u8 = 130;
@@ -51,6 +53,9 @@ pub enum Message {
         /// The event.
         event: Event,
     },
+    /// What stands under the number of an event that the bus does not take: nothing else will come under it. To a release that
+    /// does not know it, it is a gap of one as well.
+    Withdrawn,
     /// The sign of life of a node; always on lane 0.
     Heartbeat(Heartbeat),
     /// Who a node is and how it is set, in front of its heartbeat; always on lane 0.
@@ -100,6 +105,7 @@ impl Message {
                 audience,
                 event,
             } => return Ok(Encoded::publish(scope, audience, event)?),
+            Self::Withdrawn => body.push(WITHDRAWN),
             Self::Heartbeat(heartbeat) => {
                 body.push(HEARTBEAT);
                 heartbeat.append(&mut body);
@@ -135,7 +141,7 @@ impl Message {
                 append_answer(&mut body, answer);
             }
             Self::Unknown {
-                kind: kind @ (PUBLISH | HEARTBEAT | ASK | INTRODUCTION | CONTACT),
+                kind: kind @ (PUBLISH | WITHDRAWN | HEARTBEAT | ASK | INTRODUCTION | CONTACT),
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
@@ -207,6 +213,7 @@ pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message
     let mut reader = Reader::new(frame, size, body);
     let message = match *kind {
         PUBLISH => publish(&mut reader),
+        WITHDRAWN => Some(Message::Withdrawn),
         HEARTBEAT => Heartbeat::read(&mut reader).map(Message::Heartbeat),
         INTRODUCTION => Introduction::read(&mut reader).map(Message::Introduction),
         CONTACT => Contact::read(&mut reader).map(Message::Contact),

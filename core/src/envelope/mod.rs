@@ -7,6 +7,7 @@
 //! message  length:varint32 | kind:u8 | body                      (length: of kind and body)
 //! publish  kind 1: scope | text | key? | targets | except | payload
 //! confirm  kind 2: as a question of kind 5
+//! withdrawn kind 3: nothing                                        (an event of this number is none that the bus takes)
 //! heartbeat kind 128: version | flags:u8 | since | lane* | heard* | left*       (flags: 1 hello, 2 goodbye, 4 partial)
 //!          lane: lane:varint32 | last:varint64 | at | keeps:varint64 | gone
 //!          heard: node:[u8; 16] | stamp | ago;   left: node:[u8; 16] | ago | (lane, last, at)*

@@ -6,6 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::intake::OVERHEAD;
+use super::refused::Part;
 use crate::envelope::{AskedRun, Encoded, FrameWriter, HEADER, Header, LaneProgress, Signatures};
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -166,6 +167,39 @@ impl Line {
         self.kept.back().map(|kept| (kept.first, kept.size()))
     }
 
+    /// The frame that is kept with this first number.
+    pub(super) fn kept_at(&self, first: u64) -> Option<&Bytes> {
+        let kept = self.kept.get(self.place_of(first))?;
+        (kept.first == first).then_some(&kept.frame)
+    }
+
+    fn place_of(&self, first: u64) -> usize {
+        self.kept.partition_point(|kept| kept.first < first)
+    }
+
+    /// Keeps these frames, which have the same numbers, in the place of the one with this first number. Gives the bytes of that
+    /// and of these.
+    pub(super) fn replace(&mut self, first: u64, parts: &[Part]) -> (usize, usize) {
+        let place = self.place_of(first);
+        let Some(replaced) = self.kept.remove(place) else {
+            return (0, 0);
+        };
+        self.wanted.remove(&first);
+        let mut bytes = 0;
+        for part in parts.iter().rev() {
+            let (first, last) = (part.first, part.last);
+            let kept = Kept {
+                frame: part.frame.clone(),
+                first,
+                last,
+                ..replaced
+            };
+            bytes += kept.size();
+            self.kept.insert(place, kept);
+        }
+        (replaced.size(), bytes)
+    }
+
     /// Gives up the frame of this first number, if it is the oldest that is kept, and gives its bytes.
     pub(super) fn give_up(&mut self, first: u64) -> usize {
         let oldest = self.kept.front().filter(|kept| kept.first == first);
@@ -212,7 +246,7 @@ impl Line {
     pub(super) fn repair(&mut self, now: Instant) -> Option<(Bytes, u64)> {
         loop {
             let first = self.wanted.pop_first()?;
-            let at = self.kept.partition_point(|kept| kept.first < first);
+            let at = self.place_of(first);
             if let Some(kept) = self.kept.get_mut(at)
                 && kept.first == first
             {
@@ -396,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_bus_does_not_take_is_given_up_with_what_is_older() {
+    fn what_is_given_up_takes_with_it_what_is_older() {
         let mut line = line(&[(1, 2), (2, 2), (3, 2)]);
         line.forget_until(3);
         assert_eq!(progress(&line), (6, 2, 3));

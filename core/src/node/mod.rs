@@ -86,6 +86,7 @@ mod pulse;
 mod questions;
 mod receive;
 mod reception;
+mod refused;
 mod room;
 mod run;
 mod unproven;
@@ -101,6 +102,7 @@ use bytes::Bytes;
 pub use config::{Config, MAX_LANES};
 pub use intake::{Intake, Queued};
 pub use news::{News, NodeCounters};
+pub use refused::Refused;
 pub use run::Run;
 
 use crate::bus::{Lane, Limits, Outbound, Signing};
@@ -315,16 +317,15 @@ impl Node {
         expired
     }
 
-    /// The bus does not take a frame that [`transmit`](Self::transmit) gave: the frame, and what was sent on its lane
-    /// before, will not be sent again. Gives how many events the frame has.
-    pub fn refused(&mut self, outbound: &Outbound) -> u64 {
-        let Ok(Decoded::Frame(frame)) = Frame::decode(&outbound.frame, usize::MAX) else {
-            return 0;
-        };
-        if frame.header().first > 0 {
-            self.origin.refuse(outbound.lane, frame.header().first);
+    /// The bus does not take a frame that [`transmit`](Self::transmit) or this gave. Gives what to send in its place, under
+    /// the same numbers: the halves of the frame, or, of a frame with one event, what says that the event will not come.
+    pub fn refused(&mut self, outbound: &Outbound) -> Refused {
+        match Frame::decode(&outbound.frame, usize::MAX) {
+            Ok(Decoded::Frame(frame)) if frame.header().first > 0 => {
+                self.origin.refuse(outbound, &frame)
+            }
+            _ => Refused::default(),
         }
-        frame.numbered()
     }
 
     /// Fills frames with at most this many bytes from now on: the server takes less than it did, or as much again. What waits

@@ -9,8 +9,9 @@ use super::bucket::Bucket;
 use super::config::Config;
 use super::intake::Queued;
 use super::line::Line;
+use super::refused::{Part, Refused, parts};
 use crate::bus::{Lane, Outbound};
-use crate::envelope::{AskedRun, LaneProgress, Signatures};
+use crate::envelope::{AskedRun, Frame, LaneProgress, Signatures};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
@@ -173,10 +174,54 @@ impl Origin {
         }
     }
 
-    /// The bus does not take the frame with this first number: it and what was sent before it will not come.
-    pub(super) fn refuse(&mut self, lane: Lane, first: u64) {
-        if let Some(line) = self.lanes.get_mut(&lane) {
+    /// The bus does not take this frame: others are kept, and to be sent, in its place.
+    pub(super) fn refuse(&mut self, refused: &Outbound, frame: &Frame) -> Refused {
+        let (lane, first) = (refused.lane, frame.header().first);
+        let Some(line) = self.lanes.get_mut(&lane) else {
+            return Refused::default();
+        };
+        let kept = line.kept_at(first);
+        if kept.is_some_and(|kept| *kept != refused.frame) {
+            // It was sent twice, and the first refusal was answered.
+            return Refused::default();
+        }
+        let parts = parts(frame, self.signatures.as_deref());
+        if parts.is_empty() {
             self.kept_bytes -= line.forget_until(first);
+            return Refused::default();
+        }
+        if kept.is_some() {
+            let (before, after) = line.replace(first, &parts);
+            self.kept_bytes = self.kept_bytes - before + after;
+            self.keep_instead(lane, first, &parts);
+        }
+        let lost = u64::from(parts.len() == 1);
+        let echo = refused.echo;
+        let instead = parts.into_iter().map(|part| {
+            let frame = part.frame;
+            Outbound { lane, frame, echo }
+        });
+        let instead = instead.collect();
+        Refused { lost, instead }
+    }
+
+    /// Keeps these frames in the place of the one with this first number.
+    fn keep_instead(&mut self, lane: Lane, first: u64, parts: &[Part]) {
+        let is_it = |kept: &KeptFrame| (kept.lane, kept.first) == (lane, first);
+        let Some(place) = self.kept.iter().rposition(is_it) else {
+            return;
+        };
+        let Some(replaced) = self.kept.remove(place) else {
+            return;
+        };
+        for part in parts.iter().rev() {
+            let (first, events) = (part.first, part.events());
+            let kept = KeptFrame {
+                first,
+                events,
+                ..replaced
+            };
+            self.kept.insert(place, kept);
         }
     }
 

@@ -275,6 +275,7 @@ impl Reception {
                 },
                 unread => {
                     match unread {
+                        Ok(Message::Withdrawn) => {}
                         Err(_) => self.counters.malformed += 1,
                         Ok(_) => self.counters.unknown_kinds += 1,
                     }

@@ -17,6 +17,7 @@ mod mixtures;
 mod outages;
 mod rates;
 mod recordings;
+mod refused;
 mod room;
 mod settings;
 mod signed;

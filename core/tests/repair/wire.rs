@@ -5,7 +5,7 @@ use std::iter;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane_core::bus::{Lane, Limits, Signing};
+use midplane_core::bus::{Lane, Limits, Outbound, Signing};
 use midplane_core::envelope::{Decoded, Frame, NodeId};
 use midplane_core::node::{Config, Intake, News, Node, NodeCounters};
 use midplane_core::{Audience, Event, Instant, LaneMap, Question, Reason, Scope, Target};
@@ -102,6 +102,9 @@ pub(crate) struct Wire {
     topics: Vec<Audience>,
     /// What came of it all.
     pub(crate) history: History,
+    /// The largest frame that the bus takes, in bytes, and how many events were lost with frames that it did not take.
+    pub(crate) largest: usize,
+    pub(crate) refused: u64,
     /// Frames with events that were sent, and their bytes.
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
@@ -139,6 +142,8 @@ impl Wire {
             next: BTreeMap::new(),
             topics: (0..config.lanes).map(topic).collect(),
             history: History::default(),
+            largest: usize::MAX,
+            refused: 0,
             frames: 0,
             bytes: 0,
         };
@@ -410,15 +415,27 @@ impl Wire {
         while self.stations[node].linked
             && let Some(sent) = self.stations[node].node.transmit(clock)
         {
-            if sent.frame.contains(&b'<') {
-                self.frames += 1;
-                self.bytes += sent.frame.len() as u64;
-            }
-            for to in 0..self.stations.len() {
-                self.send(node, to, sent.lane.0, &sent.frame);
-            }
+            self.hand_over(node, &sent);
         }
         self.take_news(node);
+    }
+
+    fn hand_over(&mut self, node: usize, sent: &Outbound) {
+        if sent.frame.len() > self.largest {
+            let refused = self.stations[node].node.refused(sent);
+            self.refused += refused.lost;
+            for frame in refused.instead {
+                self.hand_over(node, &frame);
+            }
+            return;
+        }
+        if sent.frame.contains(&b'<') {
+            self.frames += 1;
+            self.bytes += sent.frame.len() as u64;
+        }
+        for to in 0..self.stations.len() {
+            self.send(node, to, sent.lane.0, &sent.frame);
+        }
     }
 
     fn send(&mut self, from: usize, to: usize, lane: u32, frame: &Bytes) {

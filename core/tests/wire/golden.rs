@@ -138,6 +138,12 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
             })],
         ),
         (
+            "withdrawn",
+            include_str!("golden/2-withdrawn.hex"),
+            header(300, 90),
+            vec![Message::Withdrawn],
+        ),
+        (
             "no-messages",
             include_str!("golden/2-no-messages.hex"),
             header(7, 0),

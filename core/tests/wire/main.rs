@@ -59,7 +59,7 @@ fn unhex(text: &str) -> Vec<u8> {
 /// Whether a message of this kind carries an event.
 fn is_numbered(message: &Message) -> bool {
     match message {
-        Message::Publish { .. } => true,
+        Message::Publish { .. } | Message::Withdrawn => true,
         Message::Question { question, .. } => matches!(question, Question::Publish(..)),
         Message::Unknown { kind, .. } => *kind < 128,
         _ => false,
@@ -509,7 +509,7 @@ fn message() -> impl Strategy<Value = Message> {
         },
     );
     let unknown = (
-        prop_oneof![3..128_u8, 134..=255_u8],
+        prop_oneof![4..128_u8, 134..=255_u8],
         prop::collection::vec(any::<u8>(), 0..50),
     )
         .prop_map(|(kind, body)| Message::Unknown {
@@ -517,7 +517,7 @@ fn message() -> impl Strategy<Value = Message> {
             body: body.into(),
         });
     let question = prop::sample::select(golden::questions());
-    prop_oneof![4 => publish, 1 => unknown, 1 => question]
+    prop_oneof![4 => publish, 1 => unknown, 1 => question, 1 => Just(Message::Withdrawn)]
 }
 
 fn header() -> impl Strategy<Value = Header> {

@@ -4,13 +4,14 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use futures::channel::oneshot;
 
 use crate::bus::Outbound;
 use crate::cluster::outgoing::Backlog;
-use crate::node::Node;
+use crate::node::{Node, Refused};
 use crate::receipt::FlushError;
 use crate::time::Instant;
 
@@ -97,14 +98,31 @@ impl InFlight {
         self.sending = None;
     }
 
-    /// The bus does not take a frame of the batch, and has none of them: each is sent alone. Gives the frame if it was.
-    pub(super) fn rejected(&mut self) -> Option<Outbound> {
-        let batch = self.sending.take()?;
-        if let [frame] = batch.frames.as_slice() {
-            return Some(frame.clone());
-        }
-        self.singly.extend(batch.split());
-        None
+    /// The bus does not take a frame of the batch, and has none of them: each is sent alone. Of one that was, what the node
+    /// makes of it is sent in its place, and what it gives up is lost.
+    pub(super) fn rejected(&mut self, refuse: impl FnOnce(&Outbound) -> Refused) {
+        let Some(batch) = self.sending.take() else {
+            return;
+        };
+        let instead = match batch.frames.as_slice() {
+            [frame] => {
+                let Refused { lost, instead } = refuse(frame);
+                self.lost += lost;
+                let backlog = match lost {
+                    0 => batch.backlog,
+                    _ => Backlog::default(),
+                };
+                let frames = Arc::new(instead);
+                Batch {
+                    frames,
+                    backlog,
+                    oldest: batch.oldest,
+                }
+            }
+            _ => batch,
+        };
+        let behind = mem::take(&mut self.singly);
+        self.singly = instead.split().chain(behind).collect();
     }
 
     /// The next frame that is sent alone.
@@ -186,7 +204,7 @@ impl InFlight {
         }
         let taken = self.batches().filter_map(|batch| batch.oldest);
         let oldest = taken.chain(queued()).min();
-        for flush in core::mem::take(&mut self.flushes) {
+        for flush in mem::take(&mut self.flushes) {
             if oldest.is_some_and(|oldest| oldest <= flush.until) {
                 self.flushes.push(flush);
                 continue;
@@ -295,20 +313,55 @@ mod tests {
     fn a_batch_that_the_bus_rejects_is_sent_frame_by_frame() {
         let mut in_flight = InFlight::default();
         in_flight.send(batch(3, 1));
-        assert_eq!(in_flight.rejected(), None);
+        in_flight.rejected(|frame| panic!("{frame:?} was not sent alone"));
         let mut refused = Vec::new();
         while let Some(single) = in_flight.take_single() {
             in_flight.send(single);
             // The bus does not take the second.
             match in_flight.backlog().messages {
                 3 if refused.is_empty() && in_flight.singly.len() == 1 => {
-                    refused.extend(in_flight.rejected());
+                    in_flight.rejected(|frame| {
+                        refused.push(frame.clone());
+                        Refused::default()
+                    });
                 }
                 _ => in_flight.sent(),
             }
         }
         assert_eq!(refused, [frame(1)]);
         assert_eq!(in_flight.backlog(), Backlog::default());
+    }
+
+    /// A flush waits for what is sent in the place of a frame, and says what of it is lost.
+    #[test]
+    fn what_is_sent_in_the_place_of_a_frame_goes_out_before_what_is_behind_it() {
+        let mut in_flight = InFlight::default();
+        in_flight.send(batch(2, 3));
+        let (answer, mut answered) = oneshot::channel();
+        in_flight.flush(at(3), answer);
+        in_flight.rejected(|_| Refused::default());
+        let mut sent = Vec::new();
+        while let Some(single) = in_flight.take_single() {
+            let byte = single.frames[0].frame[0];
+            in_flight.send(single);
+            in_flight.answer(|| None);
+            assert_eq!(answered.try_recv(), Ok(None), "{sent:?}");
+            let (lost, instead) = match byte {
+                0 => (0, [7, 8]),
+                8 => (1, [9, 9]),
+                _ => {
+                    sent.push(byte);
+                    in_flight.sent();
+                    continue;
+                }
+            };
+            let instead = instead.map(frame).into();
+            in_flight.rejected(|_| Refused { lost, instead });
+        }
+        assert_eq!(sent, [7, 9, 9, 1]);
+        in_flight.answer(|| None);
+        let lost = Err(FlushError::Lost { count: 1 });
+        assert_eq!(answered.try_recv(), Ok(Some(lost)));
     }
 
     #[test]

@@ -229,10 +229,8 @@ impl<H: Host> Engine<H> {
             Progress::Unsubscribed => {}
             Progress::Sent => self.in_flight.sent(),
             Progress::Rejected(reason) => {
-                // The bus takes less than its limits say. Others are told that the events will not come.
-                if let Some(refused) = self.in_flight.rejected() {
-                    self.in_flight.lose(self.node.refused(&refused));
-                }
+                // The bus takes less than its limits say. Others are told of the events that will not come.
+                self.in_flight.rejected(|frame| self.node.refused(frame));
                 self.keep_limits();
                 self.shared.notices.report(&Notice::Bus(reason));
             }
