@@ -34,6 +34,7 @@ pub(super) const CONTENDERS: &[Contender] = &[
     ),
     Contender::new(OURS[0], "tokio-server", SERVE, "midplane"),
     Contender::new(OURS[1], "smol-server", SERVE, "midplane"),
+    Contender::new("midplane-axum", "axum-plane", &[], "plain"),
     Contender::new("axum, a plain broadcast", "axum", &["plain"], "plain"),
     Contender::new("axum, 4 KiB to read into", "axum", &["tuned"], "plain"),
     Contender::new(
