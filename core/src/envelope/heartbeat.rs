@@ -13,7 +13,7 @@ pub const MAX_RUNS: usize = 32;
 
 /// The most bytes that the name of a version has, and the most items of each list but the one of lanes.
 const MAX_VERSION: usize = 64;
-const MAX_NODES: usize = 1_024;
+pub(super) const MAX_NODES: usize = 1_024;
 const MAX_LANES: usize = 65_536;
 
 const HELLO: u8 = 1;
@@ -74,7 +74,8 @@ pub struct Left {
     pub node: NodeId,
     /// How long ago it left.
     pub ago: Duration,
-    /// The last number of each lane that the node used, and when, on that node's clock.
+    /// The last number of each lane that the node used, and when, on that node's clock. How far back the list goes
+    /// [`Departures`](super::Departures) say.
     pub lanes: Vec<(u32, u64, Duration)>,
 }
 

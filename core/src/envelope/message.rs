@@ -6,6 +6,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::contact::Contact;
+use super::departures::Departures;
 use super::error::{DecodeError, EncodeError};
 use super::field::{append, put_bytes};
 use super::heartbeat::{Ask, Heartbeat};
@@ -34,6 +35,7 @@ const QUESTION: u8 = 130;
 const ANSWER: u8 = 131;
 const INTRODUCTION: u8 = 132;
 const CONTACT: u8 = 133;
+const DEPARTURES: u8 = 134;
 
 /// Whether a message in bytes has a sequence number. One without a kind has, for it is none.
 pub(super) fn is_numbered(message: &[u8]) -> bool {
@@ -62,6 +64,8 @@ pub enum Message {
     Introduction(Introduction),
     /// The members that a node does not hear, in front of its heartbeat; always on lane 0.
     Contact(Contact),
+    /// How far back the lists go by which a heartbeat names nodes that left, in front of it; always on lane 0.
+    Departures(Departures),
     /// A request to send events again; always on lane 0.
     Ask(Ask),
     /// A question to every node; always on lane 0. One that publishes has a sequence number.
@@ -118,6 +122,10 @@ impl Message {
                 body.push(CONTACT);
                 contact.append(&mut body);
             }
+            Self::Departures(departures) => {
+                body.push(DEPARTURES);
+                departures.append(&mut body);
+            }
             Self::Ask(ask) => {
                 body.push(ASK);
                 ask.append(&mut body);
@@ -141,7 +149,8 @@ impl Message {
                 append_answer(&mut body, answer);
             }
             Self::Unknown {
-                kind: kind @ (PUBLISH | WITHDRAWN | HEARTBEAT | ASK | INTRODUCTION | CONTACT),
+                kind:
+                    kind @ (PUBLISH | WITHDRAWN | HEARTBEAT | ASK | INTRODUCTION | CONTACT | DEPARTURES),
                 ..
             } => return Err(EncodeError::KnownKind(*kind)),
             Self::Unknown {
@@ -217,6 +226,7 @@ pub(super) fn read(frame: &Bytes, size: usize, message: &[u8]) -> Result<Message
         HEARTBEAT => Heartbeat::read(&mut reader).map(Message::Heartbeat),
         INTRODUCTION => Introduction::read(&mut reader).map(Message::Introduction),
         CONTACT => Contact::read(&mut reader).map(Message::Contact),
+        DEPARTURES => Departures::read(&mut reader).map(Message::Departures),
         ASK => Ask::read(&mut reader).map(Message::Ask),
         CONFIRM | QUESTION => match asked(&mut reader) {
             Some(Ok(asked)) => Some(asked),

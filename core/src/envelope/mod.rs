@@ -21,12 +21,13 @@
 //!          signing: 0 off, 1 signs, 2 requires:u8 | ids of keys:u8*, the one that signs first
 //! contact  kind 133: flags:u8 | rank:varint32 | lost:[u8; 16]* | asks:[u8; 16]* | what later releases add
 //!                                                                              (flags: 1 ready, 2 more are lost, 4 blamed)
+//! departures kind 134: (node:[u8; 16] | since)* | what later releases add     (of nodes that the heartbeat behind it names as left)
 //! ```
 //!
 //! Times (stamp, before, waited, since, at, gone, ago, after) are varint64 in microseconds of the origin's clock.
 //! Messages of kinds below 128 carry an event and are numbered in a row from `first` on; the others have no number,
 //! so a node that does not know a kind misses an event only if the kind is below 128. A later release says more in kinds
-//! of its own, or behind the last field of an introduction or a contact.
+//! of its own, or behind the last field of an introduction, a contact or departures.
 //!
 //! Fields are [postcard](https://postcard.jamesmunns.com/wire-format); a reader ignores flags it does
 //! not know. Size is checked first, then the version, then the rest. A frame of another version and a
@@ -55,6 +56,7 @@
 //! ```
 
 mod contact;
+mod departures;
 mod error;
 mod field;
 mod frame;
@@ -66,6 +68,7 @@ mod question;
 mod signature;
 
 pub use contact::{Contact, MAX_CONTACT};
+pub use departures::Departures;
 pub use error::{DecodeError, EncodeError};
 pub use frame::{Decoded, Frame, FrameWriter, HEADER, Header, VERSION};
 pub use heartbeat::{Ask, AskedRun, Heard, Heartbeat, LaneProgress, Left, MAX_RUNS};

@@ -10,7 +10,9 @@ use super::Node;
 use super::peers::NAMED;
 use super::pulse::Leaving;
 use crate::bus::Lane;
-use crate::envelope::{FrameWriter, HEADER, Header, Heartbeat, Message, SIGNATURE};
+use crate::envelope::{
+    Departures, FrameWriter, HEADER, Header, Heartbeat, Left, Message, SIGNATURE,
+};
 use crate::receipt::Refusal;
 use crate::time::Instant;
 
@@ -61,7 +63,9 @@ impl Node {
 
     /// The next frame without events.
     pub(super) fn control_frame(&mut self, now: Instant) -> Option<Bytes> {
-        if !self.pulse.due && !self.reception.asks() && self.control.is_empty() {
+        let idle = !self.pulse.due && !self.reception.asks() && self.control.is_empty();
+        // Who says more after the goodbye is a member again.
+        if idle || self.has_left() {
             return None;
         }
         let stamp = self.origin.stamp(now);
@@ -75,7 +79,13 @@ impl Node {
         if self.pulse.due {
             let _ = writer.push(&Message::Introduction(self.introduction.clone()));
             let _ = writer.push(&Message::Contact(self.contact(now)));
-            let heartbeat = self.heartbeat_at(now, writer.room());
+            let room = writer.room();
+            let (left, departures) = self.left_to_name(now, room / 2);
+            if !departures.since.is_empty() {
+                let _ = writer.push(&Message::Departures(departures));
+            }
+            let room = if left.is_empty() { room } else { room / 2 };
+            let heartbeat = self.heartbeat_at(now, room, left);
             // A heartbeat fits every frame, for its lists are cut to fit.
             let _ = writer.push(&Message::Heartbeat(heartbeat));
         }
@@ -94,8 +104,21 @@ impl Node {
         (writer.messages() > 0).then(|| writer.finish())
     }
 
+    /// The nodes that left which the next heartbeat names, and how far back the lists of their lanes go.
+    fn left_to_name(&mut self, now: Instant, room: usize) -> (Vec<Left>, Departures) {
+        let Some(naming) = self.names_left.take() else {
+            return Default::default();
+        };
+        let (left, departures, rest) = self.reception.peers.left(now, naming, room);
+        if rest.is_some() {
+            self.names_left = rest;
+            self.pulse.hasten(now, self.config.heartbeat / 16);
+        }
+        (left, departures)
+    }
+
     /// The heartbeat that is due. Where the lanes that are to be listed do not fit a frame, another is due behind it.
-    fn heartbeat_at(&mut self, now: Instant, room: usize) -> Heartbeat {
+    fn heartbeat_at(&mut self, now: Instant, room: usize, left: Vec<Left>) -> Heartbeat {
         let remembered = self.config.remembered();
         let since = (now - remembered).since_origin();
         // As fine as it is read: what was used at that very moment is listed.
@@ -113,10 +136,6 @@ impl Node {
         }
         let peers = &mut self.reception.peers;
         let heard = peers.name(now, &self.config, named);
-        let left = match core::mem::take(&mut self.greeted) {
-            true => peers.left(now),
-            false => Vec::new(),
-        };
         if peers.values().any(|peer| peer.owed) {
             self.pulse.hasten(now, self.names_after(now));
         }

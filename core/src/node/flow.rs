@@ -209,15 +209,8 @@ impl Flow {
         out: &mut Vec<Settled>,
     ) {
         self.denied = false;
-        let known = self.claim.map(|(_, before)| before);
-        let known = known.unwrap_or_else(|| view.owed_from());
-        let known = known_until(known, listed).max(core::mem::replace(&mut self.known, sent));
-        if known < since {
-            // What was used between may be forgotten.
-            let until = view.clock.ours_at_most(since).unwrap_or(view.now);
-            let until = until.min(view.now);
-            out.push(Settled::Unknown(view.clock.ours_at_least(known), until));
-        }
+        self.miss_before(view, since, listed, out);
+        self.known = sent;
         let never = LaneProgress {
             lane,
             last: 0,
@@ -233,6 +226,25 @@ impl Flow {
             None if self.top >= since => self.report(view, never, sent, out),
             // Numbers may have been used before the list begins: nothing is disproved.
             None => self.advance(view, out),
+        }
+    }
+
+    /// A list of every lane that was used from `since` on does not name this one: what was used before and is not known of may
+    /// be forgotten.
+    pub(super) fn miss_before(
+        &self,
+        view: &View<'_>,
+        since: Duration,
+        listed: (Duration, Duration),
+        out: &mut Vec<Settled>,
+    ) {
+        let known = self.claim.map(|(_, before)| before);
+        let known = known.unwrap_or_else(|| view.owed_from());
+        let known = known_until(known, listed).max(self.known);
+        if known < since {
+            let until = view.clock.ours_at_most(since).unwrap_or(view.now);
+            let until = until.min(view.now);
+            out.push(Settled::Unknown(view.clock.ours_at_least(known), until));
         }
     }
 

@@ -69,6 +69,7 @@ mod clock;
 mod config;
 mod contact;
 mod flow;
+mod forgotten;
 mod gate;
 mod greetings;
 mod hold;
@@ -117,7 +118,7 @@ use greetings::Greetings;
 use intake::OVERHEAD;
 use origin::Origin;
 use peer::Peer;
-use peers::RETURN;
+use peers::{NamesLeft, RETURN};
 use pulse::{Leaving, Link, Pulse};
 use questions::Questions;
 use reception::Reception;
@@ -154,6 +155,8 @@ pub struct Node {
     lived: Option<Instant>,
     /// Who died before this was named by members, or is reported.
     away: Option<Instant>,
+    /// When it was found last that our clock had stood for longer than members remember.
+    woken: Option<Instant>,
     origin: Origin,
     /// What waits to be sent without a number, and since when.
     control: VecDeque<(Instant, Encoded)>,
@@ -167,8 +170,8 @@ pub struct Node {
     /// What is known of nodes for which there is no room.
     beyond: BeyondRoom,
     greetings: Greetings,
-    /// Whether a node has come that is to be told who left.
-    greeted: bool,
+    /// What a node that has come is still to be told of those that left.
+    names_left: Option<NamesLeft>,
     questions: Questions,
 }
 
@@ -197,6 +200,7 @@ impl Node {
             gives_way: false,
             lived: None,
             away: None,
+            woken: None,
             origin: Origin::new(id, limits.frame),
             control: VecDeque::new(),
             awaited: BTreeSet::new(),
@@ -205,7 +209,7 @@ impl Node {
             reception: Reception::new(config, random),
             beyond: BeyondRoom::default(),
             greetings: Greetings::default(),
-            greeted: false,
+            names_left: None,
             questions: Questions::default(),
         }
     }
@@ -575,14 +579,5 @@ impl Node {
         self.opens = Some(now + self.config.heartbeat);
         self.reception.news.push(News::Live);
         self.changed = true;
-    }
-
-    /// Nodes that died during an outage longer than members remember are named by nobody.
-    fn report_forgotten(&mut self, now: Instant, since: Instant) {
-        let until = now - self.config.remembered();
-        if since < until {
-            self.reception.news.deaf(None, None, (since, until));
-            self.away = Some(until);
-        }
     }
 }

@@ -28,6 +28,15 @@ pub(super) enum Standing {
     Left,
 }
 
+/// The lanes that a node which left had used.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastLanes {
+    /// The last number of each, and when it was used, on the node's clock.
+    pub(super) lanes: Vec<(u32, u64, Duration)>,
+    /// From when on, on the node's clock, every lane is listed that was used.
+    pub(super) since: Duration,
+}
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) version: String,
@@ -61,8 +70,8 @@ pub(super) struct Peer {
     pub(super) owed: bool,
     /// When it was reported that we may have missed what the node sent last.
     pub(super) deaf: Option<Instant>,
-    /// The last numbers of a node that left, and when what did not come of them is given up.
-    pub(super) last: Vec<(u32, u64, Duration)>,
+    /// What is said to others of a node that left, and when what did not come of it is given up.
+    pub(super) last: Option<LastLanes>,
     pub(super) settles: Option<Instant>,
     /// What the node stamped before this is reported as missed, and not received.
     pub(super) fresh: Duration,
@@ -131,7 +140,7 @@ impl Peer {
             named: None,
             owed: false,
             deaf: None,
-            last: Vec::new(),
+            last: None,
             settles: None,
             fresh: Duration::ZERO,
             question: 0,
@@ -257,6 +266,11 @@ impl Peer {
         let heard = (self.dated, self.listed);
         let view = at.view(known, Instant::ZERO, heard, self.proven);
         self.flows.get(&lane)?.due(&view)
+    }
+
+    /// Between which stamps every lane that was used was listed.
+    pub(super) fn listed(&self) -> (Duration, Duration) {
+        self.listed
     }
 
     /// The node lists the lanes that it used from this stamp on: others it does not keep anything of. Gives the stamps

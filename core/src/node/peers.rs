@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::config::Config;
-use super::peer::{Peer, Standing};
-use crate::envelope::{Heard, Left};
+use super::peer::{LastLanes, Peer, Standing};
+use crate::envelope::{Departures, Heard, Left};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
@@ -23,9 +23,27 @@ pub(super) const NAMED: usize = 32;
 const WAITING: usize = 64;
 const PART: usize = 4;
 
-/// The most nodes that left which a heartbeat names, and the most lanes of each.
+/// The most nodes that left which a node that greets is told of, and the most lanes of each.
 const LEFT: usize = 64;
 pub(super) const LEFT_LANES: usize = 64;
+
+/// The most that a node which left takes in front of a heartbeat and in it, and each of its lanes, in bytes.
+const DEPARTED: usize = 2 * 16 + 2 * 10 + 5;
+const LAST_LANE: usize = 5 + 2 * 10;
+
+/// From which node on those that left are to be named, and how many at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NamesLeft {
+    from: NodeId,
+    most: usize,
+}
+
+impl NamesLeft {
+    pub(super) const ALL: Self = Self {
+        from: NodeId([0; 16]),
+        most: LEFT,
+    };
+}
 
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -206,18 +224,36 @@ impl Peers {
         named.chain(displaced).collect()
     }
 
-    /// The nodes that left lately.
-    pub(super) fn left(&self, now: Instant) -> Vec<Left> {
-        let left = self
-            .known
-            .iter()
-            .filter(|(_, peer)| peer.standing == Standing::Left && peer.last.len() <= LEFT_LANES);
-        let left = left.take(LEFT).map(|(node, peer)| Left {
-            node: *node,
-            ago: now - peer.heard,
-            lanes: peer.last.clone(),
+    /// The nodes that left lately, from `naming` on, as many as fit this number of bytes, and how far back the lists of their
+    /// lanes go. Behind them is where to go on, if there are more to name.
+    pub(super) fn left(
+        &self,
+        now: Instant,
+        mut naming: NamesLeft,
+        room: usize,
+    ) -> (Vec<Left>, Departures, Option<NamesLeft>) {
+        let (mut left, mut departures) = (Vec::new(), Departures::default());
+        let known = self.known.range(naming.from..).filter_map(|(node, peer)| {
+            let last = peer.last.as_ref()?;
+            let bytes = DEPARTED + last.lanes.len() * LAST_LANE;
+            let fits = peer.standing == Standing::Left && bytes <= room;
+            fits.then_some((*node, peer.heard, last, bytes))
         });
-        left.collect()
+        let mut taken = 0;
+        for (node, heard, LastLanes { lanes, since }, bytes) in known.take(naming.most) {
+            taken += bytes;
+            if taken > room {
+                naming.from = node;
+                return (left, departures, Some(naming));
+            }
+            naming.most -= 1;
+            let (ago, lanes) = (now - heard, lanes.clone());
+            left.push(Left { node, ago, lanes });
+            if !since.is_zero() {
+                departures.since.push((node, *since));
+            }
+        }
+        (left, departures, None)
     }
 }
 

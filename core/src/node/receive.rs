@@ -1,14 +1,13 @@
 //! What a node makes of what others say: their heartbeats, asks, answers and goodbyes.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Node;
 use super::news::News;
-use super::peer::Standing;
-use super::peers::{LEFT_LANES, Overdue};
+use super::peer::{LastLanes, Standing};
+use super::peers::{LEFT_LANES, NamesLeft, Overdue};
 use crate::bus::Lane;
-use crate::envelope::{Ask, Frame, Heard, Heartbeat, Left, Message};
+use crate::envelope::{Ask, Departures, Frame, Heard, Heartbeat, Left, Message};
 use crate::node_id::NodeId;
 use crate::time::Instant;
 
@@ -78,8 +77,10 @@ impl Node {
         {
             peer.latest = Some((stamp, now));
         }
+        let mut departures = Departures::default();
         for (_, message) in frame.messages() {
             match message {
+                Ok(Message::Departures(said)) => departures = said,
                 Ok(Message::Introduction(introduction)) => {
                     if !self.take_introduction(origin, stamp, introduction) {
                         self.reception.counters.foreign += 1;
@@ -88,7 +89,7 @@ impl Node {
                 }
                 Ok(Message::Contact(contact)) => self.take_contact(now, origin, stamp, &contact),
                 Ok(Message::Heartbeat(heartbeat)) => {
-                    self.receive_heartbeat(now, origin, stamp, &heartbeat);
+                    self.receive_heartbeat(now, origin, stamp, &heartbeat, &departures);
                 }
                 Ok(Message::Ask(ask)) => self.receive_ask(now, origin, &ask),
                 Ok(Message::Answer { to, id, answer }) if to == self.id => {
@@ -129,6 +130,7 @@ impl Node {
         origin: NodeId,
         sent: Duration,
         heartbeat: &Heartbeat,
+        departures: &Departures,
     ) {
         let requires = self.gate.requires();
         let Some(peer) = self.reception.peers.get_mut(origin) else {
@@ -146,11 +148,15 @@ impl Node {
         peer.unanswered.get_or_insert(now);
         // A recording can be proven by nothing but that it names what is new.
         peer.lives |= !requires;
+        let lived = before.filter(|_| peer.proven);
         peer.clock.heard(now, sent, windows);
         peer.version.clone_from(&heartbeat.version);
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
+        if let Some((stamp, came)) = lived {
+            self.report_standstill(now, came, sent.saturating_sub(stamp));
+        }
         self.heard_again(origin);
         if !requires {
             self.recall(now, origin, sent);
@@ -161,16 +167,31 @@ impl Node {
         let peer = self.reception.peers.get(origin);
         let proven = peer.is_some_and(|peer| peer.proven);
         if proven {
-            self.take_hearsay(now, heartbeat);
+            self.take_hearsay(now, heartbeat, departures);
         }
         self.awaited.remove(&origin);
         if heartbeat.goodbye && (proven || !requires) {
             let lanes = heartbeat.lanes.iter();
             let lanes = lanes.map(|lane| (lane.lane, lane.last, lane.at)).collect();
-            self.part(now, origin, now, lanes);
+            // The parts before were reported as they came.
+            let partial = heartbeat.partial;
+            let since = if partial {
+                Duration::ZERO
+            } else {
+                heartbeat.since
+            };
+            self.part(now, origin, now, LastLanes { lanes, since });
+            if let Some(peer) = self.reception.peers.get_mut(origin)
+                && partial
+            {
+                // Others would take the lanes of this part for all.
+                peer.last = None;
+            }
         }
         if unnamed {
-            self.greeted |= heartbeat.hello;
+            if heartbeat.hello {
+                self.names_left = Some(NamesLeft::ALL);
+            }
             if hurries || !proven {
                 self.greetings.add(now, self.config.heartbeat);
             }
@@ -221,7 +242,7 @@ impl Node {
         // What the clocks did after our frame was heard this heartbeat does not say.
         peer.dated = peer.dated.max(sent.saturating_sub(echo.ago));
         if !peer.is_member() {
-            (peer.settles, peer.last) = (None, Vec::new());
+            (peer.settles, peer.last) = (None, None);
             self.reception.peers.stand(origin, Standing::Member);
             self.reception.news.push(News::Joined(origin));
             self.changed = true;
@@ -235,7 +256,7 @@ impl Node {
     }
 
     /// A member names nodes that it heard, and others that left.
-    fn take_hearsay(&mut self, now: Instant, heartbeat: &Heartbeat) {
+    fn take_hearsay(&mut self, now: Instant, heartbeat: &Heartbeat, departures: &Departures) {
         let ours = self.reception.lanes.first();
         for heard in &heartbeat.heard {
             // One that lived when events were ours already may have sent some, even if it died before this link began: up
@@ -268,13 +289,14 @@ impl Node {
                 continue;
             }
             if self.reception.admit(at, *node) {
-                self.part(now, *node, at, lanes.clone());
+                let (lanes, since) = (lanes.clone(), departures.since(*node));
+                self.part(now, *node, at, LastLanes { lanes, since });
             }
         }
     }
 
     /// The node has left, and had used these numbers.
-    fn part(&mut self, now: Instant, node: NodeId, at: Instant, last: Vec<(u32, u64, Duration)>) {
+    fn part(&mut self, now: Instant, node: NodeId, at: Instant, last: LastLanes) {
         let settles = at.max(self.pulse.connected) + self.config.heartbeat * 2;
         let Some(peer) = self.reception.peers.get_mut(node) else {
             return;
@@ -282,15 +304,18 @@ impl Node {
         let known = peer.proven;
         (peer.heard, peer.settles) = (at, known.then_some(settles));
         // A node that used more lanes is not named to others.
-        peer.last = last.iter().take(LEFT_LANES + 1).copied().collect();
+        peer.last = (last.lanes.len() <= LEFT_LANES).then(|| last.clone());
         let ours = self.reception.lanes.first().filter(|ours| *ours < at);
         if let Some(ours) = ours.filter(|_| !known) {
             // Nothing of it was received.
             let begin = peer.beat.map(|_| peer.clock.theirs(ours));
-            if last
-                .iter()
-                .any(|(.., used)| begin.is_none_or(|begin| *used >= begin))
-            {
+            let remembered = self.config.remembered_of(peer.every(self.config.heartbeat));
+            let unlisted = match begin {
+                Some(begin) => last.since > begin,
+                None => !last.since.is_zero() && now - ours > remembered,
+            };
+            let mut lanes = last.lanes.iter();
+            if unlisted || lanes.any(|(.., used)| begin.is_none_or(|begin| *used >= begin)) {
                 self.reception.news.deaf(Some(node), None, (ours, at));
             }
         }
@@ -303,7 +328,7 @@ impl Node {
         self.said.retain(|(of, _)| *of != node);
         self.bridge();
         // Anybody may say goodbye in a name that is made up, on every lane.
-        let last = if known { last } else { Vec::new() };
+        let last = if known { last } else { LastLanes::default() };
         self.reception.left(now, node, last);
         self.awaited.remove(&node);
         self.forget_answers_of(now, node);

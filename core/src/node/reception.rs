@@ -8,7 +8,7 @@ use super::config::Config;
 use super::flow::{Flow, Settled, known_until};
 use super::lanes::Lanes;
 use super::news::{News, NewsQueue, NodeCounters};
-use super::peer::Moment;
+use super::peer::{LastLanes, Moment, Peer};
 use super::peers::Peers;
 use super::run::Run;
 use super::view::View;
@@ -334,23 +334,34 @@ impl Reception {
         sent: Duration,
         heartbeat: &Heartbeat,
     ) {
-        let (since, first) = (heartbeat.since, self.lanes.first());
+        let since = heartbeat.since;
+        let named = heartbeat.lanes.iter().map(|listed| listed.lane).collect();
+        let lanes = self.unlisted(origin, since, &named);
         let Some(peer) = self.peers.get_mut(origin) else {
             return;
         };
         let listed = peer.lists(since, sent);
-        // A lane without a flow needs none, where what was used since the lane is ours would be listed now or was before.
-        let first = first.map_or(Duration::ZERO, |first| peer.clock.theirs(first));
-        let lanes: Vec<Lane> = match known_until(first, listed) >= since {
-            true => peer.flows.keys().copied().collect(),
-            false => self.lanes.iter().collect(),
-        };
-        let named: BTreeSet<u32> = heartbeat.lanes.iter().map(|listed| listed.lane).collect();
-        for lane in lanes.into_iter().filter(|lane| !named.contains(&lane.0)) {
+        for lane in lanes {
             self.with_flow(now, origin, lane, |flow, view, out| {
                 flow.unlisted(view, lane.0, (since, sent), listed, out);
             });
         }
+    }
+
+    /// The lanes that a list of the origin, of all that were used from `since` on, does not name, and of which that says
+    /// something: one without a flow needs none, where what was used since the lane is ours would be listed or was before.
+    fn unlisted(&self, origin: NodeId, since: Duration, named: &BTreeSet<u32>) -> Vec<Lane> {
+        let Some(peer) = self.peers.get(origin) else {
+            return Vec::new();
+        };
+        let first = self.lanes.first();
+        let first = first.map_or(Duration::ZERO, |first| peer.clock.theirs(first));
+        let mut lanes: Vec<Lane> = match known_until(first, peer.listed()) >= since {
+            true => peer.flows.keys().copied().collect(),
+            false => self.lanes.iter().collect(),
+        };
+        lanes.retain(|lane| !named.contains(&lane.0));
+        lanes
     }
 
     /// The latest stamp that the origin can have made is known now.
@@ -381,8 +392,15 @@ impl Reception {
     }
 
     /// The origin left behind these numbers of its lanes.
-    pub(super) fn left(&mut self, now: Instant, origin: NodeId, last: Vec<(u32, u64, Duration)>) {
-        for (lane, last, at) in last {
+    pub(super) fn left(&mut self, now: Instant, origin: NodeId, last: LastLanes) {
+        let listed = last.lanes.iter().map(|(lane, ..)| *lane).collect();
+        for lane in self.unlisted(origin, last.since, &listed) {
+            let heard = self.peers.get(origin).map(Peer::listed);
+            self.with_flow(now, origin, lane, |flow, view, out| {
+                flow.miss_before(view, last.since, heard.unwrap_or_default(), out);
+            });
+        }
+        for (lane, last, at) in last.lanes {
             self.with_flow(now, origin, Lane(lane), |flow, _, _| {
                 flow.left(lane, last, at);
             });

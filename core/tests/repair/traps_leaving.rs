@@ -2,7 +2,7 @@
 
 use midplane_core::node::{Config, News};
 
-use crate::wire::{Wire, ms, secs};
+use crate::wire::{Wire, id, ms, secs};
 
 fn lanes(lanes: u32) -> Config {
     Config {
@@ -290,4 +290,164 @@ fn an_origin_that_others_hear_is_told_again() {
     assert_eq!(wire.history.missing(2), []);
     wire.history.assert_accounted(1);
     assert_eq!(wire.history.losses(1).len(), 2);
+}
+
+/// What an origin published long before it left is in no list of its lanes.
+#[test]
+fn an_origin_that_left_while_our_machine_was_suspended_is_told() {
+    for (published, left) in [(0, 40), (0, 58), (30, 58), (58, 59)] {
+        let mut wire = Wire::new(3, lanes(2));
+        let suspended = wire.clock(2);
+        wire.suspend(2, |wire| {
+            wire.run(secs(published));
+            wire.publish(0, 1);
+            wire.run(secs(left - published));
+            wire.leave(0);
+            wire.run(secs(1));
+            wire.kill(0);
+            // Of one that is new it is known at once that its frames are young.
+            let newcomer = wire.add();
+            wire.link(newcomer);
+            wire.run(secs(60 - left));
+        });
+        let woken = wire.clock(2);
+        wire.link(2);
+        wire.run(secs(80));
+        assert_eq!(wire.history.missing(2).len(), 1);
+        let losses = wire.history.losses(2).into_iter();
+        let mut of_it = losses.filter_map(|news| match news {
+            News::Gap {
+                origin,
+                since,
+                until,
+                ..
+            } => (*origin == id(0)).then_some((*since, *until)),
+            News::Deaf {
+                origin,
+                lane,
+                since,
+                until,
+            } => {
+                let covers = lane.is_none_or(|lane| lane.0 == 1);
+                (*origin == Some(id(0)) && covers).then_some((*since, *until))
+            }
+            _ => None,
+        });
+        let told = of_it.any(|(since, until)| since <= suspended && until >= woken);
+        assert!(
+            told,
+            "published {published}, left {left}: {:?}",
+            wire.history.losses(2)
+        );
+    }
+}
+
+fn publish_on_all(wire: &mut Wire, node: usize) {
+    for lane in 0..wire.config.lanes {
+        wire.publish(node, lane);
+    }
+}
+
+#[test]
+fn an_origin_whose_goodbye_does_not_fit_a_frame_is_told_to_who_was_away() {
+    let config = lanes(40);
+    let mut wire = Wire::new(3, config);
+    wire.limit_frames(0, 1_000);
+    publish_on_all(&mut wire, 0);
+    wire.run(secs(3));
+    wire.cut(1);
+    publish_on_all(&mut wire, 0);
+    wire.run(secs(1));
+    wire.leave(0);
+    wire.run(secs(1));
+    wire.kill(0);
+    wire.link(1);
+    wire.run(secs(60));
+    assert_eq!(wire.history.missing(1).len(), config.lanes as usize);
+    wire.history.assert_accounted(1);
+}
+
+#[test]
+fn who_left_is_named_to_who_was_away_though_all_do_not_fit_a_frame() {
+    let config = lanes(10);
+    let mut wire = Wire::new(12, config);
+    wire.limit_frames(0, 1_000);
+    for node in 2..12 {
+        publish_on_all(&mut wire, node);
+    }
+    wire.run(secs(3));
+    wire.cut(1);
+    (2..12).for_each(|node| wire.leave(node));
+    wire.run(secs(1));
+    (2..12).for_each(|node| wire.kill(node));
+    wire.link(1);
+    wire.run(secs(90));
+    assert_eq!(wire.history.losses(1), Vec::<&News>::new());
+    wire.history.assert_whole(1);
+}
+
+#[test]
+fn a_goodbye_is_the_last_that_a_node_says() {
+    let mut wire = Wire::new(3, lanes(1));
+    // A member that falls silent makes the others speak more than once in a while.
+    wire.cut(1);
+    wire.run(secs(3));
+    wire.leave(0);
+    wire.run(secs(3));
+    let others = wire.told(2).iter();
+    let mut of_it = others
+        .filter(|news| matches!(news, News::Left(node) | News::Joined(node) if *node == id(0)));
+    assert!(matches!(of_it.next(), Some(News::Left(_))));
+    assert_eq!(of_it.next(), None);
+}
+
+/// Nobody remembers it any more when the machine is back.
+#[test]
+fn an_origin_that_came_and_died_while_our_machine_was_suspended_is_told() {
+    for leaves in [true, false] {
+        let mut wire = Wire::new(3, lanes(2));
+        let suspended = wire.clock(2);
+        wire.suspend(2, |wire| {
+            let newborn = wire.add();
+            wire.link(newborn);
+            wire.run(secs(3));
+            wire.publish(newborn, 1);
+            wire.run(secs(2));
+            if leaves {
+                wire.leave(newborn);
+            }
+            wire.run(secs(1));
+            wire.kill(newborn);
+            wire.run(secs(100));
+        });
+        let woken = wire.clock(2);
+        wire.link(2);
+        wire.run(secs(80));
+        assert_eq!(wire.history.missing(2).len(), 1);
+        let losses = wire.history.losses(2);
+        let told = losses.iter().filter(|news| match news {
+            News::Deaf {
+                origin: None,
+                since,
+                until,
+                ..
+            } => *since <= suspended && *until >= woken,
+            _ => false,
+        });
+        assert_eq!(told.count(), 1, "{losses:?}");
+        for node in [0, 1] {
+            wire.history.assert_accounted(node);
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_was_suspended_for_less_than_others_remember_is_told_nothing() {
+    let mut wire = Wire::new(3, lanes(2));
+    wire.suspend(2, |wire| wire.run(secs(20)));
+    wire.link(2);
+    wire.run(secs(80));
+    let losses = wire.history.losses(2).into_iter();
+    let of_nobody = losses.filter(|news| matches!(news, News::Deaf { origin: None, .. }));
+    assert_eq!(of_nobody.count(), 0);
 }

@@ -299,6 +299,21 @@ impl Wire {
         self.history.heard[node].asleep = false;
     }
 
+    /// The node's machine is suspended while this happens, and the node's clock with it; its link is gone.
+    pub(crate) fn suspend(&mut self, node: usize, act: impl FnOnce(&mut Self)) {
+        let begin = self.now;
+        self.cut(node);
+        self.sleep(node);
+        act(self);
+        self.history.heard[node].ahead -= self.now - begin;
+        self.wake(node);
+    }
+
+    /// The node fills frames with at most this many bytes.
+    pub(crate) fn limit_frames(&mut self, node: usize, bytes: usize) {
+        self.stations[node].node.limit_frames(bytes);
+    }
+
     /// The node is gone, without a word.
     pub(crate) fn kill(&mut self, node: usize) {
         self.cut(node);

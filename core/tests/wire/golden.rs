@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use midplane_core::envelope::{
-    Ask, AskedRun, Contact, Header, Heard, Heartbeat, Introduction, LaneProgress, Left, Message,
-    NodeId,
+    Ask, AskedRun, Contact, Departures, Header, Heard, Heartbeat, Introduction, LaneProgress, Left,
+    Message, NodeId,
 };
 use midplane_core::{
     AgreedSettings, Answer, Audience, ConnectionId, Delivered, Event, EventKey, KeyIds, Question,
@@ -142,6 +142,14 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, Header, Vec<Message>)> {
             include_str!("golden/2-withdrawn.hex"),
             header(300, 90),
             vec![Message::Withdrawn],
+        ),
+        (
+            "departures",
+            include_str!("golden/2-departures.hex"),
+            header(0, 7),
+            vec![Message::Departures(Departures {
+                since: vec![(NodeId([7; 16]), Duration::from_secs(40))],
+            })],
         ),
         (
             "no-messages",

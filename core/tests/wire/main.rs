@@ -509,7 +509,7 @@ fn message() -> impl Strategy<Value = Message> {
         },
     );
     let unknown = (
-        prop_oneof![4..128_u8, 134..=255_u8],
+        prop_oneof![4..128_u8, 135..=255_u8],
         prop::collection::vec(any::<u8>(), 0..50),
     )
         .prop_map(|(kind, body)| Message::Unknown {
