@@ -232,6 +232,11 @@ impl Node {
     /// A link is up and has subscribed [`lanes`](Self::lanes).
     pub fn connected(&mut self, now: Instant) {
         self.disconnected();
+        if now - self.pulse.proven() > self.config.remembered() + self.config.time_to_live {
+            // Others have forgotten us, and wait to be named before they take anything of us.
+            let peers = self.reception.peers.iter_mut();
+            peers.for_each(|(_, peer)| peer.named = None);
+        }
         self.pulse.connected(now);
         self.awaited = self.reception.peers.members().map(|(id, _)| id).collect();
         self.reception
@@ -309,7 +314,8 @@ impl Node {
     /// used up, so others see a gap.
     pub fn expire(&mut self, now: Instant) -> u64 {
         let ttl = self.config.time_to_live;
-        let expired = self.origin.expire(now, ttl);
+        let arrives = (self.pulse.echo() + self.config.heartbeat / 8).min(ttl / 4);
+        let expired = self.origin.expire(now, ttl, arrives);
         self.reception.counters.expired += expired;
         while self
             .control

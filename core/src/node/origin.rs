@@ -21,6 +21,9 @@ const ASKED_LANES: usize = 1_024;
 /// A backlog is sent within this part of the time that it waited.
 const BACKLOG: u32 = 8;
 
+/// How many times as long as a frame is under way a backlog of which something was given up counts as one.
+const BEHIND: u32 = 8;
+
 /// In how many parts what is let through of a backlog in a second is sent.
 const BURSTS: u64 = 100;
 
@@ -42,6 +45,8 @@ pub(super) struct Origin {
     bytes: usize,
     /// No message that waits is older than this.
     waits_since: Instant,
+    /// Whether some of the backlog that waits was given up.
+    expires: bool,
     /// The lanes on which something waits, or is to be sent again: of many that were ever used, few are busy at once.
     busy: BTreeSet<Lane>,
     wanted: BTreeSet<Lane>,
@@ -88,6 +93,7 @@ impl Origin {
             waiting: 0,
             bytes: 0,
             waits_since: Instant::MAX,
+            expires: false,
             busy: BTreeSet::new(),
             wanted: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -141,25 +147,39 @@ impl Origin {
 
     /// Gives up what waits for longer than its time to live, and forgets what was sent for as long. Gives how many messages
     /// were given up.
-    pub(super) fn expire(&mut self, now: Instant, ttl: Duration) -> u64 {
+    ///
+    /// Where something of a backlog is given up, what would be as old once it `arrives` goes with it, on every lane: others
+    /// would find it missing after they reported the rest.
+    pub(super) fn expire(&mut self, now: Instant, ttl: Duration, arrives: Duration) -> u64 {
         self.forget(|oldest, _| now - oldest.published > ttl);
-        if now - self.waits_since <= ttl {
-            return 0;
+        let (waits, before) = (now - self.waits_since, self.waiting);
+        let sooner = ttl.saturating_sub(arrives);
+        // What comes behind waits for its turn, and grows older meanwhile.
+        self.expires &= waits > sooner.saturating_sub(arrives * BEHIND);
+        if waits > ttl && !self.expires {
+            self.give_up(now, ttl);
+            self.expires = self.waiting < before;
         }
-        let before = self.waiting;
+        if waits > sooner && self.expires {
+            self.give_up(now, sooner);
+        }
+        (before - self.waiting) as u64
+    }
+
+    /// Gives up what waits for longer than this.
+    fn give_up(&mut self, now: Instant, age: Duration) {
         let Self { lanes, busy, .. } = self;
         busy.retain(|lane| {
             let Some(line) = lanes.get_mut(lane) else {
                 return false;
             };
-            let (count, bytes, forgotten) = line.expire(now, ttl);
+            let (count, bytes, forgotten) = line.expire(now, age);
             self.waiting -= count;
             self.bytes -= bytes;
             self.kept_bytes -= forgotten;
             line.waits()
         });
         self.waits_since = self.oldest().unwrap_or(Instant::MAX);
-        (before - self.waiting) as u64
     }
 
     /// Gives up kept frames, oldest first, while they are `due`.

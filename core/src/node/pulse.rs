@@ -143,6 +143,11 @@ impl Pulse {
         self.proven.is_some()
     }
 
+    /// How long the latest frame of ours that came back took.
+    pub(super) fn echo(&self) -> Duration {
+        self.echo
+    }
+
     /// Whether what we send takes long to come back: the bus has enough to do.
     pub(super) fn is_slow(&self) -> bool {
         self.echo > self.heartbeat / 8

@@ -44,6 +44,17 @@ impl PastReport {
         self.from <= member && self.attached <= attached && member + TICK <= self.until
     }
 
+    /// Joins this report and a later one, if everyone between them got either: the earlier moment is what each of them is known
+    /// to have got.
+    fn joined(&self, later: &Self) -> Option<Self> {
+        (later.from <= self.until).then_some(Self {
+            at: self.at,
+            from: self.from,
+            attached: self.attached.max(later.attached),
+            until: self.until.max(later.until),
+        })
+    }
+
     /// Whether everyone whom `other` reached got this later report too.
     fn includes(&self, other: &Self) -> bool {
         self.from <= other.from && self.attached <= other.attached && self.until >= other.until
@@ -117,7 +128,10 @@ impl RecentReports {
             let reports = self.0.entry(lane).or_default();
             reports.retain(|old| !report.includes(old));
             if reports.len() == KEPT {
-                reports.remove(0);
+                let first = reports.remove(0);
+                if let Some(joined) = reports.first().and_then(|second| first.joined(second)) {
+                    reports[0] = joined;
+                }
             }
             reports.push(report);
         }

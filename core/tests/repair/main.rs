@@ -14,6 +14,7 @@ mod forger;
 mod history;
 mod interest;
 mod mixtures;
+mod once;
 mod outages;
 mod rates;
 mod recordings;

@@ -269,6 +269,26 @@ fn promise_4_reports_that_come_together_are_one() {
     assert_eq!(one.took(), [reports[1]]);
 }
 
+/// What is found missing after an outage comes origin by origin, each time until a little later.
+#[test]
+fn many_reports_of_one_outage_reach_a_connection_once() {
+    let world = World::new();
+    let early = world.attach(1);
+    world.set(at(20));
+    let late = world.attach(1);
+    for number in 0..12 {
+        world.set(at(50 + number));
+        let missed = Missed::counted(1, Lane(1), at(2), at(30 + number));
+        world.registry.missed(&missed);
+    }
+    assert_eq!((early.took().len(), late.took().len()), (1, 1));
+    // What was published after the first of them is another.
+    let missed = Missed::counted(1, Lane(1), at(2), at(63));
+    world.set(at(64));
+    world.registry.missed(&missed);
+    assert_eq!((early.took().len(), late.took().len()), (1, 1));
+}
+
 #[test]
 fn a_report_that_a_sink_cannot_take_is_counted() {
     let world = World::new();
