@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub(crate) struct Door {
     pub(crate) stuck: AtomicBool,
     /// The next sends fail, and their links with them.
     pub(crate) failing_sends: AtomicU32,
+    /// The largest frame that the bus takes, in bytes; zero for any.
+    pub(crate) largest: AtomicUsize,
     /// Whether what fails or hangs was handed over all the same.
     pub(crate) hands_over: AtomicBool,
     /// What was handed over, and when.
@@ -177,6 +179,14 @@ impl Transmit for Half {
 
     async fn send(&mut self, frames: &[Outbound]) -> Result<(), BusError> {
         let door = &self.behind.door;
+        let largest = door.largest.load(SeqCst);
+        let is_large = |sent: &Outbound| largest > 0 && sent.frame.len() > largest;
+        if frames.iter().any(is_large) {
+            return Err(BusError::new(
+                BusErrorKind::TooLarge,
+                "a frame is too large",
+            ));
+        }
         let left = door.failing_sends.load(SeqCst);
         let fails = left > 0;
         if fails {

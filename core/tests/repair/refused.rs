@@ -1,9 +1,13 @@
 //! A frame that the bus does not take costs its own events, and nothing that was sent before.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use midplane_core::node::{Config, News, Run};
+use midplane_core::{Backplane, FlushError, State};
 
 use crate::history::EventName;
 use crate::wire::{Wire, id, ms, secs};
+use crate::world::{World, numbered};
 
 /// The largest frame of the bus in these tests, in bytes.
 const LARGEST: usize = 2_000;
@@ -154,4 +158,35 @@ fn what_stands_for_an_event_and_is_not_taken_either_is_given_up() {
     let got: Vec<EventName> = wire.history.got(1).iter().map(|got| got.event).collect();
     assert_eq!(got, [before, behind]);
     assert_eq!(gaps(&wire, 1), [(0, 0, 2, 2)]);
+}
+
+/// The whole way: the batch, the flush, and the clients of the others.
+#[test]
+fn a_client_gets_all_but_the_event_that_the_bus_does_not_take() {
+    let (world, members) = World::live(70, 3, Config::default());
+    let clients = [1, 2].map(|node| members[node].client(&world, "c", &["t"]));
+    world.run(secs(1));
+    members[0].door.largest.store(LARGEST, SeqCst);
+    let texts = numbered(40);
+    for (number, text) in texts.iter().enumerate() {
+        if number == 20 {
+            members[0].publish("t", "x".repeat(LARGEST));
+        }
+        members[0].publish("t", text.as_str());
+    }
+    let plane = members[0].plane.clone();
+    let (flushed, _) = world.complete(async move { plane.flush().await });
+    assert!(
+        matches!(flushed, Err(FlushError::Lost { count: 1 })),
+        "{flushed:?}"
+    );
+    world.run(secs(4));
+    for client in clients {
+        let mut expected = texts.clone();
+        expected.insert(20, String::from("missed"));
+        assert_eq!(client.words(), expected);
+        let missed = client.missed();
+        assert_eq!((missed[0].events, missed[0].exact), (1, true));
+    }
+    assert_eq!(members[0].plane.state(), State::Live);
 }
