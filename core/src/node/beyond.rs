@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use crate::envelope::{Frame, Heartbeat, Message};
 use crate::time::Instant;
 
 /// For how many heartbeats such a node counts after a frame of one came last.
@@ -24,15 +23,17 @@ impl BeyondRoom {
         self.heard.is_some()
     }
 
-    /// A frame of one came, on a lane that is ours since then. True if there was no such node lately.
-    pub(super) fn came(&mut self, now: Instant, ours: Instant, frame: &Frame) -> bool {
-        let known = self.told.unwrap_or(ours);
-        let header = frame.header();
-        self.untold |= match header.first {
-            0 => used(now, frame).is_some_and(|used| used > known),
-            _ => true,
-        };
+    /// A frame of one came, which published last at this moment at the latest, on lanes that are ours since then. True if there
+    /// was no such node lately.
+    pub(super) fn came(&mut self, now: Instant, ours: Instant, published: Option<Instant>) -> bool {
+        self.dropped(ours, published);
         self.heard.replace(now).is_none()
+    }
+
+    /// What a node published until this moment is dropped. What was published before this was told last is told.
+    pub(super) fn dropped(&mut self, ours: Instant, published: Option<Instant>) {
+        let known = self.told.unwrap_or(ours);
+        self.untold |= published.is_some_and(|published| published > known);
     }
 
     /// Forgets them when none was heard lately. True if one was known.
@@ -60,22 +61,9 @@ impl BeyondRoom {
     }
 }
 
-/// When the sender of a heartbeat published last, at the latest.
-fn used(now: Instant, frame: &Frame) -> Option<Instant> {
-    let stamp = frame.header().stamp;
-    let newest = |heartbeat: Heartbeat| heartbeat.lanes.iter().map(|lane| lane.at).max();
-    let used = frame.messages().find_map(|(_, message)| match message {
-        Ok(Message::Heartbeat(heartbeat)) => newest(heartbeat),
-        _ => None,
-    });
-    used.map(|at| now - stamp.saturating_sub(at))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::{Decoded, FrameWriter, Header, LaneProgress};
-    use crate::node_id::NodeId;
 
     const HEARTBEAT: Duration = Duration::from_secs(2);
 
@@ -83,46 +71,18 @@ mod tests {
         Instant::from_origin(Duration::from_secs(seconds))
     }
 
-    /// A frame with events, or with a heartbeat that the origin made at 1,000 s and that says when it published last.
-    fn frame(first: u64, published: Option<u64>) -> Frame {
-        let stamp = Duration::from_secs(1_000);
-        let header = Header {
-            stamp,
-            ..Header::new(NodeId([7; 16]), 0, first)
-        };
-        let mut writer = FrameWriter::new(header, 1_024).expect("a header");
-        let lanes = published.into_iter().map(|seconds| LaneProgress {
-            lane: 0,
-            last: 9,
-            at: Duration::from_secs(seconds),
-            keeps: 0,
-            gone: Duration::ZERO,
-        });
-        let heartbeat = Heartbeat {
-            lanes: lanes.collect(),
-            ..Heartbeat::default()
-        };
-        writer
-            .push(&Message::Heartbeat(heartbeat))
-            .expect("a message");
-        match Frame::decode(&writer.finish(), 1_024) {
-            Ok(Decoded::Frame(frame)) => frame,
-            other => panic!("no frame: {other:?}"),
-        }
-    }
-
     #[test]
     fn what_is_dropped_is_told_once_a_heartbeat_and_covers_what_is_late() {
         let mut beyond = BeyondRoom::default();
         let window = (at(10), Duration::from_secs(30));
         assert_eq!(beyond.due(at(50), HEARTBEAT, window), None);
-        assert!(beyond.came(at(50), at(10), &frame(1, None)));
-        assert!(!beyond.came(at(50), at(10), &frame(2, None)));
+        assert!(beyond.came(at(50), at(10), Some(at(50))));
+        assert!(!beyond.came(at(50), at(10), Some(at(50))));
         assert_eq!(
             beyond.due(at(50), HEARTBEAT, window),
             Some((at(10), at(50)))
         );
-        beyond.came(at(51), at(10), &frame(3, None));
+        beyond.came(at(51), at(10), Some(at(51)));
         assert_eq!(beyond.due(at(51), HEARTBEAT, window), None);
         assert_eq!(
             beyond.due(at(52), HEARTBEAT, window),
@@ -131,21 +91,19 @@ mod tests {
         assert_eq!(beyond.due(at(60), HEARTBEAT, window), None);
     }
 
-    /// The events themselves may be lost.
     #[test]
-    fn a_heartbeat_shows_what_was_published_since_it_was_told_last() {
+    fn what_was_published_before_it_was_told_last_is_told() {
         let mut beyond = BeyondRoom::default();
         let window = (at(10), Duration::from_secs(30));
-        // Nothing, and 90 s before, when the lane was not ours.
-        beyond.came(at(50), at(10), &frame(0, None));
-        beyond.came(at(50), at(10), &frame(0, Some(910)));
+        // Nothing, and when the lane was not ours.
+        beyond.came(at(50), at(10), None);
+        beyond.came(at(50), at(10), Some(at(10)));
         assert_eq!(beyond.due(at(50), HEARTBEAT, window), None);
-        beyond.came(at(50), at(10), &frame(0, Some(999)));
+        beyond.came(at(50), at(10), Some(at(11)));
         assert!(beyond.due(at(50), HEARTBEAT, window).is_some());
-        // At 49 s, as was told, and at 51 s.
-        beyond.came(at(55), at(10), &frame(0, Some(994)));
+        beyond.dropped(at(10), Some(at(50)));
         assert_eq!(beyond.due(at(55), HEARTBEAT, window), None);
-        beyond.came(at(55), at(10), &frame(0, Some(996)));
+        beyond.dropped(at(10), Some(at(51)));
         assert!(beyond.due(at(55), HEARTBEAT, window).is_some());
     }
 }

@@ -90,7 +90,7 @@ impl Node {
         if self.is_live() && heard < expected {
             reasons.push(Reason::Few { heard, expected });
         }
-        if self.is_live() && self.beyond.is_heard() {
+        if self.is_live() && self.reception.beyond.is_heard() {
             let room = self.config.peers;
             reasons.push(Reason::Full { room });
         }

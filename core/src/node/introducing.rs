@@ -90,7 +90,7 @@ impl Node {
         peer.introduction = Some(Box::new(introduction));
         self.changed = true;
         let (foreign, proven) = (peer.foreign, peer.proven);
-        self.bridge();
+        self.bridge(origin);
         let peer = self.reception.peers.get(origin);
         if foreign || proven || peer.is_some_and(|peer| self.is_refused_by(peer)) {
             self.say_differences(origin);
@@ -98,15 +98,16 @@ impl Node {
         !foreign
     }
 
-    /// Sends every event on lane 0 from now on if a node has another number of lanes, or each on its own again. A newcomer
+    /// Sends every event on lane 0 from now on if the node has another number of lanes, or each on its own again. A newcomer
     /// counts before it is proven to live: once it is live what was sent on other lanes would be lost to it.
-    pub(super) fn bridge(&mut self) {
+    pub(super) fn bridge(&mut self, node: NodeId) {
         let ours = self.config.lanes;
-        self.bridged = self.reception.peers.values().any(|peer| {
+        let differs = self.reception.peers.get(node).is_some_and(|peer| {
             let introduction = peer.introduction.as_ref();
             let differs = introduction.is_some_and(|said| said.settings.lanes != ours);
             differs && !peer.foreign && peer.standing != Standing::Left
         });
+        self.reception.peers.set_differing(node, differs);
     }
 
     /// A node with another number of lanes reports, in a heartbeat, what it sent on lanes that are not ours: it did not
@@ -137,6 +138,15 @@ impl Node {
                 .map_or(now, |end| end.min(now));
             peer.other_lanes = newest;
             self.reception.news.deaf(Some(origin), None, (begin, end));
+        }
+    }
+
+    /// Tells anew in which settings the node differs, when it comes back.
+    pub(super) fn unsay_differences(&mut self, node: NodeId) {
+        let said = self.said.range((node, AgreedSetting::Lanes)..);
+        let said: Vec<_> = said.take_while(|(of, _)| *of == node).copied().collect();
+        for said in said {
+            self.said.remove(&said);
         }
     }
 

@@ -78,6 +78,7 @@ mod introducing;
 mod lanes;
 mod line;
 mod mutual;
+mod newcomers;
 mod news;
 mod origin;
 mod pace;
@@ -112,7 +113,6 @@ use crate::member::{AgreedSetting, KeyIds, SigningMode, SigningSettings};
 use crate::node_id::NodeId;
 use crate::random::Random;
 use crate::time::Instant;
-use beyond::BeyondRoom;
 use gate::Gate;
 use greetings::Greetings;
 use intake::OVERHEAD;
@@ -144,8 +144,6 @@ pub struct Node {
     unproven: UnprovenSenders,
     /// Whether what is known of other nodes changed since the host asked.
     changed: bool,
-    /// Whether a node is known that has another number of lanes: every event goes on lane 0 then, which all hear.
-    bridged: bool,
     /// When the members are judged next that are not heard.
     judges: Instant,
     /// Since when this node is blamed for not being in contact with a member, and whether it gives way to another.
@@ -167,8 +165,6 @@ pub struct Node {
     /// When the goodbye is said, once the node leaves.
     leaving: Leaving,
     reception: Reception,
-    /// What is known of nodes for which there is no room.
-    beyond: BeyondRoom,
     greetings: Greetings,
     /// What a node that has come is still to be told of those that left.
     names_left: Option<NamesLeft>,
@@ -194,7 +190,6 @@ impl Node {
             said: BTreeSet::new(),
             unproven: UnprovenSenders::default(),
             changed: false,
-            bridged: false,
             judges: Instant::ZERO,
             blamed: None,
             gives_way: false,
@@ -207,7 +202,6 @@ impl Node {
             opens: None,
             leaving: Leaving::No,
             reception: Reception::new(config, random),
-            beyond: BeyondRoom::default(),
             greetings: Greetings::default(),
             names_left: None,
             questions: Questions::default(),
@@ -304,7 +298,8 @@ impl Node {
     /// The node does not bound what waits: what lets messages in has the budget, as the queue of a
     /// [`Cluster`](crate::Cluster) does.
     pub fn enqueue(&mut self, mut queued: Queued) {
-        if self.bridged {
+        // A node with another number of lanes hears lane 0, as all do.
+        if self.reception.peers.is_differing() {
             queued.lane = Lane(0);
         }
         self.origin.push(queued);
@@ -496,7 +491,7 @@ impl Node {
         members.map(|(id, peer)| (id, peer.version.as_str()))
     }
 
-    /// How many other nodes are kept track of, at most [`Config::peers`].
+    /// How many other nodes are kept track of: at most [`Config::peers`] that were proven to live, and as many newcomers, or 64.
     #[must_use]
     pub fn peers(&self) -> usize {
         self.reception.peers.len()

@@ -37,6 +37,9 @@ pub(super) struct LastLanes {
     pub(super) since: Duration,
 }
 
+/// The turn of names that were heard once, and may be made up.
+pub(super) const ONCE: u8 = 2;
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) version: String,
@@ -54,9 +57,11 @@ pub(super) struct Peer {
     pub(super) heard: Instant,
     /// Whether a heartbeat of the node was heard, by us or by a member that said so.
     pub(super) lives: bool,
-    /// The stamp of the newest heartbeat, when it came, and whether one came before.
+    /// The stamp of the newest heartbeat, when it came, and whether one came before or a member named the node.
     pub(super) beat: Option<(Duration, Instant)>,
     pub(super) again: bool,
+    /// Of a node that nothing proves to live, when it published last on a lane of ours, at the latest.
+    pub(super) published: Option<Instant>,
     /// Since when heartbeats come that do not name us, or when it was told last what they cost.
     pub(super) unanswered: Option<Instant>,
     /// When the node heard the newest stamp of ours that a heartbeat named, by its clock.
@@ -133,6 +138,7 @@ impl Peer {
             lives: false,
             beat: None,
             again: false,
+            published: None,
             unanswered: None,
             dated: Duration::ZERO,
             listed: (Duration::ZERO, Duration::ZERO),
@@ -211,18 +217,8 @@ impl Peer {
         match (self.owed, self.proven, self.again) {
             (true, true, _) => 0,
             (true, false, true) => 1,
-            (true, false, false) => 2,
+            (true, false, false) => ONCE,
             (false, ..) => 3,
-        }
-    }
-
-    /// How much is lost with what is known of the node: little with a name that came once, and most where it is not told yet
-    /// what did not come of the node.
-    pub(super) fn worth(&self) -> u8 {
-        match (self.is_untold(), self.proven || self.again) {
-            (true, _) => 2,
-            (false, true) => 1,
-            (false, false) => 0,
         }
     }
 

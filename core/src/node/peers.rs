@@ -1,11 +1,11 @@
 //! The other nodes: who is known, who of them is a member, and who is named to others.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::config::Config;
-use super::peer::{LastLanes, Peer, Standing};
+use super::newcomers::Newcomers;
+use super::peer::{LastLanes, ONCE, Peer, Standing};
 use crate::envelope::{Departures, Heard, Left};
 use crate::node_id::NodeId;
 use crate::time::Instant;
@@ -19,9 +19,11 @@ pub(super) const RETURN: u32 = 4;
 /// The most nodes that a heartbeat names as heard, in turn if there are more: about 1 KiB.
 pub(super) const NAMED: usize = 32;
 
-/// The most nodes that wait to be named and for which there is no room, and which part of those that a heartbeat names.
-const WAITING: usize = 64;
-const PART: usize = 4;
+/// Of those that a heartbeat names the part that is left to names which were heard once, where others are to be named.
+const PART: usize = 2;
+
+/// Of nodes that nothing proves to live as many are known as of others, and this number at least.
+const NEWCOMERS: usize = 64;
 
 /// The most nodes that left which a node that greets is told of, and the most lanes of each.
 const LEFT: usize = 64;
@@ -49,13 +51,14 @@ impl NamesLeft {
 pub(super) struct Peers {
     known: BTreeMap<NodeId, Peer>,
     members: usize,
-    /// The most that are known.
+    /// Those that nothing proves to live. The others have a place of their own, which only one that is gone gives up.
+    newcomers: Newcomers,
+    /// The most that have a place.
     most: usize,
+    /// Those that have another number of lanes.
+    differing: BTreeSet<NodeId>,
     /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
     forgotten: BTreeMap<NodeId, Instant>,
-    /// Nodes that wait to be named and for which there is no room, the stamp of a frame of each and when that came. Who is
-    /// named knows that its frames come here, and takes what this node publishes.
-    waiting: VecDeque<(NodeId, Duration, Instant)>,
 }
 
 /// What is due of a node that is not heard any more.
@@ -78,9 +81,10 @@ impl Peers {
         Self {
             known: BTreeMap::new(),
             members: 0,
+            newcomers: Newcomers::default(),
             most,
+            differing: BTreeSet::new(),
             forgotten: BTreeMap::new(),
-            waiting: VecDeque::new(),
         }
     }
 
@@ -118,16 +122,52 @@ impl Peers {
         self.members
     }
 
+    /// Whether members have all places: one more gets none, whatever proves it.
     pub(super) fn is_full(&self) -> bool {
-        self.known.len() >= self.most
+        self.members >= self.most
     }
 
-    /// The peer to forget where there is no room for another: of those that are no members the one that is worth least, and
-    /// of those the one that was not heard for longest.
+    /// Whether no place is free, though one that is gone may have to give up its own.
+    pub(super) fn is_taken(&self) -> bool {
+        self.known.len() - self.newcomers.len() >= self.most
+    }
+
+    /// The one that gives up its place to another: of those that are gone one that is told of already, and of these the one
+    /// that was not heard for longest.
     pub(super) fn least(&self) -> Option<NodeId> {
-        let others = self.known.iter().filter(|(_, peer)| !peer.is_member());
-        let least = others.min_by_key(|(_, peer)| (peer.worth(), peer.heard));
+        let gone = self.known.iter();
+        let gone = gone.filter(|(_, peer)| peer.proven && !peer.is_member());
+        let least = gone.min_by_key(|(_, peer)| (peer.is_untold(), peer.heard));
         least.map(|(id, _)| *id)
+    }
+
+    /// The newcomer to forget before another is known.
+    pub(super) fn newcomer_too_many(&self) -> Option<NodeId> {
+        let room = self.most.max(NEWCOMERS);
+        let full = self.newcomers.len() >= room;
+        full.then(|| self.newcomers.first()).flatten()
+    }
+
+    /// A node was heard more than once, or a member named it.
+    pub(super) fn came_again(&mut self, id: NodeId) {
+        if let Some(peer) = self.known.get_mut(&id)
+            && !core::mem::replace(&mut peer.again, true)
+        {
+            self.newcomers.came_again(id);
+        }
+    }
+
+    /// Whether a node that is known has another number of lanes, from now on.
+    pub(super) fn set_differing(&mut self, id: NodeId, differs: bool) {
+        match differs {
+            true => self.differing.insert(id),
+            false => self.differing.remove(&id),
+        };
+    }
+
+    /// Whether a node that is known has another number of lanes.
+    pub(super) fn is_differing(&self) -> bool {
+        !self.differing.is_empty()
     }
 
     /// In how many heartbeats a node that knows as many as this one names each of them once.
@@ -138,12 +178,15 @@ impl Peers {
     /// A node is known from now on.
     pub(super) fn insert(&mut self, now: Instant, id: NodeId) {
         self.known.insert(id, Peer::new(now));
+        self.newcomers.came(id);
     }
 
     /// Forgets a node, but when a silent one was heard last: its machine may have been suspended.
     pub(super) fn forget(&mut self, id: NodeId) -> Option<Peer> {
         let peer = self.known.remove(&id)?;
         self.members -= usize::from(peer.is_member());
+        self.newcomers.remove(id);
+        self.differing.remove(&id);
         if peer.standing == Standing::Silent {
             let others = self.forgotten.iter();
             let oldest = others.min_by_key(|(_, heard)| **heard).map(|(id, _)| *id);
@@ -160,18 +203,14 @@ impl Peers {
         self.forgotten.remove(&id)
     }
 
-    /// A frame of a node with this stamp came, and there is no room for the node.
-    pub(super) fn wait(&mut self, now: Instant, id: NodeId, stamp: Duration) {
-        self.waiting.retain(|(node, ..)| *node != id);
-        self.waiting.truncate(WAITING - 1);
-        self.waiting.push_back((id, stamp, now));
-    }
-
     /// The node stands like this now. Gives how it stood.
     pub(super) fn stand(&mut self, id: NodeId, standing: Standing) -> Option<Standing> {
         let peer = self.known.get_mut(&id)?;
         let before = core::mem::replace(&mut peer.standing, standing);
         peer.proven |= standing == Standing::Member;
+        if peer.proven {
+            self.newcomers.remove(id);
+        }
         self.members -= usize::from(before == Standing::Member);
         self.members += usize::from(standing == Standing::Member);
         Some(before)
@@ -197,11 +236,6 @@ impl Peers {
             let every = peer.every(config.heartbeat);
             !peer.foreign && now - at <= config.remembered_of(every)
         };
-        let known = &self.known;
-        self.waiting.retain(|(node, ..)| !known.contains_key(node));
-        let displaced = (most / PART).min(self.waiting.len());
-        let displaced: Vec<_> = self.waiting.drain(..displaced).collect();
-        let most = most - displaced.len();
         let mut heard: Vec<(u8, Option<Instant>, NodeId)> = self
             .known
             .iter()
@@ -209,6 +243,13 @@ impl Peers {
             .map(|(id, peer)| (peer.turn(), peer.named, *id))
             .collect();
         heard.sort_unstable();
+        let others = heard.iter().filter(|(turn, ..)| *turn != ONCE).count();
+        let mut once = (most / PART).max(most.saturating_sub(others));
+        heard.retain(|(turn, ..)| {
+            let named = *turn != ONCE || once > 0;
+            once -= usize::from(named && *turn == ONCE);
+            named
+        });
         heard.truncate(most);
         let named = heard.into_iter().filter_map(|(.., node)| {
             let peer = self.known.get_mut(&node)?;
@@ -217,11 +258,7 @@ impl Peers {
             let ago = now - at;
             Some(Heard { node, stamp, ago })
         });
-        let displaced = displaced.into_iter().map(|(node, stamp, at)| {
-            let ago = now - at;
-            Heard { node, stamp, ago }
-        });
-        named.chain(displaced).collect()
+        named.collect()
     }
 
     /// The nodes that left lately, from `naming` on, as many as fit this number of bytes, and how far back the lists of their
@@ -292,6 +329,8 @@ fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Op
 
 #[cfg(test)]
 mod tests {
+    use core::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -378,16 +417,59 @@ mod tests {
     }
 
     #[test]
-    fn who_makes_room_is_no_member_and_was_not_heard_for_longest() {
+    fn who_gives_up_a_place_is_gone_and_was_not_heard_for_longest() {
         let mut peers = peers(4);
-        assert!(peers.is_full());
-        peers.known.get_mut(&id(1)).unwrap().heard = at(9);
-        peers.known.get_mut(&id(2)).unwrap().heard = at(5);
-        peers.known.get_mut(&id(3)).unwrap().heard = at(7);
-        assert_eq!(peers.least(), Some(id(2)));
-        for node in 1..4 {
+        for (node, heard) in [(1, 9), (2, 5), (3, 7)] {
+            assert!(!peers.is_taken());
             peers.stand(id(node), Standing::Member);
+            peers.known.get_mut(&id(node)).unwrap().heard = at(heard);
         }
+        assert!(peers.is_full() && peers.is_taken());
         assert_eq!(peers.least(), None);
+        for node in 1..4 {
+            peers.stand(id(node), Standing::Silent);
+        }
+        assert!(!peers.is_full() && peers.is_taken());
+        assert_eq!(peers.least(), Some(id(2)));
+        peers.get_mut(id(1)).unwrap().deaf = Some(at(9));
+        assert_eq!(peers.least(), Some(id(1)));
+    }
+
+    #[test]
+    fn newcomers_take_no_place_and_give_way_beyond_their_room() {
+        let mut peers = Peers::new(4);
+        for node in 0..64 {
+            assert_eq!(peers.newcomer_too_many(), None);
+            peers.insert(at(1), id(node));
+        }
+        assert!(!peers.is_taken());
+        assert_eq!(peers.newcomer_too_many(), Some(id(0)));
+        peers.stand(id(0), Standing::Member);
+        assert_eq!(peers.newcomer_too_many(), None);
+        peers.insert(at(1), id(64));
+        peers.came_again(id(1));
+        assert_eq!(peers.newcomer_too_many(), Some(id(2)));
+    }
+
+    #[test]
+    fn names_that_were_heard_once_take_half_of_those_that_a_heartbeat_names() {
+        let config = Config::default();
+        let mut peers = Peers::new(100);
+        for node in 0..80 {
+            peers.insert(at(1), id(node));
+            let peer = peers.known.get_mut(&id(node)).unwrap();
+            peer.latest = Some((Duration::from_secs(7), at(1)));
+            peer.owed = node < 60;
+        }
+        let named = peers.name(at(2), &config, NAMED);
+        let once = named.iter().filter(|heard| heard.node < id(60)).count();
+        assert_eq!((named.len(), once), (NAMED, NAMED / 2));
+        // Where there are no others they take all.
+        let mut named = Vec::new();
+        for node in 60..80 {
+            peers.forget(id(node));
+        }
+        named.extend(peers.name(at(3), &config, NAMED));
+        assert_eq!(named.len(), NAMED);
     }
 }

@@ -63,7 +63,7 @@ impl Node {
             until,
             waiting: self.members().map(|(node, _)| node).collect(),
             answers: Vec::new(),
-            live: self.is_live() && !self.beyond.is_heard(),
+            live: self.is_live() && !self.reception.beyond.is_heard(),
         };
         self.questions.open.insert(id, open);
         self.close_questions(now);

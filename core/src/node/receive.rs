@@ -37,13 +37,13 @@ impl Node {
         let (origin, lane) = (header.origin, Lane(header.lane));
         let heartbeat = self.config.heartbeat;
         let ours = lane.0 < self.config.lanes;
-        let admitted = ours && self.reception.admit(now, origin);
-        if ours && !admitted {
-            self.turn_away(now, &frame);
+        if ours {
+            self.reception.admit(now, origin);
         }
+        let full = self.reception.peers.is_full();
         let peer = self.reception.peers.get_mut(origin);
         let Some(peer) =
-            peer.filter(|peer| admitted && header.stamp <= peer.latest_stamp(now, heartbeat))
+            peer.filter(|peer| ours && header.stamp <= peer.latest_stamp(now, heartbeat))
         else {
             self.reception.counters.implausible += 1;
             return;
@@ -57,9 +57,17 @@ impl Node {
             self.reception.counters.foreign += 1;
             return;
         }
+        let beyond = full && !peer.proven;
+        if !peer.proven && header.first > 0 && self.reception.lanes.since(lane).is_some() {
+            peer.published = Some(now);
+        }
         match header.first {
             0 => self.receive_control(now, origin, &frame),
+            _ if beyond => {}
             _ => self.reception.receive(now, frame),
+        }
+        if beyond {
+            self.turn_away(now, origin);
         }
     }
 
@@ -144,7 +152,6 @@ impl Node {
         }
         let before = peer.beat.replace((sent, now));
         let hurries = before.is_some_and(|(_, came)| now - came < every / 2);
-        peer.again |= before.is_some();
         peer.unanswered.get_or_insert(now);
         // A recording can be proven by nothing but that it names what is new.
         peer.lives |= !requires;
@@ -154,8 +161,20 @@ impl Node {
         // Who does not know yet that we hear it is told soon.
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
+        if !peer.proven {
+            let lanes = &self.reception.lanes;
+            let published = heartbeat.lanes.iter().filter_map(|used| {
+                let since = lanes.since(Lane(used.lane))?;
+                let at = now - sent.saturating_sub(used.at);
+                (used.last > 0 && at > since).then_some(at)
+            });
+            peer.published = peer.published.max(published.max());
+        }
         if let Some((stamp, came)) = lived {
             self.report_standstill(now, came, sent.saturating_sub(stamp));
+        }
+        if before.is_some() {
+            self.reception.peers.came_again(origin);
         }
         self.heard_again(origin);
         if !requires {
@@ -230,6 +249,9 @@ impl Node {
             }
             self.recall(now, origin, sent);
         }
+        if !self.reception.seat(now, origin) {
+            return;
+        }
         let Some(peer) = self.reception.peers.get_mut(origin) else {
             return;
         };
@@ -246,6 +268,7 @@ impl Node {
             self.reception.peers.stand(origin, Standing::Member);
             self.reception.news.push(News::Joined(origin));
             self.changed = true;
+            self.bridge(origin);
             self.say_differences(origin);
         }
         self.heard_us(origin, made_at);
@@ -266,9 +289,9 @@ impl Node {
             if heard.node == self.id || !ours.is_some_and(lived) {
                 continue;
             }
-            if self.reception.admit(at, heard.node)
-                && let Some(peer) = self.reception.peers.get_mut(heard.node)
-            {
+            self.reception.admit(at, heard.node);
+            self.reception.peers.came_again(heard.node);
+            if let Some(peer) = self.reception.peers.get_mut(heard.node) {
                 peer.lives = true;
                 if peer.deaf.is_some_and(|reported| reported < at) {
                     // It came back to others: what it sent since may be missing here.
@@ -288,10 +311,9 @@ impl Node {
             if known.is_some_and(|peer| peer.heard > at + self.config.heartbeat) {
                 continue;
             }
-            if self.reception.admit(at, *node) {
-                let (lanes, since) = (lanes.clone(), departures.since(*node));
-                self.part(now, *node, at, LastLanes { lanes, since });
-            }
+            self.reception.admit(at, *node);
+            let (lanes, since) = (lanes.clone(), departures.since(*node));
+            self.part(now, *node, at, LastLanes { lanes, since });
         }
     }
 
@@ -325,8 +347,8 @@ impl Node {
             self.reception.news.push(News::Left(node));
         }
         self.changed = true;
-        self.said.retain(|(of, _)| *of != node);
-        self.bridge();
+        self.unsay_differences(node);
+        self.bridge(node);
         // Anybody may say goodbye in a name that is made up, on every lane.
         let last = if known { last } else { LastLanes::default() };
         self.reception.left(now, node, last);
@@ -359,8 +381,7 @@ impl Node {
                 Overdue::Lost => self.lose(now, id),
                 Overdue::Forgotten => {
                     self.reception.forget(id);
-                    self.said.retain(|(of, _)| *of != id);
-                    self.bridge();
+                    self.unsay_differences(id);
                     self.changed = true;
                 }
             }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::beyond::BeyondRoom;
 use super::config::Config;
 use super::flow::{Flow, Settled, known_until};
 use super::lanes::Lanes;
@@ -27,6 +28,8 @@ pub(super) struct Reception {
     config: Config,
     random: Random,
     pub(super) peers: Peers,
+    /// What is known of nodes for which there is no room.
+    pub(super) beyond: BeyondRoom,
     pub(super) lanes: Lanes,
     /// The flows with numbers that are missing, and the bytes that all flows hold.
     waiting: BTreeSet<(NodeId, Lane)>,
@@ -43,6 +46,7 @@ impl Reception {
             config,
             random,
             peers: Peers::new(config.peers),
+            beyond: BeyondRoom::default(),
             lanes: Lanes::default(),
             waiting: BTreeSet::new(),
             held: 0,
@@ -86,34 +90,57 @@ impl Reception {
         }
     }
 
-    /// Makes room for the origin, if it is new: a peer that is no member gives way.
-    pub(super) fn admit(&mut self, now: Instant, origin: NodeId) -> bool {
+    /// Knows the origin from now on. Where there is no room for one that is new another gives way that nothing proves either.
+    pub(super) fn admit(&mut self, now: Instant, origin: NodeId) {
         if self.peers.get(origin).is_some() {
+            return;
+        }
+        if let Some(newcomer) = self.peers.newcomer_too_many() {
+            self.drop_published(now, newcomer);
+            self.forget(newcomer);
+        }
+        self.peers.insert(now, origin);
+    }
+
+    /// Makes sure that a node which is proven to live has a place: one that is gone gives up its own. False if members have
+    /// all places, none of which gives way.
+    pub(super) fn seat(&mut self, now: Instant, id: NodeId) -> bool {
+        let seated = self.peers.get(id).is_some_and(|peer| peer.proven);
+        if seated || !self.peers.is_taken() {
             return true;
         }
         if self.peers.is_full() {
-            let Some(least) = self.peers.least() else {
-                return false;
-            };
-            self.make_room(now, least);
+            return false;
         }
-        self.peers.insert(now, origin);
-        true
+        let least = self.peers.least();
+        least.inspect(|least| self.give_way(now, *least)).is_some()
     }
 
-    /// A node that is not heard any more gives way to another, and what it sent last is told as long as it is known of.
-    fn make_room(&mut self, now: Instant, id: NodeId) {
+    /// A node that is gone gives way to another, and what it sent last is told as long as it is known of.
+    fn give_way(&mut self, now: Instant, id: NodeId) {
         let since = self.lanes.first().unwrap_or(now);
         if let Some(peer) = self.peers.get(id).filter(|peer| peer.is_untold()) {
             let beat = peer.beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
             let since = beat.map_or(since, |beat| beat.max(since));
             self.news.deaf(Some(id), None, (since, now));
         }
-        let unproven = self.peers.get(id).filter(|peer| peer.is_new());
-        if let Some((stamp, at)) = unproven.and_then(|peer| peer.latest) {
-            self.peers.wait(at, id, stamp);
-        }
         self.forget(id);
+    }
+
+    /// What a node published that nothing proves is dropped, and told.
+    pub(super) fn drop_published(&mut self, now: Instant, id: NodeId) {
+        let ours = self.lanes.first().unwrap_or(now);
+        let every = self.config.heartbeat;
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        // Of one that members name, and that is not heard here, anything may be missing.
+        let unheard = (peer.lives && peer.beat.is_none()).then(|| peer.heard + every);
+        self.beyond.dropped(ours, peer.published.max(unheard));
+        for (lane, flow) in core::mem::take(&mut peer.flows) {
+            self.held -= flow.held_bytes();
+            self.waiting.remove(&(id, lane));
+        }
     }
 
     pub(super) fn forget(&mut self, id: NodeId) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use midplane::bus::{Limits, Outbound};
 use midplane::core::{Question, Reason};
-use midplane::envelope::{Decoded, Frame, Message};
+use midplane::envelope::{Decoded, Frame, Message, NodeId};
 use midplane::node::{Config, Intake, News, Node};
 use midplane::{Answer, Audience, Event, Instant, Scope, Target};
 
@@ -20,9 +20,6 @@ const LIMITS: Limits = Limits::new(1 << 16);
 
 /// The heartbeats in which nodes that start at once know each other: each names 32 others.
 const SETTLES: u32 = 100;
-
-/// One in this number of places may be taken by a node that waits to be proven, where there are fewer places than nodes.
-const PLACES: usize = 8;
 
 /// Nodes as values, and a bus that brings every frame to all of them.
 #[derive(Debug)]
@@ -113,17 +110,13 @@ impl ManyNodes {
         })
     }
 
-    /// Lets time pass until every node knows all others, or nearly as many as it has room for: then some places are taken by
-    /// nodes that wait to be proven. Gives how many heartbeats that took.
+    /// Lets time pass until every node knows all others, or as many as it has room for. Gives how many heartbeats that took.
     ///
     /// # Panics
     /// When they do not within a hundred heartbeats.
     pub fn settle(&mut self) -> u32 {
         let others = self.living() - 1;
-        let wanted = match self.config.peers {
-            room if room < others => room - room / PLACES,
-            _ => others,
-        };
+        let wanted = others.min(self.config.peers);
         for heartbeats in 0..SETTLES {
             if self.known().0 >= wanted {
                 return heartbeats;
@@ -142,6 +135,14 @@ impl ManyNodes {
         for _ in 0..self.steps(heartbeats) {
             self.step();
         }
+    }
+
+    /// The members that each node that lives knows.
+    #[must_use]
+    pub fn members(&self) -> Vec<Vec<NodeId>> {
+        let living = self.members.iter().filter(|member| member.alive);
+        let known = living.map(|member| member.node.members().map(|(id, _)| id).collect());
+        known.collect()
     }
 
     /// Every node publishes an event for all.
@@ -256,6 +257,13 @@ impl ManyNodes {
         }
         assert!(self.members.iter().all(|member| member.links == 1));
         told
+    }
+
+    /// How often the nodes that live told of something missing.
+    #[must_use]
+    pub fn told(&self) -> usize {
+        let living = self.members.iter().filter(|member| member.alive);
+        living.map(|member| member.told.len()).sum()
     }
 
     /// Forgets what was published, received and told until now.
