@@ -1,6 +1,7 @@
 //! Memory follows the connections down as well as up, and other nodes take what they use. Alone in its file: it counts the
 //! process's bytes, so one test runs after the other.
 
+use std::iter;
 use std::panic::{panic_any, set_hook};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,9 +13,12 @@ use midplane::{
     Attachment, Backplane, ConnectionId, Event, EventKey, Local, Sink, Target, Verdict,
 };
 use midplane_core::bus::{Lane, Limits};
-use midplane_core::envelope::{FrameWriter, Header, Heartbeat, LaneProgress, Message, NodeId};
-use midplane_core::node::{Config, Intake, MAX_LANES, Node};
-use midplane_core::{Instant, Scope};
+use midplane_core::envelope::{
+    Decoded, Frame, FrameWriter, Header, Heard, Heartbeat, Introduction, LaneProgress, Message,
+    NodeId,
+};
+use midplane_core::node::{Config, Intake, MAX_LANES, News, Node};
+use midplane_core::{AgreedSettings, Audience, Instant, Scope};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -209,4 +213,76 @@ fn promise_5_a_member_takes_what_it_used() {
     assert_eq!(nodes[0].members().count(), 1);
     let taken = ALLOCATOR.current_usage().saturating_sub(base);
     assert!(taken <= 64 * 1024, "{taken} bytes are taken");
+}
+
+/// What the docs say of `Config::peers`.
+#[test]
+fn promise_5_members_of_one_lane_take_two_kibibytes_each() {
+    const NODES: u16 = 1_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::from_origin(Duration::from_secs(1));
+    let mut node = subscriber(1, Config::default());
+    node.tick(now);
+    let own = node.transmit(now).expect("a hello");
+    let Ok(Decoded::Frame(own)) = Frame::decode(&own.frame, LIMITS.frame) else {
+        panic!("no frame");
+    };
+    let named = Heard {
+        node: own.header().origin,
+        stamp: own.header().stamp,
+        ago: Duration::ZERO,
+    };
+    let introduction = Introduction {
+        name: "n".repeat(32),
+        cluster: "c".repeat(16),
+        broker: "b".repeat(48),
+        ..Introduction::new(AgreedSettings {
+            lanes: 1,
+            heartbeat: Config::default().heartbeat,
+            time_to_live: Config::default().time_to_live,
+            json_lane: false,
+            signing: None,
+        })
+    };
+    let audience: Audience = Target::topic("t").unwrap().into();
+    let base = ALLOCATOR.current_usage();
+    let mut events = 0;
+    for number in 1..=NODES {
+        let mut name = [7; 16];
+        name[..2].copy_from_slice(&number.to_be_bytes());
+        let heartbeat = Heartbeat {
+            version: "1.2.3".into(),
+            heard: vec![named],
+            ..Heartbeat::default()
+        };
+        let event = Message::Publish {
+            scope: Scope::default(),
+            audience: audience.clone(),
+            event: Event::text("e"),
+        };
+        let beat = vec![
+            Message::Introduction(introduction.clone()),
+            Message::Heartbeat(heartbeat),
+        ];
+        for (first, stamp, messages) in [(0, 200, beat), (1, 201, vec![event])] {
+            let header = Header {
+                stamp: Duration::from_secs(100) + Duration::from_millis(stamp),
+                ..Header::new(NodeId(name), 0, first)
+            };
+            let mut writer = FrameWriter::new(header, LIMITS.frame).expect("a header fits");
+            for message in &messages {
+                writer.push(message).expect("a message fits");
+            }
+            let later = now + Duration::from_millis(stamp);
+            node.receive(later, Lane(0), &writer.finish());
+            let news = iter::from_fn(|| node.news());
+            events += news
+                .filter(|news| matches!(news, News::Event { .. }))
+                .count();
+        }
+    }
+    assert_eq!(events, usize::from(NODES));
+    assert_eq!(node.members().count(), usize::from(NODES));
+    let taken = ALLOCATOR.current_usage().saturating_sub(base) / usize::from(NODES);
+    assert!((1_024..=2_048).contains(&taken), "{taken} bytes each");
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use midplane_core::bus::{Lane, Limits};
-use midplane_core::envelope::{FrameWriter, Header, Heartbeat, Message, NodeId};
+use midplane_core::envelope::{FrameWriter, Header, Heartbeat, Introduction, Message, NodeId};
 use midplane_core::node::{Config, Intake, News, Node, Run};
-use midplane_core::{Audience, Event, Instant, Refusal, Scope, Target, TooLarge};
+use midplane_core::{AgreedSettings, Audience, Event, Instant, Refusal, Scope, Target, TooLarge};
 
 const LIMITS: Limits = Limits::new(1_024);
 const INTAKE: Intake = Intake::new(1, LIMITS);
@@ -336,4 +336,59 @@ fn a_heartbeat_among_a_thousand_nodes_is_a_kibibyte() {
     }
     assert!(beats > 4 && node.peers() == 1_000);
     assert!((900..=1_152).contains(&largest), "{largest} bytes");
+}
+
+/// The shortest of some rounds of 200 frames, each of a new name that introduces itself, where this number of names is known.
+fn time_of_made_up_names(known: u32) -> Duration {
+    let limits = Limits::new(1 << 16);
+    let config = Config {
+        peers: known as usize,
+        ..Config::default()
+    };
+    let mut node = Node::new(NodeId([1; 16]), config, limits);
+    let now = Instant::from_origin(Duration::from_secs(1));
+    node.connected(now);
+    let mut number = 0_u32;
+    let mut receive = |node: &mut Node, names: u32| {
+        for _ in 0..names {
+            number += 1;
+            let mut name = [7; 16];
+            name[..4].copy_from_slice(&number.to_le_bytes());
+            let header = Header {
+                stamp: Duration::from_secs(9),
+                ..Header::new(NodeId(name), 0, 0)
+            };
+            let introduction = Introduction::new(AgreedSettings {
+                lanes: 2,
+                heartbeat: config.heartbeat,
+                time_to_live: config.time_to_live,
+                json_lane: false,
+                signing: None,
+            });
+            let mut writer = FrameWriter::new(header, 1 << 10).unwrap();
+            for message in [
+                Message::Introduction(introduction),
+                Message::Heartbeat(Heartbeat::default()),
+            ] {
+                writer.push(&message).unwrap();
+            }
+            node.receive(now, Lane(0), &writer.finish());
+        }
+    };
+    receive(&mut node, known);
+    let rounds = (0..20).map(|_| {
+        let started = std::time::Instant::now();
+        receive(&mut node, 200);
+        started.elapsed()
+    });
+    let shortest = rounds.min().unwrap();
+    assert_eq!(node.peers(), known as usize);
+    shortest
+}
+
+/// A search through all that are known would take 256 times as long.
+#[test]
+fn a_made_up_name_costs_the_same_however_many_are_known() {
+    let (few, many) = (time_of_made_up_names(64), time_of_made_up_names(16_384));
+    assert!(many < few * 10, "{few:?} and {many:?}");
 }

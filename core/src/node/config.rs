@@ -41,9 +41,10 @@ pub struct Config {
     /// How many bytes of frames wait for others before them to be repaired, 8 MiB by default. What does not fit is
     /// dropped, and asked for again later.
     pub hold: usize,
-    /// The most other nodes that are kept track of, 1,024 by default. What further nodes publish does not come: the node is
-    /// degraded while one is heard, connections are told once a heartbeat that they miss something, and answers are
-    /// incomplete.
+    /// The most other nodes that have a place, 4,096 by default: each takes some 2 KiB, and 0.5 KiB for each further lane that
+    /// it used. What further nodes publish does not come: the node is degraded while one is heard, connections are told once
+    /// a heartbeat that they miss something, and answers are incomplete. Of nodes that nothing proves to live as many are kept
+    /// track of besides, and 64 at least.
     pub peers: usize,
     /// How many nodes are to hear each other at least, this one among them, for the node to be live and ready: the fewest
     /// that the service would go on with. 0, the default, for any number. Nodes on two brokers that never met know it by
@@ -61,7 +62,7 @@ impl Default for Config {
             queue: 8 << 20,
             keep: 8 << 20,
             hold: 8 << 20,
-            peers: 1_024,
+            peers: 4_096,
             expected_members: 0,
         }
     }

@@ -67,6 +67,7 @@ impl Hold {
     pub(super) fn take_first(&mut self) -> Option<Held> {
         let (_, held) = self.frames.pop_first()?;
         self.bytes -= held.size();
+        self.release();
         Some(held)
     }
 
@@ -74,6 +75,7 @@ impl Hold {
     pub(super) fn take_last(&mut self) -> Option<Held> {
         let (_, held) = self.frames.pop_last()?;
         self.bytes -= held.size();
+        self.release();
         Some(held)
     }
 
@@ -84,6 +86,13 @@ impl Hold {
             self.bytes -= if forged { held.size() } else { 0 };
             !forged
         });
+    }
+
+    /// A map from which the last frame was taken keeps the room of eleven, 1 KiB for each lane of each node.
+    fn release(&mut self) {
+        if self.frames.is_empty() {
+            self.frames = BTreeMap::new();
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {

@@ -298,7 +298,7 @@ impl Node {
     /// The node does not bound what waits: what lets messages in has the budget, as the queue of a
     /// [`Cluster`](crate::Cluster) does.
     pub fn enqueue(&mut self, mut queued: Queued) {
-        // A node with another number of lanes hears lane 0, as all do.
+        // Those have lane 0 in common with all others.
         if self.reception.peers.is_differing() {
             queued.lane = Lane(0);
         }

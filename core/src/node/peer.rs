@@ -85,7 +85,8 @@ pub(super) struct Peer {
     /// When the node was asked last to send something again.
     pub(super) asked: Instant,
     pub(super) clock: PeerClock,
-    pub(super) flows: BTreeMap<Lane, Flow>,
+    /// Boxed, for a map has room for eleven, and most peers have one or two.
+    pub(super) flows: BTreeMap<Lane, Box<Flow>>,
     /// Of lanes that were unsubscribed lately, before when what was received is stamped: none of it is to come twice.
     parted: BTreeMap<Lane, Duration>,
 }
@@ -249,7 +250,7 @@ impl Peer {
         } = self;
         let flow = flows.entry(lane).or_insert_with(|| {
             let parted = parted.remove(&lane);
-            Flow::new(parted.unwrap_or_default().max(*fresh))
+            Box::new(Flow::new(parted.unwrap_or_default().max(*fresh)))
         });
         let heard = (*dated, *listed);
         let view = at.view((clock, introduction.as_deref()), since, heard, proven);
@@ -302,7 +303,7 @@ impl Peer {
 
     /// The link is gone.
     pub(super) fn disconnected(&mut self) {
-        self.flows.values_mut().for_each(Flow::disconnected);
+        self.flows.values_mut().for_each(|flow| flow.disconnected());
     }
 }
 

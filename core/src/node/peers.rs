@@ -1,5 +1,6 @@
 //! The other nodes: who is known, who of them is a member, and who is named to others.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -49,13 +50,13 @@ impl NamesLeft {
 
 #[derive(Debug)]
 pub(super) struct Peers {
-    known: BTreeMap<NodeId, Peer>,
+    known: BTreeMap<NodeId, Box<Peer>>,
     members: usize,
-    /// Those that nothing proves to live. The others have a place of their own, which only one that is gone gives up.
+    /// The nodes that nothing proves to live. Each other one has a place, which only one that is gone gives up.
     newcomers: Newcomers,
     /// The most that have a place.
     most: usize,
-    /// Those that have another number of lanes.
+    /// The nodes that have another number of lanes.
     differing: BTreeSet<NodeId>,
     /// When silent nodes were heard last of which nothing else is known any more, at most as many as there may be peers.
     forgotten: BTreeMap<NodeId, Instant>,
@@ -89,11 +90,13 @@ impl Peers {
     }
 
     pub(super) fn get(&self, id: NodeId) -> Option<&Peer> {
-        self.known.get(&id)
+        let peer = self.known.get(&id)?;
+        Some(peer)
     }
 
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Peer> {
-        self.known.get_mut(&id)
+        let peer = self.known.get_mut(&id)?;
+        Some(peer)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -101,20 +104,19 @@ impl Peers {
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Peer> {
-        self.known.values()
+        self.known.values().map(|peer| &**peer)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
-        self.known.iter().map(|(id, peer)| (*id, peer))
+        self.known.iter().map(|(id, peer)| (*id, &**peer))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Peer)> {
-        self.known.iter_mut().map(|(id, peer)| (*id, peer))
+        self.known.iter_mut().map(|(id, peer)| (*id, &mut **peer))
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
-        let members = self.known.iter().filter(|(_, peer)| peer.is_member());
-        members.map(|(id, peer)| (*id, peer))
+        self.iter().filter(|(_, peer)| peer.is_member())
     }
 
     /// How many are members.
@@ -177,12 +179,12 @@ impl Peers {
 
     /// A node is known from now on.
     pub(super) fn insert(&mut self, now: Instant, id: NodeId) {
-        self.known.insert(id, Peer::new(now));
+        self.known.insert(id, Box::new(Peer::new(now)));
         self.newcomers.came(id);
     }
 
     /// Forgets a node, but when a silent one was heard last: its machine may have been suspended.
-    pub(super) fn forget(&mut self, id: NodeId) -> Option<Peer> {
+    pub(super) fn forget(&mut self, id: NodeId) -> Option<Box<Peer>> {
         let peer = self.known.remove(&id)?;
         self.members -= usize::from(peer.is_member());
         self.newcomers.remove(id);

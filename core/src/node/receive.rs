@@ -249,7 +249,7 @@ impl Node {
             }
             self.recall(now, origin, sent);
         }
-        if !self.reception.seat(now, origin) {
+        if !self.reception.place(now, origin) {
             return;
         }
         let Some(peer) = self.reception.peers.get_mut(origin) else {

@@ -104,9 +104,9 @@ impl Reception {
 
     /// Makes sure that a node which is proven to live has a place: one that is gone gives up its own. False if members have
     /// all places, none of which gives way.
-    pub(super) fn seat(&mut self, now: Instant, id: NodeId) -> bool {
-        let seated = self.peers.get(id).is_some_and(|peer| peer.proven);
-        if seated || !self.peers.is_taken() {
+    pub(super) fn place(&mut self, now: Instant, id: NodeId) -> bool {
+        let placed = self.peers.get(id).is_some_and(|peer| peer.proven);
+        if placed || !self.peers.is_taken() {
             return true;
         }
         if self.peers.is_full() {
@@ -210,7 +210,8 @@ impl Reception {
     }
 
     fn flow(&self, origin: NodeId, lane: Lane) -> Option<&Flow> {
-        self.peers.get(origin)?.flows.get(&lane)
+        let flow = self.peers.get(origin)?.flows.get(&lane)?;
+        Some(flow)
     }
 
     fn drop_newest(&mut self, now: Instant, origin: NodeId, lane: Lane) -> bool {

@@ -70,12 +70,12 @@ fn what_nodes_publish_beyond_the_room_for_peers_is_told() {
     }
     let (complete, ..) = all.ask();
     assert!(!complete);
-    // Who has a place keeps it, and nothing is told where nothing is published.
+    // Who has a place keeps it, and nothing is told where nothing is published: as many newcomers are known as members.
     let members = all.members();
     all.forget();
     all.run(20);
     assert!(all.members() == members);
-    assert_eq!(all.told(), 0);
+    assert!(all.told() == 0 || beyond > room);
     // Again and again, within heartbeats, and of those alone for which there is no room.
     for _ in 0..3 {
         all.publish_each();
