@@ -3,7 +3,7 @@
 use midplane_core::bus::SettingsError;
 
 /// The migrations, each applied once and in this order, for ever: a change is a new one at the end.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/1_tables.sql"),
     include_str!("../../migrations/2_history.sql"),
     include_str!("../../migrations/3_producers.sql"),
@@ -13,6 +13,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/7_interface.sql"),
     include_str!("../../migrations/8_errors.sql"),
     include_str!("../../migrations/9_look.sql"),
+    include_str!("../../migrations/10_plans.sql"),
 ];
 
 /// How the schema is named in the migrations, which are SQL as they stand.

@@ -7,6 +7,7 @@ mod handed_in;
 mod interface;
 mod own;
 mod peculiar;
+mod plans;
 mod sql;
 mod test_store;
 mod trouble;

@@ -36,7 +36,7 @@ fn many_may_migrate_at_once_and_again() {
         );
         assert_eq!(
             sql(&url, &count).await.as_deref(),
-            Some("1 2 3 4 5 6 7 8 9")
+            Some("1 2 3 4 5 6 7 8 9 10")
         );
         run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");
@@ -290,24 +290,4 @@ fn nothing_secret_is_shown() {
     let store = PostgresStore::new("postgres://ada:s3cret@a/shop", timer).expect("a url");
     let shown = format!("{store:?} {:?}", store.backend());
     assert!(!shown.contains("s3cret"), "{shown}");
-}
-
-/// What a look reads of the table is counted, and not timed: 2,000 wait, and 10 are taken.
-#[test]
-fn a_look_reads_what_it_takes_and_not_the_backlog() {
-    smol::block_on(async {
-        let test = TestStore::start();
-        let fill = "SELECT midplane.start(id), midplane.complete(id)
-            FROM (SELECT 'job ' || number AS id FROM generate_series(1, 2000) AS number) AS jobs";
-        test.sql(fill).await;
-        let open = test.open().await;
-        open.run("SET plan_cache_mode = force_generic_plan").await;
-        let look = "BEGIN;
-            DO $$ BEGIN PERFORM midplane.take(NULL, NULL, 10, 32, 1000000); END $$;
-            SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables
-            WHERE relid = 'midplane.executions'::regclass";
-        let read = open.run(&test.in_schema(look)).await.expect("a count");
-        let read: u64 = read.parse().expect("a number");
-        assert!((10..500).contains(&read), "{read} rows were read");
-    });
 }
