@@ -286,7 +286,10 @@ impl Node {
             // to a heartbeat after it was heard.
             let at = now - heard.ago;
             let lived = |ours| heard.ago <= now - ours + self.config.heartbeat;
-            if heard.node == self.id || !ours.is_some_and(lived) {
+            // What came of it may be all that it says, as where its clock stands.
+            let known = self.reception.peers.get(heard.node);
+            let speaks = |ours| known.is_some_and(|peer| peer.heard > ours);
+            if heard.node == self.id || !ours.is_some_and(|ours| lived(ours) || speaks(ours)) {
                 continue;
             }
             self.reception.admit(at, heard.node);

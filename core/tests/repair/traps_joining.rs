@@ -324,3 +324,24 @@ fn a_live_node_is_known_to_every_other_live_one() {
         }
     }
 }
+
+/// A node whose clock stands makes no heartbeats, and what it publishes goes out all the same.
+#[test]
+fn an_origin_that_dies_and_made_no_heartbeat_since_we_came_is_told() {
+    let mut wire = Wire::new(2, lanes(2));
+    // Its heartbeats come to itself alone.
+    wire.route(|frame| {
+        let speechless = frame.from == 0 && frame.to != 0 && !frame.has_events();
+        (!speechless).then_some(ms(1))
+    });
+    wire.run(secs(6));
+    let newcomer = wire.add();
+    wire.link(newcomer);
+    wire.run(secs(1));
+    wire.publish(0, 1);
+    wire.run(secs(1));
+    wire.kill(0);
+    wire.run(secs(60));
+    assert_eq!(wire.history.missing(newcomer).len(), 1);
+    wire.history.assert_accounted(newcomer);
+}
