@@ -21,10 +21,10 @@ pub(super) fn judge(context: &mut Context<'_>) {
     let index = context.index;
     let mut tags: Vec<_> = index.events.keys().copied().collect();
     tags.sort_unstable();
-    let mut unsent = UnsentEvents::default();
+    let unsent = UnsentEvents::new(context);
     for tag in tags {
         let publish = &index.events[&tag];
-        let mut reported = None;
+        let reported = unsent.account_for(tag);
         for (node, timeline) in &index.nodes {
             if *node == publish.node {
                 judge_local(context, tag, publish);
@@ -38,7 +38,6 @@ pub(super) fn judge(context: &mut Context<'_>) {
             if missed.is_empty() {
                 continue;
             }
-            let reported = *reported.get_or_insert_with(|| unsent.account_for(context, publish));
             let excuse = match reported {
                 true => Some(Exemption::Unsent),
                 false => excuse(context, publish, timeline, flight(context, tag, publish)),

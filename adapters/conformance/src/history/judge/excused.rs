@@ -1,6 +1,6 @@
 //! Whether nobody has to account for the loss of an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use midplane::envelope::NodeId;
@@ -9,28 +9,35 @@ use super::context::Context;
 use super::exempt::Exemption;
 use super::node::NodeTimeline;
 use super::publish::PublishRecord;
+use crate::history::tag::EventTag;
 
-/// The events of closed nodes that were lost unsent, by node: the report of the close accounts for that many.
+/// The events of closed nodes that were lost unsent: the report of the close accounts for that many, the youngest that were not
+/// sent, for those before had expired.
 #[derive(Debug, Default)]
-pub(super) struct UnsentEvents(HashMap<NodeId, usize>);
+pub(super) struct UnsentEvents(HashSet<EventTag>);
 
 impl UnsentEvents {
-    /// Whether the report of the origin's close accounts for one more event, which is this one.
-    pub(super) fn account_for(
-        &mut self,
-        context: &Context<'_>,
-        publish: &PublishRecord<'_>,
-    ) -> bool {
-        let timeline = context.index.nodes.get(&publish.node);
-        let Some(reported) = timeline.and_then(|timeline| timeline.unsent) else {
-            return false;
-        };
-        if publish.sent.is_some() {
-            return false;
+    pub(super) fn new(context: &Context<'_>) -> Self {
+        let mut waiting: HashMap<NodeId, Vec<(Duration, EventTag)>> = HashMap::new();
+        let events = context.index.events.iter();
+        for (tag, publish) in events.filter(|(_, publish)| publish.is_unsent()) {
+            let place = (publish.called.at, *tag);
+            waiting.entry(publish.node).or_default().push(place);
         }
-        let count = self.0.entry(publish.node).or_default();
-        *count += 1;
-        *count <= reported
+        let mut unsent = HashSet::new();
+        for (node, mut events) in waiting {
+            let timeline = context.index.nodes.get(&node);
+            let reported = timeline.and_then(|timeline| timeline.unsent).unwrap_or(0);
+            events.sort_unstable();
+            let youngest = events.into_iter().rev().take(reported);
+            unsent.extend(youngest.map(|(_, tag)| tag));
+        }
+        Self(unsent)
+    }
+
+    /// Whether the report of the origin's close accounts for this event.
+    pub(super) fn account_for(&self, tag: EventTag) -> bool {
+        self.0.contains(&tag)
     }
 }
 

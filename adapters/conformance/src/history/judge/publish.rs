@@ -29,6 +29,11 @@ impl PublishRecord<'_> {
     pub(super) fn is_queued(&self) -> bool {
         matches!(self.returned, Some((.., Relayed::Queued)))
     }
+
+    /// Whether it was to be relayed, and did not leave its node.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.is_queued() && self.sent.is_none()
+    }
 }
 
 /// One call of one sink.
