@@ -194,7 +194,7 @@ fn kind(parameter: &StatementParameter<'_>) -> Type {
 }
 
 /// Everything but streams works on the pool alone: the store itself cannot connect to anything.
-async fn works_on(test: &TestStore, pool: Arc<dyn PostgresStatements>) {
+pub(crate) async fn works_on(test: &TestStore, pool: Arc<dyn PostgresStatements>) {
     let nowhere = "postgres://midplane@127.0.0.1:1/postgres";
     let store = store(nowhere, &test.schema).with_statements(pool);
     run(&store, "dies").await;

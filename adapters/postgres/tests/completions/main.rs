@@ -8,6 +8,7 @@ mod interface;
 mod own;
 mod peculiar;
 mod plans;
+mod pools;
 mod sql;
 mod test_store;
 mod trouble;
