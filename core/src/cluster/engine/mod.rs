@@ -45,7 +45,7 @@ const STEPS: usize = 64;
 
 /// Pieces of news passed on in one poll: what reads a mailbox is to have many turns before a burst has filled it, also on
 /// an executor that does not take all its tasks in turn.
-const NEWS: usize = 64;
+const NEWS: usize = 32;
 
 pub(super) struct Engine<H: Host> {
     shared: Arc<ClusterShared<H>>,
