@@ -32,10 +32,12 @@ fn queues(context: &mut Context<'_>) {
         let Some((returned, ..)) = publish.returned else {
             continue;
         };
-        let given_up = returned.at + bounds.time_to_live;
-        let until = publish
-            .sent
-            .map_or(given_up, |(_, sent)| sent.at.min(given_up));
+        // What would be too old on arrival may be given up sooner, by a quarter of its time to live at most.
+        let (latest, soonest) = (bounds.time_to_live, bounds.time_to_live * 3 / 4);
+        let until = match publish.sent {
+            Some((_, sent)) => sent.at.min(returned.at + latest),
+            None => returned.at + soonest,
+        };
         // An event may be sent before its publish returns.
         if until > returned.at && index.is_tapped(publish.node) {
             let changes = changes.entry(publish.node).or_default();
