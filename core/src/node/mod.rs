@@ -567,8 +567,9 @@ impl Node {
     }
 
     fn go_live(&mut self, now: Instant) {
-        let settled = now - self.pulse.connected >= self.joins_after();
-        if self.pulse.link != Link::Joining || !self.pulse.is_proven() || !settled {
+        let joins = self.pulse.link == Link::Joining && self.pulse.is_proven();
+        // What a link waits for is looked up among all peers, and not once it is live.
+        if !joins || now - self.pulse.connected < self.joins_after() {
             return;
         }
         self.pulse.link = Link::Live;
