@@ -12,8 +12,8 @@ use crate::{BackendError, Completion, Cursor, ErrorText, ExecutionId, Filter};
 /// The store's record of which finished executions were handled, and which are claimed.
 ///
 /// A ledger works whether or not any stream does. All times are by the store's own clock, so nodes need
-/// not agree on the time. An execution is handled once for the store as a whole: programs that each need to handle all
-/// completions use a store each, or the stream alone.
+/// not agree on the time. An execution is handled once for the ledger as a whole: programs that each need to handle all
+/// completions use the ledger of a [group](crate::Groups) each, or the stream alone.
 ///
 /// # Flows
 ///

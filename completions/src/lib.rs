@@ -32,7 +32,8 @@
 //! chooses, a [`Cursor`] resumes. A durable backend implements [`Journal`], three calls to a history, and
 //! [`Follower`] makes a stream of it that outlives connections. A [`Listener`] takes completions from the
 //! [`Ledger`], calls the program's [`Handler`] and records the result; [`SharedStream`] serves many consumers
-//! from one subscription. A [`Producer`] starts and finishes executions.
+//! from one subscription. [`Groups`] are several ledgers of one store, each of which has everything handled. A [`Producer`]
+//! starts and finishes executions.
 //!
 //! `midplane-completions-suite` holds a store to all of this in one line.
 
@@ -57,6 +58,7 @@ mod error;
 mod error_text;
 mod filter;
 mod follow;
+mod group;
 mod handler;
 mod journal;
 mod ledger;
@@ -75,6 +77,7 @@ pub use error::{BackendError, BackendErrorKind, ProduceError, SubscribeError};
 pub use error_text::ErrorText;
 pub use filter::Filter;
 pub use follow::{Follower, Pace};
+pub use group::{Group, GroupName, GroupStart, GroupStatus, Groups};
 pub use handler::{Attempt, Handled, Handler};
 pub use journal::{Entry, Journal, JournalReader, Page, ReadError};
 pub use ledger::{Claim, Ledger, Scan, Scanned, Settled, Take, Taken, Verdict};

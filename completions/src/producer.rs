@@ -15,10 +15,10 @@ use crate::{ExecutionId, FlowId, Namespace, Outcome, ProduceError, Tag};
 /// of the store calls the same procedures inside it instead, as the backend's documentation says.
 ///
 /// Every call may be repeated: a call that finds its work done reports [`Change::AlreadySo`], for as long as the store knows
-/// the execution. A store knows an execution until it is handled, and after that for as long as its retention says, which the
-/// store's documentation states. A finish that is repeated later is refused with [`ProduceError::Unknown`], and completes
-/// nothing a second time; an execution that is started again under the same id is another one. So give each execution an id
-/// of its own, and repeat calls no longer than retention lasts.
+/// the execution. A store knows an execution until every [group](crate::Groups) has handled it, and after that for as long as
+/// its retention says, which the store's documentation states. A finish that is repeated later is refused with
+/// [`ProduceError::Unknown`], and completes nothing a second time; an execution that is started again under the same id is
+/// another one. So give each execution an id of its own, and repeat calls no longer than retention lasts.
 #[async_trait]
 pub trait Producer: Send + Sync + fmt::Debug + 'static {
     /// Records that the execution started. An execution that is started already keeps what it was started

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use midplane::completions::{
-    CompletionBackend, ExecutionId, Ledger, Outcome, ProduceError, Producer,
+    CompletionBackend, ExecutionId, Groups, Ledger, Outcome, ProduceError, Producer,
 };
 
 /// A store of completions under test.
@@ -25,6 +25,12 @@ pub trait Fixture: Send + Sync + 'static {
     /// The ledger, which works whether or not the connections of the backend are cut.
     fn ledger(&self) -> Arc<dyn Ledger>;
 
+    /// The groups of the store, which work whether or not the connections of the backend are cut. `None` where the ledger is
+    /// of one group alone.
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        None
+    }
+
     /// Begins a transaction as soon as the store answers; `None` where the store has no transactions.
     async fn begin(&self) -> Option<Box<dyn Transaction>>;
 
@@ -41,7 +47,8 @@ pub trait Fixture: Send + Sync + 'static {
     /// are expired from now on.
     async fn expire_history(&self);
 
-    /// Drops the history that is older than this, as retention by time does, and the handled executions in it.
+    /// Drops the history that is older than this, as retention by time does, and the executions in it that every group has
+    /// handled, or keeps no longer.
     async fn prune(&self, age: Duration);
 
     /// Puts a record into the history that is no completion.

@@ -5,84 +5,15 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use midplane::completions::{
-    Claim, ErrorText, Execution, ExecutionId, Filter, FlowId, Ledger, Namespace, Outcome, Producer,
-    Scan, Settled, Tag, Take, Taken, Verdict,
+    ErrorText, Execution, ExecutionId, Filter, FlowId, Namespace, Outcome, Scan, Settled, Tag,
+    Take, Verdict,
 };
 use midplane_testkit::wait::pause;
 use midplane_testkit::{succeeds, within};
 
 use crate::fixture::Fixture;
+use crate::ledger_script::{LONG, LedgerScript, names, run_flow};
 use crate::script::{begin, complete, execution, finish, run, run_all, start};
-
-/// Longer than any check takes.
-const LONG: Duration = Duration::from_secs(3_600);
-
-/// Calls of the ledger with the waiting done.
-struct LedgerScript(Arc<dyn Ledger>);
-
-impl LedgerScript {
-    /// Every execution of a whole scan in pages, as they come.
-    async fn pages(&self, mut scan: Scan) -> Vec<String> {
-        let mut seen = Vec::new();
-        loop {
-            let page = succeeds("scanning", self.0.scan(&scan)).await;
-            assert!(
-                page.completions.len() <= scan.most.max(1),
-                "a page has its bound"
-            );
-            let ids = page.completions.iter();
-            seen.extend(ids.map(|completion| completion.execution.to_string()));
-            match page.next {
-                None => return seen,
-                next => scan = scan.after(next),
-            }
-        }
-    }
-
-    async fn scan(&self, most: usize) -> Vec<String> {
-        self.pages(Scan::new(most)).await
-    }
-
-    async fn take_as(&self, take: Take, lease: Duration) -> Taken {
-        succeeds("taking", self.0.take(&take, lease)).await
-    }
-
-    /// The claims on what is taken.
-    async fn take(&self, most: usize, lease: Duration) -> Vec<Claim> {
-        let taken = self.take_as(Take::new(most), lease).await;
-        assert!(taken.work.len() <= most.max(1), "a call has its bound");
-        taken.work.into_iter().map(|(_, claim)| claim).collect()
-    }
-
-    async fn settle(&self, claims: &[Claim], verdict: Verdict) {
-        let settled = claims.iter().map(|claim| Settled {
-            claim: claim.clone(),
-            verdict: verdict.clone(),
-        });
-        let settled: Vec<_> = settled.collect();
-        succeeds("settling", self.0.settle(&settled)).await;
-    }
-
-    async fn renew(&self, claims: &[Claim], lease: Duration) -> Vec<Claim> {
-        succeeds("renewing", self.0.renew(claims, lease)).await
-    }
-}
-
-fn names(claims: &[Claim]) -> Vec<&str> {
-    claims
-        .iter()
-        .map(|claim| claim.execution.as_str())
-        .collect()
-}
-
-/// Starts and completes executions of a flow.
-async fn run_flow(producer: &dyn Producer, flow: &str, ids: &[&str]) {
-    for id in ids {
-        let flow = FlowId::new(flow).expect("an id");
-        start(producer, &Execution::new(execution(id)).with_flow(flow)).await;
-        complete(producer, id).await;
-    }
-}
 
 /// "Executions that are finished and not handled."
 pub(crate) async fn what_finished_is_scanned_until_it_is_handled(fixture: Arc<dyn Fixture>) {

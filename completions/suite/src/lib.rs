@@ -23,7 +23,10 @@ mod cursor;
 pub mod faults;
 mod filter;
 mod fixture;
+mod grouped;
+mod groups;
 mod ledger;
+mod ledger_script;
 mod listening;
 pub mod load;
 mod nodes;
@@ -86,6 +89,18 @@ macro_rules! with_completion_checks {
             cursor::an_expired_cursor_is_refused,
             cursor::a_stream_whose_place_expired_says_so_and_goes_on,
             filter::a_filter_is_exact_or_refused,
+            groups::a_group_is_a_ledger_like_any_other,
+            groups::each_group_handles_everything_once_and_in_order,
+            groups::what_one_group_does_is_unknown_to_another,
+            groups::a_group_begins_with_what_is_kept,
+            groups::a_group_begins_now,
+            groups::a_group_that_was_away_catches_up,
+            groups::what_a_group_has_not_handled_is_kept,
+            groups::what_a_group_keeps_no_longer_is_given_up,
+            groups::a_removed_group_holds_nothing,
+            groups::the_group_without_a_name_is_removed_for_good,
+            groups::registering_again_keeps_the_place,
+            groups::groups_say_how_far_they_are,
             ledger::what_finished_is_scanned_until_it_is_handled,
             ledger::pages_show_everything_once,
             ledger::a_claim_excludes_every_other,
@@ -101,6 +116,7 @@ macro_rules! with_completion_checks {
             listening::a_listener_without_a_stream_handles_everything,
             load::a_subscription_under_load_starts_exactly,
             nodes::flows_keep_their_order_while_nodes_are_killed,
+            nodes::flows_of_two_groups_keep_their_order_while_nodes_are_killed,
             producer::a_finish_can_be_repeated_for_the_age_that_is_kept,
             producer::a_repeated_finish_never_completes_twice,
             producer::every_call_may_be_repeated,

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::channel::mpsc;
-use futures::future::{Either, join, join3, select};
+use futures::future::{Either, join, join_all, select};
 use futures::stream::StreamExt;
 use futures_timer::Delay;
 use midplane::Backoff;
 use midplane::completions::{
-    Attempt, Completion, Execution, FlowId, Handled, Handler, Listener, ListenerSettings,
+    Attempt, Completion, Execution, FlowId, Group, GroupName, Handled, Handler, Ledger, Listener,
+    ListenerSettings, Producer,
 };
-use midplane_testkit::eventually;
+use midplane_testkit::{eventually, succeeds};
 
 use crate::fixture::Fixture;
 use crate::script::{complete, execution, start};
@@ -146,7 +147,8 @@ impl Handler for FlowOracle {
 
 /// A node, which is killed where it stands and started anew with each kill, until there are no more.
 async fn node(
-    fixture: Arc<dyn Fixture>,
+    fixture: &dyn Fixture,
+    ledger: &Arc<dyn Ledger>,
     oracle: Arc<FlowOracle>,
     mut kills: mpsc::UnboundedReceiver<()>,
 ) {
@@ -157,7 +159,7 @@ async fn node(
     settings.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(500));
     loop {
         let timer = Arc::new(midplane::threads::Timer::new());
-        let (backend, ledger) = (fixture.backend(), fixture.ledger());
+        let (backend, ledger) = (fixture.backend(), Arc::clone(ledger));
         let listener = Listener::new(backend, ledger, oracle.clone(), timer);
         let (_handle, running) = listener.with_settings(settings).start();
         match select(running, kills.next()).await {
@@ -168,60 +170,101 @@ async fn node(
     }
 }
 
+impl Course {
+    /// Runs and completes the executions of each round, once the round before was struck.
+    async fn produce(&self, producer: &dyn Producer, mut strikes: mpsc::UnboundedReceiver<()>) {
+        for round in 0..self.rounds {
+            if round > 0 {
+                strikes.next().await;
+            }
+            for number in 0..self.length {
+                for flow in round * self.flows..(round + 1) * self.flows {
+                    let id = format!("{flow}:{number}");
+                    let flow = FlowId::new(format!("flow {flow}")).expect("an id");
+                    start(producer, &Execution::new(execution(&id)).with_flow(flow)).await;
+                    complete(producer, &id).await;
+                }
+            }
+        }
+    }
+
+    /// Has two nodes handle everything from this ledger, and kills one after the other.
+    async fn handle(
+        &self,
+        fixture: &dyn Fixture,
+        ledger: Arc<dyn Ledger>,
+        struck: mpsc::UnboundedSender<()>,
+    ) {
+        let begun = Instant::now();
+        let oracle = Arc::new(FlowOracle {
+            work: self.work,
+            flows: Mutex::default(),
+        });
+        let (first, first_kills) = mpsc::unbounded();
+        let (second, second_kills) = mpsc::unbounded();
+        let killing = async {
+            let nodes = [first, second];
+            for kill in 0..self.kills {
+                join(Delay::new(self.pace), oracle.reaches(self.before(kill))).await;
+                // A node is there until its sender is dropped, and the producer may have no more to do.
+                let _ = nodes[kill % 2].unbounded_send(());
+                let _ = struck.unbounded_send(());
+            }
+            oracle.reaches(self.total()).await;
+        };
+        let nodes = join(
+            node(fixture, &ledger, Arc::clone(&oracle), first_kills),
+            node(fixture, &ledger, Arc::clone(&oracle), second_kills),
+        );
+        join(nodes, killing).await;
+        self.judge(&oracle.state(), begun);
+    }
+
+    fn judge(&self, state: &Flows, begun: Instant) {
+        if asked("MIDPLANE_KILLS").is_some() {
+            figures(format_args!(
+                "{} kills in {:.0} s: {} executions handled, {} of them twice, {} out of order or beside another",
+                self.kills,
+                begun.elapsed().as_secs_f64(),
+                state.handled,
+                state.repeated,
+                state.wrong.len(),
+            ));
+        }
+        assert!(state.wrong.is_empty(), "{:?}", state.wrong);
+        assert_eq!(state.handled, self.total());
+    }
+
+    /// Produces, and has nodes of their own handle everything from each of these ledgers.
+    async fn run(&self, fixture: &dyn Fixture, ledgers: Vec<Arc<dyn Ledger>>) {
+        let (struck, strikes) = mpsc::unbounded();
+        let handling = ledgers
+            .into_iter()
+            .map(|ledger| self.handle(fixture, ledger, struck.clone()));
+        let producer = fixture.producer();
+        join(self.produce(&*producer, strikes), join_all(handling)).await;
+    }
+}
+
 /// "Executions of a flow are handled one after the other, by one listener of all on the store at a time", whatever dies.
 ///
 /// `MIDPLANE_KILLS` makes the run longer: a node is killed every 5 s, and each kill has ten flows of 100 of its own.
 pub(crate) async fn flows_keep_their_order_while_nodes_are_killed(fixture: Arc<dyn Fixture>) {
-    let (course, begun) = (Course::asked(), Instant::now());
-    let oracle = Arc::new(FlowOracle {
-        work: course.work,
-        flows: Mutex::default(),
-    });
-    let (first, first_kills) = mpsc::unbounded();
-    let (second, second_kills) = mpsc::unbounded();
-    let (struck, mut strikes) = mpsc::unbounded();
-    let producing = async {
-        let producer = fixture.producer();
-        for round in 0..course.rounds {
-            if round > 0 {
-                strikes.next().await;
-            }
-            for number in 0..course.length {
-                for flow in round * course.flows..(round + 1) * course.flows {
-                    let id = format!("{flow}:{number}");
-                    let flow = FlowId::new(format!("flow {flow}")).expect("an id");
-                    start(&*producer, &Execution::new(execution(&id)).with_flow(flow)).await;
-                    complete(&*producer, &id).await;
-                }
-            }
-        }
+    let ledgers = vec![fixture.ledger()];
+    Course::asked().run(&*fixture, ledgers).await;
+}
+
+/// "Flows are of one group": each has all executions of a flow handled in order, whatever dies.
+pub(crate) async fn flows_of_two_groups_keep_their_order_while_nodes_are_killed(
+    fixture: Arc<dyn Fixture>,
+) {
+    let Some(groups) = fixture.groups() else {
+        return;
     };
-    let killing = async {
-        let nodes = [first, second];
-        for kill in 0..course.kills {
-            join(Delay::new(course.pace), oracle.reaches(course.before(kill))).await;
-            // A node is there until its sender is dropped, and the producer may have no more to do.
-            let _ = nodes[kill % 2].unbounded_send(());
-            let _ = struck.unbounded_send(());
-        }
-        oracle.reaches(course.total()).await;
-    };
-    let nodes = join(
-        node(Arc::clone(&fixture), Arc::clone(&oracle), first_kills),
-        node(Arc::clone(&fixture), Arc::clone(&oracle), second_kills),
-    );
-    join3(nodes, producing, killing).await;
-    let state = oracle.state();
-    if asked("MIDPLANE_KILLS").is_some() {
-        figures(format_args!(
-            "{} kills in {:.0} s: {} executions handled, {} of them twice, {} out of order or beside another",
-            course.kills,
-            begun.elapsed().as_secs_f64(),
-            state.handled,
-            state.repeated,
-            state.wrong.len(),
-        ));
+    let mut ledgers = Vec::new();
+    for name in ["audit", "billing"] {
+        let group = Group::new(GroupName::new(name).expect("an id"));
+        ledgers.push(succeeds("registering", groups.register(&group)).await);
     }
-    assert!(state.wrong.is_empty(), "{:?}", state.wrong);
-    assert_eq!(state.handled, course.total());
+    Course::asked().run(&*fixture, ledgers).await;
 }

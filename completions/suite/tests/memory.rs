@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use midplane::Backoff;
 use midplane::completions::{
-    CompletionBackend, ExecutionId, Ledger, MemoryStore, MemoryTransaction, Outcome, Pace,
+    CompletionBackend, ExecutionId, Groups, Ledger, MemoryStore, MemoryTransaction, Outcome, Pace,
     ProduceError, Producer,
 };
 use midplane_completions_suite::{Fixture, Transaction};
@@ -35,6 +35,10 @@ impl Fixture for InProcess {
 
     fn ledger(&self) -> Arc<dyn Ledger> {
         Arc::new(self.0.clone())
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(self.0.clone()))
     }
 
     async fn begin(&self) -> Option<Box<dyn Transaction>> {

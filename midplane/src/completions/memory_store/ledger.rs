@@ -1,63 +1,81 @@
-//! The ledger of the store.
+//! The ledger of a group.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, Claim, Completion, ExecutionId, FlowId, Ledger, Namespace, Scan, Scanned,
-    Settled, Take, Taken, Verdict,
+    BackendError, Claim, Completion, ExecutionId, FlowId, GroupName, Ledger, Namespace, Scan,
+    Scanned, Settled, Take, Taken, Verdict,
 };
 use midplane_core::Instant;
 
-use super::MemoryStore;
-use super::state::{FinishedExecution, StoreState};
+use super::SharedStore;
+use super::groups::no_group;
+use super::state::{ExecutionRecord, FinishedExecution};
+use super::work::{GroupWork, Work};
+
+/// The ledger of one group.
+pub(super) struct MemoryLedger {
+    pub(super) shared: Arc<SharedStore>,
+    pub(super) group: Option<GroupName>,
+}
+
+impl fmt::Debug for MemoryLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedger")
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
+}
 
 #[async_trait]
-impl Ledger for MemoryStore {
+impl Ledger for MemoryLedger {
     async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         let now = self.shared.timer.now();
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
+        let group = state.groups.get_mut(&self.group);
+        let group = group.ok_or_else(|| no_group(&self.group))?;
         let most = take.most.max(1);
-        let (found, mut more) = due(state, take, now);
-        let mut work = Vec::new();
-        for id in in_turns(found, state.turn.as_ref()).collect::<Vec<_>>() {
-            if work.len() == most {
+        let (found, mut more) = due(&state.executions, group, take, now);
+        let mut taken = Vec::new();
+        for id in in_turns(found, group.turn.as_ref()).collect::<Vec<_>>() {
+            if taken.len() == most {
                 more = true;
                 break;
             }
             let token = state.tokens + 1;
-            let record = state.executions.get_mut(&id);
-            let Some(finished) = record.and_then(|record| record.finished.as_mut()) else {
+            let finished = finished(&state.executions, &id);
+            let Some((finished, work)) = finished.zip(group.work.get_mut(&id)) else {
                 continue;
             };
-            finished.lease = Some((token, now + lease));
-            let claim = Claim::new(id, token, finished.failures);
+            work.lease = Some((token, now + lease));
+            let claim = Claim::new(id, token, work.failures);
             state.tokens = token;
-            state.turn = Some(finished.completion.namespace.clone());
-            state.touched.insert(claim.execution.clone());
-            work.push((finished.completion.clone(), claim));
+            group.turn = Some(work.namespace.clone());
+            group.touched.insert(claim.execution.clone());
+            taken.push((finished.completion.clone(), claim));
         }
-        Ok(Taken::new(work, more))
+        Ok(Taken::new(taken, more))
     }
 
     async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
         let now = self.shared.timer.now();
-        let mut guard = self.shared.state.lock();
-        let state = &mut *guard;
+        let mut state = self.shared.state.lock();
+        let group = state.group(&self.group)?;
         let mut void = Vec::new();
         for claim in claims {
-            let record = state.executions.get_mut(&claim.execution);
-            let Some(finished) = record.and_then(|record| record.finished.as_mut()) else {
-                // It was handled, and is forgotten.
+            let Some(work) = group.work.get_mut(&claim.execution) else {
+                // It was handled.
                 continue;
             };
-            match &mut finished.lease {
+            match &mut work.lease {
                 Some((token, until)) if *token == claim.token && now < *until => {
                     *until = now + lease;
                 }
-                _ if finished.handled => {}
                 _ => void.push(claim.clone()),
             }
         }
@@ -69,27 +87,23 @@ impl Ledger for MemoryStore {
         let mut guard = self.shared.state.lock();
         let state = &mut *guard;
         for Settled { claim, verdict } in settled {
-            let Some(finished) = held(state, claim) else {
+            let group = state.group(&self.group)?;
+            let Some(work) = held(group, claim) else {
                 continue;
             };
-            finished.lease = None;
-            let number = finished.number;
-            let namespace = finished.completion.namespace.clone();
+            work.lease = None;
             match verdict {
                 Verdict::Handled => {
-                    finished.handled = true;
-                    state.unlist(&namespace, number);
+                    group.unlist(&claim.execution);
                     state.forget(&claim.execution);
                 }
                 Verdict::Failed(pause) => {
-                    finished.failures = finished.failures.saturating_add(1);
-                    finished.paused = now + *pause;
+                    work.failures = work.failures.saturating_add(1);
+                    work.paused = now + *pause;
                 }
                 Verdict::Dead(error) => {
-                    finished.failures = finished.failures.saturating_add(1);
-                    finished.error = Some(error.clone());
-                    state.unlist(&namespace, number);
-                    state.dead.insert(number, claim.execution.clone());
+                    work.failures = work.failures.saturating_add(1);
+                    group.bury(&claim.execution, error.clone());
                 }
                 Verdict::Returned => {}
             }
@@ -98,18 +112,19 @@ impl Ledger for MemoryStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        let mut guard = self.shared.state.lock();
-        let state = &mut *guard;
+        let state = self.shared.state.lock();
         // The place of another store is unknown here: the scan starts over.
         let from = scan
             .after
             .as_ref()
             .and_then(|place| self.shared.number(place).ok())
             .unwrap_or(0);
+        let group = state.groups.get(&self.group);
+        let group = group.ok_or_else(|| no_group(&self.group))?;
         let mut listed: Vec<_> = match scan.dead {
-            true => state.dead.range(from..).collect(),
+            true => group.dead.range(from..).collect(),
             false => {
-                let listed = state.unhandled.values();
+                let listed = group.unhandled.values();
                 listed.flat_map(|listed| listed.range(from..)).collect()
             }
         };
@@ -121,38 +136,30 @@ impl Ledger for MemoryStore {
                 next = Some(self.shared.cursor(number));
                 break;
             }
-            let finished = state.executions.get(execution);
-            let finished = finished.and_then(|record| record.finished.as_ref());
-            let Some(finished) = finished else {
+            let finished = finished(&state.executions, execution);
+            let Some((finished, work)) = finished.zip(group.work.get(execution)) else {
                 continue;
             };
             completions.push(finished.completion.clone());
-            let error = finished.error.clone();
+            let error = work.error.clone();
             errors.extend(error.map(|error| (execution.clone(), error)));
         }
         Ok(Scanned::new(completions, next).with_errors(errors))
     }
 
     async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
-        let mut guard = self.shared.state.lock();
-        let state = &mut *guard;
-        let mut count = 0;
-        for id in executions {
-            let record = state.executions.get_mut(id);
-            let Some(finished) = record.and_then(|record| record.finished.as_mut()) else {
-                continue;
-            };
-            let number = finished.number;
-            if state.dead.remove(&number).is_some() {
-                finished.failures = 0;
-                finished.error = None;
-                let namespace = finished.completion.namespace.clone();
-                state.list(namespace, number, id.clone());
-                count += 1;
-            }
-        }
-        Ok(count)
+        let mut state = self.shared.state.lock();
+        let group = state.group(&self.group)?;
+        let replayed = executions.iter().filter(|id| group.replay(id));
+        Ok(replayed.count() as u64)
     }
+}
+
+pub(super) fn finished<'state>(
+    executions: &'state HashMap<ExecutionId, ExecutionRecord>,
+    execution: &ExecutionId,
+) -> Option<&'state FinishedExecution> {
+    executions.get(execution)?.finished.as_ref()
 }
 
 /// What tells a flow from every other.
@@ -164,26 +171,26 @@ fn flow(completion: &Completion) -> Option<FlowName<'_>> {
 
 /// What can be taken of each namespace, in its order, and whether one has more than that.
 fn due(
-    state: &StoreState,
+    executions: &HashMap<ExecutionId, ExecutionRecord>,
+    group: &GroupWork,
     take: &Take,
     now: Instant,
 ) -> (BTreeMap<Option<Namespace>, VecDeque<ExecutionId>>, bool) {
-    let finished = |id| state.executions.get(id)?.finished.as_ref();
+    let found_work = |id| Some((&finished(executions, id)?.completion, group.work.get(id)?));
     // The flows of which nothing can be taken, or nothing more.
-    let touched = state.touched.iter().filter_map(finished);
+    let touched = group.touched.iter().filter_map(found_work);
     let mut ended: HashSet<FlowName<'_>> = touched
-        .filter(|finished| !finished.is_free(now))
-        .filter_map(|finished| flow(&finished.completion))
+        .filter(|(_, work)| !work.is_free(now))
+        .filter_map(|(completion, _)| flow(completion))
         .collect();
     let mut counts: HashMap<FlowName<'_>, usize> = HashMap::new();
     let mut found: BTreeMap<_, VecDeque<_>> = BTreeMap::new();
     let mut more = false;
-    for (namespace, listed) in &state.unhandled {
+    for (namespace, listed) in &group.unhandled {
         let ids: &mut VecDeque<_> = found.entry(namespace.clone()).or_default();
-        for finished in listed.values().filter_map(finished) {
-            let completion = &finished.completion;
+        for (completion, work) in listed.values().filter_map(found_work) {
             let flow = flow(completion);
-            if flow.is_some_and(|flow| ended.contains(&flow)) || !finished.is_free(now) {
+            if flow.is_some_and(|flow| ended.contains(&flow)) || !work.is_free(now) {
                 continue;
             }
             if !take.filter.matches(completion) {
@@ -232,25 +239,10 @@ fn in_turns(
     })
 }
 
-impl FinishedExecution {
-    /// Whether the execution is under no lease, and waits for no other try.
-    fn is_free(&self, now: Instant) -> bool {
-        self.lease.is_none_or(|(_, until)| until <= now) && self.paused <= now
-    }
-}
-
-/// The execution of the claim, unless it was claimed by another since.
-fn held<'state>(
-    state: &'state mut StoreState,
-    claim: &Claim,
-) -> Option<&'state mut FinishedExecution> {
-    let finished = state
-        .executions
-        .get_mut(&claim.execution)?
-        .finished
-        .as_mut()?;
-    finished
-        .lease
+/// The work of the claim, unless the execution was claimed by another since.
+fn held<'state>(group: &'state mut GroupWork, claim: &Claim) -> Option<&'state mut Work> {
+    let work = group.work.get_mut(&claim.execution)?;
+    work.lease
         .is_some_and(|(token, _)| token == claim.token)
-        .then_some(finished)
+        .then_some(work)
 }

@@ -1,9 +1,11 @@
 //! The store of completions inside one process.
 
+mod groups;
 mod history;
 mod ledger;
 mod producer;
 mod state;
+mod work;
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,8 +22,8 @@ const RETENTION: usize = 100_000;
 
 /// Executions, the history of their completions and the record of what was handled, in one process: the
 /// reference for every other backend. A store is a [`Journal`](midplane_completions::Journal), a
-/// [`Producer`](midplane_completions::Producer) and a [`Ledger`](midplane_completions::Ledger);
-/// [`backend`](Self::backend) subscribes. Clones share one store.
+/// [`Producer`](midplane_completions::Producer), a [`Ledger`](midplane_completions::Ledger) and has
+/// [`Groups`](midplane_completions::Groups); [`backend`](Self::backend) subscribes. Clones share one store.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -54,7 +56,7 @@ const RETENTION: usize = 100_000;
 /// # Limits
 ///
 /// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention). An
-/// execution is kept while it is not handled, and after that as long as its record is. Bytes have no
+/// execution is kept while a group has not handled it, and after that as long as its record is. Bytes have no
 /// bound of their own.
 ///
 /// # What happens on disconnect
@@ -131,12 +133,13 @@ impl MemoryStore {
     }
 
     /// Drops the records of the history that are older than `age`, by the time of day, and the handled executions among them:
-    /// cursors from before the last of them are expired. A finish can be repeated for at least the age; what is not handled
-    /// stays.
+    /// cursors from before the last of them are expired. A finish can be repeated for at least the age; what a group has not
+    /// handled stays, unless it is older than the group [keeps](midplane_completions::Group::keep) it.
     pub fn prune(&self, age: Duration) {
-        let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        let oldest = Timestamp::from_micros(now().as_micros().saturating_sub(age));
-        self.shared.state.lock().prune(oldest);
+        let now = now();
+        let mut state = self.shared.state.lock();
+        state.give_up(now);
+        state.prune(before(now, age));
     }
 
     /// Puts a record into the history that is no completion, for this reason.
@@ -150,6 +153,12 @@ impl std::fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
+}
+
+/// The time this long before another.
+fn before(time: Timestamp, age: Duration) -> Timestamp {
+    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+    Timestamp::from_micros(time.as_micros().saturating_sub(age))
 }
 
 /// The time of day; before 1970 it is always 1970.

@@ -169,17 +169,10 @@ impl SharedStore {
         completion.flow.clone_from(&execution.flow);
         completion.namespace.clone_from(&execution.namespace);
         completion.tag.clone_from(&execution.tag);
-        let namespace = execution.namespace.clone();
-        record.finished = Some(FinishedExecution {
-            completion,
-            number,
-            handled: false,
-            failures: 0,
-            error: None,
-            paused: midplane_core::Instant::ZERO,
-            lease: None,
-        });
-        state.list(namespace, number, id.clone());
+        for group in state.groups.values_mut() {
+            group.list(&completion, number);
+        }
+        record.finished = Some(FinishedExecution { completion, number });
         state.append(Ok(id.clone()))
     }
 }

@@ -1,15 +1,15 @@
 //! The state of the store under its lock.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::task::AtomicWaker;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Completion, ErrorText, Execution, ExecutionId, Namespace,
-    Timestamp,
+    BackendError, BackendErrorKind, Completion, Execution, ExecutionId, GroupName, Timestamp,
 };
-use midplane_core::Instant;
+
+use super::work::GroupWork;
 
 /// A record of the history: a completion, or why it is none.
 pub(super) type Recorded = Result<ExecutionId, String>;
@@ -17,14 +17,8 @@ pub(super) type Recorded = Result<ExecutionId, String>;
 /// Executions, history and connections.
 pub(super) struct StoreState {
     pub(super) executions: HashMap<ExecutionId, ExecutionRecord>,
-    /// Finished executions that are not handled, by their namespace and their place in the history.
-    pub(super) unhandled: BTreeMap<Option<Namespace>, BTreeMap<u64, ExecutionId>>,
-    /// Executions to handle that were claimed or failed, now or before.
-    pub(super) touched: HashSet<ExecutionId>,
-    /// Dead letters, by their place in the history.
-    pub(super) dead: BTreeMap<u64, ExecutionId>,
-    /// The namespace that was taken from last.
-    pub(super) turn: Option<Option<Namespace>>,
+    /// What each group has not handled.
+    pub(super) groups: BTreeMap<Option<GroupName>, GroupWork>,
     history: VecDeque<Recorded>,
     /// The number of the oldest record that is kept.
     first: u64,
@@ -40,28 +34,17 @@ pub(super) struct ExecutionRecord {
     pub(super) finished: Option<FinishedExecution>,
 }
 
-/// How one execution ended, and whether that is handled.
+/// How one execution ended.
 pub(super) struct FinishedExecution {
     pub(super) completion: Completion,
     pub(super) number: u64,
-    pub(super) handled: bool,
-    pub(super) failures: u32,
-    /// What the last attempt at a dead letter failed with.
-    pub(super) error: Option<ErrorText>,
-    /// No scan before this time.
-    pub(super) paused: Instant,
-    /// The token of the lease and when it ends.
-    pub(super) lease: Option<(u64, Instant)>,
 }
 
 impl StoreState {
     pub(super) fn new(retention: usize) -> Self {
         Self {
             executions: HashMap::new(),
-            unhandled: BTreeMap::new(),
-            touched: HashSet::new(),
-            dead: BTreeMap::new(),
-            turn: None,
+            groups: BTreeMap::from([(None, GroupWork::default())]),
             history: VecDeque::new(),
             first: 0,
             retention,
@@ -123,35 +106,15 @@ impl StoreState {
         self.connections.clone()
     }
 
-    /// Lists an execution that finished as one to handle.
-    pub(super) fn list(&mut self, namespace: Option<Namespace>, number: u64, id: ExecutionId) {
-        self.unhandled
-            .entry(namespace)
-            .or_default()
-            .insert(number, id);
-    }
-
-    /// Lists an execution no more as one to handle.
-    pub(super) fn unlist(&mut self, namespace: &Option<Namespace>, number: u64) {
-        let Some(listed) = self.unhandled.get_mut(namespace) else {
-            return;
-        };
-        if let Some(id) = listed.remove(&number) {
-            self.touched.remove(&id);
-        }
-        if listed.is_empty() {
-            self.unhandled.remove(namespace);
-        }
-    }
-
-    /// Drops an execution that is handled and out of the history.
+    /// Drops an execution that every group has handled and that is out of the history.
     pub(super) fn forget(&mut self, execution: &ExecutionId) {
         let first = self.first;
+        let open = self.groups.values().any(|group| group.has(execution));
         let over = self
             .executions
             .get(execution)
             .and_then(|record| record.finished.as_ref())
-            .is_some_and(|finished| finished.handled && finished.number < first);
+            .is_some_and(|finished| !open && finished.number < first);
         if over {
             self.executions.remove(execution);
         }
