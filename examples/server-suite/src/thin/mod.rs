@@ -3,17 +3,18 @@
 
 mod client;
 mod link;
+mod unread;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use midplane_testkit::process::resident_memory;
 use serde_json::json;
 use tokio::time::{interval, sleep};
 
 use client::Count;
+use unread::Unread;
 
 use crate::Program;
 use crate::endpoint::Endpoint;
@@ -45,13 +46,11 @@ pub struct Settings {
 pub struct Report {
     links: Vec<Link>,
     length: Duration,
-    /// The 99th percentile of a prompt client's latency before, with and after the others.
+    /// The 99th percentile of a prompt client's latency alone, and among those on thin links.
     p99: [Duration; 2],
-    unread: usize,
-    /// The server's resident memory with clients that never read, and without, in bytes.
-    memory: [u64; 2],
-    /// What the system keeps for all TCP sockets of the machine, likewise.
-    kernel: [u64; 2],
+    /// The same while clients that never read are filled.
+    beside: Option<Duration>,
+    unread: Option<Unread>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,27 +71,15 @@ pub async fn run(program: Program, settings: &Settings, say: &dyn Fn(&str)) -> R
     let endpoint = server.endpoint;
     let (timed, every) = TIMED;
     let alone = client::latencies(endpoint, timed, every).await;
-    let flood = tokio::spawn(publish(endpoint));
-
-    let memory = || {
-        (
-            resident_memory(server.child.id()).unwrap_or(0),
-            tcp_memory(),
-        )
+    let (unread, beside) = match settings.unread {
+        0 => (None, Vec::new()),
+        clients => {
+            let (unread, beside) = unread::measure(endpoint, server.child.id(), clients, say).await;
+            (Some(unread), beside)
+        }
     };
-    let before = memory();
-    let mut unread = Vec::new();
-    for _ in 0..settings.unread {
-        unread.push(client::never_read(endpoint, "flood").await);
-    }
-    // As much as waits for one of them, and what the system holds, has been published long ago by then.
-    if !unread.is_empty() {
-        sleep(Duration::from_secs(20)).await;
-    }
-    let with = memory();
-    drop(unread);
-    say(&format!("{} clients never read", settings.unread));
 
+    let flood = tokio::spawn(publish(endpoint));
     let start = Instant::now();
     let counts: Vec<_> = RATES
         .iter()
@@ -118,9 +105,8 @@ pub async fn run(program: Program, settings: &Settings, say: &dyn Fn(&str)) -> R
         links: links.collect(),
         length: start.elapsed(),
         p99: [alone, among].map(p99),
-        unread: settings.unread,
-        memory: [with.0, before.0],
-        kernel: [with.1, before.1],
+        beside: unread.is_some().then(|| p99(beside)),
+        unread,
     }
 }
 
@@ -142,20 +128,14 @@ fn p99(mut latencies: Vec<Duration>) -> Duration {
     latencies[latencies.len() * 99 / 100]
 }
 
-/// What the system keeps for TCP sockets, in bytes.
-fn tcp_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"));
-    let pages = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4_096
-}
-
 impl Report {
-    /// Whether every link is still read, and each whose rate is below the flood's lost something and was told.
+    /// Whether every link is still read, and each whose rate is below the flood's lost something and was told; and whether
+    /// clients that never read took no more than they may.
     #[must_use]
     pub fn holds(&self) -> bool {
         let mut links = self.links.iter();
         links.all(|link| !link.ended && link.events > 0 && link.lost > 0)
+            && self.unread.as_ref().is_none_or(Unread::holds)
     }
 }
 
@@ -179,18 +159,11 @@ impl fmt::Display for Report {
             f,
             "a prompt client's p99: {alone:.1?} alone, {among:.1?} among them"
         )?;
-        if self.unread > 0 {
-            let each = |[with, before]: [u64; 2]| {
-                with.saturating_sub(before) as f64 / self.unread as f64 / 1024.0
-            };
-            let (ours, system) = (each(self.memory), each(self.kernel));
-            writeln!(
-                f,
-                "{} clients that never read: {ours:.0} KiB of the server each and {system:.0} KiB of the system: {:.1} GiB for \
-                 10,000",
-                self.unread,
-                (ours + system) * 10_000.0 / 1024.0 / 1024.0,
-            )?;
+        if let Some(beside) = self.beside {
+            writeln!(f, "and {beside:.1?} beside clients that never read")?;
+        }
+        if let Some(unread) = &self.unread {
+            write!(f, "{unread}")?;
         }
         Ok(())
     }
