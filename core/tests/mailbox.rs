@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -105,6 +105,27 @@ fn a_reader_that_emptied_the_mailbox_is_woken_by_the_next_push() {
     assert_eq!(poll(4), 2);
     sender.push(&event);
     assert_eq!(task.0.load(Ordering::Relaxed), 1, "no event was left");
+}
+
+#[test]
+fn a_batch_ends_with_the_event_that_reaches_its_bytes() {
+    let (sender, mut receiver) = mailbox::channel(Capacity::default(), Overflow::DropOldest);
+    for bytes in [3, 4, 5, 20, 1, 1] {
+        sender.push(&Event::binary(vec![0; bytes]));
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let mut taken = Vec::new();
+    for most in [8, 8, 1, 8] {
+        let before = taken.len();
+        let polled = receiver.poll_batch_within(&mut context, &mut taken, most, 7);
+        assert_eq!(polled, Poll::Ready(taken.len() - before));
+        taken.push(Item::Lost(0));
+    }
+    let sizes = taken.iter().map(|item| match item {
+        Item::Event(event) => event.bytes().len(),
+        _ => 0,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [3, 4, 0, 5, 20, 0, 1, 0, 1, 0]);
 }
 
 #[test]

@@ -193,8 +193,22 @@ impl Connection {
         batch: &mut Vec<Item>,
         most: usize,
     ) -> Poll<usize> {
+        self.poll_batch_within(context, batch, most, usize::MAX)
+    }
+
+    /// [`poll_batch`](Self::poll_batch) of a reader that holds no more than about `bytes` of events: the one that reaches
+    /// the bound is the last that it takes.
+    pub fn poll_batch_within(
+        &mut self,
+        context: &mut Context<'_>,
+        batch: &mut Vec<Item>,
+        most: usize,
+        bytes: usize,
+    ) -> Poll<usize> {
         let mut taken = std::mem::take(&mut self.taken);
-        let count = self.receiver.poll_batch(context, &mut taken, most);
+        let count = self
+            .receiver
+            .poll_batch_within(context, &mut taken, most, bytes);
         for item in taken.drain(..) {
             batch.extend(self.item(item));
         }

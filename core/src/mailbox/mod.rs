@@ -334,8 +334,20 @@ impl<R: RawMutex> Receiver<R> {
         batch: &mut Vec<Item>,
         most: usize,
     ) -> Poll<usize> {
+        self.poll_batch_within(context, batch, most, usize::MAX)
+    }
+
+    /// [`poll_batch`](Self::poll_batch) of a reader that holds no more than about `bytes` of events: the one that reaches
+    /// the bound is the last that it takes.
+    pub fn poll_batch_within(
+        &mut self,
+        context: &mut Context<'_>,
+        batch: &mut Vec<Item>,
+        most: usize,
+        bytes: usize,
+    ) -> Poll<usize> {
         self.poll_take(context, |queue| {
-            let count = queue.drain(most.max(1), batch);
+            let count = queue.drain(most.max(1), bytes, batch);
             (count > 0).then_some(count)
         })
         .map(Option::unwrap_or_default)

@@ -262,10 +262,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Moves up to `most` items out, control first, and returns their number.
-    pub(super) fn drain(&mut self, most: usize, into: &mut Vec<Item>) -> usize {
+    /// Moves up to `most` items out, control first, and no more once they have `bytes`, and returns their number.
+    pub(super) fn drain(&mut self, most: usize, bytes: usize, into: &mut Vec<Item>) -> usize {
         let before = into.len();
-        into.extend(iter::from_fn(|| self.next()).take(most));
+        let mut room = bytes;
+        for item in iter::from_fn(|| self.next()).take(most) {
+            if let Item::Event(event) | Item::Control(event) = &item {
+                room = room.saturating_sub(event.bytes().len());
+            }
+            into.push(item);
+            if room == 0 {
+                break;
+            }
+        }
         self.give_back();
         into.len() - before
     }

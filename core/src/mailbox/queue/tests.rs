@@ -195,7 +195,7 @@ fn promise_5_replaced_events_do_not_pile_up() {
         );
     }
     let mut items = Vec::new();
-    queue.drain(usize::MAX, &mut items);
+    queue.drain(usize::MAX, usize::MAX, &mut items);
     let items: Vec<Entry> = items.into_iter().map(view).collect();
     assert_eq!(
         items,
@@ -232,7 +232,7 @@ fn promise_5_markers_do_not_pile_up() {
         );
     }
     let mut items = Vec::new();
-    queue.drain(usize::MAX, &mut items);
+    queue.drain(usize::MAX, usize::MAX, &mut items);
     assert_eq!(items, [Item::Lost(1_000), Item::Event(latest)]);
 }
 
@@ -249,7 +249,7 @@ fn promise_5_events_without_bytes_are_bounded() {
         assert_eq!(verdict, Verdict::Accepted);
     }
     let mut items = Vec::new();
-    assert_eq!(queue.drain(usize::MAX, &mut items), 1 + 10);
+    assert_eq!(queue.drain(usize::MAX, usize::MAX, &mut items), 1 + 10);
     assert_eq!(items[0], Item::Lost(990));
 }
 
@@ -270,7 +270,7 @@ fn promise_5_the_largest_bounds_do_not_overflow() {
         Verdict::Accepted
     );
     let mut items = Vec::new();
-    queue.drain(usize::MAX, &mut items);
+    queue.drain(usize::MAX, usize::MAX, &mut items);
     assert_eq!(items, [Item::Lost(1), Item::Event(b)]);
 }
 
@@ -298,7 +298,7 @@ fn promise_5_reports_do_not_pile_up() {
             );
         }
         let mut items = Vec::new();
-        queue.drain(usize::MAX, &mut items);
+        queue.drain(usize::MAX, usize::MAX, &mut items);
         let reports = items.iter().filter_map(|item| match item {
             Item::Missed(missed) => Some(missed.events),
             _ => None,
@@ -361,7 +361,7 @@ proptest! {
                 }
                 Step::Drain(most) => {
                     let mut items = Vec::new();
-                    queue.drain(most, &mut items);
+                    queue.drain(most, usize::MAX, &mut items);
                     let items: Vec<Entry> = items.into_iter().map(view).collect();
                     prop_assert_eq!(&items, &model.drain(most));
                     out.extend(items);
@@ -372,7 +372,7 @@ proptest! {
             prop_assert_eq!((queue.events, queue.bytes), model.sizes());
         }
         let mut items = Vec::new();
-        queue.drain(usize::MAX, &mut items);
+        queue.drain(usize::MAX, usize::MAX, &mut items);
         out.extend(items.into_iter().map(view));
         let (mut events, mut lost, mut missed) = (0_usize, 0, 0);
         for entry in out {
