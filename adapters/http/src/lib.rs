@@ -17,6 +17,7 @@
 //! knows a library of either protocol or a runtime, and all wait by a [`Timer`](midplane::Timer) alone.
 
 mod alive;
+mod apart;
 mod close;
 mod draining;
 mod event_stream;

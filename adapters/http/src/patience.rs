@@ -23,8 +23,8 @@ pub struct Patience {
     draining: Option<BoxFuture<'static, ()>>,
     /// Who is told that a write that waited was taken.
     alive: Option<Alive>,
-    /// What the write that is under way may take beside the limit.
-    allowance: Duration,
+    /// The bytes of what is under way, which have the time to be read beside the limit.
+    allowance: u64,
 }
 
 /// The slowest client that is kept, in bytes a second: what it has not read yet has that much more time.
@@ -49,7 +49,7 @@ impl Patience {
             alarm: None,
             draining: None,
             alive: None,
-            allowance: Duration::ZERO,
+            allowance: 0,
         }
     }
 
@@ -62,7 +62,7 @@ impl Patience {
     /// Gives the writes from now on, which are of this many bytes together, the time that a client needs for these at 4
     /// KiB/s, beside the limit: for who learns of the end of a write alone.
     pub fn allow(&mut self, bytes: u64) {
-        self.allowance = time_to_read(bytes);
+        self.allowance = bytes;
     }
 
     /// Shortens the patience to 2 s once the plane drains, for the wait that is under way too: one client that does not read
@@ -95,11 +95,13 @@ impl Patience {
         {
             self.draining = None;
             self.limit = self.limit.min(HURRY);
-            self.allowance = Duration::ZERO;
+            self.allowance = 0;
             self.alarm = None;
         }
-        let patience = self.limit + self.allowance;
-        let alarm = self.alarm.get_or_insert_with(|| self.timer.sleep(patience));
+        let patience = || self.limit + time_to_read(self.allowance);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| self.timer.sleep(patience()));
         if alarm.poll_unpin(context).is_pending() {
             return Poll::Pending;
         }

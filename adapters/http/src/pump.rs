@@ -1,6 +1,7 @@
 //! What is to be written to a WebSocket next.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::slice;
 use std::sync::Arc;
@@ -55,6 +56,13 @@ pub enum Outgoing {
     Close(Close),
 }
 
+impl Outgoing {
+    /// What is said in front of this close: with [`Close::RESTART`] when the client is to come back.
+    pub(crate) fn before(close: &Close) -> Option<Self> {
+        (close.code == Close::RESTART).then(|| Self::ReturnAfter(return_after()))
+    }
+}
+
 /// A stream of what is to be written to a WebSocket, to its [`Close`]. In front of a close with [`Close::RESTART`] it says when
 /// the client is to [come back](Outgoing::ReturnAfter), another time to each.
 ///
@@ -69,6 +77,8 @@ pub struct Pump {
     unproven: u64,
     alarm: BoxFuture<'static, ()>,
     draining: Draining,
+    /// Whether the goodbye is looked for before what waits is taken.
+    looks: bool,
     /// There once somebody may say goodbye.
     goodbye: Option<oneshot::Receiver<Close>>,
     /// What is said behind all that waits in the mailbox, to which nothing more comes.
@@ -103,6 +113,7 @@ impl Pump {
             beat: Beat::Resting,
             unproven: 0,
             draining,
+            looks: true,
             goodbye: None,
             last: None,
             parting: None,
@@ -142,11 +153,42 @@ impl Pump {
         items: &mut Vec<Item>,
         most: usize,
     ) -> Poll<Option<Close>> {
-        self.look_for_goodbye(context);
+        self.poll_items_within(context, items, most, usize::MAX)
+    }
+
+    /// [`poll_items`](Self::poll_items) for who holds no more than about `bytes` of events: the one that reaches the bound is
+    /// the last that it takes.
+    pub fn poll_items_within(
+        &mut self,
+        context: &mut Context<'_>,
+        items: &mut Vec<Item>,
+        most: usize,
+        bytes: usize,
+    ) -> Poll<Option<Close>> {
+        // What woke a pump that waited is in the mailbox, most often.
+        let looks = mem::replace(&mut self.looks, true);
+        if looks {
+            self.look_for_goodbye(context);
+        }
         let before = items.len();
-        match ready!(self.connection.poll_batch(context, items, most)) {
-            0 => Poll::Ready(Some(self.end())),
-            _ => {
+        let mut taken = self
+            .connection
+            .poll_batch_within(context, items, most, bytes);
+        if taken.is_pending() && !looks {
+            self.look_for_goodbye(context);
+            if self.last.is_some() {
+                taken = self
+                    .connection
+                    .poll_batch_within(context, items, most, bytes);
+            }
+        }
+        match taken {
+            Poll::Pending => {
+                self.looks = false;
+                Poll::Pending
+            }
+            Poll::Ready(0) => Poll::Ready(Some(self.end())),
+            Poll::Ready(_) => {
                 self.count(&items[before..]);
                 Poll::Ready(None)
             }
@@ -255,10 +297,13 @@ impl Stream for Pump {
         let outgoing = match self.parting.take() {
             Some(close) => Outgoing::Close(close),
             None => match ready!(self.poll_outgoing(context)) {
-                Outgoing::Close(close) if close.code == Close::RESTART => {
-                    self.parting = Some(close);
-                    Outgoing::ReturnAfter(return_after())
-                }
+                Outgoing::Close(close) => match Outgoing::before(&close) {
+                    Some(hint) => {
+                        self.parting = Some(close);
+                        hint
+                    }
+                    None => Outgoing::Close(close),
+                },
                 outgoing => outgoing,
             },
         };

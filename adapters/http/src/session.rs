@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 use midplane::{Associate, AttachOptions, Error, Handle, Item, Plane, Target, Timer};
 
 use crate::alive::Alive;
+use crate::apart::apart;
 use crate::close::Close;
 use crate::patience::Patience;
 use crate::pump::{Outgoing, Pump, PumpSettings};
@@ -27,6 +27,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What is written between two flushes at most: messages, and bytes of events. The last event may go beyond.
 const MESSAGES: usize = 64;
 const BYTES: usize = 64 << 10;
+
+/// Items that room is kept for between two turns.
+const KEPT: usize = 16;
 
 /// Messages of the client that are read ahead of the application.
 const AHEAD: usize = 1;
@@ -150,7 +153,9 @@ impl Session {
             let ended = Writer::new(&pump, sink, &timer).write(pump, &dialect).await;
             let _ = over.send(ended);
         };
-        join(join(reading, writing), serving).await;
+        // An event wakes the writing side alone: to look for what a client sent is not free, and most clients send little. It
+        // is first, so that a client that is told why it is closed is told the first reason.
+        join(writing, apart(join(reading, serving))).await;
     }
 }
 
@@ -234,6 +239,16 @@ enum Ended {
 struct Writer<S, M> {
     sink: SplitSink<S, M>,
     patience: Patience,
+    /// What was taken out of the mailbox and is not fed to the sink, the first last.
+    items: Vec<Item>,
+    /// What is fed to the sink when it is ready.
+    message: Option<M>,
+    /// Whether the sink is to be flushed, and the bytes of events that were fed to it since it was.
+    unflushed: bool,
+    bytes: usize,
+    /// What is written last, and whether that is fed to the sink.
+    close: Option<Close>,
+    closes: bool,
 }
 
 impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
@@ -241,52 +256,125 @@ impl<M, E, S: Sink<M, Error = E>> Writer<S, M> {
         let patience = Patience::new(timer.clone(), STUCK);
         let mut patience = patience.until_drain(pump.connection().plane());
         patience.tell(pump.alive());
-        Self { sink, patience }
+        Self {
+            sink,
+            patience,
+            items: Vec::new(),
+            message: None,
+            unflushed: false,
+            bytes: 0,
+            close: None,
+            closes: false,
+        }
     }
 
     /// Writes until the pump closes, the client takes nothing any more, or is gone.
     async fn write(mut self, mut pump: Pump, dialect: &impl Dialect<Message = M>) -> Ended {
-        while let Some(first) = pump.next().await {
-            let (mut next, mut bytes) = (Some(first), 0);
-            for _ in 0..MESSAGES {
-                let Some(outgoing) = next.take() else { break };
-                if let Outgoing::Item(Item::Event(event)) = &outgoing {
-                    bytes += event.bytes().len();
-                }
-                self.patience.allow(bytes as u64);
-                if let Some(message) = dialect.write(outgoing) {
-                    if let Some(ended) = self.once(SplitSink::poll_ready).await {
-                        return ended;
-                    }
-                    if self.sink.start_send_unpin(message).is_err() {
-                        return Ended::Gone;
-                    }
-                }
-                if bytes >= BYTES {
-                    break;
-                }
-                next = pump.next().now_or_never().flatten();
-            }
-            if let Some(ended) = self.once(SplitSink::poll_flush).await {
-                return ended;
-            }
-        }
-        Ended::Closed
+        poll_fn(|context| self.poll_turns(context, &mut pump, dialect)).await
     }
 
-    /// Does one step of writing; `None` when it is done.
-    async fn once(
+    /// Feeds all that there is to write to the sink and flushes it, turn after turn.
+    fn poll_turns(
         &mut self,
-        step: impl Fn(Pin<&mut SplitSink<S, M>>, &mut Context<'_>) -> Poll<Result<(), E>>,
-    ) -> Option<Ended> {
-        poll_fn(|context| {
-            let attempt = step(Pin::new(&mut self.sink), context);
-            Poll::Ready(match ready!(self.patience.poll(context, attempt)) {
-                Ok(Ok(())) => None,
-                Ok(Err(_)) => Some(Ended::Gone),
-                Err(_) => Some(Ended::Stuck),
-            })
+        context: &mut Context<'_>,
+        pump: &mut Pump,
+        dialect: &impl Dialect<Message = M>,
+    ) -> Poll<Ended> {
+        loop {
+            if let Err(ended) = ready!(self.poll_write(context, dialect)) {
+                return Poll::Ready(ended);
+            }
+            if self.closes {
+                return Poll::Ready(Ended::Closed);
+            }
+            ready!(self.poll_turn(context, pump, dialect));
+        }
+    }
+
+    /// Waits until there is something to write.
+    fn poll_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        pump: &mut Pump,
+        dialect: &impl Dialect<Message = M>,
+    ) -> Poll<()> {
+        let end = match pump.poll_items_within(context, &mut self.items, MESSAGES, BYTES) {
+            Poll::Ready(None) => {
+                self.items.reverse();
+                return Poll::Ready(());
+            }
+            Poll::Ready(end) => end,
+            // All before is flushed: a ping that was written has left.
+            Poll::Pending => ready!(pump.poll_beat(context)),
+        };
+        match end {
+            None => self.message = dialect.write(Outgoing::Ping),
+            Some(close) => {
+                let hint = Outgoing::before(&close);
+                self.message = hint.and_then(|hint| dialect.write(hint));
+                self.close = Some(close);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Feeds a turn to the sink, and flushes it once.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        dialect: &impl Dialect<Message = M>,
+    ) -> Poll<Result<(), Ended>> {
+        while self.message.is_some() || self.take_next(dialect) {
+            self.patience.allow(self.bytes as u64);
+            let is_ready = self.sink.poll_ready_unpin(context);
+            ready!(self.poll_step(context, is_ready))?;
+            if let Some(message) = self.message.take() {
+                let fed = self.sink.start_send_unpin(message);
+                fed.map_err(|_| Ended::Gone)?;
+                self.unflushed = true;
+            }
+        }
+        if self.unflushed {
+            let flushed = self.sink.poll_flush_unpin(context);
+            ready!(self.poll_step(context, flushed))?;
+            self.unflushed = false;
+        }
+        self.bytes = 0;
+        if self.items.capacity() > KEPT {
+            self.items = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the next message of the turn; false at its end.
+    fn take_next(&mut self, dialect: &impl Dialect<Message = M>) -> bool {
+        while self.message.is_none() {
+            let outgoing = if let Some(item) = self.items.pop() {
+                if let Item::Event(event) = &item {
+                    self.bytes += event.bytes().len();
+                }
+                Outgoing::Item(item)
+            } else if let Some(close) = self.close.take() {
+                self.closes = true;
+                Outgoing::Close(close)
+            } else {
+                return false;
+            };
+            self.message = dialect.write(outgoing);
+        }
+        true
+    }
+
+    /// What came of one step of writing, for which the client has a while.
+    fn poll_step(
+        &mut self,
+        context: &mut Context<'_>,
+        step: Poll<Result<(), E>>,
+    ) -> Poll<Result<(), Ended>> {
+        Poll::Ready(match ready!(self.patience.poll(context, step)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Gone),
+            Err(_) => Err(Ended::Stuck),
         })
-        .await
     }
 }
