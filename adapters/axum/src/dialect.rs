@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes};
 use bytes::Bytes;
 use midplane::Item;
 use midplane_http::{Dialect, Frame, Incoming, Outgoing, closing, frame};
@@ -52,6 +52,13 @@ impl Dialect for AxumDialect {
     reason = "it is what an application sets instead"
 )]
 pub(crate) fn message(item: Item) -> Option<Message> {
+    if let Item::Event(event) = &item
+        && event.is_text()
+    {
+        // Clients of one event share its bytes.
+        let text = Utf8Bytes::try_from(event.bytes().clone());
+        return text.ok().map(Message::Text);
+    }
     Some(match frame(&item) {
         Frame::Text(text) => Message::Text(text.into_owned().into()),
         Frame::Binary(bytes) => Message::Binary(bytes),
