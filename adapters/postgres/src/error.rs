@@ -20,7 +20,7 @@ pub(crate) struct ConnectionError {
 pub(crate) enum ConnectionErrorKind {
     Unreachable,
     Denied,
-    /// A schema, a table or a function that is not there.
+    /// A schema, a table, a function or a group that is not there.
     Missing,
     Protocol,
 }
@@ -81,7 +81,7 @@ impl ConnectionErrorKind {
     pub(crate) fn of_code(code: &str) -> Self {
         match code {
             "42501" => Self::Denied,
-            "3F000" | "42P01" | "42883" => Self::Missing,
+            "3F000" | "42P01" | "42883" | "MP006" => Self::Missing,
             code if code.starts_with("28") => Self::Denied,
             // A lock that was not had in time.
             "55P03" => Self::Unreachable,

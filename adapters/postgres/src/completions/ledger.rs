@@ -1,19 +1,52 @@
-//! The ledger of the store.
+//! The ledger of a group.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, Ledger, Scan, Scanned, Settled,
-    Take, Taken, Verdict,
+    BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, GroupName, Ledger, Scan,
+    Scanned, Settled, Take, Taken, Verdict,
 };
 
 use super::place::HistoryPlace;
 use super::statements::StatementParameter::{self, Number, Numbers, Text, Texts, Truth};
+use super::statements::StatementRow;
 use super::{PostgresStore, micros, row};
 
+/// The ledger of one group.
+#[derive(Debug)]
+pub(super) struct PostgresLedger {
+    pub(super) store: PostgresStore,
+    pub(super) group: Option<GroupName>,
+}
+
+impl PostgresLedger {
+    /// Calls a procedure, that of groups where the group has a name, for these columns of its rows.
+    async fn call(
+        &self,
+        columns: &str,
+        procedure: &str,
+        arguments: &str,
+        parameters: &[StatementParameter<'_>],
+    ) -> Result<Vec<Box<dyn StatementRow>>, BackendError> {
+        let mut parameters = parameters.to_vec();
+        let called = match &self.group {
+            None => {
+                format!("\"midplane\".unnamed(), \"midplane\".{procedure}({arguments})")
+            }
+            Some(group) => {
+                parameters.push(Text(Some(group.as_str())));
+                let last = parameters.len();
+                format!("\"midplane\".{procedure}(${last}, {arguments})")
+            }
+        };
+        let statement = format!("SELECT {columns} FROM {called} AS called");
+        Ok(self.store.query(&statement, &parameters).await?)
+    }
+}
+
 #[async_trait]
-impl Ledger for PostgresStore {
+impl Ledger for PostgresLedger {
     async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         let namespace = take.filter.namespace().map(|name| name.as_str());
         let tag = take.filter.tag().map(|tag| tag.as_str());
@@ -26,10 +59,11 @@ impl Ledger for PostgresStore {
             return Ok(Taken::default());
         }
         let rows = self
-            .query(
-                "SELECT store, more, token, failures::bigint, number, execution, outcome, bytes, \
-                 finished_at, flow, namespace, tag \
-                 FROM \"midplane\".take($1, $2, $3::integer, $4::integer, $5)",
+            .call(
+                "store, more, token, failures::bigint, number, execution, outcome, bytes, \
+                 finished_at, flow, namespace, tag",
+                "take",
+                "$1, $2, $3::integer, $4::integer, $5",
                 &[
                     Text(namespace),
                     Text(tag),
@@ -42,7 +76,7 @@ impl Ledger for PostgresStore {
         let mut taken = Taken::default();
         for found in &rows {
             let store = found.number("store").unwrap_or_default();
-            *self.number.lock() = Some(store);
+            *self.store.number.lock() = Some(store);
             taken.more = found.truth("more") == Some(true);
             let (Some(number), Some(token)) = (found.number("number"), found.number("token"))
             else {
@@ -68,8 +102,10 @@ impl Ledger for PostgresStore {
     async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
         let (executions, tokens) = columns(claims);
         let rows = self
-            .query(
-                "SELECT token FROM \"midplane\".renew($1, $2, $3)",
+            .call(
+                "token",
+                "renew",
+                "$1, $2, $3",
                 &[Texts(&executions), Numbers(&tokens), Number(micros(lease))],
             )
             .await?;
@@ -94,8 +130,10 @@ impl Ledger for PostgresStore {
             pauses.push(pause);
             errors.push(error);
         }
-        self.query(
-            "SELECT \"midplane\".settle($1, $2, $3, $4, $5)",
+        self.call(
+            "1::bigint AS settled",
+            "settle",
+            "$1, $2, $3, $4, $5",
             &[
                 Texts(&executions),
                 Numbers(&tokens),
@@ -109,7 +147,7 @@ impl Ledger for PostgresStore {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        let store = *self.number.lock();
+        let store = *self.store.number.lock();
         // The place of another store is unknown here: the scan starts over.
         let after = scan
             .after
@@ -118,8 +156,10 @@ impl Ledger for PostgresStore {
             .and_then(|(place, store)| HistoryPlace::of(place, store).ok())
             .map_or(0, |place| place.number);
         let rows = self
-            .query(
-                "SELECT * FROM \"midplane\".scan($1, $2, $3::integer)",
+            .call(
+                "called.*",
+                "scan",
+                "$1, $2, $3::integer",
                 &[Number(after), Truth(scan.dead), bound(scan.most)],
             )
             .await?;
@@ -127,7 +167,7 @@ impl Ledger for PostgresStore {
         let mut next = None;
         for found in &rows {
             let store = found.number("store").unwrap_or_default();
-            *self.number.lock() = Some(store);
+            *self.store.number.lock() = Some(store);
             let Some(number) = found.number("number") else {
                 continue;
             };
@@ -152,8 +192,9 @@ impl Ledger for PostgresStore {
             .map(ExecutionId::as_str)
             .filter(|id| !id.contains('\0'))
             .collect();
-        let statement = "SELECT \"midplane\".replay($1) AS count";
-        let rows = self.query(statement, &[Texts(&wanted)]).await?;
+        let rows = self
+            .call("called AS count", "replay", "$1", &[Texts(&wanted)])
+            .await?;
         let count = rows.first().and_then(|row| row.number("count"));
         let count = count.unwrap_or_default();
         u64::try_from(count).map_err(|error| {

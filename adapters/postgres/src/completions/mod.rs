@@ -3,6 +3,7 @@
 mod connect;
 mod connection;
 mod error;
+mod groups;
 mod history;
 mod ledger;
 mod migrate;
@@ -159,8 +160,11 @@ pub struct PostgresStore {
 pub struct Pruned {
     /// Records of the history.
     pub records: u64,
-    /// Executions that were handled.
+    /// Executions that every group had handled, or given up before.
     pub executions: u64,
+    /// What groups had not handled and kept no longer: an execution counts once for each group that gave it up. The next
+    /// call removes what no group keeps any more.
+    pub given_up: u64,
 }
 
 impl PostgresStore {
@@ -252,8 +256,10 @@ impl PostgresStore {
         Follower::new(Arc::new(self.clone()), Arc::clone(&self.timer))
     }
 
-    /// Removes the records of the history that are older than `age`, and the handled executions among them. Cursors
-    /// within the removed part are expired from then on; one at its end is not. Executions that are not handled stay.
+    /// Removes the records of the history that are older than `age`, and the executions among them that every
+    /// [group](midplane_completions::Groups) has handled. Cursors within the removed part are expired from then on; one at its
+    /// end is not. What a group has not handled stays, until it is given up for the group's
+    /// [`keep`](midplane_completions::Group::keep).
     ///
     /// # Errors
     /// When the server refuses or does not answer. Nothing is removed, or all of it, if only the answer was lost.
@@ -268,6 +274,7 @@ impl PostgresStore {
         Ok(Pruned {
             records: count("pruned_records"),
             executions: count("pruned_executions"),
+            given_up: count("given_up"),
         })
     }
 

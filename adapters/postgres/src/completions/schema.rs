@@ -3,7 +3,7 @@
 use midplane_core::bus::SettingsError;
 
 /// The migrations, each applied once and in this order, for ever: a change is a new one at the end.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("../../migrations/1_tables.sql"),
     include_str!("../../migrations/2_history.sql"),
     include_str!("../../migrations/3_producers.sql"),
@@ -14,6 +14,8 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/8_errors.sql"),
     include_str!("../../migrations/9_look.sql"),
     include_str!("../../migrations/10_plans.sql"),
+    include_str!("../../migrations/11_groups.sql"),
+    include_str!("../../migrations/12_group_ledger.sql"),
 ];
 
 /// How the schema is named in the migrations, which are SQL as they stand.

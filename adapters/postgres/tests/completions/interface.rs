@@ -91,7 +91,7 @@ pub(crate) fn everything() -> Scan {
 }
 
 /// A store as a role of this name, which may do what the procedure allows.
-async fn allowed(test: &TestStore, procedure: &str) -> (PostgresStore, String) {
+pub(crate) async fn allowed(test: &TestStore, procedure: &str) -> (PostgresStore, String) {
     let role = format!("{}-{procedure}", test.schema);
     test.sql(&format!(
         "CREATE ROLE \"{role}\" LOGIN PASSWORD 'pass'; CALL midplane.{procedure}('\"{role}\"')"

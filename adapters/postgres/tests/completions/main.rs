@@ -3,6 +3,7 @@
 mod commit;
 mod failover;
 mod faults;
+mod groups;
 mod handed_in;
 mod interface;
 mod own;

@@ -36,7 +36,7 @@ fn many_may_migrate_at_once_and_again() {
         );
         assert_eq!(
             sql(&url, &count).await.as_deref(),
-            Some("1 2 3 4 5 6 7 8 9 10")
+            Some("1 2 3 4 5 6 7 8 9 10 11 12")
         );
         run(&stores[0], "kept").await;
         stores[1].migrate().await.expect("it migrates again");

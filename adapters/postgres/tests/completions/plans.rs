@@ -36,11 +36,43 @@ fn a_look_reads_what_it_takes_and_not_the_backlog() {
     });
 }
 
+/// A group lists no more than 1,000 in a look, and takes from its own rows.
+#[test]
+fn a_look_of_a_group_reads_what_it_lists_and_takes() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        test.sql("SELECT midplane.register('group', false, NULL)")
+            .await;
+        test.sql(&FILL.replace("2000", "10000")).await;
+        let open = test.open().await;
+        let look = "PERFORM midplane.take('group', NULL, NULL, 10, 32, 1000000);";
+        let read = reads(&test, &open, "executions", look).await;
+        assert!((1_000..1_500).contains(&read), "{read} rows were read");
+        let looks = format!("DO $$ BEGIN FOR look IN 1..12 LOOP {look} END LOOP; END $$");
+        open.run(&test.in_schema(&looks)).await;
+        let read = reads(&test, &open, "executions", look).await;
+        assert!(
+            read < 100,
+            "{read} rows were read, and nothing was to be listed"
+        );
+        let read = reads(&test, &open, "work", look).await;
+        assert!((10..500).contains(&read), "{read} rows were read");
+        // A page from the middle of what is listed, or not.
+        let page = "PERFORM midplane.scan('group', 700, false, 10);";
+        let read = reads(&test, &open, "work", page).await;
+        assert!((10..100).contains(&read), "{read} rows were read");
+        test.sql("UPDATE midplane.groups SET position = 1").await;
+        test.sql("TRUNCATE midplane.work").await;
+        let read = reads(&test, &open, "executions", page).await;
+        assert!((10..100).contains(&read), "{read} rows were read");
+    });
+}
+
 /// A table that the server knows to be empty is best read from its beginning to its end, and a connection may keep the plan that
 /// does so.
 #[test]
 fn what_was_planned_while_the_tables_were_empty_reads_them_no_more_once_they_are_full() {
-    const CALLS: [(&str, &str); 7] = [
+    const CALLS: [(&str, &str); 12] = [
         (
             "executions",
             "PERFORM midplane.take(NULL, NULL, 10, 32, 1000000);",
@@ -69,6 +101,24 @@ fn what_was_planned_while_the_tables_were_empty_reads_them_no_more_once_they_are
             "executions",
             "BEGIN PERFORM midplane.handled('job 1', 1); EXCEPTION WHEN SQLSTATE 'MP005' THEN END;",
         ),
+        (
+            "work",
+            "PERFORM midplane.take('group', NULL, NULL, 10, 32, 1000000);",
+        ),
+        (
+            "work",
+            "PERFORM midplane.renew('group', ARRAY['job 1'], ARRAY[1], 1000);",
+        ),
+        (
+            "work",
+            "PERFORM midplane.settle('group', ARRAY['job 1'], ARRAY[1], ARRAY['handled'], ARRAY[0], ARRAY['']);",
+        ),
+        (
+            "work",
+            "BEGIN PERFORM midplane.handled('group', 'job 1', 1);
+             EXCEPTION WHEN SQLSTATE 'MP005' THEN END;",
+        ),
+        ("work", "PERFORM midplane.replay('group', ARRAY['job 1']);"),
     ];
     smol::block_on(async {
         // On a server of its own, where nothing keeps what is vacuumed.
@@ -77,7 +127,8 @@ fn what_was_planned_while_the_tables_were_empty_reads_them_no_more_once_they_are
             "SELECT midplane.start('old'), midplane.complete('old')",
             "UPDATE midplane.executions SET handled_at = now()",
             "SELECT midplane.prune(0)",
-            "VACUUM ANALYZE midplane.executions, midplane.outbox",
+            "SELECT midplane.register('group', false, NULL)",
+            "VACUUM ANALYZE midplane.executions, midplane.outbox, midplane.work, midplane.groups",
         ] {
             test.sql(statement).await;
         }
@@ -87,7 +138,12 @@ fn what_was_planned_while_the_tables_were_empty_reads_them_no_more_once_they_are
                 reads(&test, &open, table, statements).await;
             }
         }
-        test.sql(FILL).await;
+        // What is a few pages is read whole, and rightly so: 2,000 rows of a group are.
+        test.sql(&FILL.replace("2000", "10000")).await;
+        for _ in 0..12 {
+            test.sql("SELECT midplane.take('group', 'nobody', NULL, 1, 1, 1)")
+                .await;
+        }
         for (table, statements) in CALLS {
             let read = reads(&test, &open, table, statements).await;
             assert!(read < 500, "{read} rows were read by {statements}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use midplane_completions::{CompletionBackend, Ledger, Pace, Producer};
+use midplane_completions::{CompletionBackend, Groups, Ledger, Pace, Producer};
 use midplane_completions_suite::load::LoadSize;
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_core::Backoff;
@@ -130,6 +130,10 @@ impl Fixture for TestStore {
 
     fn ledger(&self) -> Arc<dyn Ledger> {
         Arc::new(self.store())
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(self.store()))
     }
 
     async fn begin(&self) -> Option<Box<dyn Transaction>> {

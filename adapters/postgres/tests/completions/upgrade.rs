@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use midplane_completions::{
-    CompletionBackend, Cursor, ErrorText, Filter, Ledger, Scan, Settled, Take, Verdict,
+    CompletionBackend, Cursor, ErrorText, Filter, Group, GroupName, GroupStart, Groups, Ledger,
+    Scan, Settled, Take, Verdict,
 };
-use midplane_completions_suite::script::{complete, execution, expect, run, subscribe_from};
+use midplane_completions_suite::script::{
+    complete, execution, expect, handle, run, subscribe_from,
+};
 use midplane_testkit::succeeds;
 
 use crate::sql::Sql;
 use crate::test_store::{TestStore, prompt, store};
 
-/// The migrations, which never change: of the first build, and of the version before this one.
-const BEFORE: [&str; 7] = [
+/// The migrations of earlier versions, which never change.
+const BEFORE: [&str; 10] = [
     include_str!("../../migrations/1_tables.sql"),
     include_str!("../../migrations/2_history.sql"),
     include_str!("../../migrations/3_producers.sql"),
@@ -20,7 +23,14 @@ const BEFORE: [&str; 7] = [
     include_str!("../../migrations/5_commit.sql"),
     include_str!("../../migrations/6_take.sql"),
     include_str!("../../migrations/7_interface.sql"),
+    include_str!("../../migrations/8_errors.sql"),
+    include_str!("../../migrations/9_look.sql"),
+    include_str!("../../migrations/10_plans.sql"),
 ];
+
+/// The migrations before dead letters had errors, and before there were groups.
+const WITHOUT_ERRORS: usize = 7;
+const WITHOUT_GROUPS: usize = 10;
 
 /// A schema with this many migrations, and a connection.
 async fn lay_out(test: &TestStore, schema: &str, migrations: usize) -> Sql {
@@ -101,7 +111,7 @@ fn a_listener_that_was_allowed_before_keeps_errors() {
         let test = TestStore::start();
         let schema = format!("{}-before", test.schema);
         let role = format!("{schema}-listener");
-        let sql = lay_out(&test, &schema, BEFORE.len()).await;
+        let sql = lay_out(&test, &schema, WITHOUT_ERRORS).await;
         sql.run(&format!(
             "CREATE ROLE \"{role}\" LOGIN PASSWORD 'pass'; CALL \"{schema}\".allow_listener('\"{role}\"')"
         ))
@@ -135,5 +145,34 @@ fn a_listener_that_was_allowed_before_keeps_errors() {
         let page = succeeds("scanning", listener.scan(&Scan::dead(9))).await;
         assert_eq!(page.completions.len(), 2);
         assert_eq!(page.errors, [(execution("new"), ErrorText::new("why"))]);
+    });
+}
+
+/// A role that was allowed to listen by the version before works with groups; a group begins with what that version left.
+#[test]
+fn a_listener_that_was_allowed_before_has_groups() {
+    smol::block_on(async {
+        let test = TestStore::start();
+        let schema = format!("{}-before-groups", test.schema);
+        let role = format!("{schema}-listener");
+        let sql = lay_out(&test, &schema, WITHOUT_GROUPS).await;
+        sql.run(&format!(
+            "CREATE ROLE \"{role}\" LOGIN PASSWORD 'pass'; CALL \"{schema}\".allow_listener('\"{role}\"');
+            SELECT \"{schema}\".start('old'); SELECT \"{schema}\".complete('old')"
+        ))
+        .await;
+        let owner = store(&test.server().url(), &schema);
+        succeeds("migrating", owner.migrate()).await;
+        let address = test.server().address();
+        let listener = store(
+            &format!("postgres://{role}:pass@{address}/postgres"),
+            &schema,
+        );
+        let name = GroupName::new("group").expect("an id");
+        let group = Group::new(name).starting(GroupStart::Beginning);
+        let ledger = succeeds("registering", listener.register(&group)).await;
+        handle(&*ledger, &["old"]).await;
+        // The group without a name has it still.
+        handle(&listener, &["old"]).await;
     });
 }
