@@ -4,8 +4,16 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-/// What is loaded into the server: `library.lua` says what it does.
-pub(super) const SOURCE: &str = include_str!("library.lua");
+/// What is loaded into the server, from the files of `library` in the order of their names: the first says what it does.
+pub(super) const SOURCE: &str = concat!(
+    include_str!("library/1_store.lua"),
+    include_str!("library/2_work.lua"),
+    include_str!("library/3_retention.lua"),
+    include_str!("library/4_producer.lua"),
+    include_str!("library/5_reader.lua"),
+    include_str!("library/6_ledger.lua"),
+    include_str!("library/7_functions.lua"),
+);
 
 /// The version of the library's functions and of what they keep.
 const VERSION: u8 = 3;
