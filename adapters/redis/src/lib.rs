@@ -116,6 +116,6 @@ mod slots;
 mod topology;
 
 #[cfg(feature = "completions")]
-pub use completions::{RedisConnect, RedisConnection, RedisPushes, RedisStore};
+pub use completions::{Pruned, RedisConnect, RedisConnection, RedisPushes, RedisStore};
 pub use midplane_core::bus::SettingsError;
 pub use settings::Redis;

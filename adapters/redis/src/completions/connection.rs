@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::future::Future;
 use futures::lock::Mutex;
@@ -13,7 +14,7 @@ use redis::{Cmd, PushInfo, Value};
 use super::connect::{RedisConnection, RedisPushes};
 use super::error::{failure, is_missing, unexpected_answer};
 use super::library::micros;
-use super::{Retention, SharedStore, eviction, library, reply};
+use super::{Pruned, Retention, SharedStore, eviction, library, reply};
 use crate::error::ErrorContext;
 
 /// The most records that one call forgets: the server does nothing else meanwhile.
@@ -92,6 +93,10 @@ impl SharedStore {
                     ) => {
                         let text = error.detail().unwrap_or_default();
                         return Err(CallError::Refused(code.to_owned(), text.to_owned()));
+                    }
+                    // A new connection would find no group either.
+                    Some(library::UNKNOWN_GROUP) => {
+                        return Err(failure(&context, what, error).into());
                     }
                     _ => failure(&context, what, error),
                 },
@@ -179,17 +184,34 @@ impl SharedStore {
         Ok(())
     }
 
-    /// Has the function forget what is behind this bound of the history, batch by batch, and counts that.
-    pub(super) async fn forget(&self, function: &str, bound: u64) -> Result<u64, BackendError> {
+    /// Has the functions forget all but this many records of the history, batch by batch, and counts that.
+    pub(super) async fn trim(&self, keep: u64) -> Result<u64, BackendError> {
         let mut forgotten = 0;
         loop {
-            let mut call = self.keys.call(function);
-            call.arg(bound).arg(BATCH);
+            let mut call = self.keys.call("trim");
+            call.arg(keep).arg(BATCH);
             let answer = self.call("trim the history", &call).await?;
-            let number = reply::number(&answer).ok_or_else(|| unexpected_answer(function))?;
+            let number = reply::number(&answer).ok_or_else(|| unexpected_answer("trim"))?;
             forgotten += number;
             if number < BATCH {
                 return Ok(forgotten);
+            }
+        }
+    }
+
+    /// Has the functions forget what is older than this, batch by batch, and counts that.
+    pub(super) async fn prune(&self, age: Duration) -> Result<Pruned, BackendError> {
+        let mut pruned = Pruned::default();
+        loop {
+            let mut call = self.keys.call("prune");
+            call.arg(micros(age)).arg(BATCH);
+            let answer = self.call("prune the history", &call).await?;
+            let (records, given_up, more) =
+                reply::counts(&answer).ok_or_else(|| unexpected_answer("prune"))?;
+            pruned.records += records;
+            pruned.given_up += given_up;
+            if !more {
+                return Ok(pruned);
             }
         }
     }

@@ -29,6 +29,13 @@ pub(super) fn failure(context: &ErrorContext, what: &str, error: RedisError) -> 
             format!("the store of completions of redis at {address} is of another version than this program"),
         )
         .caused_by(error),
+        Some(library::UNKNOWN_GROUP) => BackendError::new(
+            BackendErrorKind::NotInstalled,
+            format!(
+                "the store of completions of redis at {address} has no group of this name, or the one without a name was \
+                 removed: cannot {what}"
+            ),
+        ),
         Some("OOM") => BackendError::new(
             BackendErrorKind::Unreachable,
             format!(

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
+use midplane_completions::GroupName;
 use redis::Cmd;
 
 /// What is loaded into the server, from the files of `library` in the order of their names: the first says what it does.
 pub(super) const SOURCE: &str = concat!(
     include_str!("library/1_store.lua"),
     include_str!("library/2_work.lua"),
-    include_str!("library/3_retention.lua"),
-    include_str!("library/4_producer.lua"),
-    include_str!("library/5_reader.lua"),
-    include_str!("library/6_ledger.lua"),
-    include_str!("library/7_functions.lua"),
+    include_str!("library/3_backlog.lua"),
+    include_str!("library/4_retention.lua"),
+    include_str!("library/5_producer.lua"),
+    include_str!("library/6_reader.lua"),
+    include_str!("library/7_ledger.lua"),
+    include_str!("library/8_groups.lua"),
+    include_str!("library/9_functions.lua"),
 );
 
 /// The version of the library's functions and of what they keep.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The codes of the errors that functions refuse with, before anything is changed.
 pub(super) const UNKNOWN: &str = "UNKNOWNEXECUTION";
@@ -25,8 +28,12 @@ pub(super) const UNFIT: &str = "UNFITCOMPLETION";
 pub(super) const POISON: &str = "POISONEXECUTION";
 pub(super) const NO_STORE: &str = "NOSTORE";
 pub(super) const OTHER_VERSION: &str = "STOREVERSION";
+pub(super) const UNKNOWN_GROUP: &str = "UNKNOWNGROUP";
 
-/// The names of the eight keys of a store, which are in one slot of a cluster.
+/// How many of the keys all groups share.
+const SHARED: usize = 3;
+
+/// The names of the eight keys of a store, as one group uses them, which are in one slot of a cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Keys([String; 8]);
 
@@ -49,6 +56,16 @@ impl Keys {
             "dead",
         ];
         Self(names.map(|name| format!("{{{prefix}}}:{name}")))
+    }
+
+    /// The keys as this group uses them; the last five are its own.
+    pub(super) fn of_group(&self, group: &GroupName) -> Self {
+        let mut keys = self.clone();
+        for key in &mut keys.0[SHARED..] {
+            key.push(':');
+            key.push_str(group.as_str());
+        }
+        keys
     }
 
     /// The channel of the wake-ups.
@@ -104,5 +121,15 @@ mod tests {
         ] {
             assert_eq!(Keys::new(prefix).channel(), channel);
         }
+    }
+
+    #[test]
+    fn no_group_breaks_the_slot_or_meets_another() {
+        let keys = Keys::new("jobs");
+        let of = |name| keys.of_group(&GroupName::new(name).expect("an id"));
+        let audit = of("a{}:b");
+        assert_eq!(audit.0[..SHARED], keys.0[..SHARED]);
+        assert_eq!(audit.0[SHARED], "{jobs}:unhandled:a{}:b");
+        assert_eq!(audit.0[7], "{jobs}:dead:a{}:b");
     }
 }

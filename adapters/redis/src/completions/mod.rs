@@ -4,6 +4,7 @@ mod connect;
 mod connection;
 mod error;
 mod eviction;
+mod groups;
 mod history;
 mod ledger;
 mod library;
@@ -23,7 +24,7 @@ use crate::Redis;
 use crate::settings::ALSO;
 pub use connect::{RedisConnect, RedisConnection, RedisPushes};
 use connection::SharedConnection;
-use library::{Keys, micros};
+use library::Keys;
 
 /// The deadline of a call, unless [`RedisStore::with_deadline`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -31,8 +32,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Executions, the history of their completions and the record of what was handled, in a Redis or a
 /// Valkey, by a library of functions in the server. A store is a
 /// [`Journal`](midplane_completions::Journal), a [`Producer`](midplane_completions::Producer) and
-/// a [`Ledger`](midplane_completions::Ledger); [`backend`](Self::backend) subscribes. Clones share one
-/// connection for what they produce and settle; each subscription has its own.
+/// a [`Ledger`](midplane_completions::Ledger), and has other [`Groups`](midplane_completions::Groups);
+/// [`backend`](Self::backend) subscribes. Clones share one connection for what they produce and settle, and so do the ledgers
+/// of groups; each subscription has its own.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -61,16 +63,24 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// A store is eight keys, `{midplane}:store`, `:executions`, `:history`, `:unhandled`, `:leases`, `:due`, `:flows` and
 /// `:dead`, the prefix in the braces being that of [`Redis::with_prefix`]; a brace in it is written as `%7B` or `%7D`.
-/// The braces put all of them in one slot of a cluster, and no id is ever part of a key.
+/// The braces put all of them in one slot of a cluster, and the id of an execution is never part of a key. A
+/// [group](midplane_completions::Groups) has five keys more, those from `:unhandled` on with a colon and its name behind, such
+/// as `{midplane}:unhandled:billing`.
+///
+/// What finishes is listed in the keys of a group when the group takes, 500 records of the history or 4 MiB at a time, or
+/// when the record leaves the history, whichever is first. So a completion is written once, however many groups there are, and
+/// groups cost no command: a finish that drops a record of the history looks whether each group has handled it. What an
+/// operator takes out of the history with the server's own commands is found among the executions, each of which is looked at
+/// then.
 ///
 /// Finishing an execution is one call of a function: it changes the execution, appends to the history,
 /// a stream, adds to what is unhandled, and publishes a wake-up on the channel that has the name of the
 /// stream. The server runs it as one step. A program that has more to change finishes executions between
 /// its own `MULTI` and `EXEC`, by [`finishing`](Self::finishing); what it discards never was. A function
 /// that is refused changes nothing, but `EXEC` still does the rest of the transaction: Redis rolls nothing
-/// back. The functions are called `midplane_complete_3`, `midplane_fail_3` and so on, and take the eight
+/// back. The functions are called `midplane_complete_4`, `midplane_fail_4` and so on, and take the eight
 /// keys in this order, the id and the bytes; the first words of their errors are `UNKNOWNEXECUTION`, `ILLEGALTRANSITION`,
-/// `UNFITCOMPLETION`, `POISONEXECUTION`, `NOSTORE` and `STOREVERSION`.
+/// `UNFITCOMPLETION`, `POISONEXECUTION`, `POISONGROUPS`, `UNKNOWNGROUP`, `NOSTORE` and `STOREVERSION`.
 ///
 /// A subscription is one connection: it subscribes to the channel, and reads from its place when it is
 /// woken and when [`Pace::poll`](midplane_completions::Pace::poll) is over. A filter is applied by
@@ -83,18 +93,22 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// Redis 7 or newer, or any Valkey. The bytes of a completion are 1 MiB at most, and a page about as much.
 /// The last 100,000 records of the history are kept, see [`with_retention`](Self::with_retention), or all of a time, see
-/// [`with_retention_age`](Self::with_retention_age). An execution is kept while it is not handled, and after that as long as
-/// its record is: a finish may be repeated, as one that was so before, until 100,000 others have finished, which at 1,000 a
+/// [`with_retention_age`](Self::with_retention_age). An execution is kept while a group has not handled it, and after that as long
+/// as its record is: a finish may be repeated, as one that was so before, until 100,000 others have finished, which at 1,000 a
 /// second is 100 s, or for at least the age; after that it is refused with `UNKNOWNEXECUTION`, and completes nothing a second
 /// time. So set the age by how long producers repeat, and see that the memory has room for it. What is to be handled is
 /// listed by when it is due and by flow, so taking it costs the same however much waits; a filter by tag looks at all that
-/// is due in its namespaces.
+/// is due in its namespaces. What a group has listed costs it 350 to 550 bytes of memory for each execution until it is
+/// handled, with ids of 36 bytes; the execution itself is there once for all groups, and what is in the history and not yet
+/// listed costs a group nothing. What a group has not handled for longer than its
+/// [`keep`](midplane_completions::Group::keep) is given up by [`prune`](Self::prune), and bit by bit where completions drop
+/// records of the history.
 ///
 /// The user needs the keys and the channel, `FCALL`, `FCALL_RO`, `SUBSCRIBE`, `FUNCTION LOAD` unless an
 /// operator did it, and what the functions call: `ACL SETUSER jobs on >secret resetkeys ~{jobs}:*
 /// resetchannels &{jobs}:* +hello +subscribe +publish +fcall +fcall_ro +function|load +time +hmget +hget
-/// +hset +hdel +hincrby +xadd +xlen +xrange +xtrim +xinfo|stream +zadd +zrem +zscore +zrange +info`. Without `+info`
-/// nobody is told that the server evicts.
+/// +hset +hdel +hincrby +xadd +xlen +xrange +xtrim +xinfo|stream +zadd +zrem +zscore +zrange +zcard +hscan
+/// +info`. Without `+info` nobody is told that the server evicts.
 ///
 /// # What happens on disconnect
 ///
@@ -120,6 +134,16 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<SharedStore>,
+}
+
+/// What [`prune`](RedisStore::prune) removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// Records of the history.
+    pub records: u64,
+    /// What groups had not handled and kept no longer: an execution counts once for each group that gave it up.
+    pub given_up: u64,
 }
 
 struct SharedStore {
@@ -220,16 +244,17 @@ impl RedisStore {
     /// # Errors
     /// When the server does not answer. Some may have been dropped.
     pub async fn trim(&self, keep: usize) -> Result<u64, BackendError> {
-        self.shared.forget("trim", keep as u64).await
+        self.shared.trim(keep as u64).await
     }
 
     /// Drops the records of the history that are older than `age`, by the server's clock, and the handled executions among
-    /// them, and gives how many records were dropped: cursors before the last of them are expired. What is not handled stays.
+    /// them, and says how much that was: cursors before the last of the records are expired. What a group has not handled
+    /// stays, unless it finished longer ago than the group's [`keep`](midplane_completions::Group::keep).
     ///
     /// # Errors
     /// When the server does not answer. Some may have been dropped.
-    pub async fn prune(&self, age: Duration) -> Result<u64, BackendError> {
-        self.shared.forget("prune", micros(age)).await
+    pub async fn prune(&self, age: Duration) -> Result<Pruned, BackendError> {
+        self.shared.prune(age).await
     }
 
     fn with(self, change: impl FnOnce(&mut SharedStore)) -> Self {

@@ -25,7 +25,7 @@ impl RedisStore {
     /// # fn words(timer: Arc<dyn Timer>) -> Result<(), Box<dyn std::error::Error>> {
     /// let store = RedisStore::new(&Redis::new("redis://localhost")?, timer);
     /// let words = store.finishing(&ExecutionId::new("job")?, &Outcome::Success, None)?;
-    /// assert_eq!(words[..2], ["FCALL", "midplane_complete_3"]);
+    /// assert_eq!(words[..2], ["FCALL", "midplane_complete_4"]);
     /// # Ok(())
     /// # }
     /// ```

@@ -1,9 +1,11 @@
 //! The answers of the functions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use midplane_completions::{
-    Claim, Completion, Cursor, CursorError, Entry, ErrorText, ExecutionId, FlowId, Namespace,
-    Outcome, Page, Poison, ReadError, Scanned, Tag, Taken, Timestamp,
+    Claim, Completion, Cursor, CursorError, Entry, ErrorText, ExecutionId, FlowId, GroupName,
+    Namespace, Outcome, Page, Poison, ReadError, Scanned, Tag, Taken, Timestamp,
 };
 use redis::Value;
 
@@ -15,6 +17,42 @@ pub(super) fn head(value: &Value) -> Option<(u64, HistoryPlace)> {
         return None;
     };
     Some((self::store(store)?, self::place(place)?))
+}
+
+/// What `groups` says of one group, and the position up to which it has listed what finished.
+pub(super) struct GroupAnswer {
+    pub(super) name: Option<GroupName>,
+    pub(super) keep: Option<Duration>,
+    pub(super) position: u64,
+    pub(super) unhandled: u64,
+    pub(super) dead: u64,
+}
+
+/// The answer of `groups`.
+pub(super) fn groups(value: &Value) -> Option<Vec<GroupAnswer>> {
+    value.as_sequence()?.iter().map(group).collect()
+}
+
+fn group(value: &Value) -> Option<GroupAnswer> {
+    let [name, keep, position, unhandled, dead] = value.as_sequence()? else {
+        return None;
+    };
+    let keep = some(keep)?.map(str::parse).transpose().ok()?;
+    Some(GroupAnswer {
+        name: some(name)?.map(GroupName::new).transpose().ok()?,
+        keep: keep.map(Duration::from_micros),
+        position: number(position)?,
+        unhandled: number(unhandled)?,
+        dead: number(dead)?,
+    })
+}
+
+/// The answer of `count` and `prune`: two numbers, and whether there is more.
+pub(super) fn counts(value: &Value) -> Option<(u64, u64, bool)> {
+    let [first, second, more] = value.as_sequence()? else {
+        return None;
+    };
+    Some((number(first)?, number(second)?, number(more)? != 0))
 }
 
 /// The number of the store.

@@ -49,8 +49,8 @@ impl RedisConnect for OwnConnections {
 
 /// Functions of another library under the names of ours.
 const SAYING: &str = "#!lua name=saying\n\
-    redis.register_function('midplane_install_3', function() return '7f' end)\n\
-    redis.register_function('midplane_start_3', function() return redis.error_reply('SAID hunter2') end)";
+    redis.register_function('midplane_install_4', function() return '7f' end)\n\
+    redis.register_function('midplane_start_4', function() return redis.error_reply('SAID hunter2') end)";
 
 #[test]
 fn a_store_works_over_connections_that_the_program_opens() {

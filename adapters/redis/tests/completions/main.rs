@@ -2,6 +2,8 @@
 //! another program for the first.
 
 mod faults;
+mod groups;
+mod groups_model;
 mod handed_in;
 mod memory;
 mod peculiar;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use midplane::completions::{BackendErrorKind, Filter, Journal, Outcome, Producer};
+use midplane::completions::{
+    BackendErrorKind, Filter, GroupName, Groups, Journal, Outcome, Producer,
+};
 use midplane_completions_suite::script::{begin, execution, finish, handle, run};
 use midplane_redis::{Redis, RedisStore};
 use midplane_testkit::clock::VirtualClock;
@@ -12,6 +14,7 @@ use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::succeeds;
 
+use crate::groups::new_group;
 use crate::test_store::store;
 
 fn used(server: &Server) -> usize {
@@ -53,6 +56,44 @@ fn a_server_that_is_full_lets_itself_be_emptied() {
         }
         let trimmed = succeeds("trimming", store.trim(0)).await;
         assert_eq!(trimmed, JOBS as u64);
+        let after = used(&server);
+        assert!(after < before / 2, "{after} bytes of {before} are left");
+        limit(&server, 0);
+        run(&store, "again").await;
+    });
+}
+
+/// A group that has not looked yet empties it, too, and so does the end of one that was away for good.
+#[test]
+fn a_server_that_is_full_lets_groups_empty_it() {
+    Executor::Smol.run(async {
+        const JOBS: usize = 200;
+
+        let server = Server::redis_with(&[]);
+        let store = store(&server.url(), "jobs");
+        let ledger = new_group(&store, "group").await;
+        new_group(&store, "away").await;
+        let large = Bytes::from(vec![b'x'; 10_000]);
+        let names: Vec<_> = (0..JOBS).map(|number| format!("job {number}")).collect();
+        for name in &names {
+            begin(&store, name).await;
+            finish(&store, name, &Outcome::Success, Some(large.clone())).await;
+        }
+        let before = used(&server);
+        limit(&server, before / 2);
+        for names in names.chunks(50) {
+            handle(&store, names).await;
+            handle(&*ledger, names).await;
+        }
+        assert_eq!(
+            succeeds("trimming", store.trim(0)).await,
+            JOBS as u64,
+            "what is listed for the one that is away is small"
+        );
+        let after = used(&server);
+        assert!(after > before / 2, "{after} bytes of {before} are kept");
+        let away = GroupName::new("away").expect("an id");
+        assert!(succeeds("removing", store.remove(Some(&away))).await);
         let after = used(&server);
         assert!(after < before / 2, "{after} bytes of {before} are left");
         limit(&server, 0);

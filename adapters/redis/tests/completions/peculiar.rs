@@ -7,12 +7,12 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use midplane::completions::{
     BackendErrorKind, Change, Completion, CompletionBackend, CompletionStream, CursorError,
-    ErrorText, Filter, Follower, Ledger, Outcome, Pace, ProduceError, Producer, Scan, Settled,
-    StreamItem, SubscribeError, Take, Verdict,
+    ErrorText, Filter, Follower, Group, GroupName, GroupStart, Groups, Ledger, Outcome, Pace,
+    ProduceError, Producer, Scan, Settled, StreamItem, SubscribeError, Take, Verdict,
 };
 use midplane_completions_suite::script::{self, begin, execution, expect, next_item, run};
 use midplane_completions_suite::{Fixture, Transaction};
-use midplane_redis::RedisStore;
+use midplane_redis::{Pruned, RedisStore};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::{eventually, succeeds, within};
@@ -325,7 +325,7 @@ fn retention_by_age_forgets_what_is_older_and_nothing_else() {
         assert!(matches!(error, ProduceError::Unknown(_)), "{error:?}");
         assert_eq!(
             succeeds("pruning", hour.prune(Duration::from_secs(3_600))).await,
-            0
+            Pruned::default()
         );
         // Each completion takes two with it that are older, and not itself.
         let moment = hour.clone().with_retention_age(Duration::from_micros(1));
@@ -336,7 +336,7 @@ fn retention_by_age_forgets_what_is_older_and_nothing_else() {
         let error = finish(&moment, "job 2").await.expect_err("it is old");
         assert!(matches!(error, ProduceError::Unknown(_)), "{error:?}");
         let pruned = succeeds("pruning", moment.prune(Duration::ZERO)).await;
-        assert_eq!(pruned, 20);
+        assert_eq!(pruned.records, 20);
         assert_eq!(
             unhandled(&moment).await.len(),
             3,
@@ -421,7 +421,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         let server = Server::redis_with(&[]);
         let rules = "on >hunter2 resetkeys ~{jobs}:* resetchannels &{jobs}:* +hello +subscribe +publish +fcall \
             +fcall_ro +function|load +time +hmget +hget +hset +hdel +hincrby +xadd +xlen +xrange +xtrim \
-            +xinfo|stream +zadd +zrem +zscore +zrange +info";
+            +xinfo|stream +zadd +zrem +zscore +zrange +zcard +hscan +info";
         let rules: Vec<_> = rules.split_whitespace().collect();
         let answer = ask(&server, &[&["ACL", "SETUSER", "jobs"], &rules[..]].concat());
         assert_eq!(answer, "+OK\r\n");
@@ -447,6 +447,16 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
         let dead = execution("job 1");
         assert_eq!(succeeds("replaying", store.replay(&[dead])).await, 1);
         assert_eq!(unhandled(&store).await.len(), 4);
+        // A group, which finds what was taken out of the history, too.
+        let group = GroupName::new("group").expect("an id");
+        let beginning = Group::new(group.clone()).starting(GroupStart::Beginning);
+        let ledger = succeeds("registering", store.register(&beginning)).await;
+        ask(&server, &["XDEL", "{jobs}:history", "4-0"]);
+        script::handle(&*ledger, &["job 3", "job 4"]).await;
+        let statuses = succeeds("asking", store.groups()).await;
+        assert_eq!(statuses.len(), 2);
+        run(&store, "of nobody").await;
+        assert!(succeeds("removing", store.remove(Some(&group))).await);
         // An alien entry, behind which the numbers go on.
         ask(&server, &["XADD", "{jobs}:history", "*", "what", "ever"]);
         run(&store, "behind").await;
@@ -464,7 +474,7 @@ fn a_user_with_the_documented_permissions_can_do_everything() {
 fn a_store_of_another_version_is_refused() {
     Executor::Smol.run(async {
         let test = TestStore::start();
-        ask(&test.server, &["HSET", &test.key("store"), "version", "4"]);
+        ask(&test.server, &["HSET", &test.key("store"), "version", "5"]);
         let error = finish(&test.store, "job").await;
         let Err(ProduceError::Backend(error)) = error else {
             panic!("the store is at fault, not {error:?}");

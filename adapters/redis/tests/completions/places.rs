@@ -2,7 +2,8 @@
 
 use futures::StreamExt;
 use midplane::completions::{
-    CompletionStream, Execution, ExecutionId, Outcome, Producer, StreamItem,
+    CompletionStream, Execution, ExecutionId, Group, GroupName, GroupStart, Groups, Outcome,
+    Producer, StreamItem,
 };
 use midplane_completions_suite::script;
 use midplane_redis::RedisStore;
@@ -55,6 +56,20 @@ fn a_store_is_on_one_shard_of_a_cluster() {
                 let id = format!("job {round}");
                 run(&store, &id).await;
                 expect(&mut stream, &id).await;
+            }
+            // The work of a group, whatever its name, is on the same shard.
+            for name in ["group", "{else}where"] {
+                let beginning = Group::new(GroupName::new(name).expect("an id"));
+                let beginning = beginning.starting(GroupStart::Beginning);
+                let ledger = succeeds("registering", store.register(&beginning)).await;
+                let name = beginning.name;
+                let [early, late] = ["early", "late"].map(|time| format!("{time} of {name}"));
+                run(&store, &early).await;
+                script::handle(&*ledger, &[&early]).await;
+                run(&store, &late).await;
+                succeeds("trimming", store.trim(0)).await;
+                script::handle(&*ledger, &[&late]).await;
+                assert!(succeeds("removing", store.remove(Some(&name))).await);
             }
         }
     });

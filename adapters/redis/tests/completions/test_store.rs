@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_timer::Delay;
 use midplane::Backoff;
 use midplane::completions::{
-    BackendError, BackendErrorKind, CompletionBackend, ExecutionId, Follower, Ledger, Outcome,
-    Pace, ProduceError, Producer,
+    BackendError, BackendErrorKind, CompletionBackend, ExecutionId, Follower, Groups, Ledger,
+    Outcome, Pace, ProduceError, Producer,
 };
 use midplane_completions_suite::{Fixture, Transaction};
 use midplane_redis::{Redis, RedisStore};
@@ -114,6 +114,10 @@ impl Fixture for TestStore {
 
     fn ledger(&self) -> Arc<dyn Ledger> {
         Arc::new(self.store.clone())
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(self.store.clone()))
     }
 
     async fn begin(&self) -> Option<Box<dyn Transaction>> {

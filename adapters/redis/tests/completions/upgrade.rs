@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use midplane::completions::{
-    Change, Cursor, ErrorText, Filter, Ledger, Outcome, Producer, Scan, Settled, Take, Verdict,
+    Change, Cursor, ErrorText, Filter, Group, GroupName, GroupStart, Groups, Ledger, Outcome,
+    Producer, Scan, Settled, Take, Verdict,
 };
-use midplane_completions_suite::script::{complete, execution, expect, run, subscribe_from};
+use midplane_completions_suite::script::{
+    complete, execution, expect, handle, run, subscribe_from,
+};
 use midplane_testkit::executor::Executor;
 use midplane_testkit::server::Server;
 use midplane_testkit::succeeds;
@@ -126,17 +129,26 @@ fn what_the_first_build_left_on_a_valkey_is_kept_and_goes_on() {
     what_the_first_build_left(TestStore::valkey());
 }
 
-/// A store of the version before, which differs in what it does not keep.
+/// A store of one of the versions before, which differ in what they do not keep.
 #[test]
-fn what_the_version_before_left_is_kept_and_goes_on() {
+fn what_the_versions_before_left_is_kept_and_goes_on() {
     Executor::Smol.run(async {
-        let test = TestStore::start();
-        run(&test.store, "job").await;
-        test.server
-            .redis_does(&["HSET", &test.key("store"), "version", "2"]);
-        let newer = store(&test.server.url(), &test.prefix);
-        run(&newer, "new").await;
-        let page = succeeds("scanning", newer.scan(&Scan::new(9))).await;
-        assert_eq!(page.completions.len(), 2);
+        for version in ["2", "3"] {
+            let test = TestStore::start();
+            run(&test.store, "job").await;
+            test.server
+                .redis_does(&["HSET", &test.key("store"), "version", version]);
+            let newer = store(&test.server.url(), &test.prefix);
+            run(&newer, "new").await;
+            let page = succeeds("scanning", newer.scan(&Scan::new(9))).await;
+            assert_eq!(page.completions.len(), 2);
+            // A group begins with what the version before has handled, too.
+            handle(&newer, &["job"]).await;
+            let name = GroupName::new("group").expect("an id");
+            let group = Group::new(name).starting(GroupStart::Beginning);
+            let ledger = succeeds("registering", newer.register(&group)).await;
+            let page = succeeds("scanning", ledger.scan(&Scan::new(9))).await;
+            assert_eq!(page.completions.len(), 2);
+        }
     });
 }

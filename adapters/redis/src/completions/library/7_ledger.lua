@@ -1,38 +1,54 @@
 
+-- What is next behind a number of what a group has not handled, or of its dead letters, each as its number and its
+-- execution; and the number up to which the history was looked at, where that is where it was looked for.
+local function batch_of_scan(keys, store, group, dead, after)
+  local listed = redis.call('ZRANGE', dead and keys[8] or keys[4], '(' .. whole(after), '+inf', 'BYSCORE',
+    'LIMIT', '0', whole(SCAN_BATCH), 'WITHSCORES')
+  local batch = {}
+  for at = 1, #listed, 2 do
+    batch[#batch + 1] = { tonumber(listed[at + 1]), listed[at] }
+  end
+  if #batch == 0 and group and not dead then
+    local from = math.max(after, group.position)
+    local upto
+    batch, upto = behind(keys, store, from, nil, SCAN_BATCH)
+    batch.upto = upto > from and upto or nil
+  end
+  return batch
+end
+
 -- scan(after, dead or '', most): {store, place to go on from or '', executions}, each with the error of a dead letter.
 local function scan(keys, args)
-  local store, problem = open(keys)
+  local store, group, problem = open_group(keys)
   if not store then
     return problem
   end
   local after, most = tonumber(args[1]), tonumber(args[3])
-  local listed = args[2] == '' and keys[4] or keys[8]
+  local dead = args[2] ~= ''
   local executions, bytes = {}, 0
-  while true do
-    local batch = redis.call('ZRANGE', listed, '(' .. whole(after), '+inf', 'BYSCORE',
-      'LIMIT', '0', whole(SCAN_BATCH), 'WITHSCORES')
-    if #batch == 0 then
-      return { store.number, '', executions }
-    end
-    for at = 1, #batch, 2 do
+  local batch = {}
+  repeat
+    batch = batch_of_scan(keys, store, group, dead, after)
+    for _, record in ipairs(batch) do
       if #executions == most or bytes > PAGE_BYTES then
         return { store.number, whole(after), executions }
       end
-      after = tonumber(batch[at + 1])
-      local execution = finished(keys, batch[at])
-      if execution then
-        local kept = args[2] ~= '' and lease_of(keys, batch[at])[6] or false
-        executions[#executions + 1] = { shown(batch[at], execution), kept }
+      after = record[1]
+      local execution = finished(keys, record[2])
+      if execution and execution[7] == record[1] then
+        local kept = dead and lease_of(keys, record[2])[6] or false
+        executions[#executions + 1] = { shown(record[2], execution), kept }
         bytes = bytes + #(execution[6] or '')
       end
     end
-  end
+    after = batch.upto or after
+  until #batch == 0 and not batch.upto
+  return { store.number, '', executions }
 end
 
 -- The namespaces to take from, each as its names begin: behind the one that had the last turn, then from the
 -- first on.
-local function spaces_in_turn(keys, most)
-  local turn = redis.call('HGET', keys[1], 'turn') or ''
+local function spaces_in_turn(keys, turn, most)
   local spaces, seen = {}, {}
   local from = turn == '' and '-' or '(' .. turn .. ':'
   local wrapped = turn == ''
@@ -85,20 +101,32 @@ local function beginning(keys, execution_id, execution, tag, most, time)
   return ids
 end
 
+-- Lists what is next for a group, and says whether there is more.
+local function list_next(keys, store, group)
+  local position = group.position
+  local more = list(keys, store, group, nil, LIST_AT_ONCE)
+  if group.position ~= position then
+    save_groups(keys, store)
+  end
+  return more
+end
+
 -- take(namespace or '', tag or '', most, most of a flow, microseconds): {store, more, leases}, each lease as
 -- {token, failures, execution}.
 local function take(keys, args)
-  local store, problem = open(keys)
+  local store, group, problem = open_group(keys)
   if not store then
     return problem
   end
   local time = now()
+  local more = group and list_next(keys, store, group) or false
+  local last_turn = group and group.turn or not group and redis.call('HGET', keys[1], 'turn') or ''
   local tag = args[2] ~= '' and part(args[2])
   local left, of_a_flow = tonumber(args[3]), tonumber(args[4])
   local until_then = time + tonumber(args[5])
   local spaces = args[1] ~= '' and { part(args[1]) }
-    or spaces_in_turn(keys, SPACES_MOST)
-  local taken, bytes, more, last = {}, 0, false, nil
+    or spaces_in_turn(keys, last_turn, SPACES_MOST)
+  local taken, bytes, last = {}, 0, nil
   local function give(execution_id)
     local execution = finished(keys, execution_id)
     local lease = lease_of(keys, execution_id)
@@ -150,7 +178,10 @@ local function take(keys, args)
       end
     end
   end
-  if more and last and #spaces > 1 then
+  if more and last and #spaces > 1 and group then
+    group.turn = last
+    save_groups(keys, store)
+  elseif more and last and #spaces > 1 then
     redis.call('HSET', keys[1], 'turn', last)
   end
   return { store.number, more and 1 or 0, taken }
@@ -158,7 +189,7 @@ end
 
 -- renew(microseconds, id, token, ...): the tokens of the claims that are void.
 local function renew(keys, args)
-  local store, problem = open(keys)
+  local store, _, problem = open_group(keys)
   if not store then
     return problem
   end
@@ -178,11 +209,10 @@ end
 
 -- settle(id, token, verdict, pause in microseconds, error of a dead letter, ...): how many of these claims held.
 local function settle(keys, args)
-  local store, problem = open(keys)
+  local store, _, problem = open_group(keys)
   if not store then
     return problem
   end
-  local trimmed = tonumber(string.match(store.trimmed, '^%d+') or 0)
   local time = now()
   local count = 0
   for at = 1, #args, 5 do
@@ -190,12 +220,7 @@ local function settle(keys, args)
     local lease = held(keys, execution_id, args[at + 1])
     local execution = lease and finished(keys, execution_id)
     if execution and verdict == 'handled' then
-      unindex(keys, execution_id, execution)
-      redis.call('ZREM', keys[4], execution_id)
-      redis.call('HDEL', keys[5], execution_id)
-      if execution[7] <= trimmed then
-        redis.call('HDEL', keys[2], execution_id)
-      end
+      unlist(keys, store, execution_id, execution)
       promote(keys, execution)
     elseif execution and verdict == 'dead' then
       unindex(keys, execution_id, execution)
@@ -220,7 +245,7 @@ end
 
 -- replay(id...): how many of these were dead letters, and are to be handled again.
 local function replay(keys, args)
-  local store, problem = open(keys)
+  local store, _, problem = open_group(keys)
   if not store then
     return problem
   end

@@ -12,8 +12,8 @@ local function install(keys, args)
       end
     end
   end
-  if version == '1' or version == '2' then
-    -- The second version kept no errors, and nothing by age.
+  if version == '1' or version == '2' or version == '3' then
+    -- The second version kept no errors, and nothing by age; the third knew one group.
     redis.call('HSET', keys[1], 'version', VERSION)
     version = VERSION
   end
@@ -110,22 +110,22 @@ local function finish(outcome)
     end
     -- What can fail comes first: a key of another type, and a permission that is missing. Nobody is
     -- woken before this is over.
-    for at = 4, 8 do
-      if at ~= 5 then
-        redis.call('ZSCORE', keys[at], args[1])
-      end
-    end
+    probe(keys, args[1])
     redis.call('PUBLISH', keys[3], '')
     local at = now()
     local number = append(keys, store, execution, args[1], at)
     local done = { execution[1], execution[2], execution[3], outcome, at, bytes, number }
     redis.call('HSET', keys[2], args[1], cmsgpack.pack(done))
-    redis.call('ZADD', keys[4], whole(number), args[1])
-    index(keys, args[1], done)
+    if not store.groups[UNNAMED] then
+      redis.call('ZADD', keys[4], whole(number), args[1])
+      index(keys, args[1], done)
+    end
+    -- A group whose keys are in the way holds no producer up: the history is not trimmed until they are right.
+    store.last = number
     if store.age then
-      trim(keys, nil, at - store.age, TRIM_OLD_AT_ONCE)
+      trim(keys, store, nil, at - store.age, TRIM_OLD_AT_ONCE)
     else
-      trim(keys, store.retention, nil, TRIM_AT_ONCE)
+      trim(keys, store, store.retention, nil, TRIM_AT_ONCE)
     end
     return 1
   end
