@@ -34,7 +34,7 @@ use lock_api::{Mutex, RawMutex};
 
 use crate::event::Event;
 use crate::missed::Missed;
-use crate::registry::{Deliver, Sink, Verdict};
+use crate::registry::{Deliver, Sink, Taken, Verdict};
 pub use budget::Budget;
 use queue::Queue;
 
@@ -287,8 +287,12 @@ impl<R> MailboxShared<R> {
 }
 
 impl<R: RawMutex + Send + Sync> Deliver for Sender<R> {
-    fn deliver(&self, event: &Event) -> Verdict {
-        self.push(event)
+    fn deliver(&self, event: &Event) -> Taken {
+        self.change(|queue, most, removed| Taken {
+            verdict: queue.push(event, most, removed),
+            // A queue that drops what waits has no more to lose by what comes sooner.
+            fills: removed.is_empty() && queue.is_filling(most),
+        })
     }
 
     fn missed(&self, missed: &Missed) -> Verdict {

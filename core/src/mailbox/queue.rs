@@ -26,6 +26,9 @@ const KEPT: usize = 16;
 /// are events, and this many more.
 const SLACK: usize = 8;
 
+/// The part of a queue that may wait while others go on to fill it at their own pace.
+const FILLING: usize = 4;
+
 /// What an event counts beside its bytes: its place in `slots` and in `latest`, each in a table that is
 /// grown by doubling. Without it events of no bytes would have no bound.
 const PLACE: usize = 64;
@@ -150,6 +153,12 @@ impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         let seldom = self.seldom.as_ref();
         self.slots.is_empty() && seldom.is_none_or(|seldom| seldom.control.is_empty())
+    }
+
+    /// Whether a quarter of what it may hold waits, so that there is not much room for what comes before its reader has a turn.
+    pub(super) fn is_filling(&self, most: usize) -> bool {
+        let most = most.min(self.capacity.bytes);
+        self.events >= self.capacity.messages.div_ceil(FILLING) || self.bytes >= most / FILLING
     }
 
     pub(super) fn counters(&self) -> MailboxCounters {

@@ -10,7 +10,7 @@ use super::connection::{AsMember, Member, address};
 use super::end::ConnectionEnd;
 use super::key::KeyRef;
 use super::members::Members;
-use super::verdict::Verdict;
+use super::verdict::{Taken, Verdict};
 use crate::audience::Audience;
 use crate::event::Event;
 use crate::host::Host;
@@ -33,6 +33,13 @@ pub struct Drops {
     pub closed: usize,
     /// The sink, or what it captured when dropped, panicked.
     pub panicked: usize,
+}
+
+/// The outcome of one event, and whether a sink that took it [fills](Taken::fills).
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) delivered: Delivered,
+    pub(crate) fills: bool,
 }
 
 #[derive(Default)]
@@ -66,17 +73,22 @@ impl<H: Host> Registry<H> {
     ///
     /// It returns when every sink has. Connections that join meanwhile may or may not get the event.
     pub fn deliver(&self, scope: &Scope, audience: &Audience, event: &Event) -> Delivered {
-        let mut delivered = Delivered::default();
+        self.fan_out(scope, audience, event).delivered
+    }
+
+    /// [Delivers](Self::deliver), and says what became of the room of the sinks.
+    pub(crate) fn fan_out(&self, scope: &Scope, audience: &Audience, event: &Event) -> Tally {
+        let mut tally = Tally::default();
         if let Some(target) = audience.single() {
             if let Some(members) = self.snapshot(scope, target) {
-                self.serve(&members, event, &mut delivered, |_| true);
+                self.serve(&members, event, &mut tally, |_| true);
                 self.dispose(members);
             }
         } else {
-            self.deliver_to_union(scope, audience, event, &mut delivered);
+            self.deliver_to_union(scope, audience, event, &mut tally);
         }
-        self.drops.add(delivered);
-        delivered
+        self.drops.add(tally.delivered);
+        tally
     }
 
     /// Deliveries that did not happen, by reason.
@@ -93,7 +105,7 @@ impl<H: Host> Registry<H> {
         scope: &Scope,
         audience: &Audience,
         event: &Event,
-        delivered: &mut Delivered,
+        tally: &mut Tally,
     ) {
         let snapshots = self.snapshots(scope, audience);
         // Who is left out is looked up after the snapshots: a member that lost its id since then is
@@ -101,7 +113,7 @@ impl<H: Host> Registry<H> {
         let mut seen: HashSet<usize> = self.excluded(scope, audience).collect();
         let overlap = snapshots.len() > 1;
         for members in &snapshots {
-            self.serve(members, event, delivered, |member| {
+            self.serve(members, event, tally, |member| {
                 if overlap {
                     seen.insert(address(member))
                 } else {
@@ -158,7 +170,7 @@ impl<H: Host> Registry<H> {
         &self,
         members: &Members,
         event: &Event,
-        delivered: &mut Delivered,
+        tally: &mut Tally,
         mut wanted: impl FnMut(&Member) -> bool,
     ) {
         // Bare closures have nothing to look at: most often none of the others has, either.
@@ -168,24 +180,24 @@ impl<H: Host> Registry<H> {
                 pays = ahead
                     .iter()
                     .fold(false, |pays, member| pays | member.warm());
-                self.call_each(ahead, delivered, &mut wanted, |member| {
+                self.call_each(ahead, tally, &mut wanted, |member| {
                     member.sink().deliver(event)
                 });
                 slice = rest;
             }
-            self.call_each(slice, delivered, &mut wanted, |member| {
+            self.call_each(slice, tally, &mut wanted, |member| {
                 member.sink().deliver(event)
             });
         }
     }
 
     /// Makes a call for each `wanted` member that is still attached. One whose sink is closed, or panics, is detached.
-    pub(super) fn call_each<M: AsMember>(
+    pub(super) fn call_each<M: AsMember, T: Into<Taken>>(
         &self,
         slice: &[M],
-        delivered: &mut Delivered,
+        tally: &mut Tally,
         mut wanted: impl FnMut(&M) -> bool,
-        call: impl Fn(&M) -> Verdict,
+        call: impl Fn(&M) -> T,
     ) {
         let mut rest = slice.iter();
         let mut current = None;
@@ -197,18 +209,20 @@ impl<H: Host> Registry<H> {
                     if member.is_closed() || !wanted(item) {
                         continue;
                     }
-                    match call(item) {
-                        Verdict::Accepted => delivered.accepted += 1,
-                        Verdict::Full => delivered.full += 1,
+                    let taken = call(item).into();
+                    tally.fills |= taken.fills;
+                    match taken.verdict {
+                        Verdict::Accepted => tally.delivered.accepted += 1,
+                        Verdict::Full => tally.delivered.full += 1,
                         Verdict::Closed => {
-                            delivered.closed += 1;
+                            tally.delivered.closed += 1;
                             self.expel(member, ConnectionEnd::SinkClosed);
                         }
                     }
                 }
             });
             if let (Err(_), Some(culprit)) = (outcome, current) {
-                delivered.panicked += 1;
+                tally.delivered.panicked += 1;
                 self.expel(culprit, ConnectionEnd::SinkPanicked);
             }
         }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::Registry;
 use super::connection::Member;
+use super::fan_out::Tally;
 use super::key::KeyRef;
 use super::reports::Round;
 use crate::bus::Lane;
@@ -25,11 +26,11 @@ impl<H: Host> Registry<H> {
 
     /// Makes several reports in one pass; a connection that several concern gets one of them all.
     pub(crate) fn missed_on_lanes(&self, reports: &[Missed]) -> Delivered {
-        let mut delivered = Delivered::default();
+        let mut tally = Tally::default();
         let concerning = reports.iter().filter(|missed| self.may_concern(missed));
         let reports: Vec<Missed> = concerning.copied().collect();
         if reports.is_empty() {
-            return delivered;
+            return tally.delivered;
         }
         let at = self.now();
         let round = {
@@ -50,14 +51,14 @@ impl<H: Host> Registry<H> {
             }
             self.call_each(
                 &members,
-                &mut delivered,
+                &mut tally,
                 |_| true,
                 |(member, missed)| member.sink().missed(missed),
             );
             self.dispose(members);
         }
-        self.drops.add(delivered);
-        delivered
+        self.drops.add(tally.delivered);
+        tally.delivered
     }
 
     /// Whether there may be a connection that the report concerns.

@@ -34,8 +34,9 @@ pub use sink::Sink;
 pub use verdict::Verdict;
 
 pub(crate) use attachment::{ReachAnswer, TargetWatcher};
+pub(crate) use fan_out::Tally;
 pub(crate) use key::KeyRef;
-pub(crate) use verdict::Deliver;
+pub(crate) use verdict::{Deliver, Taken};
 
 use crate::event::Event;
 use crate::host::Host;
@@ -371,15 +372,15 @@ impl<H: Host> Membership for Registry<H> {
     }
 
     fn push(&self, member: &Member, event: &Event) -> Verdict {
-        let mut delivered = Delivered::default();
+        let mut tally = Tally::default();
         self.call_each(
             core::slice::from_ref(member),
-            &mut delivered,
+            &mut tally,
             |_| true,
             |member| member.sink().deliver(event),
         );
-        self.drops.add(delivered);
-        match delivered {
+        self.drops.add(tally.delivered);
+        match tally.delivered {
             Delivered { accepted: 1, .. } => Verdict::Accepted,
             Delivered { full: 1, .. } => Verdict::Full,
             _ => Verdict::Closed,

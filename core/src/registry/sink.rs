@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 
 use super::connection::{Connection, Head, Latch, Member};
 use super::end::ConnectionEnd;
-use super::verdict::{Deliver, Verdict};
+use super::verdict::{Deliver, Taken, Verdict};
 use crate::event::Event;
 use crate::missed::Missed;
 
@@ -103,8 +103,8 @@ where
     M: Fn(&Missed) -> W + Send + Sync,
     W: Into<Verdict>,
 {
-    fn deliver(&self, event: &Event) -> Verdict {
-        (self.deliver)(event).into()
+    fn deliver(&self, event: &Event) -> Taken {
+        (self.deliver)(event).into().into()
     }
 
     fn missed(&self, missed: &Missed) -> Verdict {
@@ -119,7 +119,7 @@ struct Latched<D> {
 }
 
 impl<D: Deliver> Deliver for Latched<D> {
-    fn deliver(&self, event: &Event) -> Verdict {
+    fn deliver(&self, event: &Event) -> Taken {
         self.sink.deliver(event)
     }
 

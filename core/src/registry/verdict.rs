@@ -22,9 +22,27 @@ impl From<()> for Verdict {
     }
 }
 
+/// What a sink says of an event to a fan-out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) verdict: Verdict,
+    /// Whether many more events, before its reader had a turn, may be more than the sink has room for.
+    pub(crate) fills: bool,
+}
+
+/// The room of a sink that says no more than this is not known.
+impl From<Verdict> for Taken {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            fills: verdict == Verdict::Accepted,
+        }
+    }
+}
+
 /// The sink of a connection, as a fan-out calls it.
 pub(crate) trait Deliver: Send + Sync {
-    fn deliver(&self, event: &Event) -> Verdict;
+    fn deliver(&self, event: &Event) -> Taken;
 
     /// Takes a report that events may be missing, in its place among the events.
     fn missed(&self, missed: &Missed) -> Verdict;

@@ -29,6 +29,7 @@ mod traps_forged;
 mod traps_joining;
 mod traps_leaving;
 mod traps_load;
+mod turns;
 mod waiting;
 mod wire;
 mod world;

@@ -6,6 +6,7 @@ mod in_flight;
 mod incident;
 mod interest;
 mod questions;
+mod turn;
 mod uplink;
 
 use alloc::string::String;
@@ -38,14 +39,11 @@ use in_flight::{Batch, InFlight};
 use incident::Incidents;
 use interest::Interest;
 use questions::OpenQuestions;
+use turn::Turn;
 use uplink::{Progress, Uplink};
 
 /// Steps taken in one poll before others on the same executor get a turn.
 const STEPS: usize = 64;
-
-/// Pieces of news passed on in one poll: what reads a mailbox is to have many turns before a burst has filled it, also on
-/// an executor that does not take all its tasks in turn.
-const NEWS: usize = 32;
 
 pub(super) struct Engine<H: Host> {
     shared: Arc<ClusterShared<H>>,
@@ -61,8 +59,8 @@ pub(super) struct Engine<H: Host> {
     closing: Option<Closing>,
     messages: Vec<Queued>,
     commands: Vec<Command>,
-    /// The pieces of news that were passed on in this poll.
-    passed: usize,
+    /// What was passed on in this poll.
+    turn: Turn,
     /// The next step does what is due as well: once a poll, and when the alarm rings.
     looks_at_clock: bool,
 }
@@ -103,7 +101,7 @@ impl<H: Host> Engine<H> {
             closing: None,
             messages: Vec::new(),
             commands: Vec::new(),
-            passed: 0,
+            turn: Turn::default(),
             looks_at_clock: false,
             shared,
         }
@@ -179,11 +177,13 @@ impl<H: Host> Engine<H> {
         if core::mem::take(&mut self.looks_at_clock) {
             self.on_time(now);
         }
-        while self.passed < NEWS
+        while self.turn.goes_on()
             && let Some(news) = self.node.news()
         {
             // What is missing is gathered, so that a connection gets one report of an incident.
-            self.passed += usize::from(!matches!(news, News::Gap { .. } | News::Deaf { .. }));
+            if !matches!(news, News::Gap { .. } | News::Deaf { .. }) {
+                self.turn.passed();
+            }
             self.report(now, news);
             moved = true;
         }
@@ -367,7 +367,8 @@ impl<H: Host> Engine<H> {
                 let missed = self.incidents.before_event(&scope, &audience);
                 self.pass_on(&missed);
                 let registry = &self.shared.registry;
-                registry.deliver(&scope, &audience, &event);
+                let tally = registry.fan_out(&scope, &audience, &event);
+                self.turn.delivered(&tally);
             }
             News::Gap {
                 origin,
@@ -515,7 +516,7 @@ impl<H: Host> Future for Engine<H> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let engine = &mut *self;
         engine.shared.outgoing.register(context.waker());
-        engine.passed = 0;
+        engine.turn = Turn::default();
         engine.looks_at_clock = true;
         for _ in 0..STEPS {
             // The clock is read behind the frame: what was read before may show a time at which the frame was not sent yet,
@@ -526,7 +527,7 @@ impl<H: Host> Future for Engine<H> {
                 engine.end();
             }
             if engine.step(now, arrived, context) {
-                if engine.passed >= NEWS {
+                if !engine.turn.goes_on() {
                     break;
                 }
                 continue;
