@@ -48,7 +48,7 @@ pub struct Report {
     length: Duration,
     /// The 99th percentile of a prompt client's latency alone, and among those on thin links.
     p99: [Duration; 2],
-    /// The same while clients that never read are filled.
+    /// The 99th percentile of a prompt client alone, while clients that never read are filled.
     beside: Option<Duration>,
     unread: Option<Unread>,
 }
