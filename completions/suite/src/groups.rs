@@ -416,10 +416,12 @@ pub(crate) async fn registering_again_keeps_the_place(fixture: Arc<dyn Fixture>)
     };
     let producer = fixture.producer();
     let first = new_group(&groups, "group").await;
-    run_all(&*producer, ["a", "b", "c"]).await;
+    run_all(&*producer, ["a", "b"]).await;
     let claims = first.take(2, LONG).await;
     first.settle(&claims[..1], Verdict::Handled).await;
-    for start in [GroupStart::Beginning, GroupStart::Now] {
+    // The group has not looked since.
+    run(&*producer, "c").await;
+    for start in [GroupStart::Now, GroupStart::Beginning] {
         let again = register(&groups, Group::new(name("group")).starting(start)).await;
         assert_eq!(again.scan(9).await, ["b", "c"]);
         assert_eq!(again.renew(&claims[1..], LONG).await, [], "it holds");

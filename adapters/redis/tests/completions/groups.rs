@@ -346,3 +346,21 @@ fn a_group_outlives_its_functions_and_is_missed_where_the_store_is_gone() {
         assert_eq!(handle_all(&*ledger).await, ["after"], "the ledger goes on");
     });
 }
+
+/// What nobody handles there is not listed there.
+#[test]
+fn the_group_without_a_name_costs_nothing_once_it_is_removed() {
+    Executor::Smol.run(async {
+        let test = TestStore::start();
+        let ledger = new_group(&test.store, "group").await;
+        run(&test.store, "before").await;
+        assert!(succeeds("removing", test.store.remove(None)).await);
+        run(&test.store, "after").await;
+        for key in ["unhandled", "leases", "due", "flows", "dead"] {
+            assert_eq!(count(&test, "EXISTS", key), 0, "{key}");
+        }
+        assert_eq!(handle_all(&*ledger).await, ["before", "after"]);
+        succeeds("trimming", test.store.trim(0)).await;
+        assert_eq!(count(&test, "EXISTS", "executions"), 0);
+    });
+}
