@@ -22,7 +22,7 @@
 //! - Every committed completion is handled, with the stream working, lossy or dead; one that was rolled
 //!   back never is. An execution is rarely handled twice.
 //! - At most [`concurrency`](ListenerSettings::concurrency) handlers of a listener run at once, and those of one flow
-//!   one after the other, in the order of its completions, over all listeners on the store.
+//!   one after the other, in the order of its completions, over all listeners on the ledger.
 //! - What waits is bounded, and a handler that panics, fails or hangs costs its own execution a try.
 //! - A listener that cannot do its work says why, once for each incident ([`ListenerNotice`]).
 //!

@@ -29,9 +29,12 @@ use crate::settings::ListenerSettings;
 ///
 /// What is taken is under a lease, which is renewed until the completion is recorded as handled. At most
 /// [`concurrency`](ListenerSettings::concurrency) handlers run at once. A flow is taken by one listener of all those on
-/// the store, and its executions are handled one after the other in the order in which they finished. An
+/// the ledger, and its executions are handled one after the other in the order in which they finished. An
 /// execution whose handler failed, panicked or took too long is tried again after a pause, and what is behind it in its
 /// flow waits for that, or until it is a [dead letter](ListenerSettings::attempts).
+///
+/// Listeners with the ledger of one store, or of one [group](crate::Groups) of a store, share the work. Listeners of different
+/// groups each handle everything.
 pub struct Listener<H> {
     seams: Seams,
     host: PhantomData<fn() -> H>,
@@ -39,7 +42,7 @@ pub struct Listener<H> {
 
 impl<H: Host> Listener<H> {
     /// A listener that subscribes to the backend and has its completions handled by the handler. The ledger
-    /// is of the same store.
+    /// is of the same store: the store itself, or that of a [group](crate::Groups).
     #[must_use]
     pub fn new(
         backend: Arc<dyn CompletionBackend>,

@@ -246,7 +246,7 @@ pub(crate) async fn a_group_that_was_away_catches_up(fixture: Arc<dyn Fixture>) 
         .await;
     let mut handled = BTreeSet::new();
     loop {
-        let taken = ledger.take_as(Take::new(400), LONG).await;
+        let taken = ledger.take_as(Take::new(1_000), LONG).await;
         let claims: Vec<_> = taken.work.into_iter().map(|(_, claim)| claim).collect();
         for id in names(&claims) {
             assert!(handled.insert(id.to_owned()), "{id} comes once");

@@ -35,7 +35,7 @@ const CONNECTIONS: usize = 4;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A store of completions in a Postgres database: a history to follow, executions to start and finish, and a ledger
-/// of what was handled. Clones share one store.
+/// of what was handled, for each group. Clones share one store.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -97,19 +97,24 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///   [`Recorded`](midplane_completions::Handled::Recorded): its effect and the record are committed together or not at all. A
 ///   claim that is void is an error of the SQLSTATE `MP005`, which undoes the transaction. Commit soon: the lease cannot be
 ///   renewed while the transaction is open.
+/// - A named [group](midplane_completions::Groups) has a place in the history, and a row of the table `work` for each execution
+///   up to there that it has not handled. A look lists what is behind the place, 1,000 executions at most, and then claims:
+///   what is committed is not told to groups, so producers do not pay for them. Its procedures have the group's name as their
+///   first argument: `SELECT midplane.handled('audit', id, token)`. One that is not registered is the SQLSTATE `MP006`.
 ///
 /// # Limits
 ///
 /// - Ids are text, and text of Postgres has no NUL: an execution with one in its id, flow, namespace or tag is refused
-///   as unfit. Bytes are 16 MiB at most. A page ends at about 4 MiB.
+///   as unfit, and so is a group with one in its name. Bytes are 16 MiB at most. A page ends at about 4 MiB.
 /// - A program that asks for `SET CONSTRAINTS ALL IMMEDIATE` draws its numbers at once. While its transaction stays open,
 ///   what others finish is held back from the streams, though not from the ledger.
 /// - A trigger does not run where `session_replication_role` is `replica`: finish executions with `origin`.
 /// - Finishing takes part in no two-phase commit: `PREPARE TRANSACTION` refuses a transaction that notifies.
-/// - The history and handled executions are kept until [`prune`](Self::prune) is called, which is the program's to do
-///   now and then, with an age. What finished later than that age ago is kept, so a finish may be repeated, as one that was
-///   so before, for at least the age; after that it is refused with `MP001`, and completes nothing a second time. What is
-///   never handled is kept for ever.
+/// - The history, and the executions that every group has handled, are kept until [`prune`](Self::prune) is called, which is
+///   the program's to do now and then, with an age. What finished later than that age ago is kept, so a finish may be repeated,
+///   as one that was so before, for at least the age; after that it is refused with `MP001`, and completes nothing a second
+///   time. What a group never handles is kept for ever, or for as long as the group
+///   [keeps](midplane_completions::Group::keep) it.
 /// - A failover to a standby that had not received everything, or a crash with `synchronous_commit` off, takes back
 ///   completions that were answered, and their executions are running again: their producers have to finish them once
 ///   more.
@@ -119,8 +124,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// The procedures run with the rights of their caller, and three grant what a role needs: `CALL
 /// midplane.allow_producer('role')` to start and finish executions, and not to take work or mark any as handled;
-/// `midplane.allow_listener` to follow the history and work with the ledger, and not to start or finish; and
-/// `midplane.allow_follower` to follow the history alone. Pruning is for the owner of the schema.
+/// `midplane.allow_listener` to follow the history, register groups and work with the ledgers, and not to start or finish; and
+/// `midplane.allow_follower` to follow the history alone. Pruning, and removing a group, is for the owner of the schema.
 ///
 /// # By hand
 ///

@@ -51,7 +51,8 @@ const RETENTION: usize = 100_000;
 ///
 /// # Mapping
 ///
-/// One lock makes every call one step. A cursor is the number of a record; the history has no gaps.
+/// One lock makes every call one step. A cursor is the number of a record; the history has no gaps. An execution that
+/// finishes is listed for every group at once.
 ///
 /// # Limits
 ///
