@@ -89,15 +89,15 @@ end
 
 -- Looks at all that trimming up to a number of the history writes for groups, and says which those are, each with the
 -- time up to which it gives up what it has not handled.
-local function concerned(groups, number, time)
+local function concerned(groups, number)
   local found = {}
   for _, keeper in ipairs(groups) do
     local keys, group = keeper[1], keeper[2]
     local is_behind = group.position and group.position < number
     if is_behind or group.keep then
       probe(keys, '')
-      found[#found + 1] = { keys, group, is_behind, group.keep and time - group.keep }
-    else
+      found[#found + 1] = { keys, group, is_behind, group.keep and now() - group.keep }
+    elseif group.position then
       is_listed({ keeper }, '')
     end
   end
@@ -144,7 +144,7 @@ local function trim(keys, store, keep, time, most)
   end
   local number, sequence = id(oldest[gone])
   local groups = keepers(keys, store)
-  local fine, found = pcall(concerned, groups, number, now())
+  local fine, found = pcall(concerned, groups, number)
   if not fine then
     return 0, found
   end
@@ -163,8 +163,8 @@ end
 
 -- Gives up for every group up to `most` of what it has not handled and keeps no longer.
 local function give_up(keys, store, most)
-  local time, count = now(), 0
-  for _, group in ipairs(concerned(keepers(keys, store), 0, time)) do
+  local count = 0
+  for _, group in ipairs(concerned(keepers(keys, store), 0)) do
     if count < most then
       count = count + give_up_listed(group[1], store, group[4], most - count)
     end
