@@ -207,6 +207,12 @@ impl Peer {
         self.standing == Standing::Unproven && self.beat.is_some() && !self.foreign
     }
 
+    /// When it was told last that nothing is taken of the node, as it never named us.
+    pub(super) fn told_unanswered(&self) -> Option<Instant> {
+        self.unanswered
+            .filter(|_| !self.proven && self.mutual.deaf.is_some())
+    }
+
     /// Whether the last heartbeat of ours that named the node was made in this time.
     pub(super) fn is_named_within(&self, begin: Instant, end: Instant) -> bool {
         self.named.is_some_and(|at| begin <= at && at <= end)

@@ -302,12 +302,17 @@ fn overdue(peer: &Peer, now: Instant, connected: Instant, config: &Config) -> Op
     // After an outage nodes come back one after the other, two and a half heartbeats apart at most.
     let every = peer.every(config.heartbeat);
     let patient = now - connected > config.heartbeat.max(every) * RETURN;
+    // What a node published that never named us is told as missed all along.
+    let lost_after = match peer.told_unanswered() {
+        Some(_) => every * 3,
+        None => config.lost_after(every),
+    };
     match peer.standing {
         Standing::Left => match peer.settles {
             Some(at) => (at <= now).then_some(Overdue::Settled),
             None => (gone > config.remembered_of(every)).then_some(Overdue::Forgotten),
         },
-        _ if patient && gone > config.lost_after(every) => {
+        _ if patient && gone > lost_after => {
             let remembered = config.remembered_of(every) + config.time_to_live;
             let forgotten = !peer.lives || silence > remembered;
             match peer.deaf.is_some() || !peer.lives {

@@ -162,6 +162,7 @@ impl Node {
         let unnamed = peer.named.is_none() || heartbeat.hello;
         peer.owed |= unnamed;
         if !peer.proven {
+            self.changed |= peer.deaf.take().is_some();
             let lanes = &self.reception.lanes;
             let published = heartbeat.lanes.iter().filter_map(|used| {
                 let since = lanes.since(Lane(used.lane))?;
@@ -435,7 +436,7 @@ impl Node {
         // What an origin sent that was never proven to live waits still.
         let beat = peer.beat.filter(|_| peer.proven);
         let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
-        let since = beat.unwrap_or(since).max(since);
+        let since = beat.or(peer.told_unanswered()).unwrap_or(since).max(since);
         if peer.is_member() {
             self.silence(id);
         }

@@ -43,6 +43,17 @@ impl Fleet {
         fleet
     }
 
+    /// One more node, which does not hear the first.
+    fn add_deaf(&mut self) -> Member {
+        let door = Door::default();
+        door.deaf_to.lock().unwrap().push(self.id(0));
+        let memory = self.world.memory.clone();
+        let name = format!("web-{}", self.nodes.len());
+        let add = |builder: ClusterBuilder| builder.with_name(name);
+        let config = Config::default();
+        self.world.start_as(config, door, (memory, None), add)
+    }
+
     fn id(&self, node: usize) -> NodeId {
         self.nodes[node].plane.id()
     }
@@ -306,12 +317,7 @@ fn expected_members_on_two_brokers_that_never_meet() {
 #[test]
 fn a_one_way_cut_from_the_start_on_is_said_and_told() {
     let mut fleet = Fleet::new(18, 2, Config::default());
-    let door = Door::default();
-    door.deaf_to.lock().unwrap().push(fleet.id(0));
-    let memory = fleet.world.memory.clone();
-    let add = |builder: ClusterBuilder| builder.with_name("web-2");
-    let config = Config::default();
-    let newcomer = fleet.world.start_as(config, door, (memory, None), add);
+    let newcomer = fleet.add_deaf();
     let clients = [&fleet.nodes[0], &newcomer].map(|node| node.client(&fleet.world, "c", &["t"]));
     fleet.world.run(secs(5));
     newcomer.publish("t", "of web-2");
@@ -331,6 +337,51 @@ fn a_one_way_cut_from_the_start_on_is_said_and_told() {
     newcomer.publish("t", "heard");
     fleet.world.run(secs(5));
     assert_eq!(clients[0].texts(), ["of web-0", "heard"]);
+}
+
+/// What it publishes is told as missed all along, so that its end is not waited for as long as that of a member.
+#[test]
+fn a_node_that_never_heard_another_and_died_is_told_within_four_heartbeats() {
+    for (seed, nodes) in [(18, 1), (19, 2)] {
+        for dies in [true, false] {
+            let mut fleet = Fleet::new(seed, nodes, Config::default());
+            let newcomer = fleet.add_deaf();
+            let client = fleet.nodes[0].client(&fleet.world, "c", &["t"]);
+            fleet.world.run(secs(45));
+            let name = format!("not heard by web-{nodes}");
+            assert_eq!(fleet.reasons(0), [name.as_str()]);
+            fleet.world.run(secs(5));
+            let told = client.missed().len();
+            newcomer.publish("t", "its last");
+            fleet.world.run(ms(10));
+            let deaf_to = &fleet.nodes[0].door.deaf_to;
+            match dies {
+                true => fleet.world.tasks.kill(newcomer.process),
+                false => deaf_to.lock().unwrap().push(newcomer.plane.id()),
+            }
+            fleet.world.run(HEARTBEAT * 4);
+            // Others that hear it say so.
+            if dies || nodes == 1 {
+                assert_eq!(fleet.reasons(0), [""; 0]);
+                assert_eq!(fleet.state(0), State::Live);
+                assert_eq!(client.missed().len(), told + 1);
+            }
+            if dies {
+                fleet.world.run(secs(60));
+                assert_eq!(client.missed().len(), told + 1, "it is told once");
+            } else {
+                deaf_to.lock().unwrap().clear();
+                fleet.world.run(HEARTBEAT * 3 / 2);
+                assert_eq!(fleet.reasons(0), [name.as_str()]);
+                newcomer.door.deaf_to.lock().unwrap().clear();
+                fleet.world.run(secs(10));
+                assert_eq!(fleet.state(0), State::Live);
+                newcomer.publish("t", "heard");
+                fleet.world.run(secs(1));
+                assert_eq!(client.texts().last().unwrap(), "heard");
+            }
+        }
+    }
 }
 
 /// Of a node that is subscribed to several lanes one brings nothing, and nobody says so.

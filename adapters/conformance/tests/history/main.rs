@@ -119,6 +119,33 @@ fn a_node_may_be_deaf_through_two_faults_that_leave_no_time_to_heal() {
     }
 }
 
+/// What a node sent last may be reported at the time to live after it came, however long ago the node went silent.
+#[test]
+fn a_node_that_died_is_missed_for_the_time_to_live_from_its_death() {
+    // 30 s to live, four heartbeats and 100 ms on the way.
+    for (died, seconds, expected) in [
+        (true, 37, vec![]),
+        (true, 40, vec![Check::Heals]),
+        (false, 37, vec![Check::Heals]),
+    ] {
+        let run = Run::new(3);
+        run.begin_fault();
+        let (node, origin) = (node(1), node(2));
+        run.record(Fact::Silent { node, origin });
+        run.record(Fact::State { node, live: false });
+        run.pass(20_000);
+        if died {
+            run.record(Fact::Crashed(origin));
+        }
+        run.record(Fact::FaultEnded);
+        run.pass(seconds * 1_000);
+        run.record(Fact::State { node, live: true });
+        let found = judge(&run.finish(), &BOUNDS).violations;
+        let checks: Vec<Check> = found.iter().map(|violation| violation.check).collect();
+        assert_eq!(checks, expected, "{died} {seconds}: {found:#?}");
+    }
+}
+
 #[test]
 fn nothing_is_wrong_where_nothing_is_lost() {
     let judgement = judge(&Story::whole().history, &Story::whole().bounds);

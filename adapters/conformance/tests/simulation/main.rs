@@ -17,28 +17,30 @@ mod nodes;
 mod protocol;
 
 use std::fmt::Debug;
-use std::ops::AddAssign;
 use std::panic::{RefUnwindSafe, catch_unwind};
 
 use midplane_conformance::history::Exemptions;
 
-/// Runs the scenario with each of `default` seeds, or with those that the environment names. Returns the sum of what
-/// the runs return, and how many they were.
-fn with_seeds<S, T>(scenario: S, default: u64, run: fn(u64, S) -> T) -> (T, u64)
-where
-    S: Debug + Copy + RefUnwindSafe,
-    T: Default + AddAssign,
-{
+/// Judges the runs of the scenario with each of `default` seeds, or with those that the environment names. All are run, so that
+/// a long run names every seed that fails.
+fn hold<S: Debug + Copy + RefUnwindSafe>(
+    scenario: S,
+    default: u64,
+    judged: fn(u64, S) -> Exemptions,
+) {
     let (first, count) = seeds(default);
-    let mut sum = T::default();
+    let (mut exemptions, mut failed) = (Exemptions::default(), Vec::new());
     for seed in first..first + count {
-        let outcome = catch_unwind(|| run(seed, scenario));
-        match outcome {
-            Ok(outcome) => sum += outcome,
-            Err(_) => panic!("SIMULATION_SEED={seed} fails with {scenario:?}"),
+        match catch_unwind(|| judged(seed, scenario)) {
+            Ok(exempt) => exemptions += exempt,
+            Err(_) => failed.push(seed),
         }
     }
-    (sum, count)
+    summary(scenario, count, &exemptions);
+    assert!(
+        failed.is_empty(),
+        "{scenario:?} fails with SIMULATION_SEED={failed:?}"
+    );
 }
 
 /// The first seed and how many there are: `default`, or what the environment names.

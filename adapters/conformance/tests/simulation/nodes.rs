@@ -2,12 +2,10 @@
 
 use midplane_conformance::simulation::{Scenario, run};
 
-use super::{summary, with_seeds};
-
 fn hold(scenario: Scenario, default: u64) {
-    let judged = |seed, scenario| run(seed, scenario).assert_holds();
-    let (exemptions, runs) = with_seeds(scenario, default, judged);
-    summary(scenario, runs, &exemptions);
+    super::hold(scenario, default, |seed, scenario| {
+        run(seed, scenario).assert_holds()
+    });
 }
 
 #[test]

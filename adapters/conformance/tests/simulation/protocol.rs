@@ -1,24 +1,9 @@
 //! The node protocol alone, by kind of run.
 
-use std::panic::catch_unwind;
-
-use midplane_conformance::history::Exemptions;
 use midplane_conformance::simulation::protocol::{RunKind, run};
 
-use super::{seeds, summary};
-
-/// Every seed is run, so that a long run names all that fail.
 fn hold(kind: RunKind) {
-    let (first, count) = seeds(12);
-    let (mut exemptions, mut failed) = (Exemptions::default(), Vec::new());
-    for seed in first..first + count {
-        match catch_unwind(|| run(seed, kind).assert_holds()) {
-            Ok(exempt) => exemptions += exempt,
-            Err(_) => failed.push(seed),
-        }
-    }
-    summary(kind, count, &exemptions);
-    assert!(failed.is_empty(), "{kind:?} fails with seeds {failed:?}");
+    super::hold(kind, 12, |seed, kind| run(seed, kind).assert_holds());
 }
 
 #[test]

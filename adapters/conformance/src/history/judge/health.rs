@@ -65,24 +65,31 @@ fn queues(context: &mut Context<'_>) {
 }
 
 /// Some time after the last fault the node is live, and stays so until the next one: but for the time in which a node that
-/// died is known to be missing, and what was lost with it not yet reported.
+/// died is known to be missing, and what was lost with it not yet reported. That is at the time to live after the last frame of
+/// it came, of events too, which may be as late as the slowest; and four heartbeats, in which others come back after an outage.
 fn heals(
     context: &mut Context<'_>,
     name: &str,
     timeline: &NodeTimeline,
     live_periods: &[(Duration, Duration)],
 ) {
+    let (index, bounds) = (context.index, context.bounds);
     let ended = timeline.closing.or(timeline.ended);
     // A node that starts when nothing is wrong has as long.
-    let healed = timeline.started + context.bounds.heal;
+    let healed = timeline.started + bounds.heal;
     for (due, until) in live_periods {
         let due = healed.max(*due);
         let until = ended.map_or(*until, |ended| ended.at.min(*until));
-        let missed = context.bounds.time_to_live + context.bounds.heartbeat * 4;
+        let missed = |node, silent: Duration, now| {
+            let ended = index.nodes.get(&node).and_then(|node| node.ended);
+            let ended = ended.filter(|ended| ended.at <= now);
+            let last = ended.map_or(silent, |ended| silent.max(ended.at + bounds.delay));
+            last + bounds.time_to_live + bounds.heartbeat * 4
+        };
         if let Some((from, to)) = timeline.first_alone(due, until, missed) {
             let what = format!(
                 "{name} is not live from {from:?} to {to:?}, though no fault is left and it had {:?} to heal",
-                context.bounds.heal
+                bounds.heal
             );
             context.report(Check::Heals, None, what);
         }

@@ -42,17 +42,17 @@ impl NodeTimeline {
         live.map(|(point, _)| *point)
     }
 
-    /// The first part of this time in which the node was not live though it missed no member: one that went silent is missed
-    /// for this long at most.
+    /// The first part of this time in which the node was not live though it missed no member. `missed` says until when one is
+    /// missed at most that went silent at the first moment, by what is known at the second.
     pub(super) fn first_alone(
         &self,
         from: Duration,
         until: Duration,
-        missed: Duration,
+        missed: impl Fn(NodeId, Duration, Duration) -> Duration,
     ) -> Option<(Duration, Duration)> {
         let mut begin = from;
         while let Some((since, to)) = self.first_time(false, begin, until) {
-            let Some(until) = self.missing(since, missed) else {
+            let Some(until) = self.missing(since, &missed) else {
                 return Some((since, to));
             };
             begin = until;
@@ -61,7 +61,11 @@ impl NodeTimeline {
     }
 
     /// Until when a member is missing that was at this moment, or soon after.
-    fn missing(&self, at: Duration, missed: Duration) -> Option<Duration> {
+    fn missing(
+        &self,
+        at: Duration,
+        missed: impl Fn(NodeId, Duration, Duration) -> Duration,
+    ) -> Option<Duration> {
         const SOON: Duration = Duration::from_millis(500);
         let silent = self.members.iter().filter(|(.., heard)| !heard);
         let ends = silent.filter_map(|(point, node, _)| {
@@ -72,7 +76,7 @@ impl NodeTimeline {
             let back = later
                 .next()
                 .map_or(Duration::MAX, |(back, ..)| back.at + SOON);
-            let end = back.min(point.at + missed);
+            let end = back.min(missed(*node, point.at, at));
             (point.at <= at + SOON && at < end).then_some(end)
         });
         ends.max()
