@@ -7,7 +7,7 @@ mod story;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use midplane_conformance::history::{Check, Exemption, Fact, Relayed, judge};
+use midplane_conformance::history::{Check, Exemption, Fact, Record, Relayed, judge};
 use mutations::MUTATIONS;
 use story::{BOUNDS, Run, Story, node};
 
@@ -254,4 +254,37 @@ fn an_origin_that_dies_in_silence_is_exempt_unless_it_is_heard_again() {
     let found = silent(true).violations;
     let checks: BTreeSet<Check> = found.iter().map(|violation| violation.check).collect();
     assert_eq!(checks, BTreeSet::from([Check::Accounted]), "{found:#?}");
+}
+
+/// What an origin publishes in silence is lost with it. A node that is live while it misses a member has told of the loss, so
+/// that of what follows it cannot know.
+#[test]
+fn an_origin_that_dies_once_its_silence_was_told_is_exempt() {
+    for (told, expected) in [(true, vec![]), (false, vec![Check::Accounted])] {
+        let mut story = Story::new();
+        let late = story.late;
+        story.remove_delivery(story.far, late);
+        let (node, origin) = (node(1), node(0));
+        let of_late = |fact: &Fact| matches!(fact, Fact::Publishing { tag, .. } if *tag == late);
+        let published = story.find(of_late);
+        let at = story.history.records[published].at - Duration::from_secs(2);
+        let live_at = match told {
+            true => at + Duration::from_secs(1),
+            false => story.history.end,
+        };
+        for (at, fact) in [
+            (at - Duration::from_secs(1), Fact::Joined { node, origin }),
+            (at, Fact::Silent { node, origin }),
+            (at, Fact::State { node, live: false }),
+            (live_at, Fact::State { node, live: true }),
+        ] {
+            story.history.records.push(Record { at, fact });
+        }
+        story.history.records.sort_by_key(|record| record.at);
+        story.insert(story.last(), Fact::Crashed(origin));
+        story.history.end += Duration::from_secs(600);
+        let found = judge(&story.history, &story.bounds).violations;
+        let checks: Vec<Check> = found.iter().map(|violation| violation.check).collect();
+        assert_eq!(checks, expected, "{told}: {found:#?}");
+    }
 }

@@ -8,6 +8,7 @@ use midplane::envelope::NodeId;
 use super::context::Context;
 use super::exempt::Exemption;
 use super::node::NodeTimeline;
+use super::point::Point;
 use super::publish::PublishRecord;
 use crate::history::tag::EventTag;
 
@@ -81,31 +82,48 @@ pub(super) fn excuse(
         .first_time(true, publish.called.at, forgotten)
         .is_none();
     let mut lives = index.nodes.values().filter(|node| node.ended.is_none());
-    let unheard = !lives.any(|node| has_joined(node, publish.node));
-    let unheard = unheard || away || publish.sent.is_none() || cut_off(context, origin, timeline);
+    let started = timeline.started;
+    let heard =
+        lives.any(|node| has_joined(node, publish.node) && !parted(context, origin, node, started));
+    let unheard = !heard || away || publish.sent.is_none();
     unheard.then_some(Exemption::OriginUnheard)
 }
 
-/// Whether the origin could not be heard by anyone from before the node started until it died.
-fn cut_off(context: &Context<'_>, origin: &NodeTimeline, timeline: &NodeTimeline) -> bool {
+/// Whether one of the two could not be heard, or not hear, from then until the origin died.
+fn parted(
+    context: &Context<'_>,
+    origin: &NodeTimeline,
+    node: &NodeTimeline,
+    since: Duration,
+) -> bool {
     // The next heartbeat comes up to two heartbeats after a link works again.
     let spoke = context.bounds.heartbeat * 2;
-    let ended = origin.ended.map_or(Duration::MAX, |ended| ended.at);
-    origin.must_not_be_live.iter().any(|(begin, end)| {
-        let end = end.map_or(Duration::MAX, |end| end.at);
-        begin.at <= timeline.started && ended <= end.saturating_add(spoke)
-    })
+    let both = origin.must_not_be_live.iter().chain(&node.must_not_be_live);
+    let mut times: Vec<_> = both
+        .map(|(begin, end)| (begin.at, end.map_or(Duration::MAX, |end| end.at)))
+        .collect();
+    times.sort_unstable();
+    let parted = times
+        .into_iter()
+        .fold(since, |until, (begin, end)| match begin <= until {
+            true => until.max(end.saturating_add(spoke)),
+            false => until,
+        });
+    origin.ended.is_some_and(|ended| ended.at <= parted)
 }
 
 /// Whether the origin was not heard for ten heartbeats when the event was published, as the node had reported: it does after
-/// two.
+/// two. On a link that has just begun it does later, and tells of the loss at once: then it is live although it misses a member.
 fn is_silent(context: &Context<'_>, node: &NodeTimeline, publish: &PublishRecord<'_>) -> bool {
     let reports = node.members.iter();
     let mut before =
         reports.filter(|(point, of, _)| *of == publish.node && *point < publish.called);
     let long = context.bounds.heartbeat * 7;
-    let last = before.next_back();
-    last.is_some_and(|(point, _, heard)| !heard && point.at + long <= publish.called.at)
+    let last = before.next_back().filter(|(.., heard)| !heard);
+    last.is_some_and(|(Point { at, .. }, ..)| {
+        let told = || node.first_time(true, *at, publish.called.at).is_some();
+        *at + long <= publish.called.at || told()
+    })
 }
 
 /// Whether any node heard the origin once the event was published.
