@@ -189,6 +189,21 @@ impl FaultPlan {
         delays.max().unwrap_or_default() + self.latency * 2 + LATE
     }
 
+    /// How long after the last fault a node is live at the latest: what `docs/NODES.md` promises, but that a connect which hangs
+    /// goes on when the fault ends. A lane that was forgotten is noticed once others that are heard again report its use.
+    fn heal(&self) -> Duration {
+        let noticed = HEARTBEAT * 17 / 8;
+        let paused = HEARTBEAT * 5 / 2;
+        let joined = HEARTBEAT / 2;
+        let named = HEARTBEAT * 2;
+        let mut faults = self.faults.iter();
+        let forgotten = faults.any(|planned| {
+            planned.fault == Fault::Forgotten && !planned.lanes.include_heartbeats()
+        });
+        let lanes = HEARTBEAT * NOTICES * u32::from(forgotten);
+        noticed + paused + joined + named + lanes + self.latency * 12
+    }
+
     /// By how much the clocks of two nodes may come to differ.
     fn clock(&self) -> Duration {
         let wrong = self
@@ -208,7 +223,7 @@ impl FaultPlan {
             // A node whose clock stands cannot tell how long it has not heard itself.
             notice: HEARTBEAT * 3 + self.latency * 2 + Duration::from_millis(50) + self.clock(),
             queue: self.scenario.queue as u64,
-            heal: HEARTBEAT * 10 + self.latency * 4,
+            heal: self.heal(),
             accounting: Accounting::Connection,
             whole: self.scenario.within_the_window.then_some(Duration::ZERO),
             clock: Duration::from_millis(10) + self.clock(),
