@@ -201,7 +201,11 @@ impl FaultPlan {
             planned.fault == Fault::Forgotten && !planned.lanes.include_heartbeats()
         });
         let lanes = HEARTBEAT * NOTICES * u32::from(forgotten);
-        noticed + paused + joined + named + lanes + self.latency * 12
+        // A node whose clock stood or leapt notices that later.
+        let mut faults = self.faults.iter();
+        let clocks = faults.any(|planned| planned.fault.is_of_clock());
+        let clocks = HEARTBEAT * 3 * u32::from(clocks);
+        noticed + paused + joined + named + lanes + clocks + self.latency * 12
     }
 
     /// By how much the clocks of two nodes may come to differ.
