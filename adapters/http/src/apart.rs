@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures::task::{ArcWake, AtomicWaker, waker};
 
@@ -14,27 +14,19 @@ const TURNS: usize = 16;
 /// Runs a future that is polled when it was woken itself, and not each time that its task is polled. What it wakes of its own
 /// goes on at once, for a while, and not behind all the tasks that it woke before.
 pub(crate) async fn apart<T>(future: impl Future<Output = T>) -> T {
+    run(Arc::new(Part::default()), future).await
+}
+
+async fn run<T>(part: Arc<Part>, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
-    let part = Arc::new(Part {
-        state: AtomicU8::new(WOKEN),
-        task: AtomicWaker::new(),
-    });
     let own = waker(part.clone());
-    let mut task: Option<Waker> = None;
     poll_fn(|context| {
-        // Before the look: who wakes the future behind it finds the task.
-        if !task
-            .as_ref()
-            .is_some_and(|task| task.will_wake(context.waker()))
-        {
-            part.task.register(context.waker());
-            task = Some(context.waker().clone());
-        }
+        // Before the look: who wakes the future behind it finds the task. At each poll: one that woke the future a while ago may
+        // take the task's waker only now.
+        part.task.register(context.waker());
         if part.state.load(Ordering::Acquire) != WOKEN {
             return Poll::Pending;
         }
-        // Who woke the future has taken it.
-        part.task.register(context.waker());
         for _ in 0..TURNS {
             part.state.store(POLLED, Ordering::Release);
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut Context::from_waker(&own)) {
@@ -60,6 +52,15 @@ const WOKEN: u8 = 2;
 struct Part {
     state: AtomicU8,
     task: AtomicWaker,
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            state: AtomicU8::new(WOKEN),
+            task: AtomicWaker::new(),
+        }
+    }
 }
 
 impl Part {
@@ -141,5 +142,23 @@ mod tests {
         sender.send(()).unwrap();
         assert_eq!(task.0.load(Ordering::Relaxed), 1);
         assert!(asleep.poll_unpin(second).is_ready());
+    }
+
+    /// Who wakes the future says so first, and takes the waker of the task behind that: the task may have been polled between.
+    #[test]
+    fn a_wake_that_comes_in_two_steps_leaves_the_task_a_waker() {
+        let part = Arc::new(Part::default());
+        let mut asleep = Box::pin(run(part.clone(), poll_fn(|_| Poll::<()>::Pending)));
+        let task = Arc::new(Task::default());
+        let own = waker(task.clone());
+        let context = &mut Context::from_waker(&own);
+        assert!(asleep.poll_unpin(context).is_pending());
+        assert_eq!(part.state.swap(WOKEN, Ordering::AcqRel), RESTS);
+        assert!(asleep.poll_unpin(context).is_pending());
+        part.task.wake();
+        assert!(asleep.poll_unpin(context).is_pending());
+        assert_eq!(task.0.load(Ordering::Relaxed), 1);
+        Part::wake_by_ref(&part);
+        assert_eq!(task.0.load(Ordering::Relaxed), 2);
     }
 }

@@ -436,7 +436,10 @@ impl Node {
         // What an origin sent that was never proven to live waits still.
         let beat = peer.beat.filter(|_| peer.proven);
         let beat = beat.map(|(beat, _)| peer.clock.ours_at_least(beat));
-        let since = beat.or(peer.told_unanswered()).unwrap_or(since).max(since);
+        let since = beat
+            .or_else(|| peer.told_unanswered())
+            .unwrap_or(since)
+            .max(since);
         if peer.is_member() {
             self.silence(id);
         }
