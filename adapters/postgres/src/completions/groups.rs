@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Claim, ExecutionId, Group, GroupName, GroupStart, GroupStatus,
-    Groups, Ledger, Scan, Scanned, Settled, Take, Taken,
+    BackendError, BackendErrorKind, Group, GroupName, GroupStart, GroupStatus, Groups, Ledger,
 };
 
-use super::ledger::PostgresLedger;
 use super::statements::StatementParameter::{Number, Text, Truth};
 use super::statements::StatementRow;
 use super::{PostgresStore, micros};
@@ -31,7 +29,10 @@ impl Groups for PostgresStore {
             &[Text(Some(name)), Truth(beginning), Number(keep)],
         )
         .await?;
-        Ok(Arc::new(self.ledger(Some(group.name.clone()))))
+        Ok(Arc::new(Self {
+            group: Some(group.name.clone()),
+            ..self.clone()
+        }))
     }
 
     async fn groups(&self) -> Result<Vec<GroupStatus>, BackendError> {
@@ -62,37 +63,4 @@ fn status(row: &dyn StatementRow) -> Result<GroupStatus, BackendError> {
     let keep = row.number("keep").is_some().then(|| count("keep"));
     let status = GroupStatus::new(name, keep.map(Duration::from_micros));
     Ok(status.with_counts(count("unhandled"), count("dead")))
-}
-
-impl PostgresStore {
-    fn ledger(&self, group: Option<GroupName>) -> PostgresLedger {
-        PostgresLedger {
-            store: self.clone(),
-            group,
-        }
-    }
-}
-
-/// The ledger of the group without a name.
-#[async_trait]
-impl Ledger for PostgresStore {
-    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
-        self.ledger(None).take(take, lease).await
-    }
-
-    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
-        self.ledger(None).renew(claims, lease).await
-    }
-
-    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
-        self.ledger(None).settle(settled).await
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        self.ledger(None).scan(scan).await
-    }
-
-    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
-        self.ledger(None).replay(executions).await
-    }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, GroupName, Ledger, Scan,
-    Scanned, Settled, Take, Taken, Verdict,
+    BackendError, BackendErrorKind, Claim, ErrorText, ExecutionId, Ledger, Scan, Scanned, Settled,
+    Take, Taken, Verdict,
 };
 
 use super::place::HistoryPlace;
@@ -13,16 +13,9 @@ use super::statements::StatementParameter::{self, Number, Numbers, Text, Texts, 
 use super::statements::StatementRow;
 use super::{PostgresStore, micros, row};
 
-/// The ledger of one group.
-#[derive(Debug)]
-pub(super) struct PostgresLedger {
-    pub(super) store: PostgresStore,
-    pub(super) group: Option<GroupName>,
-}
-
-impl PostgresLedger {
+impl PostgresStore {
     /// Calls a procedure, that of groups where the group has a name, for these columns of its rows.
-    async fn call(
+    async fn call_of_group(
         &self,
         columns: &str,
         procedure: &str,
@@ -41,12 +34,12 @@ impl PostgresLedger {
             }
         };
         let statement = format!("SELECT {columns} FROM {called} AS called");
-        Ok(self.store.query(&statement, &parameters).await?)
+        Ok(self.query(&statement, &parameters).await?)
     }
 }
 
 #[async_trait]
-impl Ledger for PostgresLedger {
+impl Ledger for PostgresStore {
     async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         let namespace = take.filter.namespace().map(|name| name.as_str());
         let tag = take.filter.tag().map(|tag| tag.as_str());
@@ -59,7 +52,7 @@ impl Ledger for PostgresLedger {
             return Ok(Taken::default());
         }
         let rows = self
-            .call(
+            .call_of_group(
                 "store, more, token, failures::bigint, number, execution, outcome, bytes, \
                  finished_at, flow, namespace, tag",
                 "take",
@@ -76,7 +69,7 @@ impl Ledger for PostgresLedger {
         let mut taken = Taken::default();
         for found in &rows {
             let store = found.number("store").unwrap_or_default();
-            *self.store.number.lock() = Some(store);
+            *self.number.lock() = Some(store);
             taken.more = found.truth("more") == Some(true);
             let (Some(number), Some(token)) = (found.number("number"), found.number("token"))
             else {
@@ -102,7 +95,7 @@ impl Ledger for PostgresLedger {
     async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
         let (executions, tokens) = columns(claims);
         let rows = self
-            .call(
+            .call_of_group(
                 "token",
                 "renew",
                 "$1, $2, $3",
@@ -130,7 +123,7 @@ impl Ledger for PostgresLedger {
             pauses.push(pause);
             errors.push(error);
         }
-        self.call(
+        self.call_of_group(
             "1::bigint AS settled",
             "settle",
             "$1, $2, $3, $4, $5",
@@ -147,7 +140,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        let store = *self.store.number.lock();
+        let store = *self.number.lock();
         // The place of another store is unknown here: the scan starts over.
         let after = scan
             .after
@@ -156,7 +149,7 @@ impl Ledger for PostgresLedger {
             .and_then(|(place, store)| HistoryPlace::of(place, store).ok())
             .map_or(0, |place| place.number);
         let rows = self
-            .call(
+            .call_of_group(
                 "called.*",
                 "scan",
                 "$1, $2, $3::integer",
@@ -167,7 +160,7 @@ impl Ledger for PostgresLedger {
         let mut next = None;
         for found in &rows {
             let store = found.number("store").unwrap_or_default();
-            *self.store.number.lock() = Some(store);
+            *self.number.lock() = Some(store);
             let Some(number) = found.number("number") else {
                 continue;
             };
@@ -193,7 +186,7 @@ impl Ledger for PostgresLedger {
             .filter(|id| !id.contains('\0'))
             .collect();
         let rows = self
-            .call("called AS count", "replay", "$1", &[Texts(&wanted)])
+            .call_of_group("called AS count", "replay", "$1", &[Texts(&wanted)])
             .await?;
         let count = rows.first().and_then(|row| row.number("count"));
         let count = count.unwrap_or_default();

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::error::{ConnectionError, ConnectionErrorKind};
 use crate::url::Endpoint;
 pub use connect::{PostgresConnect, PostgresConnection};
-use midplane_completions::{BackendError, Follower};
+use midplane_completions::{BackendError, Follower, GroupName};
 use midplane_core::Timer;
 use midplane_core::bus::SettingsError;
 use parking_lot::Mutex;
@@ -157,6 +157,8 @@ pub struct PostgresStore {
     statements: Arc<dyn PostgresStatements>,
     /// The number of the store, once one call has read it.
     number: Arc<Mutex<Option<i64>>>,
+    /// The group whose ledger this is; `None` for the one without a name.
+    group: Option<GroupName>,
 }
 
 /// What [`PostgresStore::prune`] removed.
@@ -199,6 +201,7 @@ impl PostgresStore {
             statements: Arc::new(pool),
             timer,
             number: Arc::default(),
+            group: None,
         }
     }
 
@@ -309,6 +312,7 @@ impl fmt::Debug for PostgresStore {
         f.debug_struct("PostgresStore")
             .field("at", &self.connect)
             .field("schema", &self.schema.name())
+            .field("group", &self.group)
             .finish_non_exhaustive()
     }
 }

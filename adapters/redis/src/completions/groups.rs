@@ -1,17 +1,14 @@
 //! The groups of the store, each with a ledger.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, Claim, ExecutionId, Group, GroupName, GroupStart, GroupStatus, Groups, Ledger,
-    Scan, Scanned, Settled, Take, Taken,
+    BackendError, Group, GroupName, GroupStart, GroupStatus, Groups, Ledger,
 };
 
 use super::error::unexpected_answer;
-use super::ledger::GroupLedger;
-use super::library::{Keys, micros};
+use super::library::micros;
 use super::{RedisStore, SharedStore, reply};
 
 /// The most records of the history that one call counts: the server does nothing else meanwhile.
@@ -35,8 +32,10 @@ impl Groups for RedisStore {
             let answer = self.shared.call("register a group", &call).await?;
             match reply::number(&answer) {
                 Some(1) => {
-                    let keys = self.shared.keys.of_group(&group.name);
-                    return Ok(Arc::new(self.ledger(keys)));
+                    return Ok(Arc::new(Self {
+                        shared: Arc::clone(&self.shared),
+                        group: Some(self.shared.keys.of_group(&group.name)),
+                    }));
                 }
                 // A group of this name was removed, and its work is not yet gone.
                 Some(0) => {}
@@ -92,43 +91,5 @@ impl SharedStore {
             }
             position = upto;
         }
-    }
-}
-
-impl RedisStore {
-    /// The ledger of the group that has these keys.
-    fn ledger(&self, keys: Keys) -> GroupLedger {
-        GroupLedger {
-            shared: Arc::clone(&self.shared),
-            keys,
-        }
-    }
-
-    fn unnamed(&self) -> GroupLedger {
-        self.ledger(self.shared.keys.clone())
-    }
-}
-
-/// The ledger of the group without a name.
-#[async_trait]
-impl Ledger for RedisStore {
-    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
-        self.unnamed().take(take, lease).await
-    }
-
-    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
-        self.unnamed().renew(claims, lease).await
-    }
-
-    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
-        self.unnamed().settle(settled).await
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        self.unnamed().scan(scan).await
-    }
-
-    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
-        self.unnamed().replay(executions).await
     }
 }

@@ -1,7 +1,5 @@
 //! The ledger of a group.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,33 +8,18 @@ use midplane_completions::{
 };
 
 use super::error::unexpected_answer;
-use super::library::{Keys, micros};
+use super::library::micros;
 use super::place::HistoryPlace;
-use super::{SharedStore, reply};
+use super::{RedisStore, reply};
 
 /// The most executions in one call: the server does nothing else meanwhile.
 const AT_ONCE: usize = 1_000;
 
-/// The ledger of a group, by the keys of that group.
-pub(super) struct GroupLedger {
-    pub(super) shared: Arc<SharedStore>,
-    pub(super) keys: Keys,
-}
-
-impl fmt::Debug for GroupLedger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GroupLedger")
-            .field("at", &self.shared.connect)
-            .field("keys", &self.keys)
-            .finish_non_exhaustive()
-    }
-}
-
 #[async_trait]
-impl Ledger for GroupLedger {
+impl Ledger for RedisStore {
     async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         let filter = &take.filter;
-        let mut call = self.keys.call("take");
+        let mut call = self.keys().call("take");
         call.arg(filter.namespace().map_or("", |name| name.as_str()))
             .arg(filter.tag().map_or("", |tag| tag.as_str()))
             .arg(take.most.clamp(1, AT_ONCE))
@@ -49,7 +32,7 @@ impl Ledger for GroupLedger {
     async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
         let mut void = Vec::new();
         for claims in claims.chunks(AT_ONCE) {
-            let mut call = self.keys.call("renew");
+            let mut call = self.keys().call("renew");
             call.arg(micros(lease));
             for claim in claims {
                 call.arg(claim.execution.as_str()).arg(claim.token);
@@ -64,7 +47,7 @@ impl Ledger for GroupLedger {
 
     async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
         for settled in settled.chunks(AT_ONCE) {
-            let mut call = self.keys.call("settle");
+            let mut call = self.keys().call("settle");
             for Settled { claim, verdict } in settled {
                 let (name, pause, error) = match verdict {
                     Verdict::Handled => ("handled", 0, ""),
@@ -88,7 +71,7 @@ impl Ledger for GroupLedger {
         let store = self.shared.connection.store();
         let after = scan.after.as_ref();
         let after = after.and_then(|place| HistoryPlace::of(place, store).ok());
-        let mut call = self.keys.look("scan");
+        let mut call = self.keys().look("scan");
         call.arg(after.map_or(0, |place| place.number))
             .arg(if scan.dead { "dead" } else { "" })
             .arg(scan.most.clamp(1, AT_ONCE));
@@ -99,7 +82,7 @@ impl Ledger for GroupLedger {
     async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
         let mut count = 0;
         for executions in executions.chunks(AT_ONCE) {
-            let mut call = self.keys.call("replay");
+            let mut call = self.keys().call("replay");
             for execution in executions {
                 call.arg(execution.as_str());
             }

@@ -135,6 +135,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RedisStore {
     shared: Arc<SharedStore>,
+    /// The keys of the group whose ledger this is; `None` for the group without a name.
+    group: Option<Keys>,
 }
 
 /// What [`prune`](RedisStore::prune) removed.
@@ -196,6 +198,7 @@ impl RedisStore {
                 deadline: DEADLINE,
                 connection: SharedConnection::default(),
             }),
+            group: None,
         }
     }
 
@@ -271,7 +274,13 @@ impl RedisStore {
         change(&mut shared);
         Self {
             shared: Arc::new(shared),
+            group: self.group,
         }
+    }
+
+    /// The keys as the group uses them whose ledger this is.
+    fn keys(&self) -> &Keys {
+        self.group.as_ref().unwrap_or(&self.shared.keys)
     }
 }
 
@@ -279,6 +288,7 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
             .field("at", &self.shared.connect)
+            .field("group", &self.group)
             .field("retention", &self.shared.retention)
             .field("deadline", &self.shared.deadline)
             .finish_non_exhaustive()

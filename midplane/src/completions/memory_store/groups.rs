@@ -1,15 +1,14 @@
 //! The groups of the store, each with a ledger.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, BackendErrorKind, Claim, ExecutionId, Group, GroupName, GroupStart, GroupStatus,
-    Groups, Ledger, Scan, Scanned, Settled, Take, Taken, Timestamp,
+    BackendError, BackendErrorKind, ExecutionId, Group, GroupName, GroupStart, GroupStatus, Groups,
+    Ledger, Timestamp,
 };
 
-use super::ledger::{MemoryLedger, finished};
+use super::ledger::finished;
 use super::state::StoreState;
 use super::work::GroupWork;
 use super::{MemoryStore, before};
@@ -17,9 +16,11 @@ use super::{MemoryStore, before};
 #[async_trait]
 impl Groups for MemoryStore {
     async fn register(&self, group: &Group) -> Result<Arc<dyn Ledger>, BackendError> {
-        let name = Some(group.name.clone());
         self.shared.state.lock().register(group);
-        Ok(Arc::new(self.ledger(name)))
+        Ok(Arc::new(Self {
+            shared: Arc::clone(&self.shared),
+            group: Some(group.name.clone()),
+        }))
     }
 
     async fn groups(&self) -> Result<Vec<GroupStatus>, BackendError> {
@@ -57,11 +58,8 @@ impl StoreState {
         };
         if group.start == GroupStart::Beginning {
             for (number, recorded) in self.from(self.bounds().0) {
-                let record = recorded
-                    .as_ref()
-                    .ok()
-                    .and_then(|id| self.executions.get(id));
-                if let Some(finished) = record.and_then(|record| record.finished.as_ref()) {
+                let recorded = recorded.as_ref().ok();
+                if let Some(finished) = recorded.and_then(|id| finished(&self.executions, id)) {
                     work.list(&finished.completion, number);
                 }
             }
@@ -107,37 +105,4 @@ pub(super) fn no_group(name: &Option<GroupName>) -> BackendError {
         None => "the group without a name was removed: use one that has a name".to_owned(),
     };
     BackendError::new(BackendErrorKind::NotInstalled, message)
-}
-
-/// The ledger of the group without a name.
-#[async_trait]
-impl Ledger for MemoryStore {
-    async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
-        self.ledger(None).take(take, lease).await
-    }
-
-    async fn renew(&self, claims: &[Claim], lease: Duration) -> Result<Vec<Claim>, BackendError> {
-        self.ledger(None).renew(claims, lease).await
-    }
-
-    async fn settle(&self, settled: &[Settled]) -> Result<(), BackendError> {
-        self.ledger(None).settle(settled).await
-    }
-
-    async fn scan(&self, scan: &Scan) -> Result<Scanned, BackendError> {
-        self.ledger(None).scan(scan).await
-    }
-
-    async fn replay(&self, executions: &[ExecutionId]) -> Result<u64, BackendError> {
-        self.ledger(None).replay(executions).await
-    }
-}
-
-impl MemoryStore {
-    fn ledger(&self, group: Option<GroupName>) -> MemoryLedger {
-        MemoryLedger {
-            shared: Arc::clone(&self.shared),
-            group,
-        }
-    }
 }

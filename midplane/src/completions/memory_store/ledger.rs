@@ -1,38 +1,22 @@
 //! The ledger of a group.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use midplane_completions::{
-    BackendError, Claim, Completion, ExecutionId, FlowId, GroupName, Ledger, Namespace, Scan,
-    Scanned, Settled, Take, Taken, Verdict,
+    BackendError, Claim, Completion, ExecutionId, FlowId, Ledger, Namespace, Scan, Scanned,
+    Settled, Take, Taken, Verdict,
 };
 use midplane_core::Instant;
 
-use super::SharedStore;
+use super::MemoryStore;
 use super::groups::no_group;
 use super::state::{ExecutionRecord, FinishedExecution};
 use super::work::{GroupWork, Work};
 
-/// The ledger of one group.
-pub(super) struct MemoryLedger {
-    pub(super) shared: Arc<SharedStore>,
-    pub(super) group: Option<GroupName>,
-}
-
-impl fmt::Debug for MemoryLedger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLedger")
-            .field("group", &self.group)
-            .finish_non_exhaustive()
-    }
-}
-
 #[async_trait]
-impl Ledger for MemoryLedger {
+impl Ledger for MemoryStore {
     async fn take(&self, take: &Take, lease: Duration) -> Result<Taken, BackendError> {
         let now = self.shared.timer.now();
         let mut guard = self.shared.state.lock();

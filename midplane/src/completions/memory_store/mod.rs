@@ -10,7 +10,7 @@ mod work;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use midplane_completions::{Follower, Timestamp};
+use midplane_completions::{Follower, GroupName, Timestamp};
 use midplane_core::Timer;
 use parking_lot::Mutex;
 
@@ -67,6 +67,8 @@ const RETENTION: usize = 100_000;
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<SharedStore>,
+    /// The group whose ledger this is; `None` for the one without a name.
+    group: Option<GroupName>,
 }
 
 struct SharedStore {
@@ -88,6 +90,7 @@ impl MemoryStore {
                 // different times by the time.
                 number: now().as_micros() ^ ((shared.as_ptr().addr() as u64) << 20),
             }),
+            group: None,
         }
     }
 
@@ -152,7 +155,9 @@ impl MemoryStore {
 
 impl std::fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryStore").finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("group", &self.group)
+            .finish_non_exhaustive()
     }
 }
 
