@@ -33,7 +33,8 @@ pub enum Notice {
     Joined(NodeId),
     /// Another node said that it leaves.
     Left(NodeId),
-    /// Another node was not heard for ten heartbeats.
+    /// A member was not heard for two of its heartbeats and an eighth, 200 ms at least, while this node's own came back; or for
+    /// ten, however they did. It said no goodbye.
     Silent(NodeId),
     /// A member is set otherwise than this node, or a node of another cluster uses the same prefix on the same bus. That
     /// node says the same of this one.
@@ -43,8 +44,8 @@ pub enum Notice {
     Bus(String),
     /// Frames came that do not belong here and were dropped. One notice in ten heartbeats at most.
     DroppedFrames(DroppedFrames),
-    /// The listener was slow: this many notices were dropped that came after those that still wait. The state
-    /// follows behind those.
+    /// The listener was slow: 1,024 notices waited for it, and this many were dropped that came after those. The state
+    /// follows behind what waits.
     Lagged(u64),
 }
 

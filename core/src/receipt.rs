@@ -17,7 +17,7 @@ pub enum State {
     /// Local delivery goes on, and what is published waits for the bus.
     #[default]
     Degraded,
-    /// The [`Driver`](crate::Driver) is gone, or was never polled for ten heartbeats: this node has no bus. Local
+    /// The [`Driver`](crate::Driver) is gone, or was never polled within ten heartbeats: this node has no bus. Local
     /// delivery goes on, and nothing is relayed. A driver that is polled after all makes the state
     /// [`Degraded`](Self::Degraded) again.
     Stopped,
@@ -127,7 +127,7 @@ pub enum Relay {
 pub enum Refusal {
     /// The backplane is closed; the event was not delivered locally either, unless the close came between.
     Closed,
-    /// The [`Driver`](crate::Driver) was dropped, or never polled for ten heartbeats: this node has no bus.
+    /// The [`Driver`](crate::Driver) was dropped, or never polled within ten heartbeats: this node has no bus.
     Stopped,
     /// The outgoing queue is full, see [`Config::queue`](crate::node::Config::queue), or 4,096 questions wait for
     /// their answers.

@@ -110,8 +110,8 @@ impl<H: Host> ClusterBuilder<H> {
     /// A node of the cluster whose nodes meet on this bus, and the future that drives the node.
     ///
     /// The id must be fresh for every start of a process: sixteen random bytes. Nothing is connected before the driver
-    /// is polled; until the node is live, the state is [`State::Degraded`]. If the driver is not polled for ten
-    /// heartbeats, the state is [`State::Stopped`] and what is published is refused, until it is.
+    /// is polled; until the node is live, the state is [`State::Degraded`]. If the driver is not polled within
+    /// ten heartbeats of this call, the state is [`State::Stopped`] and what is published is refused, until it is.
     pub fn build(
         self,
         id: NodeId,

@@ -22,7 +22,7 @@ const REPAIRED_BY_ALL: usize = 16 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The time between two heartbeats, 2 s by default. A node that misses two of its own is not live any
-    /// more and has its link rebuilt; a peer that misses ten is no member any more.
+    /// more and has its link rebuilt; a peer that misses two makes it degraded, and one that misses ten is no member any more.
     pub heartbeat: Duration,
     /// How late an event may arrive, or how long it may wait to be sent, counted from its publishing; 30 s by default.
     /// One that is later is dropped, and those that it was for are told.

@@ -57,7 +57,8 @@ pub enum News {
     },
     /// A node was heard for the first time.
     Joined(NodeId),
-    /// A node was not heard for ten heartbeats. Until it is heard again, what it publishes may be missing.
+    /// A member was not heard for two of its heartbeats and an eighth while the bus is well, or for ten however it is. Until it
+    /// is heard again, what it publishes may be missing.
     Silent(NodeId),
     /// A node said that it leaves.
     Left(NodeId),
