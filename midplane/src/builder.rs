@@ -148,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// Sets how the node behaves: [`Config`]. The nodes of a plane should agree on most of it.
+    /// Sets how the node behaves: [`Config`]. The nodes of a plane should agree on the heartbeat, the time to live and the lanes.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -180,6 +180,12 @@ impl Builder {
 
     /// Adds parts to the node by the builder of the core: a registry with other limits, or a subscription to external
     /// publishers. What was added before stays.
+    ///
+    /// ```
+    /// # use midplane::{Plane, Registry};
+    /// // A connection may be in 10,000 targets.
+    /// let builder = Plane::builder("memory:").with(|node| node.with_registry(Registry::with_limit(10_000)));
+    /// ```
     #[must_use]
     pub fn with(
         mut self,

@@ -186,7 +186,7 @@ impl Connection {
         &self.attachment
     }
 
-    /// Takes up to `most` items at once into `batch`, and gives their number: zero at the end of the connection.
+    /// Takes up to `most` items at once into `batch`, at least 1, and gives their number: zero at the end of the connection.
     pub fn poll_batch(
         &mut self,
         context: &mut Context<'_>,
@@ -298,7 +298,12 @@ impl Handle {
     }
 
     /// Joins the connection to the target. It acts when it is called: a publish on this node that begins later finds the
-    /// connection there. The future says how far that reaches, once it is known, and undoes nothing when it is dropped.
+    /// connection there. The future says how far that reaches, once the bus has confirmed the subscription, or at once where
+    /// it need not be asked or is away; it undoes nothing when it is dropped.
+    ///
+    /// A connection is in at most [1,024 targets](midplane_core::DEFAULT_TARGETS_PER_CONNECTION) beside its own, unless the
+    /// [builder](crate::Builder::with) has a registry with another limit. What is refused by an [`AssociateError`] leaves the
+    /// connection as it was.
     pub fn associate(&self, target: impl IntoTarget) -> Associate {
         match self.attachment.upgrade() {
             Some(attachment) => associate(&attachment, target),

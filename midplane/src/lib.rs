@@ -11,11 +11,11 @@
 //! # async fn program() -> Result<(), midplane::Error> {
 //! let plane = Plane::connect("redis://localhost").await?; // live when it returns
 //! let mut phone = plane.attach(); // a fresh id, and a mailbox
-//! phone.associate(Target::topic("engines")).await?; // heard from every node
+//! phone.associate(Target::topic("engines")).await?; // events of every node come
 //! let receipt = plane.publish(Target::topic("engines")?, "it turns");
 //! assert_eq!(receipt.accepted(), 1);
 //! while let Some(item) = phone.next().await {
-//!     println!("{item:?}"); // Event | Lost(n) | Missed
+//!     println!("{item:?}"); // Event, of which `as_text` has the content | Lost(n) | Missed
 //! }
 //! plane.close().await;
 //! # Ok(())

@@ -153,7 +153,7 @@ impl Plane {
     }
 
     /// Publishes the event and waits for every node to say how many of its connections took it, or until `within` has
-    /// passed. The answers name the nodes that did not answer.
+    /// passed. The answers name the nodes that did not answer, which may deliver it all the same.
     ///
     /// # Errors
     /// When there is no such audience or event. Nothing was done.
@@ -170,10 +170,11 @@ impl Plane {
             .await)
     }
 
-    /// How many connections there are in the audience, and on which nodes.
+    /// How many connections there are in the audience, and on which nodes. It waits until every node has answered, or until
+    /// `within` has passed; count a node in [`silent`](Answers::silent) as unknown, not as zero.
     ///
     /// # Errors
-    /// When there is no such audience.
+    /// When there is no such audience. Nobody was asked.
     pub async fn count(
         &self,
         audience: impl IntoAudience + Send,
@@ -183,10 +184,11 @@ impl Plane {
         Ok(self.backplane.count(&audience, within).await)
     }
 
-    /// Detaches the connections of the audience on every node.
+    /// Detaches the connections of the audience on every node, and says how many there were. It waits until every node has
+    /// answered, or until `within` has passed; a node in [`silent`](Answers::silent) may do so all the same.
     ///
     /// # Errors
-    /// When there is no such audience.
+    /// When there is no such audience. Nothing was done.
     pub async fn disconnect(
         &self,
         audience: impl IntoAudience + Send,
@@ -196,10 +198,11 @@ impl Plane {
         Ok(self.backplane.disconnect(&audience, within).await)
     }
 
-    /// Joins the connections of the audience to the target, on whichever node they are.
+    /// Joins the connections of the audience to the target, on whichever node they are, and says how many were joined. It waits
+    /// until every node has answered, or until `within` has passed; a node in [`silent`](Answers::silent) may do so all the same.
     ///
     /// # Errors
-    /// When there is no such audience or target.
+    /// When there is no such audience or target. Nothing was done.
     pub async fn associate(
         &self,
         audience: impl IntoAudience + Send,
@@ -210,10 +213,12 @@ impl Plane {
         Ok(self.backplane.associate(&audience, &target, within).await)
     }
 
-    /// Takes the connections of the audience out of the target, on whichever node they are.
+    /// Takes the connections of the audience out of the target, on whichever node they are, and says how many were in it. It
+    /// waits until every node has answered, or until `within` has passed; a node in [`silent`](Answers::silent) may do so all the
+    /// same.
     ///
     /// # Errors
-    /// When there is no such audience or target.
+    /// When there is no such audience or target. Nothing was done.
     pub async fn dissociate(
         &self,
         audience: impl IntoAudience + Send,
@@ -236,7 +241,7 @@ impl Plane {
         })
     }
 
-    /// Waits until the plane is live.
+    /// Waits until the plane is [live](State::Live), for as long as that takes.
     ///
     /// # Errors
     /// [`Error::Closed`] when it closes first, and [`Error::Stopped`] when its driver ends.
@@ -276,7 +281,7 @@ impl Plane {
     }
 
     /// What happens from now on that a host should know, the state first. With the feature `tracing` it is logged, and
-    /// nobody has to listen.
+    /// nobody has to listen. Up to 1,024 notices wait for a listener; what is dropped beyond is told as [`Notice::Lagged`].
     #[must_use]
     pub fn notices(&self) -> BoxStream<'static, Notice> {
         self.backplane.notices()

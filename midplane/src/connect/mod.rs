@@ -54,7 +54,7 @@
 //! | `MIDPLANE_BUS_KEY_FILE` | the file of the keys of [`Builder::signing`](crate::Builder::signing), as [`read_keys`] has it |
 //! | `MIDPLANE_BUS_SIGNING` | `sign`, which keys without it mean, or `require` |
 //!
-//! All but the node's name are of a cluster: set without a backplane they are an error.
+//! All but the node's name are of a cluster: set without a backplane they are an error, but for 0 or 1 expected members.
 //!
 //! # Guarantees
 //!
