@@ -14,8 +14,9 @@ type Difference = i128;
 /// `ours` was heard `ago` before gives a lower bound, `ours - (sent - ago)`, for our frame was longer on its way than
 /// nothing. Both together are the round trip. Only heartbeats count: a repaired frame has the stamp of its first sending.
 ///
-/// A frame that has just come is judged by the bounds of now. What happened a while ago is dated by the loosest bounds that
-/// there were since: one of the clocks may have stood or leapt in between.
+/// A frame that has just come is judged by the bounds of now, to which an echo of what was sent long ago does not belong. What
+/// happened a while ago is dated by the loosest bounds that there were since: one of the clocks may have stood or leapt in
+/// between.
 #[derive(Debug, Default)]
 pub(super) struct PeerClock {
     /// The negative of the upper bound, and the lower bound.
@@ -54,7 +55,7 @@ impl PeerClock {
     }
 
     /// The origin said, in a heartbeat that it stamped `sent`, that it had heard our frame of the moment `ours` for so long.
-    /// True if nothing was known before of the latest time that its clock can show.
+    /// True if nothing was known before of the latest time that its clock can show, and this tells it.
     pub(super) fn echoed(
         &mut self,
         now: Instant,
@@ -68,23 +69,27 @@ impl PeerClock {
             // It cannot have heard the frame before that was made.
             return false;
         };
-        let news = self.lower.best_at(now).is_none();
         let ahead = micros(ours) - (micros(sent) - micros(ago));
         if self.upper.best().is_some_and(|best| ahead > LEAP - best) {
             // The origin's clock stood, or ours leapt: what came before would make all that comes now too old.
             self.upper = Extreme::default();
             self.heard(now, sent, windows);
         }
-        if self.lower.best().is_none() {
+        if self.lower_lately.best().is_none() {
             // What came before may have been recorded, by anyone.
             self.upper_lately = Extreme::default();
             let bound = self.upper.best().map_or(ahead, |best| -best);
             self.upper_lately.record(now, bound, windows.lately);
         }
+        self.round_trips = [Some(round_trip), self.round_trips[0]];
+        if since > windows.now {
+            self.lower_lately.record(now, -ahead, windows.lately);
+            return false;
+        }
+        let news = self.lower.best_at(now).is_none();
         self.lower.record(now, ahead, windows.now);
         let bound = self.lower.best().unwrap_or(ahead);
         self.lower_lately.record(now, -bound, windows.lately);
-        self.round_trips = [Some(round_trip), self.round_trips[0]];
         news
     }
 
@@ -269,6 +274,18 @@ mod tests {
         // The origin's clock leapt by 20 s.
         assert!(clock.echoed(at(17_000), ms(46_970), ms(16_900), ms(20), WINDOWS));
         assert_eq!(clock.latest(at(17_000)), ms(47_050));
+    }
+
+    /// What the origin heard long ago says nothing of what its clock shows now: ours may have stood meanwhile, as while its
+    /// machine slept.
+    #[test]
+    fn an_echo_of_long_ago_bounds_nothing_that_comes_now() {
+        let mut clock = clock();
+        // Our frame of 8,000 came to the origin before our clock stood for 3 s.
+        assert!(!clock.echoed(at(17_000), ms(29_970), ms(8_000), ms(8_900), WINDOWS));
+        assert_eq!(clock.latest(at(17_000)), Duration::MAX);
+        assert!(clock.echoed(at(17_000), ms(29_970), ms(16_900), ms(20), WINDOWS));
+        assert_eq!(clock.latest(at(17_000)), ms(30_050));
     }
 
     /// What a node says whose clock leapt is taken for forged, until what is known of the clock is too old.

@@ -360,16 +360,12 @@ impl Flow {
     fn take(&mut self, view: &View<'_>, held: Held, stamp: Duration, out: &mut Vec<Settled>) {
         let from = self.next;
         self.next = held.last.saturating_add(1);
-        let published = stamp.saturating_sub(held.frame.header().waited);
-        (self.settled, self.top) = (published, self.top.max(stamp));
+        (self.settled, self.top) = (held.published(), self.top.max(stamp));
         self.joining = false;
         if view.is_stale(&held.frame) {
             let made = view.clock.ours_at_least(stamp) - held.frame.header().waited;
             let (first, last) = (from, held.last);
-            // It may be young, and the origin's clock have stood.
-            let until = view.clock.ours_at_most(stamp);
-            let until = until.filter(|_| view.is_dated(stamp)).unwrap_or(view.now);
-            let until = until.min(view.now);
+            let until = view.until(stamp);
             out.push(Settled::Stale(Run { first, last }, made.min(until), until));
         } else {
             out.push(Settled::Frame(held.frame, from));
@@ -455,12 +451,24 @@ impl Flow {
         }
         loop {
             while self.step(view, out) {}
-            let Some(end) = self.hole_end() else {
-                break;
-            };
-            self.give_up(view, end, out);
+            match self.hole_end() {
+                Some(end) => self.give_up(view, end, out),
+                None if self.give_up_front(view, out) => {}
+                None => break,
+            }
         }
         self.wait = None;
+    }
+
+    /// Reports the frame in front, of which no heartbeat will tell any more whether it is ours.
+    fn give_up_front(&mut self, view: &View<'_>, out: &mut Vec<Settled>) -> bool {
+        let Some(held) = self.held.take_first() else {
+            return false;
+        };
+        let until = view.until(held.stamp());
+        out.push(Settled::Unknown(view.since.min(until), until));
+        self.move_to(held.last.saturating_add(1), held.published());
+        true
     }
 
     fn set_wait(&mut self, view: &View<'_>) {
@@ -599,7 +607,23 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::clock::PeerClock;
+    use crate::envelope::{Decoded, FrameWriter, Header, Message};
+    use crate::node::clock::{PeerClock, Windows};
+    use crate::node_id::NodeId;
+
+    /// A frame of one event with this number.
+    fn frame(first: u64, stamp: Duration) -> Frame {
+        let header = Header {
+            stamp,
+            ..Header::new(NodeId([7; 16]), 0, first)
+        };
+        let mut writer = FrameWriter::new(header, 1_000).unwrap();
+        writer.push(&Message::Withdrawn).unwrap();
+        match Frame::decode(&writer.finish(), 1_000) {
+            Ok(Decoded::Frame(frame)) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
 
     /// A forged heartbeat may report the largest number there is, and its origin be gone before another disproves it.
     #[test]
@@ -629,5 +653,48 @@ mod tests {
         flow.report(&view, progress, second, &mut settled);
         flow.settle(&view, &mut settled);
         assert_eq!(settled.len(), 1, "{settled:?}");
+    }
+
+    /// A frame waits for the heartbeat that tells whether it is ours, and its origin dies before that.
+    #[test]
+    fn a_frame_that_nothing_tells_of_any_more_is_reported_with_what_is_behind_it() {
+        let mut clock = PeerClock::default();
+        let second = Duration::from_secs(1);
+        let windows = Windows {
+            now: second * 4,
+            lately: second * 30,
+        };
+        clock.heard(Instant::from_origin(second), second * 3, windows);
+        clock.heard(Instant::from_origin(second * 3), second * 3, windows);
+        let view = View {
+            now: Instant::from_origin(second * 4),
+            heartbeat: second,
+            time_to_live: second * 30,
+            since: Instant::from_origin(second * 4),
+            clock: &clock,
+            dated: Duration::ZERO,
+            listed: (Duration::ZERO, Duration::ZERO),
+            proven: true,
+            jitter: Duration::ZERO,
+        };
+        let mut flow = Flow::new(Duration::ZERO);
+        let mut settled = Vec::new();
+        for (first, stamp) in [(1, 3), (3, 6)] {
+            flow.hold(view.now, frame(first, second * stamp), first);
+        }
+        flow.advance(&view, &mut settled);
+        assert!(settled.is_empty() && !flow.waits(), "{settled:?}");
+        flow.settle(&view, &mut settled);
+        assert!(
+            matches!(
+                settled[..],
+                [
+                    Settled::Unknown(..),
+                    Settled::Unknown(..),
+                    Settled::Frame(_, 3)
+                ]
+            ),
+            "{settled:?}"
+        );
     }
 }

@@ -29,6 +29,11 @@ impl Held {
         self.frame.header().stamp
     }
 
+    /// When the first of its events was published.
+    pub(super) fn published(&self) -> Duration {
+        self.stamp().saturating_sub(self.frame.header().waited)
+    }
+
     /// When the frame before it on its lane was made.
     pub(super) fn before(&self) -> Duration {
         self.stamp().saturating_sub(self.frame.header().before)

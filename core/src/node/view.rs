@@ -36,6 +36,13 @@ impl View<'_> {
         self.dated >= stamp
     }
 
+    /// When a frame with this stamp was made, at the latest. It may be young, and the origin's clock have stood.
+    pub(super) fn until(&self, stamp: Duration) -> Instant {
+        let made = self.clock.ours_at_most(stamp);
+        let made = made.filter(|_| self.is_dated(stamp)).unwrap_or(self.now);
+        made.min(self.now)
+    }
+
     /// Whether a heartbeat that came listed every lane on which an event was published then. Its number may have been used a
     /// time to live later: when it had expired.
     pub(super) fn is_listed(&self, published: Duration) -> bool {

@@ -22,8 +22,12 @@ pub(super) struct Wait {
     asks: u32,
     asked: Instant,
     stamp: Duration,
-    /// When the origin said that it had heard an ask, and the stamp with which it said so.
-    confirmed: Option<(Instant, Duration)>,
+    /// The stamp of the ask after which the numbers may be given up.
+    tried: Duration,
+    /// When the origin said that it had heard an ask.
+    confirmed: Option<Instant>,
+    /// When it said so of the ask after which they may be given up, and the stamp with which it said so.
+    answered: Option<(Instant, Duration)>,
     /// When a frame came that was sent again.
     progress: Instant,
 }
@@ -39,7 +43,9 @@ impl Wait {
             asks: 0,
             asked: now,
             stamp: Duration::MAX,
+            tried: Duration::MAX,
             confirmed: None,
+            answered: None,
             progress: now,
         }
     }
@@ -98,6 +104,9 @@ impl Wait {
         (self.asked, self.asks) = (now, self.asks + 1);
         // An answer to any of the asks is one.
         self.stamp = self.stamp.min(stamp);
+        if self.asks >= TRIES {
+            self.tried = self.tried.min(stamp);
+        }
     }
 
     /// The origin has heard what we sent at `heard`.
@@ -110,9 +119,12 @@ impl Wait {
         round_trip: Duration,
     ) {
         if self.asks > 0 && heard >= self.stamp && self.confirmed.is_none() {
-            self.confirmed = Some((now, sent));
+            self.confirmed = Some(now);
             // The ask may have come just after the frames were sent again for another node, and was then ignored.
             self.ask_at = now + round_trip + heartbeat / 16;
+        }
+        if heard >= self.tried {
+            self.answered.get_or_insert((now, sent));
         }
         // A round trip during which a clock stood seemed to be long.
         self.ask_at = self.ask_at.min(now + heartbeat.max(round_trip * 3 / 2));
@@ -123,18 +135,17 @@ impl Wait {
         self.progress = now;
     }
 
-    /// When the numbers are given up: half a heartbeat and two round trips after the origin heard an ask, or after the
-    /// last frame that was sent again; when they were asked for four times, for what is sent again may be lost as well; and
-    /// only once a frame has come that was made after the answer, for before that the lane may stand still, and what was sent
-    /// again with it.
+    /// When the numbers are given up: half a heartbeat and two round trips after the origin said that it had heard the fourth
+    /// ask, for what is sent again may be lost as well, or after the last frame that was sent again; and only once a frame has
+    /// come that was made after that, for before it the lane may stand still, and what was sent again with it.
     pub(super) fn gives_up(
         &self,
         heartbeat: Duration,
         round_trip: Duration,
         newest: Duration,
     ) -> Option<Instant> {
-        let (at, sent) = self.confirmed?;
-        (newest > sent && self.asks >= TRIES).then(|| {
+        let (at, sent) = self.answered?;
+        (newest > sent).then(|| {
             let patience = at.max(self.progress) + heartbeat / 2 + round_trip * 2;
             patience.max(self.asked + round_trip * 3 / 2)
         })
@@ -146,7 +157,9 @@ impl Wait {
             ask_at,
             asks: 0,
             stamp: Duration::MAX,
+            tried: Duration::MAX,
             confirmed: None,
+            answered: None,
             ..*self
         }
     }
@@ -154,7 +167,7 @@ impl Wait {
     /// Whether the origin heard an ask this long ago, and nothing was sent again since.
     pub(super) fn is_unanswered(&self, now: Instant, patience: Duration) -> bool {
         self.confirmed
-            .is_some_and(|(at, _)| now - at.max(self.progress) > patience)
+            .is_some_and(|at| now - at.max(self.progress) > patience)
     }
 }
 
@@ -166,6 +179,23 @@ mod tests {
 
     fn at(seconds: u64) -> Instant {
         Instant::from_origin(Duration::from_secs(seconds))
+    }
+
+    /// Where everything stands still behind an answer, the asks do that came after it.
+    #[test]
+    fn what_the_origin_was_not_heard_to_be_asked_for_four_times_is_not_given_up() {
+        let secs = Duration::from_secs;
+        let mut wait = Wait::new(at(1), 7, at(1));
+        let confirmed = |wait: &mut Wait, heard| {
+            wait.confirmed(at(9), secs(heard), secs(9), HEARTBEAT, secs(1));
+            wait.gives_up(HEARTBEAT, secs(1), secs(10)).is_some()
+        };
+        for ask in 1..=4 {
+            wait.asked(at(ask), secs(ask), HEARTBEAT, secs(1));
+        }
+        assert!(!confirmed(&mut wait, 1));
+        assert!(!confirmed(&mut wait, 3));
+        assert!(confirmed(&mut wait, 4));
     }
 
     /// A round trip during which the origin's clock stood seems to be longer than it was.
