@@ -36,6 +36,7 @@ use crate::event::Event;
 use crate::missed::Missed;
 use crate::registry::{Deliver, Sink, Taken, Verdict};
 pub use budget::Budget;
+use budget::Part;
 use queue::Queue;
 
 /// The bounds of a mailbox.
@@ -117,8 +118,8 @@ struct MailboxShared<R> {
 
 struct MailboxState {
     queue: Queue,
-    /// What this mailbox holds together with others.
-    budget: Option<Arc<Budget>>,
+    /// What this mailbox takes of what several hold together.
+    part: Option<Part>,
     senders: usize,
     reader: Option<Waker>,
 }
@@ -139,14 +140,13 @@ pub fn channel_within<R: RawMutex>(
     overflow: Overflow,
     budget: Arc<Budget>,
 ) -> (Sender<R>, Receiver<R>) {
-    budget.opened();
-    open(capacity, overflow, Some(budget))
+    open(capacity, overflow, Some(Part::new(budget)))
 }
 
 fn open<R: RawMutex>(
     capacity: Capacity,
     overflow: Overflow,
-    budget: Option<Arc<Budget>>,
+    part: Option<Part>,
 ) -> (Sender<R>, Receiver<R>) {
     let capacity = Capacity {
         messages: capacity.messages.max(1),
@@ -154,7 +154,7 @@ fn open<R: RawMutex>(
     };
     let state = MailboxState {
         queue: Queue::new(capacity, overflow),
-        budget,
+        part,
         senders: 1,
         reader: None,
     };
@@ -266,12 +266,11 @@ impl<R: RawMutex> Drop for Sender<R> {
 impl MailboxState {
     /// Changes the queue, which is given the bytes that it may hold beside its capacity.
     fn change<T>(&mut self, change: impl FnOnce(&mut Queue, usize) -> T) -> T {
-        let Some(budget) = &self.budget else {
+        let Some(part) = &mut self.part else {
             return change(&mut self.queue, usize::MAX);
         };
-        let before = self.queue.bytes();
-        let outcome = change(&mut self.queue, budget.share());
-        budget.changed(before, self.queue.bytes());
+        let outcome = change(&mut self.queue, part.most());
+        part.hold(self.queue.bytes());
         outcome
     }
 }
@@ -414,9 +413,7 @@ impl<R: RawMutex> Drop for Receiver<R> {
         let _reader = {
             let mut state = self.shared.state.lock();
             state.change(|queue, _| queue.abandon(&mut removed));
-            if let Some(budget) = &state.budget {
-                budget.closed();
-            }
+            state.part = None;
             state.reader.take()
         };
     }
