@@ -37,6 +37,11 @@ impl Connections {
         self.all.open()
     }
 
+    /// How many may be open: those of the flag, or as many as the limit of descriptors leaves.
+    pub(crate) fn limit(&self) -> usize {
+        self.all.limit()
+    }
+
     /// Waits until nothing is open.
     pub(crate) async fn emptied(&self) {
         self.all.emptied().await;

@@ -27,6 +27,10 @@ impl Gauge {
         self.open.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// A permit, if there is one left.
     pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         self.open

@@ -207,7 +207,7 @@ pub(crate) fn metrics(app: &App) -> Response<Body> {
             "connections_limit",
             gauge,
             "Connections at most.",
-            app.config.max_connections as u64,
+            app.connections.limit() as u64,
         ),
         (
             "published_total",

@@ -85,6 +85,9 @@ pub async fn descriptors_are_raised_and_some_are_kept(program: Program) {
     };
     assert_eq!(refused, 503);
     assert!(held.len() > 100, "{}", held.len());
+    let limit = format!("midplane_server_connections_limit {}", held.len() + 1);
+    let metrics = server.get("/metrics", 200).await;
+    assert!(metrics.text().contains(&limit), "{}", metrics.text());
     server.get("/readyz", 200).await;
     server.delivers(&client.target(), "1", 1).await;
     client.got(&["1"]).await;
