@@ -625,21 +625,29 @@ mod tests {
         }
     }
 
+    /// Of an origin that lives, with a heartbeat of 1 s, on a lane that is ours since then.
+    fn view(clock: &PeerClock, now: Duration, since: Duration) -> View<'_> {
+        View {
+            now: Instant::from_origin(now),
+            heartbeat: Duration::from_secs(1),
+            time_to_live: Duration::from_secs(30),
+            since: Instant::from_origin(since),
+            clock,
+            dated: Duration::ZERO,
+            listed: (Duration::ZERO, Duration::ZERO),
+            proven: true,
+            jitter: Duration::ZERO,
+        }
+    }
+
     /// A forged heartbeat may report the largest number there is, and its origin be gone before another disproves it.
     #[test]
     fn the_largest_number_is_settled_once() {
         let clock = PeerClock::default();
         let second = Duration::from_secs(1);
         let view = View {
-            now: Instant::from_origin(second * 9),
-            heartbeat: second,
-            time_to_live: second * 30,
-            since: Instant::ZERO,
-            clock: &clock,
             dated: second,
-            listed: (Duration::ZERO, Duration::ZERO),
-            proven: true,
-            jitter: Duration::ZERO,
+            ..view(&clock, second * 9, Duration::ZERO)
         };
         let progress = LaneProgress {
             lane: 0,
@@ -666,17 +674,7 @@ mod tests {
         };
         clock.heard(Instant::from_origin(second), second * 3, windows);
         clock.heard(Instant::from_origin(second * 3), second * 3, windows);
-        let view = View {
-            now: Instant::from_origin(second * 4),
-            heartbeat: second,
-            time_to_live: second * 30,
-            since: Instant::from_origin(second * 4),
-            clock: &clock,
-            dated: Duration::ZERO,
-            listed: (Duration::ZERO, Duration::ZERO),
-            proven: true,
-            jitter: Duration::ZERO,
-        };
+        let view = view(&clock, second * 4, second * 4);
         let mut flow = Flow::new(Duration::ZERO);
         let mut settled = Vec::new();
         for (first, stamp) in [(1, 3), (3, 6)] {
