@@ -109,6 +109,7 @@ impl Tree {
             .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0")
             .env("SIMULATION_SEEDS", SEEDS)
+            .env("SIMULATION_FAILURES", "1")
             .current_dir(&self.copy)
             .output()?;
         Ok(output)
